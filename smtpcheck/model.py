@@ -1,0 +1,509 @@
+"""The vocabulary: what every room of smtpcheck speaks of, as frozen values.
+
+Rules of this file:
+- It imports nothing of ours but `cause`; every other file may import it.
+- Durations are monotonic seconds, timestamps are wall clock (Unix seconds); the two never share a field.
+- A failure of the checked world is a value (`Fault`, `TokenError`, a refusing `Reply`), never an exception.
+- No token and no secret is held here but inside `Secret`, which shows itself masked.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+from smtpcheck.cause import Cause
+
+
+class Secret:
+    """A value that must not be shown: token, password, client secret.
+
+    `repr`, `str`, formatting and pickling never give the value away; only `reveal()` does, and a test lists the files
+    that may call it.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str, /) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the value itself."""
+        return self._value
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the first twelve hex digits of the value's SHA-256: enough to tell two values apart."""
+        return hashlib.sha256(self._value.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        mine, theirs = (s.encode("utf-8", "surrogatepass") for s in (self._value, other._value))
+        return hmac.compare_digest(mine, theirs)
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is never serialised")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What to do
+
+
+class Depth(IntEnum):
+    """How far a check goes. `TOKEN` asks the issuer only; from `AUTH` on a check does both halves."""
+
+    CONNECT = 0
+    TOKEN = 1
+    AUTH = 2
+    SENDER = 3
+    RECIPIENT = 4
+    SEND = 5
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+    @property
+    def needs_token(self) -> bool:
+        """Return whether the run needs a credential."""
+        return self is not Depth.CONNECT
+
+    @property
+    def needs_connection(self) -> bool:
+        """Return whether the run opens an SMTP connection."""
+        return self is not Depth.TOKEN
+
+
+class Security(StrEnum):
+    """How the connection becomes TLS: RFC 3207 STARTTLS, RFC 8314 implicit TLS, or not at all."""
+
+    STARTTLS = "starttls"
+    IMPLICIT = "implicit"
+    NONE = "none"
+
+
+class Mechanism(StrEnum):
+    """SASL mechanisms, as they stand in the configuration."""
+
+    XOAUTH2 = "xoauth2"
+    OAUTHBEARER = "oauthbearer"
+
+
+class Provider(StrEnum):
+    """What is known of a mail host and its issuer; picks defaults and rules."""
+
+    MICROSOFT = "microsoft"
+    GOOGLE = "google"
+    YAHOO = "yahoo"
+    GENERIC = "generic"
+
+
+class IpVersion(StrEnum):
+    """Which address families a check may use."""
+
+    ANY = "any"
+    V4 = "4"
+    V6 = "6"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One SMTP endpoint and how to speak to it."""
+
+    host: str
+    port: int
+    security: Security
+    server_name: str
+    """The name that the certificate must cover; sent as SNI. The host unless configured."""
+    ehlo: str
+    """The argument of EHLO (RFC 5321 4.1.1.1): a domain or an address literal."""
+    ca_file: str | None = None
+    """An absolute path of PEM certificates to trust instead of the system's."""
+    ip_version: IpVersion = IpVersion.ANY
+    min_tls: str = "1.2"
+    """`1.2` or `1.3`."""
+    allow_plaintext: bool = False
+    """With `Security.NONE`: whether a token may be sent in clear."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """From when on a check that still works is a warning; all in seconds."""
+
+    certificate: float
+    secret: float
+    refresh_token: float
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What to do for one mailbox. Its name is the metric label; an address never is."""
+
+    name: str
+    mailbox: str
+    """The SASL user."""
+    credential: str | None
+    """The name of a credential of the settings; None only at `Depth.CONNECT`."""
+    provider: Provider
+    server: Server
+    depth: Depth
+    interval: float
+    timeout: float
+    """Seconds for the SMTP part of one run."""
+    token_timeout: float
+    """Seconds that one run waits for the issuer."""
+    sender: str
+    """The envelope sender (RFC 5321 4.1.1.2)."""
+    recipient: str | None
+    """The envelope recipient; never None from `Depth.RECIPIENT` on."""
+    mechanism: Mechanism | None
+    """None: chosen by what EHLO offers."""
+    warn: Warn
+    labels: tuple[tuple[str, str], ...] = ()
+    """The user's own labels, sorted by name."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What was seen
+
+
+class Phase(StrEnum):
+    """The phases of a run, in their order."""
+
+    TOKEN = "token"
+    DNS = "dns"
+    CONNECT = "connect"
+    BANNER = "banner"
+    EHLO = "ehlo"
+    STARTTLS = "starttls"
+    TLS = "tls"
+    EHLO_TLS = "ehlo_tls"
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    QUIT = "quit"
+    DELIVERY = "delivery"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An SMTP answer (RFC 5321 4.2): code, enhanced code (RFC 3463) and the text of each line."""
+
+    code: int
+    enhanced: str
+    """`x.y.z` of the first line that bears one, else empty."""
+    lines: tuple[str, ...]
+    """The text of each line, without code, separator and enhanced code."""
+
+    @property
+    def text(self) -> str:
+        """Return the lines as one text."""
+        return " ".join(self.lines)
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One command and its answer."""
+
+    command: str
+    """As sent, without line end; a token or message is replaced by its size. Empty for the banner."""
+    reply: Reply | None
+    """None when no whole answer came."""
+    challenge: str = ""
+    """The decoded text of a 334 challenge, else empty (RFC 7628 3.2.2)."""
+
+
+class FaultKind(StrEnum):
+    """What ended a phase, as it was measured; the cause is judged later."""
+
+    REPLY = "reply"
+    """The server refused; the last exchange holds its reply."""
+    TOKEN = "token"
+    """No token; the report's `token_error` says why."""
+    NAME_NOT_FOUND = "name_not_found"
+    NAME_SERVER_FAILED = "name_server_failed"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    CLOSED = "closed"
+    """The peer ended the connection in good order, but too early."""
+    TLS_HANDSHAKE = "tls_handshake"
+    TLS_UNTRUSTED = "tls_untrusted"
+    TLS_HOSTNAME = "tls_hostname"
+    TLS_EXPIRED = "tls_expired"
+    """Expired or not yet valid."""
+    TLS_VERSION = "tls_version"
+    TLS_NOT_SPOKEN = "tls_not_spoken"
+    """The peer answered the ClientHello with something that is no TLS."""
+    PROTOCOL = "protocol"
+    """Bytes that are no SMTP reply."""
+    TOO_LONG = "too_long"
+    """A reply or a line without end."""
+    STARTTLS_NOT_OFFERED = "starttls_not_offered"
+    STARTTLS_INJECTION = "starttls_injection"
+    MECHANISM_NOT_OFFERED = "mechanism_not_offered"
+    PLAINTEXT_REFUSED = "plaintext_refused"
+    """We refuse to send a token over a connection without TLS."""
+    OS = "os"
+    """Any other error of the operating system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a phase ended without its aim."""
+
+    kind: FaultKind
+    detail: str = ""
+    """What the system or library said, redacted; for `PROTOCOL` the first bytes that came, escaped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What happened in one phase."""
+
+    phase: Phase
+    start: float
+    """Seconds since the run's begin."""
+    seconds: float
+    exchanges: tuple[Exchange, ...] = ()
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One address that was tried in phase connect."""
+
+    address: str
+    family: int
+    """4 or 6."""
+    fault: Fault | None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What the server's own certificate says (RFC 5280)."""
+
+    not_before: float
+    not_after: float
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    """DNS names and addresses of subjectAltName."""
+    fingerprint: str
+    """SHA-256 of the DER form, hex."""
+    self_signed: bool
+    verified: bool
+    """False when it was read over a connection whose verification had failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFacts:
+    """The TLS session of a run."""
+
+    version: str
+    """As OpenSSL names it: `TLSv1.3`."""
+    cipher: str
+    certificate: CertificateFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """What is known of the access token of a run: never the token."""
+
+    fingerprint: str
+    form: str
+    """`jwt` or `opaque`."""
+    acquired_at: float
+    expires_at: float
+    scope: str
+    """The scope that was requested."""
+    size: int
+    """Length in characters."""
+    claims: Mapping[str, object]
+    """Chosen claims of an unverified JWT (aud, iss, tid, appid, oid, roles, scp, upn, exp, ...); empty if opaque."""
+    from_cache: bool
+    """False when this run waited for the issuer."""
+
+
+class TokenErrorKind(StrEnum):
+    """Where the way to a token ended."""
+
+    OAUTH = "oauth"
+    """The issuer answered with an OAuth error (RFC 6749 5.2)."""
+    HTTP = "http"
+    """An HTTP error without an OAuth error."""
+    NOT_JSON = "not_json"
+    THROTTLED = "throttled"
+    """429, or a 5xx with Retry-After, or our own waiting for that time to pass."""
+    NAME_NOT_FOUND = "name_not_found"
+    CONNECT = "connect"
+    TIMEOUT = "timeout"
+    TLS = "tls"
+    PROXY = "proxy"
+    SECRET_UNREADABLE = "secret_unreadable"
+    CERTIFICATE_UNUSABLE = "certificate_unusable"
+    """The client certificate or key file cannot be used."""
+    ISSUER_MISMATCH = "issuer_mismatch"
+    """The discovery document names another issuer."""
+    DISCOVERY = "discovery"
+    """The discovery document is refused or lacks what it must have."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenError:
+    """The issuer's whole error, or why it could not be asked. Redacted of what was sent."""
+
+    kind: TokenErrorKind
+    at: float
+    """When it was seen (Unix seconds)."""
+    endpoint: str = ""
+    """The URL that was asked, without query."""
+    http_status: int | None = None
+    error: str = ""
+    error_codes: tuple[int, ...] = ()
+    description: str = ""
+    suberror: str = ""
+    correlation_id: str = ""
+    trace_id: str = ""
+    retry_after: float | None = None
+    """Seconds that the issuer asks to wait."""
+    clock_offset: float | None = None
+    """Issuer's Date header less our clock, in seconds."""
+    body: str = ""
+    """The first part of an answer that is no JSON, redacted."""
+    requested_scope: str = ""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What it means
+
+
+class Outcome(StrEnum):
+    """The judgement of a run. Exit codes and order of badness by the monitoring-plugins convention."""
+
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    UNKNOWN = "unknown"
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0, 1, 2 or 3."""
+        return _EXIT_CODES[self]
+
+    @staticmethod
+    def worst(outcomes: "list[Outcome]") -> "Outcome":
+        """Return the worst of several: critical, unknown, warning, ok; unknown for none at all."""
+        return max(outcomes, key=_BADNESS.__getitem__, default=Outcome.UNKNOWN)
+
+
+_EXIT_CODES = {Outcome.OK: 0, Outcome.WARNING: 1, Outcome.CRITICAL: 2, Outcome.UNKNOWN: 3}
+_BADNESS = {Outcome.OK: 0, Outcome.WARNING: 1, Outcome.UNKNOWN: 2, Outcome.CRITICAL: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One possible cause of what was seen: ids and values, made text when shown."""
+
+    cause: Cause
+    certainty: float
+    """0 to 1: how sure it is, given only what was seen."""
+    rule: str
+    """The id of the catalogue's rule that named it."""
+    evidence: tuple[str, ...] = ()
+    """What was seen, in short sentences without any secret."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What the remedy's commands are filled with: tenant, client_id, object_id, mailbox, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All of one run."""
+
+    check: str
+    started_at: float
+    """Unix seconds."""
+    seconds: float
+    outcome: Outcome
+    steps: tuple[Step, ...] = ()
+    cause: Cause | None = None
+    """Set unless the depth was reached."""
+    findings: tuple[Finding, ...] = ()
+    """Why the depth was not reached, best first."""
+    warnings: tuple[Finding, ...] = ()
+    """What will break a check that still works."""
+    token: TokenFacts | None = None
+    token_error: TokenError | None = None
+    tls: TlsFacts | None = None
+    attempts: tuple[Attempt, ...] = ()
+    mechanism: str = ""
+    """The SASL mechanism that was used, in upper case."""
+    auth_line_length: int = 0
+    """The length in octets of the longest AUTH line that was sent."""
+
+    @property
+    def failed_step(self) -> Step | None:
+        """Return the first step with a fault: the token's comes before the connection's."""
+        return next((step for step in self.steps if step.fault is not None), None)
+
+    @property
+    def failed_reply(self) -> Reply | None:
+        """Return the reply that refused, if a reply did."""
+        step = self.failed_step
+        if step is None or step.fault is None or step.fault.kind is not FaultKind.REPLY or not step.exchanges:
+            return None
+        return step.exchanges[-1].reply
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialHints:
+    """What the configuration says of a credential, for the texts of a remedy: no secret."""
+
+    name: str
+    type: str
+    """The credential's `type`, as configured."""
+    tenant: str = ""
+    client_id: str = ""
+    cloud: str = ""
+    scope: str = ""
+    """The scope that is requested."""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialState:
+    """What the metrics and the page say of one credential; plain values, read at scrape."""
+
+    name: str
+    type: str
+    success: bool | None = None
+    """Whether the last answer for every subject was a token; None before the first."""
+    expires_at: float | None = None
+    """When the earliest of its tokens ends."""
+    acquisition_seconds: float | None = None
+    """How long the last request to the issuer took."""
+    requests: Mapping[str, int] = field(default_factory=dict)
+    """Requests to the issuer so far by result: `success` or `error`."""
+    fresh_success: bool | None = None
+    """Whether the last request past every cache succeeded; None before the first."""
+    error: TokenError | None = None
+    """The last error, None after a success."""
+    client_secret_expires_at: float | None = None
+    client_certificate_expires_at: float | None = None
+    refresh_token_last_refresh_at: float | None = None
+    refresh_token_expires_at: float | None = None
