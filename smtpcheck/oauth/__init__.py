@@ -1,0 +1,6 @@
+"""Ways to a token. To add one: a file with its `Credential` and its flow, and its line in `CREDENTIAL_TYPES`."""
+
+from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.microsoft import Microsoft
+
+CREDENTIAL_TYPES: tuple[type[Credential], ...] = (Microsoft,)

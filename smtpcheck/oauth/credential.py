@@ -1,0 +1,53 @@
+"""What every kind of credential has in its configuration.
+
+Rules of this file:
+- A credential is the configuration's own model: frozen, an unknown key is an error, and it holds no secret but by
+  `SecretSource`. Two that are equal share tokens across a reload.
+- A credential opens no connection and reads no secret; its `flow` does, and that only when it is asked for a token.
+"""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from smtpcheck.model import CredentialHints
+from smtpcheck.oauth.flow import Flow
+from smtpcheck.secret_source import ConfiguredPath
+
+
+class Credential(BaseModel):
+    """How a token is got. Each kind is a subclass with a `type` of its own, named in `CREDENTIAL_TYPES`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uses_subject: ClassVar[bool] = False
+    """Whether each mailbox has a token of its own."""
+
+    type: str
+    ca_file: ConfiguredPath | None = Field(
+        default=None, description="PEM certificates that the issuer is verified with."
+    )
+    proxy: str | None = Field(
+        default=None,
+        pattern=r"^(https?|socks5h?)://[^/\s]+/?$",
+        description="The proxy for requests to the issuer, as http://host:port. Without it the environment counts.",
+    )
+
+    @property
+    @abstractmethod
+    def scope(self) -> str:
+        """The scope that is requested, scopes joined by blanks; empty where none is."""
+
+    @abstractmethod
+    def flow(self) -> Flow:
+        """Return the way to this credential's tokens; nothing is read or opened yet."""
+
+    def hints(self, name: str) -> CredentialHints:
+        """Return what a remedy's text may say of the credential called `name`."""
+        return CredentialHints(name=name, type=self.type, scope=self.scope)
+
+    def files(self) -> tuple[Path, ...]:
+        """Return the files whose change means that the issuer should be asked anew."""
+        return ()

@@ -1,0 +1,56 @@
+"""What a way to a token is: the protocol between the broker and the flows.
+
+Rules of this file:
+- A flow is synchronous and blocking; the broker calls it in its own threads, never twice at once for one credential.
+- A flow always asks the issuer, past every cache of its libraries, so that an old error or token is never shown as new.
+- The world's failures are values: a flow raises only for our own bugs.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from smtpcheck.model import TokenError
+from smtpcheck.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The issuer's answer when it gave a token."""
+
+    token: Secret
+    expires_at: float
+    """When the token ends (Unix seconds)."""
+    clock_offset: float | None = None
+    """Issuer's Date header less our clock, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What is known of the ends of a credential itself; Unix seconds, None where nobody says."""
+
+    client_secret_expires_at: float | None = None
+    client_certificate_expires_at: float | None = None
+    refresh_token_last_refresh_at: float | None = None
+    refresh_token_expires_at: float | None = None
+
+
+class Flow(Protocol):
+    """One credential's way to a token."""
+
+    @property
+    def issuer(self) -> str:
+        """The host that is asked, empty where no network is involved."""
+        ...
+
+    @property
+    def life(self) -> Life:
+        """What is known of the credential's ends, as of the last request; costs no read."""
+        ...
+
+    def request(self, subject: str | None) -> Granted | TokenError:
+        """Ask the issuer for a token of `subject` (None where the credential has one token for all) and wait for it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
