@@ -1,0 +1,62 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need under .venv and nowhere else.
+#
+# PYTHON  the interpreter that the environment is made with, 3.11 or newer: make PYTHON=python3.12 test
+# ARGS    further arguments of pytest or of the demo: make test ARGS="-k dialogue"
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+MADE_FOR := $(VENV)/made-for
+RUNTIME := $(VENV)/installed-runtime
+DEV := $(VENV)/installed-dev
+
+# The environment holds absolute paths and one Python's packages: a moved tree or another PYTHON makes it anew.
+IDENTITY := $(CURDIR) $(shell $(PYTHON) -c 'import sys; print(sys.base_prefix, *sys.version_info[:2])' 2>/dev/null)
+ifneq ($(shell cat $(MADE_FOR) 2>/dev/null),$(strip $(IDENTITY)))
+.PHONY: $(MADE_FOR)
+endif
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test check bench wheel clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(RUNTIME) ## run the agent on an embedded world, on loopback only
+	@$(BIN)/smtpcheck demo $(ARGS)
+
+test: check ## check the code, then run all tests
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+check: $(DEV) ## check style and types
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --diff; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+
+wheel: $(DEV) ## build the wheel into dist/
+	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+clean: ## remove everything that was made here
+	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE_FOR):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "smtpcheck needs Python 3.11 or newer, and '$(PYTHON)' is none; name one: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@echo '$(strip $(IDENTITY))' > $@
+
+$(RUNTIME): $(MADE_FOR) pyproject.toml
+	@echo 'Installing smtpcheck into $(VENV) ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV): $(MADE_FOR) pyproject.toml
+	@echo 'Installing smtpcheck and its tools into $(VENV) ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(RUNTIME)
