@@ -1,0 +1,95 @@
+"""All metrics as one text, in the format that the scraper asked for.
+
+Rules of this file:
+- The series of a check are rendered once, when its run ends. A scrape joins them family by family, as both formats want
+  all samples of a family together.
+- `Metrics.expose` may run in a thread of its own while the event loop records: it takes one snapshot of the rows, and a
+  row is never mutated. Everything else here belongs to the event loop.
+- The formats: https://github.com/prometheus/docs/blob/main/docs/instrumenting/exposition_formats.md (text 0.0.4) and
+  https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md (1.0).
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from prometheus_client import exposition as text_format
+from prometheus_client.openmetrics import exposition as openmetrics_format
+
+from smtpcheck.metrics.fragments import Row, render
+from smtpcheck.metrics.own import AgentState, Measurements, Scrape
+from smtpcheck.metrics.table import PER_CHECK
+from smtpcheck.model import Check, CredentialState, Report
+from smtpcheck.state import CheckState
+
+CONTENT_TYPE_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE_OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+class Metrics:
+    """What a scrape shows."""
+
+    def __init__(self, label_names: Collection[str], *, expose_addresses: bool) -> None:
+        """Show these of the checks' own labels, and the mailboxes only with `expose_addresses`."""
+        self._label_names = frozenset(label_names)
+        self._expose_addresses = expose_addresses
+        self._rows: dict[str, Row] = {}
+        self._measurements = Measurements()
+
+    def record(self, check: Check, report: Report, state: CheckState) -> None:
+        """Count a run that has ended and render its check; `state` is what `State.record` returned for it."""
+        self._measurements.observe(check, report)
+        self._rows[check.name] = self._row(check, state)
+
+    def forget(self, name: str) -> None:
+        """Drop the series of one check; an unknown name is fine."""
+        self._rows.pop(name, None)
+
+    def relabel(
+        self,
+        label_names: Collection[str],
+        *,
+        expose_addresses: bool,
+        checks: Iterable[Check],
+        states: Mapping[str, CheckState],
+    ) -> None:
+        """Take new settings: show exactly these checks, at once and by their new labels, and count nothing."""
+        self._label_names = frozenset(label_names)
+        self._expose_addresses = expose_addresses
+        self._rows = {check.name: self._row(check, states.get(check.name)) for check in checks}
+
+    def observe_lag(self, seconds: float) -> None:
+        """Count how long after it was due a scheduled run began."""
+        self._measurements.observe_lag(seconds)
+
+    def expose(self, *, openmetrics: bool, credentials: tuple[CredentialState, ...], agent: AgentState) -> bytes:
+        """Return all metrics as OpenMetrics 1.0 or as text format 0.0.4."""
+        parts: list[bytes] = []
+        for family, fragments in zip(PER_CHECK, zip(*self._rows.copy().values(), strict=True), strict=False):
+            if text := b"".join(fragments):
+                parts += (family.header(openmetrics), text)
+        encode = openmetrics_format.generate_latest if openmetrics else text_format.generate_latest
+        parts.append(encode(Scrape(self._measurements, credentials, agent)))
+        return b"".join(parts)
+
+    def _row(self, check: Check, state: CheckState | None) -> Row:
+        return render(check, state, self._label_names, expose_addresses=self._expose_addresses)
+
+
+def wants_openmetrics(accept: str) -> bool:
+    """Return whether an Accept header (RFC 9110 12.5.1) prefers OpenMetrics 1.0 to the text format."""
+    openmetrics, text = 0.0, 0.0
+    for media_range in accept.split(","):
+        name, *parameters = (part.strip().lower() for part in media_range.split(";"))
+        values = dict(parameter.split("=", 1) for parameter in parameters if "=" in parameter)
+        quality = _quality(values.get("q", "1"))
+        if name == "application/openmetrics-text" and values.get("version", "1.0.0") == "1.0.0":
+            openmetrics = max(openmetrics, quality)
+        elif name == "text/plain":
+            text = max(text, quality)
+    return openmetrics > 0 and openmetrics >= text
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,129 @@
+"""The metrics of credentials, providers and the agent itself, by prometheus_client.
+
+Rules of this file:
+- They are few, so they are collected at every scrape: from plain values that other rooms count, or from the
+  histograms and counters here.
+- Recording and collecting may happen in different threads: prometheus_client locks its values.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import Counter, Histogram, ProcessCollector
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from smtpcheck.metrics import table
+from smtpcheck.metrics.fragments import failed_cause, failed_phase
+from smtpcheck.metrics.table import Family, Kind
+from smtpcheck.model import Check, CredentialState, Outcome, Report
+
+
+@dataclass(frozen=True, slots=True)
+class AgentState:
+    """What the metrics and the page say of the agent; plain values, read at scrape."""
+
+    version: str
+    checks: int
+    """Checks that are configured."""
+    in_flight: int
+    """Runs that are under way."""
+    cut_off: bool
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """Runs that were left out, by reason (a closed list of the agent's)."""
+    internal_errors: int = 0
+    config_last_reload_successful: bool = True
+    config_last_reload_success_timestamp: float = 0.0
+    """Unix seconds."""
+
+
+class Measurements:
+    """What is counted and measured over all runs, by provider."""
+
+    def __init__(self) -> None:
+        self._lag = _histogram(table.SCHEDULE_LAG)
+        self._phases = _histogram(table.PHASE_SECONDS)
+        family = table.FAILURES_BY_CAUSE
+        self._failures = Counter(family.name, family.help, family.labels, registry=None)
+        self._process = ProcessCollector(registry=None)
+
+    def observe_lag(self, seconds: float) -> None:
+        """Count how long after it was due a run began."""
+        self._lag.observe(seconds)
+
+    def observe(self, check: Check, report: Report) -> None:
+        """Count a run's phases and its failure."""
+        for step in report.steps:
+            self._phases.labels(check.provider, step.phase).observe(step.seconds)
+        if report.outcome is Outcome.CRITICAL:
+            self._failures.labels(check.provider, failed_phase(report), failed_cause(report)).inc()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what was measured, and the process's own metrics where the system tells them."""
+        for source in (self._phases, self._failures, self._lag, self._process):
+            for metric in source.collect():
+                metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+                yield metric
+
+
+class Scrape(Collector):
+    """Everything that is collected for one scrape."""
+
+    def __init__(self, measurements: Measurements, credentials: Iterable[CredentialState], agent: AgentState) -> None:
+        self._measurements = measurements
+        self._credentials = tuple(credentials)
+        self._agent = agent
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric that has a sample."""
+        metrics: dict[Family, Metric] = {}
+        for family, values, number in (*_samples_of_credentials(self._credentials), *_samples_of_agent(self._agent)):
+            metric = metrics.setdefault(family, _metric(family))
+            metric.add_sample(family.name, dict(zip(family.labels, values, strict=True)), number)
+        yield from metrics.values()
+        yield from (metric for metric in self._measurements.collect() if metric.samples)
+
+
+_Samples = Iterator[tuple[Family, tuple[str, ...], float]]
+
+
+def _samples_of_credentials(credentials: Iterable[CredentialState]) -> _Samples:
+    for credential in credentials:
+        known = (
+            (table.TOKEN_SUCCESS, credential.success),
+            (table.TOKEN_EXPIRY, credential.expires_at),
+            (table.TOKEN_ACQUISITION, credential.acquisition_seconds),
+            (table.FRESH_TOKEN_SUCCESS, credential.fresh_success),
+            (table.CLIENT_SECRET_EXPIRY, credential.client_secret_expires_at),
+            (table.CLIENT_CERTIFICATE_EXPIRY, credential.client_certificate_expires_at),
+            (table.REFRESH_TOKEN_LAST_REFRESH, credential.refresh_token_last_refresh_at),
+            (table.REFRESH_TOKEN_EXPIRY, credential.refresh_token_expires_at),
+        )
+        for family, value in known:
+            if value is not None:
+                yield family, (credential.name,), float(value)
+        for result, count in credential.requests.items():
+            yield table.TOKEN_REQUESTS, (credential.name, result), count
+
+
+def _samples_of_agent(agent: AgentState) -> _Samples:
+    yield table.BUILD_INFO, (agent.version,), 1
+    yield table.CHECKS, (), agent.checks
+    yield table.CHECKS_IN_FLIGHT, (), agent.in_flight
+    yield table.CUT_OFF, (), agent.cut_off
+    for reason, count in agent.skipped.items():
+        yield table.RUNS_SKIPPED, (reason,), count
+    yield table.INTERNAL_ERRORS, (), agent.internal_errors
+    yield table.LAST_RELOAD_SUCCESSFUL, (), agent.config_last_reload_successful
+    yield table.LAST_RELOAD_SUCCESS, (), agent.config_last_reload_success_timestamp
+
+
+def _metric(family: Family) -> Metric:
+    """Return the metric of a family without samples; prometheus_client names it without the sample's suffix."""
+    return Metric(family.name.removesuffix("_total").removesuffix("_info"), family.help, family.kind)
+
+
+def _histogram(family: Family) -> Histogram:
+    if family.kind is not Kind.HISTOGRAM:
+        raise ValueError(f"{family.name} is no histogram")
+    return Histogram(family.name, family.help, family.labels, buckets=family.buckets, registry=None)

@@ -1,0 +1,241 @@
+"""The table of all metrics: their names, types, labels and help texts, as data.
+
+Rules of this file:
+- Names, labels and meanings are a contract: rules, boards and scripts of users depend on them.
+- Families of `PER_CHECK` also bear the label `check` and the user's own labels, before the labels named here.
+- `name` is the name of the sample, with `_total` and `_info`; OpenMetrics takes that suffix from the family's name.
+- `outcome` is a gauge, for OpenMetrics wants a state set's label to be named like its family.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """The types of metrics that are used here, by their OpenMetrics names."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    INFO = "info"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric: all its series, with any labels."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    """The upper bounds of a histogram, in seconds, without the infinite one."""
+
+    def header(self, openmetrics: bool) -> bytes:
+        """Return the HELP and TYPE lines; the text format knows no infos (it calls them gauges)."""
+        name, kind = self.name, self.kind
+        if openmetrics:
+            name = name.removesuffix("_total").removesuffix("_info")
+        elif kind is Kind.INFO:
+            kind = Kind.GAUGE
+        return f"# HELP {name} {self.help}\n# TYPE {name} {kind}\n".encode()
+
+
+SUCCESS = Family(
+    "smtpcheck_success",
+    Kind.GAUGE,
+    "Whether the last scheduled run reached its depth (1) or not (0); absent while the outcome is unknown.",
+)
+OUTCOME = Family(
+    "smtpcheck_outcome",
+    Kind.GAUGE,
+    "The outcome of the last scheduled run: 1 for the one that holds, 0 for the others.",
+    ("outcome",),
+)
+DURATION = Family("smtpcheck_duration_seconds", Kind.GAUGE, "How long the last scheduled run took.")
+PHASE_DURATION = Family(
+    "smtpcheck_phase_duration_seconds",
+    Kind.GAUGE,
+    "How long each phase of the last scheduled run took; a phase that did not run is absent.",
+    ("phase",),
+)
+FAILURE_INFO = Family(
+    "smtpcheck_failure_info",
+    Kind.INFO,
+    "Why the last scheduled run failed; absent unless it was critical.",
+    ("phase", "cause", "smtp_code", "enhanced_code", "oauth_error", "oauth_code"),
+)
+WARNING_INFO = Family(
+    "smtpcheck_warning_info",
+    Kind.INFO,
+    "What the last scheduled run warned of; one series for each cause.",
+    ("cause",),
+)
+LAST_RUN = Family(
+    "smtpcheck_last_run_timestamp_seconds", Kind.GAUGE, "When the last scheduled run began, as Unix time."
+)
+LAST_SUCCESS = Family(
+    "smtpcheck_last_success_timestamp_seconds",
+    Kind.GAUGE,
+    "When the last scheduled run that reached its depth began, as Unix time.",
+)
+RUNS = Family("smtpcheck_runs_total", Kind.COUNTER, "Scheduled runs that have ended.")
+FAILURES = Family("smtpcheck_failures_total", Kind.COUNTER, "Scheduled runs that ended critical.")
+CERTIFICATE_EXPIRY = Family(
+    "smtpcheck_tls_certificate_expiry_timestamp_seconds",
+    Kind.GAUGE,
+    "When the server's certificate expires, as the last scheduled run saw it, as Unix time.",
+)
+TLS_INFO = Family(
+    "smtpcheck_tls_info",
+    Kind.INFO,
+    "The TLS version and cipher of the last scheduled run.",
+    ("version", "cipher"),
+)
+CHECK_INFO = Family(
+    "smtpcheck_check_info",
+    Kind.INFO,
+    "How the check is configured; with mailbox only if addresses are exposed.",
+    ("provider", "credential", "host", "port", "depth", "mailbox"),
+)
+INTERVAL = Family("smtpcheck_interval_seconds", Kind.GAUGE, "The configured interval of the check.")
+
+PER_CHECK = (
+    SUCCESS,
+    OUTCOME,
+    DURATION,
+    PHASE_DURATION,
+    FAILURE_INFO,
+    WARNING_INFO,
+    LAST_RUN,
+    LAST_SUCCESS,
+    RUNS,
+    FAILURES,
+    CERTIFICATE_EXPIRY,
+    TLS_INFO,
+    CHECK_INFO,
+    INTERVAL,
+)
+
+_CREDENTIAL = ("credential",)
+TOKEN_SUCCESS = Family(
+    "smtpcheck_token_success",
+    Kind.GAUGE,
+    "Whether the last answer of the issuer was a token, for every subject of the credential.",
+    _CREDENTIAL,
+)
+TOKEN_EXPIRY = Family(
+    "smtpcheck_token_expiry_timestamp_seconds",
+    Kind.GAUGE,
+    "When the earliest of the credential's tokens expires, as Unix time.",
+    _CREDENTIAL,
+)
+TOKEN_ACQUISITION = Family(
+    "smtpcheck_token_acquisition_duration_seconds",
+    Kind.GAUGE,
+    "How long the last request to the issuer took.",
+    _CREDENTIAL,
+)
+TOKEN_REQUESTS = Family(
+    "smtpcheck_token_requests_total",
+    Kind.COUNTER,
+    "Requests to the issuer by result; a token from the cache is none.",
+    ("credential", "result"),
+)
+FRESH_TOKEN_SUCCESS = Family(
+    "smtpcheck_fresh_token_success",
+    Kind.GAUGE,
+    "Whether the last request past every cache succeeded.",
+    _CREDENTIAL,
+)
+CLIENT_SECRET_EXPIRY = Family(
+    "smtpcheck_client_secret_expiry_timestamp_seconds",
+    Kind.GAUGE,
+    "When the client secret expires, as Unix time; absent unless known.",
+    _CREDENTIAL,
+)
+CLIENT_CERTIFICATE_EXPIRY = Family(
+    "smtpcheck_client_certificate_expiry_timestamp_seconds",
+    Kind.GAUGE,
+    "When the client certificate expires, as Unix time.",
+    _CREDENTIAL,
+)
+REFRESH_TOKEN_LAST_REFRESH = Family(
+    "smtpcheck_refresh_token_last_refresh_timestamp_seconds",
+    Kind.GAUGE,
+    "When the refresh token was last used with success, as Unix time.",
+    _CREDENTIAL,
+)
+REFRESH_TOKEN_EXPIRY = Family(
+    "smtpcheck_refresh_token_expiry_timestamp_seconds",
+    Kind.GAUGE,
+    "When the refresh token expires, as Unix time; absent unless the issuer states it or a lifetime is configured.",
+    _CREDENTIAL,
+)
+
+PER_CREDENTIAL = (
+    TOKEN_SUCCESS,
+    TOKEN_EXPIRY,
+    TOKEN_ACQUISITION,
+    TOKEN_REQUESTS,
+    FRESH_TOKEN_SUCCESS,
+    CLIENT_SECRET_EXPIRY,
+    CLIENT_CERTIFICATE_EXPIRY,
+    REFRESH_TOKEN_LAST_REFRESH,
+    REFRESH_TOKEN_EXPIRY,
+)
+
+PHASE_SECONDS = Family(
+    "smtpcheck_phase_seconds",
+    Kind.HISTOGRAM,
+    "How long the phases of scheduled runs took, by provider.",
+    ("provider", "phase"),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0, 300.0, 900.0),
+)
+FAILURES_BY_CAUSE = Family(
+    "smtpcheck_failures_by_cause_total",
+    Kind.COUNTER,
+    "Scheduled runs that ended critical, by provider, phase and cause.",
+    ("provider", "phase", "cause"),
+)
+
+BY_PROVIDER = (PHASE_SECONDS, FAILURES_BY_CAUSE)
+
+BUILD_INFO = Family("smtpcheck_build_info", Kind.INFO, "The version of smtpcheck that runs.", ("version",))
+CHECKS = Family("smtpcheck_checks", Kind.GAUGE, "Checks that are configured.")
+CHECKS_IN_FLIGHT = Family("smtpcheck_checks_in_flight", Kind.GAUGE, "Runs that are under way.")
+SCHEDULE_LAG = Family(
+    "smtpcheck_schedule_lag_seconds",
+    Kind.HISTOGRAM,
+    "How long after it was due a scheduled run began.",
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+CUT_OFF = Family(
+    "smtpcheck_cut_off", Kind.GAUGE, "Whether the agent itself has no network (1); then failures are unknown."
+)
+RUNS_SKIPPED = Family(
+    "smtpcheck_runs_skipped_total", Kind.COUNTER, "Scheduled runs that were left out, by reason.", ("reason",)
+)
+INTERNAL_ERRORS = Family("smtpcheck_internal_errors_total", Kind.COUNTER, "Faults of smtpcheck itself.")
+LAST_RELOAD_SUCCESSFUL = Family(
+    "smtpcheck_config_last_reload_successful", Kind.GAUGE, "Whether the last load of the configuration succeeded."
+)
+LAST_RELOAD_SUCCESS = Family(
+    "smtpcheck_config_last_reload_success_timestamp_seconds",
+    Kind.GAUGE,
+    "When the configuration was last loaded with success, as Unix time.",
+)
+
+AGENT = (
+    BUILD_INFO,
+    CHECKS,
+    CHECKS_IN_FLIGHT,
+    SCHEDULE_LAG,
+    CUT_OFF,
+    RUNS_SKIPPED,
+    INTERNAL_ERRORS,
+    LAST_RELOAD_SUCCESSFUL,
+    LAST_RELOAD_SUCCESS,
+)
+
+TABLE = PER_CHECK + PER_CREDENTIAL + BY_PROVIDER + AGENT
