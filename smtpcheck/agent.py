@@ -1,0 +1,253 @@
+"""The long-lived agent: runs every check when it is due, keeps what came out, reloads, drains.
+
+Rules of this file:
+- One tick job drains a heap of due checks; APScheduler holds only the few standing jobs (tick, refresh ahead).
+- Settings are never mutated: a reload builds all that is new off the loop, and swaps it when it is complete. A bad file
+  keeps the old settings.
+- The report goes one way: probe -> judgement of the whole (cut off) -> state -> metrics. Nothing flows back.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Self
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from smtpcheck import __version__
+from smtpcheck.cause import Cause
+from smtpcheck.config import Loaded, Problem, Settings
+from smtpcheck.cutoff import CutOff
+from smtpcheck.diagnosis import catalogue
+from smtpcheck.gate import MailboxLocks
+from smtpcheck.judge import cut_off, failed_to_reach, hosts_tried
+from smtpcheck.metrics import AgentState, Metrics
+from smtpcheck.model import Check, CredentialState, Outcome, Report
+from smtpcheck.probe import Kit, build_kit, probe, rebuilt
+from smtpcheck.schedule import Schedule
+from smtpcheck.state import State
+
+TICK_SECONDS = 0.25
+REFRESH_SECONDS = 5.0
+CHECK_NOW_SPACING = 10.0
+"""Seconds between two runs of one check that somebody asked for."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TooSoon:
+    """A run that was asked for too shortly after another one of the same check."""
+
+    seconds: float
+    """How long to wait before it may be asked for again."""
+
+
+class StateFolderError(Exception):
+    """The state folder cannot be used; the message says which, why, and what to do."""
+
+
+class Agent:
+    """Runs the checks of one configuration until it is stopped."""
+
+    def __init__(self, settings: Settings, kit: Kit, load: Callable[[], Loaded], *, first_within: float = 60.0) -> None:
+        """Take the settings, what `build_kit` made of them, and how to load them anew.
+
+        The first run of each check falls within min(its interval, `first_within` seconds) of the start.
+        """
+        self.settings = settings
+        self.state = State()
+        self._kit = kit
+        self._load = load
+        self._checks = {check.name: check for check in settings.checks}
+        self._schedule = Schedule(first_within)
+        self._metrics = Metrics(settings.label_names, expose_addresses=settings.agent.expose_addresses)
+        self._cut_off = CutOff(_window(settings.checks))
+        self._running: dict[str, asyncio.Task[Report]] = {}
+        self._asked_at: dict[str, float] = {}
+        self._skipped = 0
+        self._internal_errors = 0
+        self._reload = asyncio.Lock()
+        self._reloaded_at = kit.wall()
+        self._reload_successful = True
+        self._scheduler = AsyncIOScheduler(
+            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+
+    @classmethod
+    async def create(cls, settings: Settings, load: Callable[[], Loaded], *, first_within: float = 60.0) -> Self:
+        """Return an agent for the settings. Raises StateFolderError where its state folder cannot be used."""
+        folder = settings.agent.state
+        try:
+            locks = MailboxLocks(folder / "locks")
+        except OSError as error:
+            raise StateFolderError(
+                f"the state folder {folder} cannot be used: {error.strerror}. "
+                f"Make it writable for this user, or name another one in agent.state"
+            ) from error
+        return cls(settings, await build_kit(settings, locks), load, first_within=first_within)
+
+    # -- what the web page and the commands ask -----------------------------------------------------------------------
+
+    @property
+    def catalogue(self) -> catalogue.Catalogue:
+        """Return the loaded rules of the diagnosis."""
+        return self._kit.catalogue
+
+    def ready(self) -> bool:
+        """Return whether the checks are being scheduled."""
+        return bool(self._scheduler.running)
+
+    def next_run(self, name: str) -> float | None:
+        """Return when the check is due next (Unix seconds), None for an unknown one."""
+        if name not in self._checks:
+            return None
+        return self._kit.wall() + self._schedule.next_at(name) - self._kit.monotonic()
+
+    def credentials(self) -> tuple[CredentialState, ...]:
+        """Return what is known of each credential's life."""
+        return self._kit.tokens.states()
+
+    def exposition(self, *, openmetrics: bool) -> bytes:
+        """Return all metrics in the text format, or in OpenMetrics."""
+        state = AgentState(
+            version=__version__,
+            checks=len(self._checks),
+            in_flight=len(self._running),
+            cut_off=self._cut_off.is_cut_off(self._kit.monotonic()),
+            skipped={"running": self._skipped, "late": self._schedule.skipped},
+            internal_errors=self._internal_errors,
+            config_last_reload_successful=self._reload_successful,
+            config_last_reload_success_timestamp=self._reloaded_at,
+        )
+        return self._metrics.expose(openmetrics=openmetrics, credentials=self.credentials(), agent=state)
+
+    async def check_now(self, name: str) -> Report | TooSoon:
+        """Run the check at once with a fresh token; the result counts like any other. KeyError: no such check."""
+        check, now = self._checks[name], self._kit.monotonic()
+        wait = self._asked_at.get(name, -CHECK_NOW_SPACING) + CHECK_NOW_SPACING - now
+        if name in self._running or wait > 0:
+            return TooSoon(max(wait, 1.0))
+        self._asked_at[name] = now
+        return await self._start(check, due=None, fresh=True)
+
+    async def reload(self) -> tuple[Problem, ...]:
+        """Load the configuration and swap it in when it is whole; return the errors that kept the old one, if any."""
+        async with self._reload:
+            loaded = await asyncio.to_thread(self._load)
+            if loaded.settings is None:
+                self._reload_successful = False
+                errors = tuple(problem for problem in loaded.problems if problem.severity == "error")
+                _log.error("configuration not loaded, the old one stays", problems=[str(problem) for problem in errors])
+                return errors
+            await self._swap(loaded.settings)
+            self._reload_successful, self._reloaded_at = True, self._kit.wall()
+            _log.info("configuration loaded", checks=len(self._checks))
+            return ()
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run the checks until `stop` is set, then let the running ones end within their own time limits."""
+        self._schedule.replace(self.settings.checks, self._kit.monotonic())
+        self._show_all()
+        self._scheduler.add_job(self._tick, "interval", seconds=TICK_SECONDS, id="tick")
+        self._scheduler.add_job(self._kit.tokens.refresh_due, "interval", seconds=REFRESH_SECONDS, id="refresh ahead")
+        self._scheduler.start()
+        try:
+            await stop.wait()
+        finally:
+            self._scheduler.shutdown(wait=False)
+            await self._drain()
+
+    async def _tick(self) -> None:
+        for name, due in self._schedule.due(self._kit.monotonic()):
+            if name in self._running:
+                self._skipped += 1
+            else:
+                self._start(self._checks[name], due=due, fresh=False)
+
+    def _start(self, check: Check, *, due: float | None, fresh: bool) -> asyncio.Task[Report]:
+        task = asyncio.create_task(self._run(check, due, fresh=fresh), name=f"check {check.name}")
+        self._running[check.name] = task
+        task.add_done_callback(lambda _: self._running.pop(check.name, None))
+        return task
+
+    async def _run(self, check: Check, due: float | None, *, fresh: bool) -> Report:
+        begin = self._kit.monotonic()
+        report = self._judge_whole(check, await probe(check, self._kit, fresh=fresh))
+        if due is not None:
+            self._metrics.observe_lag(begin - due + report.waited)
+        if check.name in self._checks:
+            self._keep(check, report)
+        return report
+
+    def _judge_whole(self, check: Check, report: Report) -> Report:
+        now = self._kit.monotonic()
+        for host, reached in hosts_tried(check, report, self._kit.issuer(check)):
+            self._cut_off.record(host, reached, now)
+        if report.outcome is Outcome.CRITICAL and failed_to_reach(report) and self._cut_off.is_cut_off(now):
+            return cut_off(report)
+        return report
+
+    def _keep(self, check: Check, report: Report) -> None:
+        before = self.state.checks.get(check.name)
+        changed = before is None or (before.report.outcome, before.report.cause) != (report.outcome, report.cause)
+        self._internal_errors += report.cause is Cause.INTERNAL
+        self._metrics.record(check, report, self.state.record(check, report))
+        log = _log.info if changed else _log.debug
+        log("run", check=check.name, **_facts(report))
+
+    async def _drain(self) -> None:
+        tasks = tuple(self._running.values())
+        if tasks:
+            limit = max(check.timeout + check.token_timeout for check in self._checks.values())
+            _log.info("draining", running=len(tasks), seconds=limit)
+            _, late = await asyncio.wait(tasks, timeout=limit)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._kit.close()
+
+    # -- reload -------------------------------------------------------------------------------------------------------
+
+    async def _swap(self, settings: Settings) -> None:
+        kit = await rebuilt(self._kit, settings)
+        self._kit, self.settings = kit, settings
+        self._checks = {check.name: check for check in settings.checks}
+        self.state.keep(self._checks)
+        self._cut_off = CutOff(_window(settings.checks))
+        self._schedule.replace(settings.checks, kit.monotonic())
+        self._show_all()
+
+    def _show_all(self) -> None:
+        self._metrics.relabel(
+            self.settings.label_names,
+            expose_addresses=self.settings.agent.expose_addresses,
+            checks=self.settings.checks,
+            states=self.state.checks,
+        )
+
+
+def _window(checks: Iterable[Check]) -> float:
+    """Return the longest interval, so that every check's last run counts in the judgement whether we are cut off."""
+    return max((check.interval for check in checks), default=60.0)
+
+
+def _facts(report: Report) -> dict[str, object]:
+    """Return what one line of the log says of a run; never a token."""
+    facts: dict[str, object] = {"outcome": report.outcome.value, "seconds": round(report.seconds, 3)}
+    step, reply, error = report.failed_step, report.failed_reply, report.token_error
+    if report.cause:
+        facts["cause"] = report.cause.value
+    if step:
+        facts["phase"] = step.phase.value
+    if reply:
+        facts |= {"smtp_code": reply.code, "enhanced_code": reply.enhanced}
+    if error:
+        facts |= {"oauth_error": error.error, "oauth_codes": error.error_codes, "correlation_id": error.correlation_id}
+    if report.warnings:
+        facts["warnings"] = [finding.cause.value for finding in report.warnings]
+    return facts

@@ -1,0 +1,62 @@
+"""The command line: one file per command, gathered here.
+
+Rules of this package:
+- A command only reads its options, calls the rooms below and shows what they return; it decides nothing of its own.
+- Exit codes: `check` 0 ok, 1 warning, 2 critical, 3 unknown or configuration not usable; wrong use 64 (EX_USAGE), since
+  the usual 2 would read as critical; an interrupt 130.
+- What is heavy is imported inside the command, so that `--help` and `explain` start at once.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from smtpcheck import __version__
+from smtpcheck.cli import check, config, demo, run
+
+EX_USAGE = 64
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="smtpcheck",
+    help="Watches SMTP with OAuth2: gets tokens, does the handshake, names the cause and the repair.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (run, check, config, demo):
+    command.register(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"smtpcheck {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    del version  # the callback has answered it
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line with `arguments` (those of the process if None) and return its exit code."""
+    try:
+        code = app(args=arguments, prog_name="smtpcheck", standalone_mode=False)
+    except typer.TyperException as error:
+        print(f"smtpcheck: {error.format_message()}\nTry 'smtpcheck --help'.", file=sys.stderr)
+        return EX_USAGE
+    except (typer.Abort, KeyboardInterrupt):
+        print("smtpcheck: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,177 @@
+"""`smtpcheck check`: some or all checks, each once."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smtpcheck.cli.options import NOT_USABLE, ConfigFiles, Format, files_of, settings_or_exit
+from smtpcheck.cli.run import run_loop
+from smtpcheck.log import LogLevel, configure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from smtpcheck.config import Loaded, Settings
+    from smtpcheck.gate import MailboxLocks
+    from smtpcheck.model import Check, Depth, Report
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(name="check")(check)
+
+
+def _option(name: str, text: str) -> object:
+    return typer.Option(name, help=text, rich_help_panel="Without a configuration file")
+
+
+def check(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Checks by name or pattern (bill*). [default: all]")
+    ] = None,
+    config_file: ConfigFiles = None,
+    depth: Annotated[
+        str | None, typer.Option(help="How far to go: connect, token, auth, sender, recipient or send.")
+    ] = None,
+    output: Annotated[Format, typer.Option("--format", help="How to show the result.")] = Format.TEXT,
+    host: Annotated[str | None, _option("--host", "The SMTP server.")] = None,
+    port: Annotated[int | None, _option("--port", "Its port.")] = None,
+    security: Annotated[str | None, _option("--security", "starttls, implicit or none.")] = None,
+    mailbox: Annotated[str | None, _option("--mailbox", "The mailbox to log in as.")] = None,
+    recipient: Annotated[str | None, _option("--recipient", "Whom to name or send to.")] = None,
+    mechanism: Annotated[str | None, _option("--mechanism", "xoauth2 or oauthbearer.")] = None,
+    cloud: Annotated[str | None, _option("--cloud", "global, gcc-high, dod or china.")] = None,
+    tenant: Annotated[str | None, _option("--tenant", "The Entra tenant.")] = None,
+    client_id: Annotated[str | None, _option("--client-id", "The application (client) id.")] = None,
+    client_secret_file: Annotated[Path | None, _option("--client-secret-file", "A file with the secret.")] = None,
+    client_certificate_file: Annotated[
+        Path | None, _option("--client-certificate-file", "A file with key and certificate.")
+    ] = None,
+    authority: Annotated[str | None, _option("--authority", "Another issuer than Microsoft's.")] = None,
+    token_file: Annotated[Path | None, _option("--token-file", "A file with a ready access token.")] = None,
+    ca_file: Annotated[Path | None, _option("--ca-file", "PEM certificates to trust.")] = None,
+) -> int:
+    """Run checks once and show what came out. Never sends a message unless --depth send asks for it.
+
+    Exit codes: 0 ok, 1 warning, 2 critical, 3 unknown.
+    """
+    configure(LogLevel.ERROR)
+    options = {
+        "depth": depth,
+        "host": host,
+        "port": port,
+        "security": security,
+        "mailbox": mailbox,
+        "recipient": recipient,
+        "mechanism": mechanism,
+        "cloud": cloud,
+        "tenant": tenant,
+        "client_id": client_id,
+        "client_secret_file": client_secret_file,
+        "client_certificate_file": client_certificate_file,
+        "authority": authority,
+        "token_file": token_file,
+        "ca_file": ca_file,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    settings = settings_or_exit(_load(config_file, given), NOT_USABLE)
+    checks = [_at_depth(each, depth) for each in _chosen(settings, names or [])]
+    return run_loop(_run(settings, checks, output))
+
+
+def _load(config_file: list[Path] | None, given: "dict[str, object]") -> "Loaded":
+    """Return the settings of the files, or of the options where they name a mailbox, host or token."""
+    from smtpcheck.config import from_options, load
+
+    if config_file is None and given.keys() - {"depth"}:
+        return from_options(given)
+    return load(files_of(config_file))
+
+
+def _chosen(settings: "Settings", names: "list[str]") -> "list[Check]":
+    """Return the checks whose name is, or matches, one of `names`; all without any."""
+    for name in names:
+        if not any(fnmatchcase(check.name, name) for check in settings.checks):
+            raise typer.BadParameter(f"there is no check {name!r}")
+    return [check for check in settings.checks if not names or any(fnmatchcase(check.name, name) for name in names)]
+
+
+def _at_depth(check: "Check", depth: str | None) -> "Check":
+    """Return the check at the depth that was asked for; without one it goes no deeper than the recipient."""
+    from smtpcheck.model import Depth
+
+    if depth is not None:
+        wanted = next((each for each in Depth if str(each) == depth.lower()), None)
+        if wanted is None:
+            raise typer.BadParameter(f"{depth!r} is no depth; it is one of {', '.join(map(str, Depth))}")
+        return replace(check, depth=_allowed(check, wanted))
+    return replace(check, depth=min(check.depth, Depth.RECIPIENT))
+
+
+def _allowed(check: "Check", depth: "Depth") -> "Depth":
+    from smtpcheck.model import Depth
+
+    if depth >= Depth.RECIPIENT and check.recipient is None:
+        raise typer.BadParameter(f"depth {depth} needs a recipient, and the check {check.name} names none")
+    if depth.needs_token and check.credential is None:
+        raise typer.BadParameter(f"depth {depth} needs a credential, and the check {check.name} names none")
+    return depth
+
+
+async def _run(settings: "Settings", checks: "list[Check]", output: Format) -> int:
+    from smtpcheck.model import Outcome
+    from smtpcheck.round import run_round
+
+    with _progress(len(checks), output) as seen:
+        reports = list((await run_round(settings, checks, locks=_locks(settings), seen=seen)).values())
+    _show(checks, reports, output)
+    return Outcome.worst([report.outcome for report in reports]).exit_code
+
+
+def _locks(settings: "Settings") -> "MailboxLocks | None":
+    """Return the locks that an agent beside this command holds; None where there is no such agent's folder."""
+    from smtpcheck.gate import MailboxLocks
+
+    folder = settings.agent.state / "locks"
+    return MailboxLocks(folder) if os.access(folder, os.W_OK) else None
+
+
+@contextmanager
+def _progress(total: int, output: Format) -> "Iterator[Callable[[Report], None]]":
+    """Show on a terminal how many checks have run."""
+    if output is not Format.TEXT or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda report: progress.update(task, advance=1, description=f"{report.check} {report.outcome.value}")
+
+
+def _show(checks: "list[Check]", reports: "list[Report]", output: Format) -> None:
+    from smtpcheck import render
+    from smtpcheck.diagnosis import catalogue
+
+    if output is Format.NAGIOS:
+        print(render.nagios(reports))
+        return
+    rules = catalogue.load()
+    if output is Format.JSON:
+        print(json.dumps([report_as_json(report, rules) for report in reports], indent=2, default=str))
+        return
+    render.print_text(render.report_table(reports))
+    for check, report in zip(checks, reports, strict=True):
+        if report.outcome is not report.outcome.OK:
+            render.print_text(render.details(report, check, rules))
+    render.print_text(render.summary(reports))

@@ -1,0 +1,40 @@
+"""`smtpcheck validate` and `smtpcheck schema`: the configuration, before anything runs."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from smtpcheck.cli.options import ConfigFiles, files_of, show_problems
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(name="validate")(validate)
+    app.command(name="schema")(schema)
+
+
+def validate(
+    config_file: ConfigFiles = None,
+    strict: Annotated[bool, typer.Option("--strict", help="An unreadable secret is an error too.")] = False,
+) -> int:
+    """Show every problem of the configuration, and what it will cause at each host. Exit 0 or 1."""
+    from smtpcheck.config import demand, load
+    from smtpcheck.render import demand_table, print_text
+
+    loaded = load(files_of(config_file), strict=strict)
+    show_problems(loaded)
+    if loaded.settings is None:
+        count = sum(problem.severity == "error" for problem in loaded.problems)
+        print(f"{count} error{'s' * (count != 1)}: nothing would start", file=sys.stderr)
+        return 1
+    print_text(demand_table(loaded.settings, demand(loaded.settings)))
+    return 0
+
+
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    from smtpcheck.config import json_schema
+
+    print(json.dumps(json_schema(), indent=2))

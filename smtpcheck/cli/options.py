@@ -1,0 +1,63 @@
+"""Options that several commands share, and what every command does with them."""
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smtpcheck.log import LogFormat, LogLevel
+
+if TYPE_CHECKING:
+    from smtpcheck.config import Loaded, Settings
+
+DEFAULT_FILES = (Path("checks.yaml"), Path("/etc/smtpcheck/checks.yaml"))
+NOT_USABLE = 3
+"""The exit code of `check` and `doctor` for a configuration that cannot be used: unknown."""
+
+
+class Format(StrEnum):
+    """How a command shows what came out."""
+
+    TEXT = "text"
+    JSON = "json"
+    NAGIOS = "nagios"
+
+
+ConfigFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--config.file",
+        "-c",
+        metavar="PATH",
+        help="A configuration file, or a folder of them; may be repeated. [default: checks.yaml, then "
+        "/etc/smtpcheck/checks.yaml]",
+    ),
+]
+Level = Annotated[LogLevel, typer.Option("--log.level", help="What is logged.")]
+Style = Annotated[
+    LogFormat | None, typer.Option("--log.format", help="How it is logged. [default: console on a terminal, else json]")
+]
+
+
+def files_of(given: Sequence[Path] | None) -> list[Path]:
+    """Return the files to load: those given, or the first default that exists."""
+    if given:
+        return list(given)
+    return [next((path for path in DEFAULT_FILES if path.exists()), DEFAULT_FILES[0])]
+
+
+def settings_or_exit(loaded: "Loaded", code: int) -> "Settings":
+    """Return the settings; without any, show every problem on standard error and exit with `code`."""
+    if loaded.settings is not None:
+        return loaded.settings
+    show_problems(loaded)
+    raise typer.Exit(code)
+
+
+def show_problems(loaded: "Loaded") -> None:
+    """Show every problem of a configuration on standard error."""
+    for problem in loaded.problems:
+        print(problem, file=sys.stderr)

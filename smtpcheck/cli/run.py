@@ -1,0 +1,92 @@
+"""`smtpcheck run`: the agent with its page and metrics, until SIGTERM or SIGINT."""
+
+import asyncio
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smtpcheck.cli.options import ConfigFiles, Level, Style, files_of, settings_or_exit
+from smtpcheck.log import LogLevel, configure
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from smtpcheck.agent import Agent
+
+EXIT_FAILURE = 1
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(name="run")(run)
+
+
+def run(
+    config_file: ConfigFiles = None,
+    listen_address: Annotated[
+        str | None, typer.Option("--web.listen-address", metavar="HOST:PORT", help="Overrides agent.listen.")
+    ] = None,
+    web_config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--web.config.file", metavar="PATH", help="TLS and users of the page (exporter-toolkit's format)."
+        ),
+    ] = None,
+    log_level: Level = LogLevel.INFO,
+    log_format: Style = None,
+) -> int:
+    """Run the checks on their schedule, with the page and the metrics."""
+    from smtpcheck.config import load, parse_listen
+
+    configure(log_level, log_format)
+    again = partial(load, files_of(config_file))
+    settings = settings_or_exit(again(), EXIT_FAILURE)
+    listen = parse_listen(listen_address) if listen_address else settings.agent.listen
+
+    async def main() -> int:
+        from smtpcheck.agent import Agent, StateFolderError
+        from smtpcheck.web import ServeError
+
+        try:
+            agent = await Agent.create(settings, again)
+            return await serve(agent, listen, web_config_file)
+        except (StateFolderError, ServeError) as error:
+            print(f"smtpcheck: {error}", file=sys.stderr)
+            return EXIT_FAILURE
+
+    return run_loop(main())
+
+
+async def serve(agent: "Agent", listen: tuple[str, int], web_config_file: Path | None = None) -> int:
+    """Run the agent and its page until a signal ends them; SIGHUP reloads."""
+    from smtpcheck import web
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[object]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(agent.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    async with web.serve(web.create_app(agent), listen, web_config_file):
+        await agent.run(stop)
+    return 0
+
+
+def run_loop(main: "Coroutine[object, object, int]") -> int:
+    """Run a coroutine to its end, on uvloop where it exists, and return its exit code."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)

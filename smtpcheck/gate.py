@@ -1,0 +1,106 @@
+"""The gate before every connection: a limit on open connections, and one connection at a time per mailbox.
+
+Rules of this file:
+- Exchange Online allows three connections per mailbox; a probe beside the sending application takes one at most.
+- Inside a process an asyncio lock orders the runs of one mailbox. Between processes on one machine (an agent, and a
+  `check` beside it) a byte of one lock file stands for the mailbox, locked by fcntl(2): ten thousand mailboxes need
+  one file, and a process that dies leaves no lock behind. Two mailboxes that share a byte wait for each other, which
+  is safe. fcntl(2) tells nobody when a byte comes free without a thread that waits, so it is tried again.
+- Waiting for the gate is counted in no phase.
+"""
+
+import asyncio
+import errno
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows, where no agent runs beside a check
+    fcntl = None  # type: ignore[assignment]
+
+_RETRY_SECONDS = 0.05
+_SPAN = 1 << 40
+
+
+class MailboxLocks:
+    """Locks per mailbox between the processes that share a state folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the lock file in `folder`, which is made if it is missing. Raises OSError where that is refused."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(folder / "mailboxes", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    @asynccontextmanager
+    async def hold(self, mailbox: str) -> AsyncIterator[None]:
+        """Wait until no other process holds the mailbox's lock, and hold it meanwhile."""
+        if fcntl is None:  # pragma: no cover
+            yield
+            return
+        offset = _offset(mailbox)
+        while not self._try(offset):  # noqa: ASYNC110
+            await asyncio.sleep(_RETRY_SECONDS)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, offset)
+
+    def _try(self, offset: int) -> bool:
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+        except OSError as error:
+            if error.errno in {errno.EACCES, errno.EAGAIN}:
+                return False
+            raise
+        return True
+
+    def close(self) -> None:
+        """Close the lock file; the system drops whatever was held."""
+        os.close(self._file)
+
+
+class Gate:
+    """Admits a run to its connection."""
+
+    def __init__(self, max_open_connections: int, locks: MailboxLocks | None = None) -> None:
+        """Admit at most `max_open_connections` at once; with `locks`, mind the other processes too."""
+        self._places = asyncio.Semaphore(max_open_connections)
+        self._locks = locks
+        self._mailboxes: dict[int, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def admitted(self, mailbox: str) -> AsyncIterator[None]:
+        """Hold the mailbox, and then one place among the open connections."""
+        async with self._alone(_offset(mailbox)):
+            if self._locks is None:
+                async with self._places:
+                    yield
+            else:
+                async with self._locks.hold(mailbox), self._places:
+                    yield
+
+    @asynccontextmanager
+    async def _alone(self, key: int) -> AsyncIterator[None]:
+        lock, users = self._mailboxes.get(key) or (asyncio.Lock(), 0)
+        self._mailboxes[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._mailboxes[key]
+            if users == 1:
+                del self._mailboxes[key]
+            else:
+                self._mailboxes[key] = (lock, users - 1)
+
+    def close(self) -> None:
+        """Let go of the locks between processes."""
+        if self._locks is not None:
+            self._locks.close()
+
+
+def _offset(mailbox: str) -> int:
+    return int.from_bytes(hashlib.sha256(mailbox.casefold().encode()).digest()[:8], "big") % _SPAN

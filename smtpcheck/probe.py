@@ -1,0 +1,173 @@
+"""One check from beginning to end: a token, the SMTP dialogue, the judgement.
+
+Rules of this file:
+- `check`, `doctor`, `demo`, `/probe` and the agent all call `probe`; there is no second way to run a check.
+- Measure first, judge after: the connection is tried up to EHLO even when the token failed, and both are reported.
+- This is the only place that catches everything: a fault of our own gives outcome `unknown` and a traceback in the log.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from smtpcheck.config import Settings
+from smtpcheck.diagnosis.catalogue import Catalogue, load
+from smtpcheck.diagnosis.explain import explain
+from smtpcheck.diagnosis.observation import observe
+from smtpcheck.gate import Gate, MailboxLocks
+from smtpcheck.judge import expiries, fresh_token_failing, internal_error, judge, token_fault
+from smtpcheck.model import (
+    Check,
+    CredentialHints,
+    Depth,
+    Finding,
+    Outcome,
+    Phase,
+    Report,
+    Step,
+    TokenError,
+)
+from smtpcheck.oauth.broker import Grant, TokenBroker
+from smtpcheck.smtp.connection import Conversation, Network, converse
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What every probe shares."""
+
+    tokens: TokenBroker
+    network: Network
+    gate: Gate
+    catalogue: Catalogue
+    hints: Mapping[str, CredentialHints]
+    """What the configuration says of each credential, by its name."""
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+    def issuer(self, check: Check) -> str:
+        """Return the host of the check's issuer, empty where there is none."""
+        return self.tokens.issuer(check.credential) if check.credential else ""
+
+    async def close(self) -> None:
+        """Let go of threads, connections to issuers, and locks."""
+        await self.tokens.close()
+        self.network.close()
+        self.gate.close()
+
+
+async def build_kit(settings: Settings, locks: MailboxLocks | None = None) -> Kit:
+    """Return a kit for the settings; TLS contexts and the catalogue are made off the loop."""
+    network, rules = await asyncio.gather(asyncio.to_thread(_network, settings), asyncio.to_thread(load))
+    return Kit(
+        tokens=TokenBroker(settings.credentials, fresh_every=settings.agent.fresh_every),
+        network=network,
+        gate=Gate(settings.agent.max_open_connections, locks),
+        catalogue=rules,
+        hints=_hints(settings),
+    )
+
+
+async def rebuilt(kit: Kit, settings: Settings) -> Kit:
+    """Return the kit for other settings: tokens of unchanged credentials, the gate and the catalogue stay."""
+    network = await asyncio.to_thread(_network, settings)
+    kit.tokens.replace(settings.credentials)
+    return replace(kit, network=network, hints=_hints(settings))
+
+
+def _network(settings: Settings) -> Network:
+    return Network.for_servers({check.server for check in settings.checks})
+
+
+def _hints(settings: Settings) -> dict[str, CredentialHints]:
+    return {name: credential.hints(name) for name, credential in settings.credentials.items()}
+
+
+async def probe(check: Check, kit: Kit, *, fresh: bool = False) -> Report:
+    """Run the check once and return its report; nothing is raised but cancellation.
+
+    With `fresh` the token is asked for past every cache, within the broker's budget.
+    """
+    started_at, origin = kit.wall(), kit.monotonic()
+    try:
+        return await _run(check, kit, started_at, fresh=fresh)
+    except Exception as error:  # noqa: BLE001
+        _log.exception("internal error", check=check.name)
+        return internal_error(check, started_at, kit.monotonic() - origin, error)
+
+
+async def _run(check: Check, kit: Kit, started_at: float, *, fresh: bool) -> Report:
+    answer, steps = await _acquire(check, kit, fresh=fresh)
+    grant = answer if isinstance(answer, Grant) else None
+    report = Report(
+        check=check.name,
+        started_at=started_at,
+        seconds=sum(step.seconds for step in steps),
+        outcome=Outcome.UNKNOWN,
+        steps=steps,
+        token=grant.facts if grant else None,
+        token_error=answer if isinstance(answer, TokenError) else None,
+    )
+    ehlo: tuple[str, ...] = ()
+    if check.depth.needs_connection:
+        report, ehlo = await _connect(check, kit, report, grant)
+    return _judge(check, kit, report, grant, ehlo)
+
+
+async def _acquire(check: Check, kit: Kit, *, fresh: bool) -> tuple[Grant | TokenError | None, tuple[Step, ...]]:
+    """Return the token or why there is none, and the step of phase token if the run waited or failed."""
+    if check.credential is None or not check.depth.needs_token:
+        return None, ()
+    begin = kit.monotonic()
+    answer = None if fresh else kit.tokens.peek(check.credential, check.mailbox)
+    if answer is None:
+        answer = await kit.tokens.token(check.credential, check.mailbox, timeout=check.token_timeout, fresh=fresh)
+    seconds = kit.monotonic() - begin
+    if isinstance(answer, TokenError):
+        return answer, (Step(Phase.TOKEN, 0.0, seconds, fault=token_fault(answer)),)
+    return answer, () if answer.facts.from_cache else (Step(Phase.TOKEN, 0.0, seconds),)
+
+
+async def _connect(check: Check, kit: Kit, report: Report, grant: Grant | None) -> tuple[Report, tuple[str, ...]]:
+    """Return the report with the conversation in it, and the keywords of the last EHLO."""
+    depth = check.depth if grant else Depth.CONNECT
+    begin = kit.monotonic()
+    async with kit.gate.admitted(check.mailbox):
+        admitted = kit.monotonic()
+        talk: Conversation = await converse(
+            check, depth, grant.token if grant else None, origin=admitted - report.seconds, network=kit.network
+        )
+        ended = kit.monotonic()
+    with_talk = replace(
+        report,
+        seconds=report.seconds + ended - admitted,
+        steps=report.steps + talk.steps,
+        tls=talk.tls,
+        attempts=talk.attempts,
+        mechanism=talk.mechanism,
+        auth_line_length=talk.auth_line_length,
+        waited=admitted - begin,
+    )
+    return with_talk, talk.ehlo
+
+
+def _judge(check: Check, kit: Kit, report: Report, grant: Grant | None, ehlo: tuple[str, ...]) -> Report:
+    now = kit.wall()
+    if report.failed_step is not None:
+        return judge(report, _explain(check, kit, report, ehlo, now), ())
+    state = kit.tokens.state(check.credential) if check.credential else None
+    warnings = tuple(expiries(check, report, state, now))
+    if grant is not None and grant.trouble is not None:
+        step = Step(Phase.TOKEN, 0.0, 0.0, fault=token_fault(grant.trouble))
+        refused = replace(report, token_error=grant.trouble, steps=(step,))
+        warnings = fresh_token_failing(grant.trouble, _explain(check, kit, refused, (), now)[0]) + warnings
+    return judge(report, (), warnings)
+
+
+def _explain(check: Check, kit: Kit, report: Report, ehlo: tuple[str, ...], now: float) -> tuple[Finding, ...]:
+    hints = kit.hints.get(check.credential) if check.credential else None
+    return explain(observe(check, report, hints, ehlo=ehlo, now=now), kit.catalogue)

@@ -1,0 +1,142 @@
+"""Reports as text for a terminal, as JSON and as one line for Nagios.
+
+Rules of this file:
+- Pure: it makes text of values; only `print_text` writes.
+- On a terminal colour and tables, plain text in a pipe, NO_COLOR respected (rich sees to it). Eighty columns suffice.
+- Nothing is known here that a report does not hold; what a finding means is asked of the catalogue.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from smtpcheck.diagnosis.catalogue import Catalogue
+from smtpcheck.diagnosis.explain import describe
+from smtpcheck.model import Check, Finding, Outcome, Report
+
+_STYLES = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.CRITICAL: "red", Outcome.UNKNOWN: "magenta"}
+_MARKS = {Outcome.OK: "✓", Outcome.WARNING: "!", Outcome.CRITICAL: "✗", Outcome.UNKNOWN: "?"}
+_MOST_NAMED = 4
+"""How many of the less certain findings are named."""
+
+
+class Expectation(Protocol):
+    """What a scenario says must come out."""
+
+    @property
+    def name(self) -> str:
+        """The name of its check."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome that must come out."""
+
+
+def print_text(text: RenderableType) -> None:
+    """Write to standard output; a pipe gets plain text as wide as its lines are."""
+    console = Console(highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=160)
+    console.print(text)
+
+
+def report_table(reports: Sequence[Report]) -> Table:
+    """Return one row a check: outcome, phase and cause, seconds."""
+    table = _table("check", "outcome", "phase", "cause")
+    table.add_column("seconds", justify="right", no_wrap=True)
+    for report in reports:
+        phase = report.failed_step.phase.value if report.failed_step else ""
+        table.add_row(_mark(report.outcome), report.check, _outcome(report.outcome), phase, *_last_columns(report))
+    return table
+
+
+def details(report: Report, check: Check, catalogue: Catalogue) -> RenderableType:
+    """Return what is to be known of a run that was not ok: the best finding whole, the others by name."""
+    findings = report.findings or report.warnings
+    head = Text.assemble((report.check, "bold"), f"  {check.mailbox} via {check.server.host}:{check.server.port}")
+    parts: list[RenderableType] = [head]
+    shown = findings[:1] if report.findings else findings
+    parts += [_finding(finding, catalogue) for finding in shown]
+    if others := findings[1 : 1 + _MOST_NAMED] if report.findings else ():
+        named = ", ".join(f"{finding.cause.value} ({finding.certainty:.0%})" for finding in others)
+        parts.append(Padding(Text.assemble(("or        ", "dim"), named), (0, 0, 0, 2)))
+    return Group(*parts, Text())
+
+
+def _finding(finding: Finding, catalogue: Catalogue) -> RenderableType:
+    told = describe(finding, catalogue)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("cause", Text(f"{told.summary} ({finding.cause.value}, {finding.certainty:.0%})"))
+    for number, sentence in enumerate(told.evidence):
+        grid.add_row("" if number else "seen", Text(sentence))
+    for number, step in enumerate(told.remedy):
+        grid.add_row("" if number else "repair", Text(f"{number + 1}. {step}"))
+    if told.tell_apart:
+        grid.add_row("tell apart", Text(told.tell_apart))
+    if told.reference:
+        grid.add_row("see", Text(told.reference))
+    return Padding(grid, (0, 0, 0, 2))
+
+
+def summary(reports: Sequence[Report]) -> str:
+    """Return how many checks came out how, in one sentence."""
+    counts = {outcome: sum(report.outcome is outcome for report in reports) for outcome in Outcome}
+    said = ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items() if count)
+    return f"{len(reports)} check{'s' * (len(reports) != 1)}: {said or 'nothing to do'}"
+
+
+def scenario_table(reports: Mapping[str, Report], scenarios: Sequence[Expectation], right: set[str]) -> Table:
+    """Return one row a scenario of the demo: what came out, and whether it is what the scenario says."""
+    table = _table("check", "outcome", "phase", "cause", "expected")
+    for scenario in scenarios:
+        report = reports[scenario.name]
+        phase = report.failed_step.phase.value if report.failed_step else ""
+        verdict = Text("as expected", "green") if scenario.name in right else Text("NOT as expected", "bold red")
+        cause = _last_columns(report)[0]
+        table.add_row(_mark(report.outcome), report.check, _outcome(report.outcome), phase, cause, verdict)
+    return table
+
+
+def nagios(reports: Sequence[Report]) -> str:
+    """Return the result as a monitoring plug-in prints it: a status line with performance data, then a line a check.
+
+    The form is that of the Monitoring Plugins guidelines: `STATUS - text | 'label'=value[unit] ...`.
+    """
+    outcome = Outcome.worst([report.outcome for report in reports])
+    bad = [report for report in reports if report.outcome is not Outcome.OK]
+    data = " ".join(f"'{report.check}'={report.seconds:.3f}s" for report in reports)
+    lines = [f"{report.check}: {report.outcome.value}: {_causes(report)}" for report in bad]
+    return "\n".join([f"{outcome.value.upper()} - {summary(reports)} | {data}", *lines])
+
+
+def _causes(report: Report) -> str:
+    if report.cause is None:
+        return ", ".join(finding.cause.value for finding in report.warnings)
+    step = report.failed_step
+    return f"{report.cause.value} in phase {step.phase.value}" if step else report.cause.value
+
+
+def _last_columns(report: Report) -> tuple[str, str]:
+    return (report.cause.value if report.cause else _causes(report)), f"{report.seconds:.2f}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _mark(outcome: Outcome) -> Text:
+    return Text(_MARKS[outcome], _STYLES[outcome])
+
+
+def _outcome(outcome: Outcome) -> Text:
+    return Text(outcome.value, _STYLES[outcome])

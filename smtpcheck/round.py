@@ -1,0 +1,50 @@
+"""One round: some checks, each run once. What `check` and `demo --once` do.
+
+Rule of this file: it is the agent's work without its clock; the runs themselves are the same `probe`.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from smtpcheck.config import Settings
+from smtpcheck.cutoff import CutOff
+from smtpcheck.gate import MailboxLocks
+from smtpcheck.judge import cut_off, failed_to_reach, hosts_tried
+from smtpcheck.model import Check, Report
+from smtpcheck.probe import Kit, build_kit, probe
+
+
+async def run_round(
+    settings: Settings,
+    checks: Sequence[Check],
+    *,
+    locks: MailboxLocks | None = None,
+    seen: Callable[[Report], None] = lambda _: None,
+) -> dict[str, Report]:
+    """Run each of `checks` once and return the reports by name, in the order of `checks`.
+
+    `seen` is called with each report as it comes in. When every host failed before a connection stood, and there were
+    two or more, the failed runs are `unknown`: the agent itself is cut off.
+    """
+    kit = await build_kit(settings, locks)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_run(check, kit, seen)) for check in checks]
+        return _judge_whole(checks, [task.result() for task in tasks], kit)
+    finally:
+        await kit.close()
+
+
+async def _run(check: Check, kit: Kit, seen: Callable[[Report], None]) -> Report:
+    report = await probe(check, kit)
+    seen(report)
+    return report
+
+
+def _judge_whole(checks: Sequence[Check], reports: Sequence[Report], kit: Kit) -> dict[str, Report]:
+    whole = CutOff(window=1.0)
+    for check, report in zip(checks, reports, strict=True):
+        for host, reached in hosts_tried(check, report, kit.issuer(check)):
+            whole.record(host, reached, now=0.0)
+    alone = whole.is_cut_off(now=0.0)
+    return {report.check: cut_off(report) if alone and failed_to_reach(report) else report for report in reports}
