@@ -127,7 +127,9 @@ class _Pool:
         if len(self._values) > _POOL_SIZE:
             self._values.clear()
         steps = tuple(
-            Step(step.phase, step.start, step.seconds, self._shared(step.exchanges), self._shared(step.fault))
+            Step(step.phase, step.start, step.seconds, self._shared(step.exchanges), step.fault)
+            if step.exchanges
+            else step
             for step in report.steps
         )
         return replace(report, steps=steps, tls=self._shared(report.tls), attempts=self._shared(report.attempts))

@@ -61,19 +61,18 @@ def render(check: Check, state: CheckState | None, label_names: Collection[str],
 
     Of the user's labels those in `label_names` are shown; one that the check lacks is left out.
     """
-    own = (("check", check.name), *((name, value) for name, value in check.labels if name in label_names))
-    identity = _labels(own)
+    shown = ((name, value) for name, value in check.labels if name in label_names)
+    identity = _labels((("check", check.name), *shown))
     lines: dict[Family, str] = {}
     for family, values, number in _samples(check, state, expose_addresses):
-        labels = _labels(zip(family.labels, values, strict=True), identity)
+        labels = f"{identity},{_labels(zip(family.labels, values, strict=True))}" if values else identity
         lines[family] = f"{lines.get(family, '')}{family.name}{{{labels}}} {number!r}\n"
     return tuple(lines.get(family, "").encode("utf-8", "replace") for family in table.PER_CHECK)
 
 
-def _labels(labels: Iterable[tuple[str, str | None]], first: str = "") -> str:
-    """Return labels as they stand between the braces, after those in `first`; one without value is left out."""
-    text = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels if value is not None)
-    return f"{first},{text}" if first and text else first or text
+def _labels(labels: Iterable[tuple[str, str | None]]) -> str:
+    """Return labels as they stand between the braces; one without value is left out."""
+    return ",".join([f'{name}="{_escaped(value)}"' for name, value in labels if value is not None])
 
 
 def _escaped(value: str) -> str:

@@ -6,6 +6,7 @@ Rules of this file:
 - Recording and collecting may happen in different threads: prometheus_client locks its values.
 """
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -43,6 +44,7 @@ class Measurements:
     def __init__(self) -> None:
         self._lag = _histogram(table.SCHEDULE_LAG)
         self._phases = _histogram(table.PHASE_SECONDS)
+        self._phase = functools.cache(self._phases.labels)
         family = table.FAILURES_BY_CAUSE
         self._failures = Counter(family.name, family.help, family.labels, registry=None)
         self._process = ProcessCollector(registry=None)
@@ -54,7 +56,7 @@ class Measurements:
     def observe(self, check: Check, report: Report) -> None:
         """Count a run's phases and its failure."""
         for step in report.steps:
-            self._phases.labels(check.provider, step.phase).observe(step.seconds)
+            self._phase(check.provider, step.phase).observe(step.seconds)
         if report.outcome is Outcome.CRITICAL:
             self._failures.labels(check.provider, failed_phase(report), failed_cause(report)).inc()
 

@@ -20,9 +20,9 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Family:
-    """One metric: all its series, with any labels."""
+    """One metric: all its series, with any labels. Each stands for itself alone."""
 
     name: str
     kind: Kind
