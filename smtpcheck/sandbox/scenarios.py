@@ -1,0 +1,175 @@
+"""The scenarios: each one world of its own, with the outcome and the cause that must come out.
+
+Rules of this file:
+- A scenario is one row of `SCENARIOS`; nothing else is touched to add one.
+- What is expected is what can truly be observed from the client's end.
+- Scenarios that name the same registration share a credential, and those with equal listeners share a port.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from smtpcheck.cause import Cause
+from smtpcheck.model import Outcome
+from smtpcheck.sandbox import replies
+from smtpcheck.sandbox.authority import Certificate
+from smtpcheck.sandbox.issuer import Trouble
+from smtpcheck.sandbox.session import Listener
+
+DOMAIN = "contoso.example"
+RECIPIENT = f"probe@{DOMAIN}"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One application at the issuer, and the credential that the checks use for it."""
+
+    name: str
+    """Of the credential; two registrations of the same name must be equal."""
+    certificate: bool = False
+    """The client proves itself with a certificate instead of a secret."""
+    known: bool = True
+    """Whether the issuer has it."""
+    wrong_secret: bool = False
+    """The configured secret is not the app's."""
+    secret_expired: bool = False
+    disabled: bool = False
+    roles: tuple[str, ...] = ("SMTP.SendAsApp",)
+    trouble: Trouble | None = None
+    keys: Mapping[str, object] = field(default_factory=dict)
+    """Further keys of the credential's configuration."""
+
+
+CONTOSO = Registration("contoso")
+"""What most scenarios share: an application with a good secret and the right permission."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One check in one world."""
+
+    name: str
+    """Of the check and of the mailbox."""
+    shows: str
+    """What it is there for, in one sentence."""
+    cause: Cause | None = None
+    """Why the depth is not reached; None if it is."""
+    warnings: frozenset[Cause] = frozenset()
+    """What is warned of although the depth is reached."""
+    check: Mapping[str, object] = field(default_factory=dict)
+    """Keys of the check besides name, mailbox, credential and server."""
+    server: Listener = field(default_factory=Listener)
+    registration: Registration = CONTOSO
+    refuses: Mapping[str, str] = field(default_factory=dict)
+    """What the mailbox replies instead of success, by command."""
+    connections: int = 3
+    """How many connections of the mailbox may submit at once."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """Return the outcome that must come out."""
+        if self.cause is not None:
+            return Outcome.CRITICAL
+        return Outcome.WARNING if self.warnings else Outcome.OK
+
+
+_SEND: Mapping[str, object] = {"depth": "send", "recipient": RECIPIENT, "interval": "15m"}
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario("healthy", "Token, connection and login work."),
+    Scenario(
+        "healthy-sender",
+        "The server takes the sender too.",
+        check={"depth": "sender"},
+    ),
+    Scenario("healthy-send", "A whole message is accepted.", check=_SEND),
+    Scenario(
+        "healthy-certificate",
+        "The application proves itself with a certificate instead of a secret.",
+        registration=Registration("contoso-certificate", certificate=True),
+    ),
+    Scenario(
+        "secret-expired",
+        "The client secret has reached its end.",
+        Cause.SECRET_EXPIRED,
+        registration=Registration("contoso-expired", secret_expired=True),
+    ),
+    Scenario(
+        "secret-wrong",
+        "The client secret is not one of the application's.",
+        Cause.SECRET_INVALID,
+        registration=Registration("contoso-wrong-secret", wrong_secret=True),
+    ),
+    Scenario(
+        "app-unknown",
+        "The tenant does not know the client id.",
+        Cause.APP_NOT_IN_TENANT,
+        registration=Registration("contoso-unknown-app", known=False),
+    ),
+    Scenario(
+        "audience-wrong",
+        "The token is good, but for Microsoft Graph instead of Exchange Online.",
+        Cause.WRONG_TOKEN_AUDIENCE,
+        registration=Registration("contoso-graph", keys={"scope": "https://graph.microsoft.com/.default"}),
+    ),
+    Scenario(
+        "smtp-auth-disabled",
+        "The token is good, but the tenant has SMTP AUTH switched off.",
+        Cause.SMTP_AUTH_DISABLED_TENANT,
+        refuses={"AUTH": replies.SMTP_AUTH_DISABLED_TENANT},
+    ),
+    Scenario(
+        "mailbox-right-missing",
+        "The login is accepted, and only the message shows that the application may not open the mailbox.",
+        Cause.MAILBOX_PERMISSION_MISSING,
+        check=_SEND,
+        refuses={"DATA": replies.MAILBOX_LOGON_FAILURE},
+    ),
+    Scenario(
+        "sender-refused",
+        "The mailbox may not send as the sender, which shows after the whole message.",
+        Cause.SENDER_NOT_ALLOWED,
+        check={**_SEND, "sender": f"board@{DOMAIN}"},
+    ),
+    Scenario(
+        "connections-throttled",
+        "Other programs use up the connections that the mailbox may have.",
+        Cause.THROTTLED_CONNECTIONS,
+        check=_SEND,
+        connections=0,
+    ),
+    Scenario(
+        "certificate-expired",
+        "The server's certificate ended yesterday.",
+        Cause.CERTIFICATE_EXPIRED,
+        server=Listener(certificate=Certificate.EXPIRED),
+    ),
+    Scenario(
+        "starttls-missing",
+        "The server does not offer STARTTLS, so the token is never sent.",
+        Cause.STARTTLS_NOT_OFFERED,
+        server=Listener(starttls=False),
+    ),
+    Scenario(
+        "mechanism-missing",
+        "The host is a relay that takes no login.",
+        Cause.MECHANISM_NOT_OFFERED,
+        server=Listener(mechanisms=()),
+    ),
+    Scenario(
+        "slow",
+        "Everything works, but each reply takes its time.",
+        warnings=frozenset({Cause.SLOW}),
+        check={"warn": {"duration": "1s"}},
+        server=Listener(delay=0.25),
+    ),
+    Scenario(
+        "silent",
+        "The server accepts the connection and says nothing.",
+        Cause.TIMEOUT,
+        check={"timeout": "2s"},
+        server=Listener(delay=3600.0),
+    ),
+)
+"""The worlds of `smtpcheck demo`."""
