@@ -132,12 +132,16 @@ class SecretSource(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    file: ConfiguredPath | None = Field(None, description="A file that holds the secret; relative to the config file.")
-    env: str | None = Field(None, min_length=1, description="The name of an environment variable that holds it.")
-    command: tuple[str, ...] | None = Field(
-        None, min_length=1, description="A program and its arguments that print it; run without a shell."
+    file: ConfiguredPath | None = Field(
+        default=None, description="A file that holds the secret; relative to the config file."
     )
-    value: _SecretText | None = Field(None, description="The secret itself; better kept elsewhere.")
+    env: str | None = Field(
+        default=None, min_length=1, description="The name of an environment variable that holds it."
+    )
+    command: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="A program and its arguments that print it; run without a shell."
+    )
+    value: _SecretText | None = Field(default=None, description="The secret itself; better kept elsewhere.")
 
     _memory: _Memory = PrivateAttr(default_factory=_Memory)
 

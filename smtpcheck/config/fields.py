@@ -1,0 +1,234 @@
+r"""The forms of single values: durations, addresses, hosts, names, labels.
+
+Rules of this file:
+- A wrong form is a `ValueError` that says what is wrong in a part of a sentence; after a `\n` stands the hint.
+- Durations are written as Prometheus writes them and become seconds.
+"""
+
+import ipaddress
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
+
+from smtpcheck.config.problems import nearest
+from smtpcheck.model import Depth
+
+_UNITS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_DURATION = re.compile(r"(?=.)" + "".join(rf"(?:([0-9]+){unit})?" for unit in _UNITS))
+_DURATION_JSON = {"type": "string", "pattern": rf"^(?=.){''.join(f'([0-9]+{unit})?' for unit in _UNITS)}$"}
+_LONGEST_DURATION = 10 * 365 * 86400.0
+
+NAME = re.compile(r"[a-zA-Z0-9_.-]{1,200}")
+"""What a check's name may consist of."""
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_RESERVED_LABELS = frozenset(
+    {"check", "credential", "phase", "cause", "outcome", "smtp_code", "enhanced_code", "oauth_error"}
+)
+_RESERVED_LABELS |= {
+    "oauth_code",
+    "version",
+    "cipher",
+    "provider",
+    "host",
+    "port",
+    "depth",
+    "mailbox",
+    "result",
+    "reason",
+}
+_RESERVED_LABELS |= {"notifier", "le", "quantile", "job", "instance", "severity"}
+
+_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_DOMAIN_LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+
+
+def mistake(message: str, hint: str = "") -> ValueError:
+    """Return the error of a wrong form, with what to do about it."""
+    return ValueError(f"{message}\n{hint}" if hint else message)
+
+
+def parse_duration(value: object) -> float:
+    """Return the seconds of `500ms`, `60s`, `15m`, `1h30m`, `7d`, `2w` (units in falling order, each once).
+
+    Raises:
+        ValueError: It is no duration, or longer than ten years.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise mistake("a duration needs a unit", f"write {value}s for seconds")
+    match = _DURATION.fullmatch(value) if isinstance(value, str) and value.isascii() and len(value) < 64 else None
+    if match is None:
+        raise mistake("is no duration", "write 500ms, 60s, 15m, 1h30m or 7d")
+    seconds = sum(int(count) * unit for count, unit in zip(match.groups(), _UNITS.values(), strict=True) if count)
+    if seconds > _LONGEST_DURATION:
+        raise mistake("is longer than ten years")
+    return seconds
+
+
+def _positive(seconds: float) -> float:
+    if seconds <= 0:
+        raise mistake("must be longer than nothing")
+    return seconds
+
+
+Duration = Annotated[float, PlainValidator(parse_duration), WithJsonSchema(_DURATION_JSON)]
+"""Seconds, zero or more."""
+Period = Annotated[float, PlainValidator(parse_duration), AfterValidator(_positive), WithJsonSchema(_DURATION_JSON)]
+"""Seconds, more than none."""
+
+
+def parse_listen(value: object) -> tuple[str, int]:
+    """Return host and port of `127.0.0.1:9587`, `[::1]:9587` or `localhost:9587`.
+
+    Raises:
+        ValueError: It is no such address.
+    """
+    host, colon, port = str(value).rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
+        raise mistake("is no address to listen on", "write host:port, as 127.0.0.1:9587")
+    if not host:
+        raise mistake(
+            "names no host", f"write 0.0.0.0:{port} to listen on every address, 127.0.0.1:{port} for this machine"
+        )
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise mistake("is no address to listen on", f"write an IPv6 address in brackets: [{host}]:{port}")
+    return parse_host(host), int(port)
+
+
+def is_address(host: str) -> bool:
+    """Return whether the host is an IP address rather than a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def parse_host(value: str) -> str:
+    """Return a host name (RFC 1123 2.1, `_` tolerated) or an IP address.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if "://" in value:
+        raise mistake("is a URL, not a host", "write the name alone, as smtp.example.org")
+    if is_address(value):
+        return value
+    name, _, port = value.partition(":")
+    if port.isdigit():
+        raise mistake("is no host", f"write the port apart: host: {name}, port: {port}")
+    if value != value.strip():
+        raise mistake("has a blank at its end" if value == value.lstrip() else "has a blank before it", "remove it")
+    if not _is_name(value, _HOST_LABEL):
+        raise mistake("is no host name and no address", "write it as smtp.example.org")
+    return value
+
+
+def _is_name(value: str, label: re.Pattern[str]) -> bool:
+    name = value.removesuffix(".")
+    return 0 < len(name) <= 253 and all(label.fullmatch(part) for part in name.split("."))
+
+
+def parse_domain(value: str) -> str:
+    """Return an argument for EHLO: a domain or an address literal as `[192.0.2.1]` or `[IPv6:...]` (RFC 5321 4.1.3).
+
+    Raises:
+        ValueError: It is neither; Exchange answers such a one with `501 5.5.4 Invalid domain name`.
+    """
+    literal = value[1:-1].removeprefix("IPv6:") if value.startswith("[") and value.endswith("]") else ""
+    if is_address(literal) or (_is_name(value, _DOMAIN_LABEL) and not is_address(value)):
+        return value
+    raise mistake("is no domain", "write a domain as host.example.org, or an address as [192.0.2.1] (RFC 5321 4.1.3)")
+
+
+def parse_mailbox(value: str) -> str:
+    """Return an address as RFC 5321 4.1.2 has it, without quoted strings, address literals and characters beyond ASCII.
+
+    Raises:
+        ValueError: It is none; most often something was pasted along.
+    """
+    bare = value.strip(" \t\r\n,;")
+    if value != bare:
+        pasted = value.removeprefix(bare) if value.startswith(bare) else value
+        what = "a comma" if "," in pasted else "a semicolon" if ";" in pasted else "a blank"
+        where = "at its end" if value.startswith(bare) else "around it"
+        raise mistake(f"has {what} {where}", f"write {bare}" if bare else "")
+    if value.lower().startswith("mailto:") or "<" in value:
+        raise mistake("is more than an address", "write the address alone, as name@example.org")
+    if not value.isascii():
+        raise mistake("holds characters beyond ASCII", "write the domain in its xn-- form; SMTPUTF8 is not spoken here")
+    local, at, domain = value.rpartition("@")
+    if not at:
+        raise mistake("has no @", "write the whole address, as name@example.org")
+    if len(local) > 64 or len(value) > 254:
+        raise mistake("is longer than RFC 5321 4.5.3.1 allows (64 before the @, 254 in all)")
+    if not _LOCAL_PART.fullmatch(local) or not _is_name(domain, _DOMAIN_LABEL):
+        raise mistake("is no mail address", "write it as name@example.org")
+    return value
+
+
+def parse_name(value: str) -> str:
+    """Return the name of a check.
+
+    Raises:
+        ValueError: It holds other characters than letters, digits, `_`, `.` and `-`.
+    """
+    if not NAME.fullmatch(value):
+        raise mistake("is no name for a check", "use letters, digits, _ . and -; at most 200 of them")
+    return value
+
+
+def parse_label(name: str) -> str:
+    """Return the name of a label that a user may set.
+
+    Raises:
+        ValueError: Prometheus does not allow it, or it is taken.
+    """
+    if not _LABEL.fullmatch(name):
+        raise mistake("is no label name", "use letters, digits and _, and no digit first")
+    if name.startswith("__") or name in _RESERVED_LABELS:
+        raise mistake("is a reserved label name", "choose another one")
+    return name
+
+
+def parse_label_value(value: object) -> str:
+    """Return the value of a label.
+
+    Raises:
+        ValueError: It is no text.
+    """
+    if not isinstance(value, str):
+        raise mistake("a label's value must be text", "write it in quotes")
+    return value
+
+
+def parse_depth(value: object) -> Depth:
+    """Return the depth of that name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    names = {str(depth): depth for depth in Depth}
+    if isinstance(value, Depth):
+        return value
+    if not isinstance(value, str) or value not in names:
+        raise mistake(f"must be one of {', '.join(names)}", nearest(value, names) if isinstance(value, str) else "")
+    return names[value]
+
+
+def _number_as_text(value: object) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+DepthName = Annotated[
+    Depth, PlainValidator(parse_depth), WithJsonSchema({"type": "string", "enum": [str(depth) for depth in Depth]})
+]
+Host = Annotated[str, AfterValidator(parse_host)]
+Domain = Annotated[str, AfterValidator(parse_domain)]
+Mailbox = Annotated[str, AfterValidator(parse_mailbox)]
+Labels = dict[Annotated[str, AfterValidator(parse_label)], Annotated[str, BeforeValidator(parse_label_value)]]
+NumberAsText = BeforeValidator(_number_as_text)
+"""For values that YAML takes for a number: `ip_version: 4`, `min_tls: 1.2`."""

@@ -1,0 +1,201 @@
+"""From files to settings, with every problem at once.
+
+Rules of this file:
+- A wrong part hides no problem of another part: each credential and each check is looked at by itself.
+- `agent` and `defaults` stand in one file at most and hold for all; `credentials` and `checks` come from every file.
+- Nothing here raises for what a user wrote. Secrets are read to see that they can be; a command is not run.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from smtpcheck.config.document import Document, read
+from smtpcheck.config.hazards import look_at_check, look_at_credential
+from smtpcheck.config.mailboxes import Entry, expand
+from smtpcheck.config.models import AgentSection, CheckSection, DefaultsSection
+from smtpcheck.config.problems import Place, Problems, Source, nearest
+from smtpcheck.config.resolve import Resolver
+from smtpcheck.config.settings import AgentSettings, Loaded, Settings
+from smtpcheck.config.validation import Model, validated
+from smtpcheck.model import Check
+from smtpcheck.oauth import CREDENTIAL_TYPES
+from smtpcheck.oauth.credential import Credential
+
+_SUFFIXES = {".yaml", ".yml"}
+_PARTS = ("agent", "defaults", "credentials", "checks")
+
+
+def load(paths: Sequence[Path], *, strict: bool = False) -> Loaded:
+    """Load the configuration from files, and from the `*.yaml` and `*.yml` of folders, in this order.
+
+    With `strict` every warning is an error. Blocks on files; never raises for what stands in them.
+    """
+    problems = Problems(strict=strict)
+    documents = [document for path in _files(paths, problems) if (document := read(path, problems))]
+    loading = Loading(problems)
+    for document in documents:
+        loading.take(document, document.value, Path(document.name).parent)
+    settings = loading.settings()
+    return Loaded(None if problems.any_error else settings, problems.in_order(map(str, loading.files)))
+
+
+def _files(paths: Sequence[Path], problems: Problems) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.name[0] != ".")
+            if not inside:
+                problems.error(Place(Document(str(path))), "is a folder without any .yaml file")
+            files += inside
+        else:
+            files.append(path)
+    return list(dict.fromkeys(files))
+
+
+class Loading:
+    """One configuration as it comes together."""
+
+    def __init__(self, problems: Problems) -> None:
+        """Tell what is found to `problems`."""
+        self.files: list[Path] = []
+        self._problems = problems
+        self._parts: dict[str, tuple[Place, Any, Path]] = {}
+        self._credentials: dict[str, Credential] = {}
+        self._credential_places: dict[str, Place] = {}
+        self._entries: list[tuple[Entry, Path]] = []
+        self._top: Place | None = None
+
+    def take(self, source: Source, value: Any, folder: Path) -> None:
+        """Take one document: its credentials and checks, and `agent` and `defaults` for the end."""
+        place = Place(source)
+        self._top = self._top or place
+        self.files.append(Path(source.name))
+        if value is None:
+            self._problems.error(place, "is empty")
+        elif not isinstance(value, Mapping):
+            self._problems.error(place, f"must be a mapping with {', '.join(_PARTS)}")
+        else:
+            self._take_parts(value, place, folder)
+
+    def _take_parts(self, value: Mapping[str, Any], place: Place, folder: Path) -> None:
+        for key, part in value.items():
+            at = place / key
+            if key not in _PARTS:
+                self._problems.error(at, "unknown key", hint=nearest(key, _PARTS))
+            elif part is None:
+                continue
+            elif key == "credentials":
+                self._take_credentials(part, at, folder)
+            elif key == "checks":
+                self._take_checks(part, at, folder)
+            elif key in self._parts:
+                other = self._parts[key][0]
+                self._problems.error(
+                    at, f"stands in {_where(other)} already", hint="keep it in one file; it holds for all"
+                )
+            else:
+                self._parts[key] = (at, part, folder)
+
+    def _take_credentials(self, part: Any, place: Place, folder: Path) -> None:
+        if not isinstance(part, Mapping):
+            self._problems.error(place, "must be a mapping from a name to a credential")
+            return
+        for name, raw in part.items():
+            at = place / name
+            if name in self._credential_places:
+                message = f"a credential of this name stands in {_where(self._credential_places[name])} already"
+                self._problems.error(at, message)
+                continue
+            self._credential_places[name] = at
+            credential = self._credential(raw, at, folder)
+            if credential is not None:
+                self._credentials[name] = credential
+
+    def _credential(self, raw: Any, place: Place, folder: Path) -> Credential | None:
+        types = {str(kind.model_fields["type"].default): kind for kind in CREDENTIAL_TYPES}
+        if not isinstance(raw, Mapping):
+            self._problems.error(place, "must be a mapping", hint=f"begin with type: {' or '.join(types)}")
+            return None
+        given = raw.get("type")
+        kind = types.get(given) if isinstance(given, str) else None
+        if kind is None:
+            message = "there is no such type" if "type" in raw else "is missing"
+            self._problems.error(place / "type", message, value=given, hint=nearest(given or "", types))
+            return None
+        return validated(kind, raw, place.__add__, self._problems, folder)
+
+    def _take_checks(self, part: Any, place: Place, folder: Path) -> None:
+        if not isinstance(part, list):
+            self._problems.error(place, "must be a list of checks", hint='begin each one with "- name:"')
+            return
+        for index, raw in enumerate(part):
+            if not isinstance(raw, Mapping):
+                self._problems.error(place / index, "must be a mapping", hint="begin it with name:")
+                continue
+            entries, table = expand(raw, place / index, folder, self._problems)
+            self._entries += [(entry, folder) for entry in entries]
+            if table is not None and table not in self.files:
+                self.files.append(table)
+
+    def settings(self) -> Settings:
+        """Return what came together; of use only if no problem is an error."""
+        agent = self._part("agent", AgentSection) or AgentSection()
+        defaults = self._part("defaults", DefaultsSection) or DefaultsSection()
+        for name, credential in self._credentials.items():
+            look_at_credential(credential, self._credential_places[name], self._problems)
+        checks = self._checks(defaults)
+        if not self._entries and self._top is not None and not self._problems.any_error:
+            self._problems.error(self._top / "checks", "there is no check")
+        return Settings(
+            agent=AgentSettings(
+                listen=agent.listen,
+                state=agent.state or default_state_folder(),
+                max_open_connections=agent.max_open_connections,
+                expose_addresses=agent.expose_addresses,
+                fresh_every=agent.fresh_every,
+            ),
+            credentials=self._credentials,
+            checks=checks,
+            label_names=tuple(sorted({name for check in checks for name, _ in check.labels})),
+            files=tuple(self.files),
+        )
+
+    def _part(self, key: str, model: type[Model]) -> Model | None:
+        if key not in self._parts:
+            return None
+        place, raw, folder = self._parts[key]
+        return validated(model, raw, place.__add__, self._problems, folder)
+
+    def _checks(self, defaults: DefaultsSection) -> tuple[Check, ...]:
+        resolver = Resolver(defaults, self._credentials, self._credential_places, self._problems)
+        checks: list[Check] = []
+        taken: dict[str, Place] = {}
+        for entry, folder in self._entries:
+            section = validated(CheckSection, entry.raw, entry.at, self._problems, folder)
+            if section is None:
+                continue
+            at = entry.at(("name",))
+            if section.name in taken:
+                message = f"another check has this name: {_where(taken[section.name])}"
+                self._problems.error(at, message, value=section.name)
+            taken.setdefault(section.name, at)
+            check = resolver.check(section, entry)
+            if check is not None:
+                look_at_check(check, self._credentials.get(check.credential or ""), entry, self._problems)
+                checks.append(check)
+        return tuple(checks)
+
+
+def _where(place: Place) -> str:
+    return f"{place.source.name}:{place.source.line(place.path)}"
+
+
+def default_state_folder() -> Path:
+    """Return /var/lib/smtpcheck for root, else the user's folder by the XDG Base Directory Specification."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/smtpcheck")
+    configured = os.environ.get("XDG_STATE_HOME", "")
+    root = Path(configured) if Path(configured).is_absolute() else Path.home() / ".local" / "state"
+    return root / "smtpcheck"

@@ -1,0 +1,131 @@
+"""The form of `checks.yaml`, as pydantic models: what may be written, before any default is filled in.
+
+Rules of this file:
+- An unknown key is an error everywhere. No error shows what was given (`hide_input_in_errors`): it may be a secret.
+- A key that a check may set and `defaults` may set too is optional here; `resolve` fills it in.
+- The descriptions are the texts that an editor shows by the JSON Schema.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+
+from smtpcheck.config.fields import (
+    DepthName,
+    Domain,
+    Duration,
+    Host,
+    Labels,
+    Mailbox,
+    NumberAsText,
+    Period,
+    parse_listen,
+    parse_name,
+)
+from smtpcheck.model import Depth, IpVersion, Mechanism, Security
+from smtpcheck.secret_source import ConfiguredPath
+
+
+class ConfigSection(BaseModel):
+    """A part of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class AgentSection(ConfigSection):
+    """What concerns the agent as a whole."""
+
+    listen: Annotated[tuple[str, int], PlainValidator(parse_listen), WithJsonSchema({"type": "string"})] = Field(
+        default=("127.0.0.1", 9587), description="host:port of the web page and the metrics."
+    )
+    state: ConfiguredPath | None = Field(default=None, description="The folder of what outlives a restart.")
+    max_open_connections: int = Field(default=200, ge=1, le=10_000, description="SMTP connections open at once.")
+    expose_addresses: bool = Field(default=False, description="Whether mailboxes may stand in metrics.")
+    fresh_every: Period = Field(
+        default=3600.0, description="A token is asked for past every cache at least this often."
+    )
+
+
+class WarnSection(ConfigSection):
+    """From when on a check that still works is a warning."""
+
+    certificate: Duration | None = Field(default=None, description="Before the server's certificate ends. Default 14d.")
+    secret: Duration | None = Field(
+        default=None, description="Before the client secret or certificate ends. Default 30d."
+    )
+    refresh_token: Duration | None = Field(default=None, description="Before the refresh token ends. Default 14d.")
+    duration: Duration | None = Field(default=None, description="When a run takes longer. Default 10s.")
+
+
+class DefaultsSection(ConfigSection):
+    """What holds for every check that does not say otherwise."""
+
+    interval: Period = Field(default=60.0, description="The time from one run to the next.")
+    timeout: Period = Field(default=20.0, description="For the SMTP part of one run.")
+    token_timeout: Period = Field(default=10.0, description="How long one run waits for the issuer.")
+    depth: DepthName = Field(default=Depth.AUTH, description="How far a check goes.")
+    warn: WarnSection = Field(default=WarnSection(), description="From when on a check that still works is a warning.")
+
+
+class ServerSection(ConfigSection):
+    """One SMTP endpoint; what is missing comes from the provider."""
+
+    host: Host | None = Field(default=None, description="Its name.")
+    port: int | None = Field(default=None, ge=1, le=65535, description="Default 587.")
+    security: Security | None = Field(
+        default=None, description="How TLS starts. Default: implicit on port 465, else starttls."
+    )
+    ca_file: ConfiguredPath | None = Field(
+        default=None, description="PEM certificates to trust instead of the system's."
+    )
+    server_name: Host | None = Field(
+        default=None, description="The name that the certificate must cover. Default: the host."
+    )
+    ehlo: Domain | None = Field(default=None, description="The argument of EHLO. Default: this machine's full name.")
+    ip_version: Annotated[IpVersion, NumberAsText] = Field(
+        default=IpVersion.ANY, description="Which addresses may be used."
+    )
+    min_tls: Annotated[Literal["1.2", "1.3"], NumberAsText] = Field(
+        default="1.2", description="The oldest TLS accepted."
+    )
+    allow_plaintext: bool = Field(
+        default=False, description="With `security: none`, whether a token may be sent in clear."
+    )
+
+
+class MailboxesFile(ConfigSection):
+    """A table of mailboxes."""
+
+    file: ConfiguredPath = Field(description="CSV with a column `mailbox` and any key of a check, as `labels.team`.")
+
+
+class CheckSection(ConfigSection):
+    """What to do for one mailbox."""
+
+    name: Annotated[str, AfterValidator(parse_name)] = Field(description="Unique; letters, digits, _ . and -.")
+    mailbox: Mailbox = Field(description="The SASL user.")
+    credential: str | None = Field(
+        default=None, description="The name of a credential; needed unless depth is connect."
+    )
+    server: ServerSection = Field(default=ServerSection(), description="Default: the provider's.")
+    depth: DepthName | None = Field(default=None, description="How far the check goes.")
+    interval: Period | None = Field(default=None, description="The time from one run to the next.")
+    timeout: Period | None = Field(default=None, description="For the SMTP part of one run.")
+    token_timeout: Period | None = Field(default=None, description="How long one run waits for the issuer.")
+    sender: Mailbox | None = Field(default=None, description="The envelope sender. Default: the mailbox.")
+    recipient: Mailbox | None = Field(
+        default=None, description="The envelope recipient; needed from depth recipient on."
+    )
+    mechanism: Mechanism | None = Field(
+        default=None, description="The SASL mechanism. Default: what the server offers."
+    )
+    warn: WarnSection = Field(default=WarnSection(), description="From when on a check that still works is a warning.")
+    labels: Labels = Field(default={}, description="Labels of its metrics.")
+
+
+class ChecksSection(CheckSection):
+    """What to do for one mailbox, or for each of several; `mailboxes.expand` makes single ones of it."""
+
+    name: str = Field(description="Unique. With mailboxes {local}, {domain} and {mailbox} stand for their parts.")
+    mailbox: Mailbox | None = Field(default=None, description="The SASL user; this or mailboxes.")  # type: ignore[assignment]
+    mailboxes: MailboxesFile | list[Mailbox] | None = Field(default=None, description="One check for each of them.")

@@ -1,0 +1,142 @@
+"""What is wrong with a configuration, told so that it can be repaired at once.
+
+Rules of this file:
+- A problem names file, line, key, the offending value and what to do. Every problem is told at once, each one once.
+- A value is shown only where it can be no secret; the place decides (`Place.shows`).
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Literal, Protocol
+
+Severity = Literal["error", "warning"]
+KeyPath = tuple[str | int, ...]
+"""Keys and indices from the top of a document down to a value."""
+
+_LONGEST_VALUE = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong (`error`) or will probably go wrong (`warning`)."""
+
+    severity: Severity
+    message: str
+    file: str = ""
+    """As it was given; empty for an option of the command line."""
+    line: int | None = None
+    """Counted from 1."""
+    path: str = ""
+    """Where in the file, as `checks[3].mailbox`, or the name of the option."""
+    value: str | None = None
+    """The offending value in quotes, None where it is missing or may be a secret."""
+    hint: str = ""
+    """What to do about it, if there is something to say."""
+
+    def __str__(self) -> str:
+        where = ":".join(str(part) for part in (self.file, self.line) if part)
+        severity = "warning" if self.severity == "warning" else ""
+        parts = (where, severity, self.path, self.value, self.message)
+        hint = f"\n  hint: {self.hint}" if self.hint else ""
+        return ": ".join(part for part in parts if part) + hint
+
+
+class Source(Protocol):
+    """What values come from: a YAML file, a table of mailboxes, or options."""
+
+    @property
+    def name(self) -> str:
+        """The file as it was given, empty for options."""
+
+    def line(self, path: KeyPath) -> int | None:
+        """Return the line of the value at `path`, or of the nearest thing around it."""
+
+    def shown(self, path: KeyPath) -> str:
+        """Return `path` as the user knows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One value in a source."""
+
+    source: Source
+    path: KeyPath = ()
+
+    def __truediv__(self, key: str | int) -> "Place":
+        return Place(self.source, (*self.path, key))
+
+    def __add__(self, path: KeyPath) -> "Place":
+        return Place(self.source, self.path + path)
+
+    @property
+    def shows(self) -> bool:
+        """Whether a value here can be no secret: of a credential's keys only those of a short list."""
+        in_credential = len(self.path) > 2 and self.path[0] == "credentials"
+        return not in_credential or (len(self.path) == 3 and self.path[2] in _SHOWN_OF_A_CREDENTIAL)
+
+
+_SHOWN_OF_A_CREDENTIAL = frozenset({"type", "cloud", "tenant", "authority", "client_secret_expires"})
+
+
+class Problems:
+    """Collects what is found; the order of files and lines is made at the end."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        """With `strict` every warning is an error."""
+        self._strict = strict
+        self._found: dict[tuple[object, ...], Problem] = {}
+
+    def error(self, place: Place, message: str, *, value: object = None, hint: str = "") -> None:
+        """Add an error at `place`."""
+        self._add("error", place, message, value, hint)
+
+    def warning(self, place: Place, message: str, *, value: object = None, hint: str = "") -> None:
+        """Add a warning at `place`."""
+        self._add("warning", place, message, value, hint)
+
+    def _add(self, severity: Severity, place: Place, message: str, value: object, hint: str) -> None:
+        problem = Problem(
+            severity="error" if self._strict else severity,
+            message=message,
+            file=place.source.name,
+            line=place.source.line(place.path),
+            path=place.source.shown(place.path),
+            value=shown_value(value) if place.shows else None,
+            hint=hint,
+        )
+        self._found.setdefault((problem.file, problem.line, problem.path, message), problem)
+
+    @property
+    def any_error(self) -> bool:
+        """Whether one of them is an error."""
+        return any(problem.severity == "error" for problem in self._found.values())
+
+    def in_order(self, files: Iterable[str]) -> tuple[Problem, ...]:
+        """Return them by file, in the order of `files`, and by line."""
+        rank = {name: index for index, name in enumerate(files)}
+        return tuple(sorted(self._found.values(), key=lambda p: (rank.get(p.file, len(rank)), p.line or 0)))
+
+    def without_files(self) -> tuple[Problem, ...]:
+        """Return them for values that stand in no file."""
+        return tuple(replace(problem, file="", line=None) for problem in self._found.values())
+
+
+def shown_value(value: object) -> str | None:
+    """Return a scalar in quotes, with blanks and control characters seen; None for anything else."""
+    if not isinstance(value, str | int | float):
+        return None
+    text = value if isinstance(value, str) else json.dumps(value)
+    if len(text) > _LONGEST_VALUE:
+        text = text[:_LONGEST_VALUE] + "..."
+    return json.dumps(text, ensure_ascii=False) if text.isprintable() else json.dumps(text)
+
+
+def nearest(word: object, known: Iterable[str]) -> str:
+    """Return a hint that names the known word most like `word`, or all of them where none is and they are few."""
+    names = sorted(known)
+    close = get_close_matches(str(word).lower(), names, n=1)
+    if close:
+        return f'did you mean "{close[0]}"?'
+    return f"known here: {', '.join(names)}" if 0 < len(names) <= 30 else ""

@@ -1,0 +1,161 @@
+"""From a check as it was written to a check with every default filled in.
+
+Rules of this file:
+- Nothing is asked of the network: the name for EHLO is the machine's own if it is a whole domain name, else an address
+  literal (RFC 5321 4.1.1.1).
+- What can be told only of the whole check (a credential that does not exist, a recipient that is missing) is told here;
+  what is allowed but cannot work is told in `hazards`.
+"""
+
+import platform
+from collections.abc import Collection, Mapping
+from functools import cached_property
+
+from smtpcheck.config.fields import parse_domain
+from smtpcheck.config.mailboxes import Entry
+from smtpcheck.config.models import CheckSection, DefaultsSection, ServerSection, WarnSection
+from smtpcheck.config.problems import Problems, nearest
+from smtpcheck.config.providers import default_host, provider_of_credential, provider_of_host
+from smtpcheck.model import Check, Depth, Provider, Security, Server, Warn
+from smtpcheck.oauth.clouds import CLOUDS
+from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.microsoft import Microsoft
+
+SHORTEST_SEND_INTERVAL = 900.0
+_SUBMISSION_PORT = 587
+_IMPLICIT_TLS_PORT = 465
+_DAY = 86400.0
+_WARN = Warn(certificate=14 * _DAY, secret=30 * _DAY, refresh_token=14 * _DAY, duration=10.0)
+
+
+class Resolver:
+    """Fills in the defaults of one configuration."""
+
+    def __init__(
+        self,
+        defaults: DefaultsSection,
+        credentials: Mapping[str, Credential],
+        named: Collection[str],
+        problems: Problems,
+    ) -> None:
+        """Take what the checks refer to; `named` are the names of all credentials, of wrong ones too."""
+        self._defaults = defaults
+        self._credentials = credentials
+        self._named = named
+        self._problems = problems
+        self._warn = _warn(defaults.warn, _WARN)
+        self._servers: dict[tuple[ServerSection, str], Server] = {}
+
+    def check(self, section: CheckSection, entry: Entry) -> Check | None:
+        """Return the whole check, or tell what it lacks and return None."""
+        depth = self._defaults.depth if section.depth is None else section.depth
+        interval = section.interval or self._defaults.interval
+        usable = self._has_credential(section, entry, depth)
+        usable &= self._has_recipient(section, entry, depth)
+        usable &= self._is_seldom_enough(section, entry, depth, interval)
+        credential = self._credentials.get(section.credential or "")
+        host = section.server.host or _host_of(credential)
+        if host is None and usable:
+            hint = "no provider is known of the credential, so the check must name its server"
+            self._problems.error(entry.at(("server", "host")), "is missing", hint=hint)
+        if host is None or not usable:
+            return None
+        return Check(
+            name=section.name,
+            mailbox=section.mailbox,
+            credential=section.credential,
+            provider=_provider(host, credential),
+            server=self._server(section.server, host),
+            depth=depth,
+            interval=interval,
+            timeout=section.timeout or self._defaults.timeout,
+            token_timeout=section.token_timeout or self._defaults.token_timeout,
+            sender=section.sender or section.mailbox,
+            recipient=section.recipient,
+            mechanism=section.mechanism,
+            warn=_warn(section.warn, self._warn),
+            labels=tuple(sorted(section.labels.items())),
+        )
+
+    def _has_credential(self, section: CheckSection, entry: Entry, depth: Depth) -> bool:
+        at = entry.at(("credential",))
+        if section.credential is None:
+            if depth.needs_token:
+                hint = "name one of credentials, or set depth: connect"
+                self._problems.error(at, f"is missing, and depth {depth} needs a token", hint=hint)
+            return not depth.needs_token
+        if section.credential not in self._named:
+            hint = nearest(section.credential, self._named) or "there is none under credentials"
+            self._problems.error(at, "there is no credential of this name", value=section.credential, hint=hint)
+        return section.credential in self._credentials
+
+    def _has_recipient(self, section: CheckSection, entry: Entry, depth: Depth) -> bool:
+        if section.recipient is None and depth >= Depth.RECIPIENT:
+            hint = "name a mailbox of your own: an unknown recipient again and again gets the sender throttled"
+            self._problems.error(entry.at(("recipient",)), f"is missing, and depth {depth} needs one", hint=hint)
+            return False
+        return True
+
+    def _is_seldom_enough(self, section: CheckSection, entry: Entry, depth: Depth, interval: float) -> bool:
+        if depth is Depth.SEND and interval < SHORTEST_SEND_INTERVAL:
+            at = entry.at(("interval",) if section.interval else ("depth",))
+            hint = "every run sends a message, which is kept in Sent Items: set interval: 15m or more"
+            self._problems.error(at, f"depth send needs an interval of 15m or more, not {interval:g}s", hint=hint)
+            return False
+        return True
+
+    def _server(self, section: ServerSection, host: str) -> Server:
+        server = self._servers.get((section, host))
+        if server is None:
+            server = self._servers[section, host] = self._new_server(section, host)
+        return server
+
+    def _new_server(self, section: ServerSection, host: str) -> Server:
+        implied_port = _IMPLICIT_TLS_PORT if section.security is Security.IMPLICIT else _SUBMISSION_PORT
+        port = section.port or implied_port
+        implied_security = Security.IMPLICIT if port == _IMPLICIT_TLS_PORT else Security.STARTTLS
+        return Server(
+            host=host,
+            port=port,
+            security=section.security or implied_security,
+            server_name=section.server_name or host,
+            ehlo=section.ehlo or self._own_name,
+            ca_file=str(section.ca_file.absolute()) if section.ca_file else None,
+            ip_version=section.ip_version,
+            min_tls=section.min_tls,
+            allow_plaintext=section.allow_plaintext,
+        )
+
+    @cached_property
+    def _own_name(self) -> str:
+        name = platform.node()
+        try:
+            return parse_domain(name) if "." in name else "[127.0.0.1]"
+        except ValueError:
+            return "[127.0.0.1]"
+
+
+def _host_of(credential: Credential | None) -> str | None:
+    if credential is None:
+        return None
+    if isinstance(credential, Microsoft):
+        return None if credential.authority else CLOUDS[credential.cloud].smtp_host
+    provider = provider_of_credential(credential.type)
+    return default_host(provider) if provider else None
+
+
+def _provider(host: str, credential: Credential | None) -> Provider:
+    by_credential = provider_of_credential(credential.type) if credential else None
+    return provider_of_host(host) or by_credential or Provider.GENERIC
+
+
+def _warn(section: WarnSection, otherwise: Warn) -> Warn:
+    def of(given: float | None, fallback: float) -> float:
+        return fallback if given is None else given
+
+    return Warn(
+        certificate=of(section.certificate, otherwise.certificate),
+        secret=of(section.secret, otherwise.secret),
+        refresh_token=of(section.refresh_token, otherwise.refresh_token),
+        duration=of(section.duration, otherwise.duration),
+    )

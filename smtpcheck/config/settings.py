@@ -1,0 +1,50 @@
+"""The settings: what a configuration means, with every default filled in.
+
+Rule of this file: settings are never mutated; a reload makes new ones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from smtpcheck.config.problems import Problem
+from smtpcheck.model import Check
+from smtpcheck.oauth.credential import Credential
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """What concerns the agent as a whole."""
+
+    listen: tuple[str, int]
+    """Host and port of the web page and the metrics; port 0 takes a free one."""
+    state: Path
+    """The folder of what outlives a restart."""
+    max_open_connections: int = 200
+    expose_addresses: bool = False
+    """Whether mailboxes may stand in metrics."""
+    fresh_every: float = 3600.0
+    """Seconds after which a token is asked for past every cache, at the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A whole configuration that can be used."""
+
+    agent: AgentSettings
+    credentials: Mapping[str, Credential] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+    label_names: tuple[str, ...] = ()
+    """The names of the user's labels over all checks, sorted."""
+    files: tuple[Path, ...] = ()
+    """Every file that was read: YAML, and tables of mailboxes; no secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What loading gave."""
+
+    settings: Settings | None
+    """None when any problem is an error."""
+    problems: tuple[Problem, ...] = ()
+    """By file and line."""

@@ -1,0 +1,124 @@
+"""From pydantic's errors to problems that a user can act on.
+
+Rules of this file:
+- Every error of a part is told, each in words of its own: what is wrong, and a hint.
+- The value of an unknown key is never shown, nor a key inside a secret that is like none that is known: both may be a
+  secret in the wrong place.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from smtpcheck.config.problems import KeyPath, Place, Problems, nearest
+from smtpcheck.secret_source import SecretSource
+
+Model = TypeVar("Model", bound=BaseModel)
+At = Callable[[KeyPath], Place]
+"""Where a value of the part stands, by its path within the part."""
+
+_SENTENCES = {
+    "missing": "is missing",
+    "string_type": "must be text",
+    "path_type": "must be a path",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "model_type": "must be a mapping",
+    "dict_type": "must be a mapping",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "enum": "must be one of {expected}",
+    "literal_error": "must be one of {expected}",
+    "string_pattern_mismatch": "does not have the form that is wanted here",
+    "date_from_datetime_parsing": "is no date",
+    "date_type": "is no date",
+}
+
+
+def validated(model: type[Model], raw: object, at: At, problems: Problems, folder: Path | None) -> Model | None:
+    """Return the part as its model, or tell every problem in it and return None.
+
+    Paths in it are relative to `folder`; without one they stay as they are.
+    """
+    try:
+        return model.model_validate(raw, context={"folder": folder})
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            _tell(model, detail, at, problems)
+        return None
+
+
+def _tell(model: type[BaseModel], detail: ErrorDetails, at: At, problems: Problems) -> None:
+    path = tuple(key for key in detail["loc"] if key != "[key]")
+    if detail["type"] == "extra_forbidden":
+        _tell_unknown_key(_owner(model, path), path, at, problems)
+        return
+    message, hint = _words(model, path, detail)
+    value = None if detail["type"] == "missing" else detail["input"]
+    problems.error(at(path), message, value=value, hint=hint)
+
+
+def _tell_unknown_key(owner: type[BaseModel] | None, path: KeyPath, at: At, problems: Problems) -> None:
+    known = [field.alias or name for name, field in owner.model_fields.items()] if owner else []
+    hint = nearest(path[-1], known)
+    secretive = owner is SecretSource and not hint.startswith("did you mean")
+    problems.error(at(path[:-1] if secretive else path), "unknown key", hint=hint)
+
+
+def _words(model: type[BaseModel], path: KeyPath, detail: ErrorDetails) -> tuple[str, str]:
+    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
+    if kind == "value_error":
+        message, _, hint = str(context["error"]).partition("\n")
+        return message, hint
+    if kind in {"enum", "literal_error"}:
+        choices = str(context["expected"]).replace("'", "").replace(" or ", ", ")
+        hint = nearest(value, choices.split(", ")) if isinstance(value, str) else ""
+        return f"must be one of {choices}", hint if hint.startswith("did") else ""
+    message = _SENTENCES.get(kind, "").format(**context) or detail["msg"].replace("Input should be", "must be")
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        return message, "write it in quotes"
+    if kind == "model_type" and _model_at(model, path) is SecretSource:
+        return message, "write {file: PATH}, {env: NAME}, {command: [PROGRAM, ...]} or {value: TEXT}"
+    if kind == "string_pattern_mismatch":
+        return message, _description(model, path)
+    return message, ""
+
+
+def _owner(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
+    return _model_at(model, path[:-1])
+
+
+def _model_at(model: type[BaseModel] | None, path: KeyPath) -> type[BaseModel] | None:
+    for key in path:
+        annotation = _field(model, key).annotation if model and _field(model, key) else None
+        model = _model_in(annotation)
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in {Union, UnionType}:
+        return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+    return None
+
+
+def _field(model: type[BaseModel], key: str | int) -> Any:
+    return next((field for name, field in model.model_fields.items() if key in {name, field.alias}), None)
+
+
+def _description(model: type[BaseModel], path: KeyPath) -> str:
+    owner = _owner(model, path)
+    field = _field(owner, path[-1]) if owner else None
+    return str(field.description) if field and field.description else ""
