@@ -1,0 +1,154 @@
+"""The JSON API, version 1.
+
+Rules of this file:
+- Names are never renamed and keep their meaning; new ones may come. Times are Unix seconds, durations seconds, what is
+  not known is null.
+- No token and no secret: a report holds none.
+
+`GET /api/v1/checks` takes the parameters of the page (`q`, `outcome`, `cause`, `label`, `sort`, `page`, `per_page` up
+to 1000) and answers `{"total", "found", "page", "pages", "counts": {status: n}, "checks": [CHECK]}`.
+`GET /api/v1/checks/NAME` answers one CHECK with `report`, `last_failure` and `history` besides.
+`POST /api/v1/checks/NAME/run` runs the check and answers its report; 429 with Retry-After when it was just run. A
+browser that posts a form is sent back to the check's page (303).
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+
+from smtpcheck.diagnosis.catalogue import Catalogue
+from smtpcheck.diagnosis.explain import describe
+from smtpcheck.model import Check, Exchange, Finding, Report, Step
+from smtpcheck.web import pages
+from smtpcheck.web.keys import AGENT
+from smtpcheck.web.table import Query, Row, read, row_of
+
+Json = dict[str, Any]
+
+
+async def checks(request: web.Request) -> web.Response:
+    """Answer GET /api/v1/checks."""
+    table = read(request.app[AGENT], Query.parse(request.query))
+    return web.json_response(
+        {
+            "total": table.total,
+            "found": table.found,
+            "page": table.query.page,
+            "pages": table.pages,
+            "counts": dict(table.counts),
+            "checks": [_summary(row) for row in table.rows],
+        }
+    )
+
+
+async def check(request: web.Request) -> web.Response:
+    """Answer GET /api/v1/checks/NAME."""
+    agent = request.app[AGENT]
+    found = _named(request)
+    state = agent.state.checks.get(found.name)
+    answer = _summary(row_of(agent, found)) | {
+        "runs": state.runs if state else 0,
+        "failures": state.failures if state else 0,
+        "since": state.since if state else None,
+        "last_success": state.last_success_at if state else None,
+        "report": report_as_json(state.report, agent.catalogue) if state else None,
+        "last_failure": report_as_json(state.failure, agent.catalogue) if state and state.failure else None,
+        "history": [run._asdict() for run in state.history()] if state else [],
+    }
+    return web.json_response(answer)
+
+
+async def run(request: web.Request) -> web.Response:
+    """Answer POST /api/v1/checks/NAME/run."""
+    agent = request.app[AGENT]
+    found = _named(request)
+    answer = await agent.check_now(found.name)
+    page = f"/checks/{quote(found.name, safe='')}"
+    if isinstance(answer, Report):
+        if pages.wanted_by(request):
+            raise web.HTTPSeeOther(f"{page}?ran=1")
+        return web.json_response(report_as_json(answer, agent.catalogue))
+    wait = math.ceil(answer.seconds)
+    if pages.wanted_by(request):
+        raise web.HTTPSeeOther(f"{page}?wait={wait}")
+    return web.json_response(
+        {"error": f"the check was run a moment ago; try again in {wait} s"},
+        status=429,
+        headers={"Retry-After": str(wait)},
+    )
+
+
+def report_as_json(report: Report, catalogue: Catalogue) -> Json:
+    """Return a report with its findings as text."""
+    return {
+        "check": report.check,
+        "started_at": report.started_at,
+        "seconds": report.seconds,
+        "waited": report.waited,
+        "outcome": report.outcome,
+        "cause": report.cause,
+        "steps": [_step(step) for step in report.steps],
+        "findings": _findings(report.findings, catalogue),
+        "warnings": _findings(report.warnings, catalogue),
+        "token": asdict(report.token) | {"claims": dict(report.token.claims)} if report.token else None,
+        "token_error": asdict(report.token_error) if report.token_error else None,
+        "tls": asdict(report.tls) if report.tls else None,
+        "attempts": [asdict(attempt) for attempt in report.attempts],
+        "mechanism": report.mechanism,
+    }
+
+
+def _named(request: web.Request) -> Check:
+    name = request.match_info["name"]
+    for check in request.app[AGENT].settings.checks:
+        if check.name == name:
+            return check
+    raise web.HTTPNotFound(text=f"there is no check named {name}")
+
+
+def _summary(row: Row) -> Json:
+    check = row.check
+    return {
+        "name": check.name,
+        "mailbox": check.mailbox,
+        "provider": check.provider,
+        "credential": check.credential,
+        "host": check.server.host,
+        "port": check.server.port,
+        "depth": str(check.depth),
+        "interval": check.interval,
+        "labels": dict(check.labels),
+        "status": row.status,
+        "causes": list(row.causes),
+        "last_run": row.last_run,
+        "next_run": row.next_run,
+        "seconds": row.seconds,
+        "token_expires": row.token_expires,
+        "secret_expires": row.secret_expires,
+        "certificate_expires": row.certificate_expires,
+    }
+
+
+def _step(step: Step) -> Json:
+    return {
+        "phase": step.phase,
+        "start": step.start,
+        "seconds": step.seconds,
+        "exchanges": [_exchange(exchange) for exchange in step.exchanges],
+        "fault": asdict(step.fault) if step.fault else None,
+    }
+
+
+def _exchange(exchange: Exchange) -> Json:
+    reply = asdict(exchange.reply) if exchange.reply else None
+    return {"command": exchange.command, "reply": reply, "challenge": exchange.challenge}
+
+
+def _findings(findings: Iterable[Finding], catalogue: Catalogue) -> list[Json]:
+    return [
+        {"cause": finding.cause, "rule": finding.rule, **asdict(describe(finding, catalogue))} for finding in findings
+    ]

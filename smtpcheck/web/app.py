@@ -1,0 +1,93 @@
+"""The application: its routes, and what surrounds every request.
+
+Rules of this file:
+- One table of routes; a method that a path does not know is 405, made by aiohttp itself.
+- Answers are for their reader: a browser gets a page, everything else JSON or one line of text.
+"""
+
+import time
+from collections.abc import Callable
+
+import structlog
+from aiohttp import web
+
+from smtpcheck.web import api, machine, pages
+from smtpcheck.web.auth import Guard
+from smtpcheck.web.keys import AGENT, CLOCK, EXTERNAL_HOST, GUARD
+from smtpcheck.web.security import Handler, harden, host_is_ours, posts_of_our_own
+from smtpcheck.web.view import AgentView
+
+_log = structlog.get_logger(__name__)
+
+
+def create_app(agent: AgentView, *, clock: Callable[[], float] = time.time, external_host: str = "") -> web.Application:
+    """Return the application that shows `agent`.
+
+    `clock` returns Unix seconds. `external_host` is the name by which a reverse proxy on this machine asks for the
+    page, if it passes the Host header on; without one only addresses and `localhost` are answered on loopback.
+    """
+    app = web.Application(middlewares=[_answers, _guarded, posts_of_our_own])
+    app[AGENT] = agent
+    app[CLOCK] = clock
+    app[EXTERNAL_HOST] = external_host.casefold()
+    app[GUARD] = Guard()
+    app.add_routes(
+        [
+            web.get("/", pages.checks),
+            web.get("/checks/{name}", pages.check),
+            web.get("/static/{file}", pages.static),
+            web.get("/api/v1/checks", api.checks),
+            web.get("/api/v1/checks/{name}", api.check),
+            web.post("/api/v1/checks/{name}/run", api.run),
+            web.get("/metrics", machine.metrics),
+            web.get("/-/healthy", machine.healthy),
+            web.get("/-/ready", machine.ready),
+            web.post("/-/reload", machine.reload),
+        ]
+    )
+    return app
+
+
+@web.middleware
+async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Make an error an answer that its reader understands, and give every answer its headers."""
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = error if error.status < 400 else _refusal(request, error)
+    except Exception:  # noqa: BLE001
+        _log.exception("internal error", path=request.path)
+        response = _refusal(request, web.HTTPInternalServerError(text="internal error; the log says more\n"))
+    harden(response, request.app[GUARD].headers())
+    return response
+
+
+@web.middleware
+async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let through who may ask: by name and password where there are users, else by the host that is asked for."""
+    guard = request.app[GUARD]
+    if guard.authenticates:
+        if not await guard.admits(request.headers.get("Authorization", "")):
+            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Basic realm="smtpcheck", charset="UTF-8"'})
+    elif not host_is_ours(request.host, _local_address(request), request.app[EXTERNAL_HOST]):
+        raise web.HTTPMisdirectedRequest(
+            text="refused: this host name is not known to be ours; ask for the address or for localhost\n"
+        )
+    return await handler(request)
+
+
+def _refusal(request: web.Request, error: web.HTTPException) -> web.Response:
+    """Return an error as a page, as JSON or as text."""
+    kept = {name: error.headers[name] for name in ("Allow", "WWW-Authenticate") if name in error.headers}
+    text = (error.text or error.reason).strip()
+    if request.path.startswith("/api/"):
+        return web.json_response({"error": text}, status=error.status, headers=kept)
+    if pages.wanted_by(request):
+        return pages.refusal(request, error.status, error.reason, text, kept)
+    return web.Response(status=error.status, text=f"{text}\n", headers=kept)
+
+
+def _local_address(request: web.Request) -> str:
+    """Return the address of ours that the connection came in at."""
+    name = request.transport.get_extra_info("sockname") if request.transport else None
+    return str(name[0]) if isinstance(name, tuple) else ""

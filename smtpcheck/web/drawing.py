@@ -1,0 +1,96 @@
+"""The geometry of the two drawings: the waterfall of a report's phases, and the chart of the recent runs.
+
+Rules of this file:
+- Pure: numbers in the units of the drawing's own coordinates, never style, for the pages allow no inline style.
+- An outcome is never told by colour alone: the chart gives each a shape as well.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from smtpcheck.model import Phase, Report, Step
+from smtpcheck.state import HISTORY_LENGTH, Run
+
+WATERFALL_WIDTH = 1000.0
+_LEAST_WIDTH = 4.0
+"""So that a phase of no length can still be seen."""
+
+SLOT = 12.0
+CHART_HEIGHT = 96.0
+CHART_WIDTH = SLOT * HISTORY_LENGTH
+_LEAST_HEIGHT = 2.0
+
+PHASE_WORDS = {
+    Phase.TOKEN: "Token",
+    Phase.DNS: "Name resolution",
+    Phase.CONNECT: "Connection",
+    Phase.BANNER: "Banner",
+    Phase.EHLO: "EHLO",
+    Phase.STARTTLS: "STARTTLS",
+    Phase.TLS: "TLS handshake",
+    Phase.EHLO_TLS: "EHLO over TLS",
+    Phase.AUTH: "AUTH",
+    Phase.MAIL: "MAIL FROM",
+    Phase.RCPT: "RCPT TO",
+    Phase.DATA: "DATA",
+    Phase.QUIT: "QUIT",
+    Phase.DELIVERY: "Delivery",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One phase of the waterfall."""
+
+    step: Step
+    words: str
+    x: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One run of the chart."""
+
+    run: Run
+    x: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """The recent runs."""
+
+    columns: tuple[Column, ...]
+    longest: float
+    """Seconds: the top of the scale."""
+
+
+def waterfall(report: Report) -> tuple[Bar, ...]:
+    """Return the phases of a report on one scale of `WATERFALL_WIDTH`."""
+    end = max((step.start + step.seconds for step in report.steps), default=0.0)
+    scale = WATERFALL_WIDTH / end if end > 0 else 0.0
+    return tuple(_bar(step, scale) for step in report.steps)
+
+
+def chart(runs: Sequence[Run]) -> Chart:
+    """Return the runs as columns, oldest first, the newest at the right edge."""
+    longest = max((run.seconds for run in runs), default=0.0)
+    offset = HISTORY_LENGTH - len(runs)
+    return Chart(
+        columns=tuple(
+            Column(run, round((offset + place) * SLOT, 1), _height(run.seconds, longest))
+            for place, run in enumerate(runs)
+        ),
+        longest=longest,
+    )
+
+
+def _bar(step: Step, scale: float) -> Bar:
+    width = max(step.seconds * scale, _LEAST_WIDTH)
+    x = min(step.start * scale, WATERFALL_WIDTH - width)
+    return Bar(step, PHASE_WORDS[step.phase], round(x, 1), round(width, 1))
+
+
+def _height(seconds: float, longest: float) -> float:
+    return round(max(seconds / longest * CHART_HEIGHT, _LEAST_HEIGHT), 1) if longest > 0 else _LEAST_HEIGHT

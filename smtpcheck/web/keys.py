@@ -1,0 +1,13 @@
+"""Where the application keeps what its handlers share."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from smtpcheck.web.auth import Guard
+from smtpcheck.web.view import AgentView
+
+AGENT: web.AppKey[AgentView] = web.AppKey("agent")
+CLOCK: web.AppKey[Callable[[], float]] = web.AppKey("clock")
+EXTERNAL_HOST: web.AppKey[str] = web.AppKey("external_host", str)
+GUARD: web.AppKey[Guard] = web.AppKey("guard", Guard)

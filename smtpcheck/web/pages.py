@@ -1,0 +1,153 @@
+"""The pages: the list of checks, one check, and what could not be answered.
+
+Rules of this file:
+- Made on the server, complete without script. The script only saves the reload: it fetches the same page again and puts
+  the parts marked `data-live` in place, so that focus and what is typed stay.
+- Whatever comes from a server or issuer is escaped by Jinja2; nothing is marked safe.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache, partial
+from importlib.resources import files
+
+import jinja2
+from aiohttp import web
+
+from smtpcheck import __version__
+from smtpcheck.diagnosis.explain import describe
+from smtpcheck.model import Finding, Outcome, Report
+from smtpcheck.web import drawing, words
+from smtpcheck.web.keys import AGENT, CLOCK
+from smtpcheck.web.table import Query, read, row_of, secret_expires
+
+REFRESH_SECONDS = 15
+_STATIC = {"style.css": "text/css", "refresh.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+
+def wanted_by(request: web.Request) -> bool:
+    """Return whether a page is what the request wants: browsers name HTML in `Accept`, others do not."""
+    return "text/html" in request.headers.get("Accept", "")
+
+
+async def checks(request: web.Request) -> web.Response:
+    """Answer GET /: the list of checks and the credentials."""
+    agent = request.app[AGENT]
+    query = Query.parse(request.query)
+    return _page(
+        request,
+        "checks.html",
+        table=read(agent, query),
+        query=query,
+        credentials=agent.credentials(),
+        refresh=query.refresh,
+        pause_link=query.link(refresh=not query.refresh),
+    )
+
+
+async def check(request: web.Request) -> web.Response:
+    """Answer GET /checks/NAME: all that is known of one check."""
+    agent = request.app[AGENT]
+    name = request.match_info["name"]
+    found = next((check for check in agent.settings.checks if check.name == name), None)
+    if found is None:
+        raise web.HTTPNotFound(text=f"there is no check named {name}")
+    state = agent.state.checks.get(name)
+    report = state.report if state else None
+    refresh = request.query.get("refresh") != "off"
+    return _page(
+        request,
+        "check.html",
+        check=found,
+        row=row_of(agent, found),
+        state=state,
+        report=report,
+        bars=drawing.waterfall(report) if report else (),
+        chart=drawing.chart(state.history()) if state else None,
+        notice=_notice(request.query),
+        refresh=refresh,
+        pause_link="?refresh=off" if refresh else "?",
+    )
+
+
+async def static(request: web.Request) -> web.Response:
+    """Answer GET /static/FILE."""
+    name = request.match_info["file"]
+    if name not in _STATIC:
+        raise web.HTTPNotFound
+    return web.Response(
+        body=_static(name),
+        content_type=_STATIC[name],
+        charset="utf-8",
+        headers={"Cache-Control": "public, max-age=3600"},
+    )
+
+
+def refusal(request: web.Request, status: int, reason: str, text: str, headers: Mapping[str, str]) -> web.Response:
+    """Return the page that says why there is no other."""
+    page = _page(request, "refusal.html", status=status, reason=reason, text=text, refresh=False, pause_link="")
+    page.set_status(status)
+    page.headers.update(headers)
+    return page
+
+
+def _page(request: web.Request, template: str, **values: object) -> web.Response:
+    agent, now = request.app[AGENT], request.app[CLOCK]()
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            now=now,
+            version=__version__,
+            refresh_seconds=REFRESH_SECONDS,
+            distance=partial(words.distance, now=now),
+            describe=partial(describe, catalogue=agent.catalogue),
+            **values,
+        )
+    )
+    return web.Response(text=text, content_type="text/html")
+
+
+def _notice(query: Mapping[str, str]) -> str:
+    """Return what came of the button "check now", by the parameters of the redirect."""
+    if query.get("ran") == "1":
+        return "Checked just now."
+    wait = query.get("wait", "")
+    if re.fullmatch(r"[0-9]{1,4}", wait):
+        return f"Not run: it was run a moment ago. Try again in {wait} s."
+    return ""
+
+
+def _main_finding(report: Report | None) -> Finding | None:
+    """Return what a list says of a report: the best finding of a failure, or the first warning."""
+    if report is None or report.outcome is Outcome.OK:
+        return None
+    return next(iter(report.findings or report.warnings), None)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("smtpcheck.web"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        duration=words.duration, whole=words.whole, machine=words.machine, plain=words.plain, finding=_main_finding
+    )
+    environment.globals.update(
+        drawing=drawing, outcome_words=words.OUTCOME_WORDS, secret_expires=secret_expires, asset=_asset
+    )
+    return environment
+
+
+def _asset(name: str) -> str:
+    """Return the address of a static file; it changes with the version, so that a browser keeps no old one."""
+    return f"/static/{name}?v={__version__}"
+
+
+@cache
+def _static(name: str) -> bytes:
+    return (files("smtpcheck.web") / "static" / name).read_bytes()

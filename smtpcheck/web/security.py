@@ -1,0 +1,89 @@
+"""Who may ask what: the origin of a POST, the host that is asked for, and the headers of every answer.
+
+Rules of this file:
+- A POST acts, so it comes from our own pages or from no page at all. Browsers send `Sec-Fetch-Site` to trustworthy
+  addresses and `Origin` with every POST; what sends neither is no browser, holds no one's cookies, and may post.
+- DNS rebinding: a foreign page can make its own name resolve to 127.0.0.1 and then is "same origin" with us. So a
+  request that reaches us over loopback must name a host that no foreigner owns: an IP address, `localhost`, or the host
+  that the operator named. Behind authentication this is not asked: a foreign origin has no credentials for us.
+- No page uses anything from elsewhere, and nothing inline; the policy says so.
+"""
+
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+@web.middleware
+async def posts_of_our_own(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse whatever is no GET or HEAD and comes from a page that is not ours."""
+    if request.method not in {"GET", "HEAD"} and not _same_origin(request):
+        raise web.HTTPForbidden(text="refused: the request comes from a page of another origin\n")
+    return await handler(request)
+
+
+def harden(response: web.StreamResponse, configured: Mapping[str, str]) -> None:
+    """Add the headers that every answer bears; those that the operator configured win over ours."""
+    for name, value in {**_HEADERS, **configured}.items():
+        response.headers[name] = value
+    response.headers.setdefault("Cache-Control", "no-store")
+
+
+def host_is_ours(host: str, local_address: str, named: str) -> bool:
+    """Return whether the Host header's `host` may be asked for over a connection that came in at `local_address`.
+
+    `named` is the host by which the operator says that we are reached, or empty.
+    """
+    if not is_loopback(local_address):
+        return True
+    name = _without_port(host).rstrip(".").casefold()
+    return name == "localhost" or name.endswith(".localhost") or _is_address(name) or (bool(named) and name == named)
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an address is one of this machine's own, also when IPv6 wraps an IPv4 one."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return (mapped or ip).is_loopback
+
+
+def _same_origin(request: web.Request) -> bool:
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("Origin")
+    return origin is None or origin.partition("://")[2].casefold() == request.host.casefold()
+
+
+def _without_port(host: str) -> str:
+    """Return the host of `host:port`; an IPv6 address without its brackets (RFC 3986 3.2.2)."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,160 @@
+"""Serving the application: the address, TLS, and the web configuration that is read again when it changes.
+
+Rules of this file:
+- The file is looked at for every connection and every request (one stat for each file it names), and read when it has
+  changed. What is read is complete or not at all: a file with a problem is logged once, and what was in force stays.
+- A new certificate, client authority, user or header holds for the next connection or request. To turn TLS on or off
+  needs a restart, and the log says so.
+"""
+
+import errno
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from smtpcheck.web.auth import Guard
+from smtpcheck.web.keys import GUARD
+from smtpcheck.web.security import is_loopback
+from smtpcheck.web.web_config import WebConfig, load
+
+_log = structlog.get_logger(__name__)
+_SHUTDOWN_SECONDS = 2.0
+
+
+class ServeError(Exception):
+    """The page cannot be served; the message says why and what to do, in a line for each thing that is wrong."""
+
+
+class LiveWebConfig:
+    """The web configuration that is in force."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Read the file; None for no file. Raises ServeError with every problem."""
+        self._path = path
+        self._config = WebConfig()
+        self._context: ssl.SSLContext | None = None
+        self._stamp: tuple[object, ...] = ()
+        if path is not None:
+            config, problems = load(path)
+            if config is None:
+                raise ServeError("\n".join(str(problem) for problem in problems))
+            self._take(config)
+
+    def current(self) -> WebConfig:
+        """Return what is in force, after a look whether the file has changed."""
+        if self._path is not None and self._stamp != self._stamps(self._config):
+            self._read_again(self._path)
+        return self._config
+
+    def context(self) -> ssl.SSLContext | None:
+        """Return the TLS context that is in force, None without TLS."""
+        self.current()
+        return self._context
+
+    def _read_again(self, path: Path) -> None:
+        config, problems = load(path)
+        if config is None:
+            _log.error("web configuration not reloaded", problems=[str(problem) for problem in problems])
+        elif (config.tls is None) != (self._config.tls is None):
+            _log.error("web configuration not reloaded: to turn TLS on or off restart smtpcheck")
+        else:
+            self._take(config)
+            _log.info("web configuration reloaded")
+            return
+        self._stamp = self._stamps(self._config)
+
+    def _take(self, config: WebConfig) -> None:
+        self._context = config.tls.context() if config.tls else None
+        self._config = config
+        self._stamp = self._stamps(config)
+
+    def _stamps(self, config: WebConfig) -> tuple[object, ...]:
+        tls = config.tls
+        files = (self._path, *((tls.cert_file, tls.key_file, tls.client_ca_file) if tls else ()))
+        return tuple(_stamp(file) for file in files if file is not None)
+
+
+def _stamp(file: Path) -> tuple[int, ...] | None:
+    """Return what changes when a file does; None while it is missing."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+class _LiveContext(ssl.SSLContext):
+    """A context that gives each new connection the one that is in force."""
+
+    live: LiveWebConfig
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """Begin a connection (asyncio and uvloop call it for each)."""
+        context = self.live.context()
+        return context.wrap_bio(*args, **kwargs) if context else super().wrap_bio(*args, **kwargs)
+
+
+@asynccontextmanager
+async def serve(
+    app: web.Application, listen: tuple[str, int], web_config_file: Path | None = None
+) -> AsyncIterator[tuple[str, int]]:
+    """Serve the application until the block ends; the value is the address that is bound (port 0 takes a free one).
+
+    Raises ServeError when the address cannot be bound or the web configuration cannot be used.
+    """
+    live = LiveWebConfig(web_config_file)
+    app[GUARD] = Guard(live.current)
+    if warning := exposure_warning(listen, live.current()):
+        _log.warning(warning)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        host, port = listen
+        try:
+            await web.TCPSite(runner, host or None, port, ssl_context=_tls(live)).start()
+        except OSError as error:
+            raise ServeError(_why_not_bound(host, port, error)) from error
+        bound = runner.addresses[0]
+        yield str(bound[0]), int(bound[1])
+    finally:
+        await runner.cleanup()
+
+
+def exposure_warning(listen: tuple[str, int], config: WebConfig) -> str | None:
+    """Return a warning when others than this machine can ask and nobody asks them who they are, else None."""
+    host, port = listen
+    if config.authenticates or host == "localhost" or is_loopback(host):
+        return None
+    return (
+        f"the page on {_shown(host, port)} is open to everyone who reaches it: mailboxes, server replies and the "
+        "button that runs a check; listen on 127.0.0.1, or set users or client certificates with --web.config.file"
+    )
+
+
+def _tls(live: LiveWebConfig) -> ssl.SSLContext | None:
+    if live.context() is None:
+        return None
+    context = _LiveContext(ssl.PROTOCOL_TLS_SERVER)
+    context.live = live
+    return context
+
+
+def _shown(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _why_not_bound(host: str, port: int, error: OSError) -> str:
+    address = _shown(host, port)
+    if error.errno == errno.EADDRINUSE:
+        return f"{address} is in use: stop what listens there, or choose another one with --web.listen-address"
+    if error.errno == errno.EACCES:
+        return f"no permission to listen on {address}: choose a port from 1024 on with --web.listen-address"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{address} is no address of this machine: choose another one with --web.listen-address"
+    reason = (error.strerror or str(error)).lower()
+    return f"cannot listen on {address} ({reason}): choose another address with --web.listen-address"

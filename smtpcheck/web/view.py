@@ -1,0 +1,54 @@
+"""What the web room needs of the agent, as protocols: it reads, and asks for a run or a reload; it holds nothing.
+
+Rule of this file: protocols only. The agent of `smtpcheck.agent` has this shape, and so have the small worlds of tests.
+"""
+
+from typing import Protocol
+
+from smtpcheck.config.problems import Problem
+from smtpcheck.config.settings import Settings
+from smtpcheck.diagnosis.catalogue import Catalogue
+from smtpcheck.model import CredentialState, Report
+from smtpcheck.state import State
+
+
+class TooSoonView(Protocol):
+    """A run that was asked for too shortly after another one of the same check."""
+
+    @property
+    def seconds(self) -> float:
+        """Return how long to wait before it may be asked for again."""
+
+
+class AgentView(Protocol):
+    """The agent, as far as HTTP is concerned."""
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings that are in force."""
+
+    @property
+    def state(self) -> State:
+        """Return what is remembered of every check."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Return the texts of the diagnosis."""
+
+    def ready(self) -> bool:
+        """Return whether every check is scheduled."""
+
+    def next_run(self, name: str) -> float | None:
+        """Return when the check will run next (Unix seconds)."""
+
+    def credentials(self) -> tuple[CredentialState, ...]:
+        """Return what is known of every credential."""
+
+    def exposition(self, *, openmetrics: bool) -> bytes:
+        """Return the metrics as text, in Prometheus' format or as OpenMetrics."""
+
+    async def check_now(self, name: str) -> Report | TooSoonView:
+        """Run a check at once, past the issuer's cache; refused when asked for too often."""
+
+    async def reload(self) -> tuple[Problem, ...]:
+        """Load the configuration anew; return what is wrong with it, nothing if it is in force now."""
