@@ -1,0 +1,27 @@
+"""Rules for all tests: nothing reaches beyond loopback."""
+
+import ipaddress
+import sys
+
+import pytest
+
+
+def _is_loopback(host: object) -> bool:
+    if not isinstance(host, str) or host in {"", "localhost"}:
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def _refuse_the_world(event: str, arguments: tuple[object, ...]) -> None:
+    if event not in {"socket.connect", "socket.sendto"}:
+        return
+    address = arguments[1]
+    if isinstance(address, tuple) and address and not _is_loopback(address[0]):
+        pytest.fail(f"a test tried to reach {address[0]}, beyond loopback")
+
+
+sys.addaudithook(_refuse_the_world)

@@ -1,0 +1,106 @@
+"""Debian's servers as child processes of the tests: found, started, waited for, stopped, their logs shown."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+_START_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+
+
+def real_binary(name: str) -> str:
+    """Return the program's path. A missing one skips the test, or fails it under SMTPCHECK_REQUIRE_REAL=1."""
+    found = shutil.which(name, path=_PATH)
+    if found is None:
+        _unavailable(f"{name} is not installed")
+    return found
+
+
+def need_root(name: str) -> None:
+    """Skip the test (or fail it, as `real_binary`) when not run as root."""
+    if os.geteuid() != 0:
+        _unavailable(f"{name} can be started by root only")
+
+
+def _unavailable(why: str) -> NoReturn:
+    if os.environ.get("SMTPCHECK_REQUIRE_REAL") == "1":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def wait_until(true: Callable[[], bool], seconds: float, what: str) -> None:
+    """Return once the condition holds; fail the test when it does not within the time."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            pytest.fail(f"not within {seconds:g} s: {what}")
+        time.sleep(0.05)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+class Daemon:
+    """A server in the foreground of a process group of its own."""
+
+    def __init__(self, command: Sequence[str | Path], *, log: Path, ports: Sequence[int]) -> None:
+        self.log = log
+        self._output = log.with_suffix(".output")
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        try:
+            wait_until(lambda: self._is_up(ports), _START_SECONDS, f"{command[0]} listens on {list(ports)}")
+        except BaseException:
+            self.stop()
+            raise
+
+    def _is_up(self, ports: Sequence[int]) -> bool:
+        if self._process.poll() is not None:
+            pytest.fail(f"{self._process.args!r} ended with {self._process.returncode}\n{self.tail()}")
+        return all(_answers(port) for port in ports)
+
+    def tail(self) -> str:
+        """Return the last lines of what the server printed and logged."""
+        lines = [line for path in (self._output, self.log) if path.exists() for line in path.read_text().splitlines()]
+        return "\n".join(lines[-40:])
+
+    def stop(self) -> None:
+        """End the server and its whole process group."""
+        self._signal(signal.SIGTERM)
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return

@@ -1,0 +1,253 @@
+"""Debian's Dovecot and Postfix, set up to verify OAuth2 tokens by themselves and to deliver to each other.
+
+Dovecot listens for submission (STARTTLS and implicit TLS), IMAP and LMTP; what is submitted there goes on by Postfix's
+relay port.
+Postfix asks Dovecot about logins and hands every message to Dovecot's LMTP.
+"""
+
+import os
+import pwd
+import ssl
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from smtpcheck.model import Security, Server
+from tests.real.daemon import Daemon, need_root, real_binary
+from tests.real.tokens import AUDIENCE, ISSUER, SCOPE
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """What the servers show, and what clients trust."""
+
+    ca: Path
+    chain: Path
+    key: Path
+
+    def client_context(self) -> ssl.SSLContext:
+        """Return a context that trusts the servers."""
+        return ssl.create_default_context(cafile=str(self.ca))
+
+    def server(self, port: int, security: Security) -> Server:
+        """Return the server as a check names it."""
+        return Server(
+            host="127.0.0.1",
+            port=port,
+            security=security,
+            server_name="localhost",
+            ehlo="client.test",
+            ca_file=str(self.ca),
+        )
+
+
+@dataclass(frozen=True)
+class DovecotPorts:
+    """Where one Dovecot listens."""
+
+    submission: int
+    submissions: int
+    imaps: int
+    lmtp: int
+
+
+_DOVECOT = """
+protocols = submission imap lmtp
+listen = 127.0.0.1
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}/dovecot.log
+auth_verbose = yes
+instance_name = {folder}
+hostname = localhost
+default_internal_user = {internal_user}
+default_internal_group = {internal_group}
+default_login_user = {login_user}
+first_valid_uid = 1
+ssl = required
+ssl_cert = <{certificates.chain}
+ssl_key = <{certificates.key}
+auth_mechanisms = xoauth2 oauthbearer
+auth_failure_delay = {failure_delay} secs
+mail_location = maildir:~/Maildir
+submission_relay_host = 127.0.0.1
+submission_relay_port = {relay_port}
+submission_relay_ssl = no
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {folder}/oauth2.conf
+}}
+userdb {{
+  driver = static
+  args = uid={internal_user} gid={internal_group} home={folder}/mail/%u allow_all_users=yes
+}}
+service submission-login {{
+  chroot =
+  inet_listener submission {{
+    port = {ports.submission}
+  }}
+  inet_listener submissions {{
+    port = {ports.submissions}
+    ssl = yes
+  }}
+}}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = 0
+  }}
+  inet_listener imaps {{
+    port = {ports.imaps}
+  }}
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    port = {ports.lmtp}
+  }}
+}}
+service anvil {{
+  chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+service auth {{
+  unix_listener auth-postfix {{
+    mode = 0666
+  }}
+}}
+"""
+
+_OAUTH2 = """
+introspection_mode = local
+local_validation_key_dict = fs:posix:prefix={folder}/keys/
+username_attribute = email
+issuers = {issuers}
+client_id = {audience}
+scope = {scope}
+openid_configuration_url = {issuer}/.well-known/openid-configuration
+"""
+
+
+class Dovecot(Daemon):
+    """A running Dovecot."""
+
+    def __init__(
+        self, folder: Path, certificates: Certificates, ports: DovecotPorts, *, relay_port: int, failure_delay: int = 0
+    ) -> None:
+        binary = real_binary("dovecot")
+        me = pwd.getpwuid(os.geteuid()).pw_name
+        root = os.geteuid() == 0
+        self.ports = ports
+        self.keys = folder / "keys"
+        self.mail = folder / "mail"
+        self.auth_socket = folder / "run" / "auth-postfix"
+        self.keys.mkdir()
+        self.mail.mkdir()
+        self.mail.chmod(0o777)
+        (folder / "oauth2.conf").write_text(
+            _OAUTH2.format(folder=folder, issuers=ISSUER, issuer=ISSUER, audience=AUDIENCE, scope=SCOPE)
+        )
+        config = folder / "dovecot.conf"
+        config.write_text(
+            _DOVECOT.format(
+                folder=folder,
+                certificates=certificates,
+                ports=ports,
+                relay_port=relay_port,
+                failure_delay=failure_delay,
+                internal_user="dovecot" if root else me,
+                internal_group="dovecot" if root else me,
+                login_user="dovenull" if root else me,
+            )
+        )
+        super().__init__(
+            [binary, "-F", "-c", config],
+            log=folder / "dovecot.log",
+            ports=[ports.submission, ports.submissions, ports.imaps, ports.lmtp],
+        )
+
+
+@dataclass(frozen=True)
+class PostfixPorts:
+    """Where Postfix listens. The relay port takes mail from loopback without a login."""
+
+    submission: int
+    submissions: int
+    relay: int
+
+
+_MAIN_CF = """
+compatibility_level = 3.6
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file = {folder}/postfix.log
+maillog_file_prefixes = {folder}
+inet_protocols = ipv4
+myhostname = mail.example.test
+mydestination =
+alias_maps =
+local_recipient_maps =
+mynetworks = 127.0.0.0/8
+default_transport = lmtp:inet:127.0.0.1:{dovecot.ports.lmtp}
+lmtp_dns_support_level = disabled
+smtpd_peername_lookup = no
+smtpd_tls_security_level = may
+smtpd_tls_auth_only = yes
+smtpd_tls_cert_file = {certificates.chain}
+smtpd_tls_key_file = {certificates.key}
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = {dovecot.auth_socket}
+smtpd_sasl_auth_enable = yes
+smtpd_relay_restrictions = permit_sasl_authenticated, reject
+"""
+
+_MASTER_CF = """
+127.0.0.1:{ports.submission} inet n - n - - smtpd
+127.0.0.1:{ports.submissions} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
+127.0.0.1:{ports.relay} inet n - n - - smtpd
+  -o smtpd_sasl_auth_enable=no -o smtpd_relay_restrictions=permit_mynetworks,reject
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+proxymap unix - - n - - proxymap
+error unix - - n - - error
+retry unix - - n - - error
+lmtp unix - - n - - lmtp
+anvil unix - - n - 1 anvil
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+
+class Postfix(Daemon):
+    """A running Postfix, asking a Dovecot about logins and delivering to it."""
+
+    def __init__(self, folder: Path, certificates: Certificates, ports: PostfixPorts, dovecot: Dovecot) -> None:
+        self._postfix = [real_binary("postfix"), "-c", str(folder / "config")]
+        need_root("postfix")
+        self.ports = ports
+        owner = pwd.getpwnam("postfix")
+        for name, uid in (("config", 0), ("queue", 0), ("data", owner.pw_uid)):
+            (folder / name).mkdir()
+            os.chown(folder / name, uid, 0)
+        (folder / "config" / "main.cf").write_text(
+            _MAIN_CF.format(folder=folder, certificates=certificates, dovecot=dovecot)
+        )
+        (folder / "config" / "master.cf").write_text(_MASTER_CF.format(ports=ports))
+        super().__init__(
+            [*self._postfix, "start-fg"],
+            log=folder / "postfix.log",
+            ports=[ports.submission, ports.submissions, ports.relay],
+        )
+
+    def stop(self) -> None:
+        """End Postfix by its own command: its master leaves the process group that it was started in."""
+        subprocess.run([*self._postfix, "abort"], check=False, capture_output=True)
+        super().stop()

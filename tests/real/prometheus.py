@@ -1,0 +1,68 @@
+"""Debian's Prometheus, scraping one target each second."""
+
+import json
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from tests.real.daemon import Daemon, free_port, real_binary, wait_until
+
+_CONFIG = """
+global:
+  scrape_interval: 1s
+  scrape_timeout: 1s
+  evaluation_interval: 1s
+scrape_configs:
+  - job_name: smtpcheck
+    static_configs:
+      - targets: ["{target}"]
+"""
+
+Sample = tuple[dict[str, str], float]
+
+
+class Prometheus(Daemon):
+    """A running Prometheus with an empty database."""
+
+    def __init__(self, folder: Path, target: str, rules: Path | None = None) -> None:
+        binary = real_binary("prometheus")
+        config = folder / "prometheus.yml"
+        config.write_text(_CONFIG.format(target=target) + (f'rule_files: ["{rules}"]\n' if rules else ""))
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        super().__init__(
+            [
+                binary,
+                f"--config.file={config}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--log.level=warn",
+            ],
+            log=folder / "prometheus.log",
+            ports=[port],
+        )
+
+    def query(self, expression: str) -> list[Sample]:
+        """Return labels (without `instance` and `job`) and value of each series, in the order of its labels."""
+        url = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+        with urllib.request.urlopen(url, timeout=10) as response:
+            answer = json.load(response)
+        samples = [
+            (
+                {name: text for name, text in entry["metric"].items() if name not in {"instance", "job"}},
+                float(entry["value"][1]),
+            )
+            for entry in answer["data"]["result"]
+        ]
+        return sorted(samples, key=lambda sample: sorted(sample[0].items()))
+
+    def wait_for(self, expression: str, seconds: float = 20) -> list[Sample]:
+        """Return the series of an expression once it has any; fail the test when it has none within the time."""
+        found: list[Sample] = []
+
+        def is_there() -> bool:
+            found[:] = self.query(expression)
+            return bool(found)
+
+        wait_until(is_there, seconds, f"Prometheus has {expression}")
+        return found
