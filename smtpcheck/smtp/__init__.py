@@ -1,0 +1,1 @@
+"""SMTP submission: reply, sasl and dialogue are pure; connection, resolver and tls touch the network."""

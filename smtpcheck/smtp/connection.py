@@ -1,0 +1,377 @@
+"""The sockets: drives one dialogue over one connection.
+
+Rules of this file:
+- `converse` never raises for what the checked world does; it ends at the check's timeout at the latest, whatever the
+  server does, and leaves no socket and no task behind.
+- Bytes go straight from the transport into the dialogue and its answer straight back; the coroutine wakes only to begin
+  TLS and to close.
+- Reading stops before TLS begins, so that no plain text slips in behind the STARTTLS reply unseen.
+- After a failed verification one more connection to the same address, without verification, reads the certificate. It
+  ends with the handshake and sends nothing more.
+"""
+
+import asyncio
+import errno
+import socket
+import ssl
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import cast
+
+from aiohappyeyeballs import start_connection
+
+from smtpcheck import __version__
+from smtpcheck.delivery.message import probe_message
+from smtpcheck.model import Attempt, Check, Depth, Fault, FaultKind, Phase, Security, Server, Step, TlsFacts
+from smtpcheck.secret import Secret
+from smtpcheck.smtp.dialogue import Action, Dialogue, Plan, Then
+from smtpcheck.smtp.resolver import AddressInfo, Resolver
+from smtpcheck.smtp.tls import VERIFICATION_FAILED, TlsContexts, handshake_fault, tls_facts
+
+NEXT_ADDRESS_SECONDS = 0.25
+"""RFC 8305 5: how long one address is tried alone before the next one is tried beside it."""
+
+LEAVE_SECONDS = 2.0
+"""How long the answer to QUIT is waited for."""
+
+_ERRNO_KINDS = {
+    errno.ECONNREFUSED: FaultKind.REFUSED,
+    errno.ECONNRESET: FaultKind.RESET,
+    errno.ECONNABORTED: FaultKind.RESET,
+    errno.EPIPE: FaultKind.RESET,
+    errno.ETIMEDOUT: FaultKind.TIMEOUT,
+    errno.ENETUNREACH: FaultKind.UNREACHABLE,
+    errno.EHOSTUNREACH: FaultKind.UNREACHABLE,
+    errno.ENETDOWN: FaultKind.UNREACHABLE,
+    errno.EADDRNOTAVAIL: FaultKind.UNREACHABLE,
+    errno.EAFNOSUPPORT: FaultKind.UNREACHABLE,
+}
+
+_TELLING = (FaultKind.REFUSED, FaultKind.RESET, FaultKind.TIMEOUT, FaultKind.OS, FaultKind.UNREACHABLE)
+"""Of several addresses that failed, the fault that tells most stands for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What all conversations of a configuration share; used by one event loop."""
+
+    contexts: TlsContexts
+    resolver: Resolver = field(default_factory=Resolver)
+
+    @classmethod
+    def for_servers(cls, servers: Iterable[Server]) -> "Network":
+        """Build it for these servers; blocks some 25 ms for each distinct TLS setting, so call it in a thread.
+
+        Raises `OSError` if a server's `ca_file` cannot be read or holds no certificate.
+        """
+        return cls(TlsContexts(servers))
+
+    def close(self) -> None:
+        """Start no more lookups."""
+        self.resolver.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What happened between connecting and taking leave."""
+
+    steps: tuple[Step, ...]
+    tls: TlsFacts | None
+    attempts: tuple[Attempt, ...]
+    mechanism: str
+    """The SASL mechanism that was used, in upper case; empty if none was."""
+    auth_line_length: int
+    """The length in octets of the longest line that was sent for AUTH."""
+    ehlo: tuple[str, ...]
+    """The keyword lines of the last EHLO."""
+
+
+async def converse(
+    check: Check,
+    depth: Depth,
+    token: Secret | None,
+    *,
+    origin: float,
+    network: Network,
+    message: bytes | None = None,
+) -> Conversation:
+    """Talk to the check's server up to a depth.
+
+    Args:
+        check: what to do; its `timeout` bounds the whole conversation, name resolution included.
+        depth: how far to go; the check's own depth is not looked at.
+        token: sent from `Depth.AUTH` on.
+        origin: when the run began, on `time.monotonic()`; `Step.start` counts from there.
+        network: built for this check's server.
+        message: what to send at `Depth.SEND`, with CRLF line ends; a message of its own making if None.
+
+    Raises:
+        ValueError: the depth needs no connection, or a token and there is none, or an address or name holds a control
+            character.
+    """
+    if not depth.needs_connection or (depth.needs_token and token is None):
+        raise ValueError(f"no conversation of depth {depth} without its token")
+    if depth >= Depth.SEND and message is None:
+        message = _own_message(check)
+    run = _Run(Plan(check, depth, token, message or b""), origin, network)
+    try:
+        async with asyncio.timeout(check.timeout) as alarm:
+            await run.go(alarm)
+    except TimeoutError:
+        run.fail(Fault(FaultKind.TIMEOUT, f"not done within {check.timeout:g} s"))
+    finally:
+        run.close()
+    # The transport closes its socket in the loop's next turn.
+    await asyncio.sleep(0)
+    return run.conversation()
+
+
+def _own_message(check: Check) -> bytes:
+    return probe_message(
+        sender=check.sender,
+        recipient=check.recipient or "",
+        now=datetime.now(UTC),
+        unique=uuid.uuid4().hex,
+        check=check.name,
+        agent=f"smtpcheck/{__version__}",
+    )
+
+
+class _Run:
+    """One conversation: dns, connect, then the dialogue."""
+
+    def __init__(self, plan: Plan, origin: float, network: Network) -> None:
+        self._plan = plan
+        self._server = plan.check.server
+        self._origin = origin
+        self._network = network
+        self._dialogue = Dialogue(plan)
+        self._link: _Link | None = None
+        self._phase: Phase | None = None
+        self._phase_start = 0.0
+        self._steps: list[Step] = []
+        self._attempts: list[Attempt] = []
+        self._tls: TlsFacts | None = None
+
+    async def go(self, alarm: asyncio.Timeout) -> None:
+        """Do all of it, unless the alarm ends it."""
+        addresses = await self._resolve()
+        if not addresses:
+            return
+        self._begin(Phase.CONNECT)
+        try:
+            link = await self._connect(addresses, self._dialogue, alarm)
+        except OSError:
+            self._end(self._now(), _sum_up(self._attempts))
+            return
+        self._end(link.begun_at, None)
+        context = None if self._server.security is Security.NONE else self._network.contexts.verified(self._server)
+        fault, self._tls = await link.run(context, self._server.server_name)
+        if fault is not None and fault.kind in VERIFICATION_FAILED:
+            self._tls = await self._read_certificate(link, alarm)
+
+    async def _resolve(self) -> Sequence[AddressInfo]:
+        self._begin(Phase.DNS)
+        server = self._server
+        answer = await self._network.resolver.resolve(server.host, server.port, server.ip_version)
+        self._end(self._phase_start + answer.seconds, answer.fault)
+        return answer.addresses
+
+    async def _connect(self, addresses: Sequence[AddressInfo], dialogue: Dialogue, alarm: asyncio.Timeout) -> "_Link":
+        witness = cast("asyncio.AbstractEventLoop", _Witness(self._attempts))
+        sock = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, loop=witness)
+        peer = (sock.family, sock.type, sock.proto, "", sock.getpeername())
+        self._link = link = _Link(dialogue, self._origin, alarm, peer)
+        await asyncio.get_running_loop().create_connection(lambda: link, sock=sock)
+        return link
+
+    async def _read_certificate(self, failed: "_Link", alarm: asyncio.Timeout) -> TlsFacts | None:
+        """Connect again to the same address and shake hands without verification."""
+        failed.close()
+        plan = Plan(self._plan.check, Depth.CONNECT, None, only_tls=True)
+        try:
+            link = await self._connect([failed.peer], Dialogue(plan), alarm)
+        except OSError:
+            return None
+        _, facts = await link.run(self._network.contexts.unverified, self._server.server_name)
+        return facts
+
+    def fail(self, fault: Fault) -> None:
+        """End the open phase, whichever it is."""
+        if self._phase is not None:
+            self._end(self._now(), fault)
+        else:
+            self._dialogue.fail(fault, self._now())
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._link is not None:
+            self._link.close()
+
+    def conversation(self) -> Conversation:
+        """Return what was seen."""
+        dialogue = self._dialogue
+        return Conversation(
+            steps=(*self._steps, *dialogue.steps),
+            tls=self._tls,
+            attempts=tuple(self._attempts),
+            mechanism=dialogue.mechanism,
+            auth_line_length=dialogue.auth_line_length,
+            ehlo=dialogue.ehlo,
+        )
+
+    def _now(self) -> float:
+        return time.monotonic() - self._origin
+
+    def _begin(self, phase: Phase) -> None:
+        self._phase = phase
+        self._phase_start = self._now()
+
+    def _end(self, now: float, fault: Fault | None) -> None:
+        if self._phase is not None:
+            self._steps.append(Step(self._phase, self._phase_start, now - self._phase_start, (), fault))
+            self._phase = None
+
+
+class _Link(asyncio.Protocol):
+    """Carries bytes between a transport and a dialogue."""
+
+    def __init__(self, dialogue: Dialogue, origin: float, alarm: asyncio.Timeout, peer: AddressInfo) -> None:
+        self._dialogue = dialogue
+        self._origin = origin
+        self._alarm = alarm
+        self.peer = peer
+        self.begun_at = 0.0
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._securing = False
+        self._early = b""
+
+    async def run(self, context: ssl.SSLContext | None, server_name: str) -> tuple[Fault | None, TlsFacts | None]:
+        """Carry on until the dialogue closes; return the fault of the TLS handshake and the facts of its session."""
+        await self._turn()
+        if self._dialogue.then is not Then.TLS or context is None:
+            return None, None
+        fault, facts = await self._secure(context, server_name)
+        await self._turn()
+        return fault, facts
+
+    async def _turn(self) -> None:
+        """Wait until the dialogue wants something else than to read."""
+        if self._dialogue.then is Then.READ:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    async def _secure(self, context: ssl.SSLContext, server_name: str) -> tuple[Fault | None, TlsFacts | None]:
+        plain = self._transport
+        if plain is None:
+            return None, None
+        self._securing = True
+        loop = asyncio.get_running_loop()
+        try:
+            transport = await loop.start_tls(plain, self, context, server_hostname=server_name)
+        except OSError as error:
+            fault = handshake_fault(error)
+            self._dialogue.fail(fault, self._now())
+            return fault, None
+        self._securing = False
+        if transport is None:
+            return None, None
+        self._transport = transport
+        facts = tls_facts(transport.get_extra_info("ssl_object"), verified=context.verify_mode is ssl.CERT_REQUIRED)
+        self._obey(self._dialogue.secured(self._now()))
+        if self._early:
+            self.data_received(self._early)
+        return None, facts
+
+    def close(self) -> None:
+        """Close at once; over TLS the close_notify still goes out."""
+        if self._transport is not None:
+            self._transport.close()
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the dialogue; what comes before TLS is left unread if TLS comes first."""
+        self._transport = cast("asyncio.Transport", transport)
+        self.begun_at = self._now()
+        self._obey(self._dialogue.begin(self.begun_at))
+
+    def data_received(self, data: bytes) -> None:
+        """Let the dialogue answer."""
+        if self._securing:
+            # The server's first line may come with the end of its handshake, before the new transport is ours.
+            self._early += data
+        else:
+            self._obey(self._dialogue.receive(data, self._now()))
+
+    def eof_received(self) -> None:
+        """Take the server's end of the stream for the end of the dialogue."""
+        self._obey(self._dialogue.fail(Fault(FaultKind.CLOSED), self._now()))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the dialogue, if it did not end before."""
+        if isinstance(exc, ssl.SSLError):
+            fault = handshake_fault(exc)
+        elif isinstance(exc, OSError):
+            fault = _os_fault(exc)
+        else:
+            fault = Fault(FaultKind.CLOSED)
+        self._obey(self._dialogue.fail(fault, self._now()))
+
+    def _obey(self, action: Action) -> None:
+        transport = self._transport
+        if action.send and transport is not None:
+            transport.write(action.send)
+        if self._dialogue.leaving:
+            self._hurry()
+        if action.then is Then.READ:
+            return
+        if action.then is Then.TLS and transport is not None:
+            transport.pause_reading()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _hurry(self) -> None:
+        end = asyncio.get_running_loop().time() + LEAVE_SECONDS
+        when = self._alarm.when()
+        if when is not None and end < when:
+            self._alarm.reschedule(end)
+
+    def _now(self) -> float:
+        return time.monotonic() - self._origin
+
+
+class _Witness:
+    """Stands between `start_connection` and the event loop and notes what becomes of each address."""
+
+    def __init__(self, attempts: list[Attempt]) -> None:
+        self._attempts = attempts
+
+    async def sock_connect(self, sock: socket.socket, address: tuple[str, int]) -> None:
+        """Connect as the loop does."""
+        family = 6 if sock.family is socket.AF_INET6 else 4
+        fault: Fault | None = Fault(FaultKind.TIMEOUT, "no answer before the wait ended or another address answered")
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, address)
+            fault = None
+        except OSError as error:
+            fault = _os_fault(error)
+            raise
+        finally:
+            self._attempts.append(Attempt(address[0], family, fault))
+
+
+def _os_fault(error: OSError) -> Fault:
+    kind = _ERRNO_KINDS.get(error.errno or 0, FaultKind.OS)
+    return Fault(kind, error.strerror or str(error))
+
+
+def _sum_up(attempts: Sequence[Attempt]) -> Fault:
+    """Return one fault for all addresses that were tried."""
+    faults = [attempt.fault for attempt in attempts if attempt.fault is not None]
+    kind = min((fault.kind for fault in faults), key=_TELLING.index, default=FaultKind.OS)
+    details = [f"{attempt.address}: {attempt.fault.detail}" for attempt in attempts if attempt.fault is not None]
+    return Fault(kind, "; ".join(details))

@@ -1,0 +1,345 @@
+"""The SMTP submission dialogue of one check: bytes in, actions out.
+
+Rules of this file:
+- Pure: no socket, no clock. The time of each event enters as seconds since the run's begin.
+- No bytes of a server raise: they become replies, or a `Fault` that ends the open phase.
+- Each phase is one generator method, and `_script` tells the whole story; a phase that ends with a fault ends the story,
+  and what is left is to take leave.
+- A token is sent only over TLS (or where the configuration allows plain text), only to a server that answered EHLO, and
+  only where the mechanism is offered or was configured.
+- Leave is taken with RSET (if a mail transaction is open) and QUIT wherever the stream is still in step; trouble while
+  taking leave is no fault, for the aim was reached or missed before.
+- A mechanism's long answer goes after the 334, never as an initial response beyond the 512 octets of a command line
+  (RFC 4954 4): servers answer that with a 535 that looks like a bad token.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from smtpcheck.model import Check, Depth, Exchange, Fault, FaultKind, Phase, Reply, Security, Step
+from smtpcheck.secret import Secret
+from smtpcheck.smtp import sasl
+from smtpcheck.smtp.reply import ReplyParser, escaped
+
+
+class Then(Enum):
+    """What the connection does next."""
+
+    READ = "read"
+    TLS = "tls"
+    """Begin the TLS handshake, then call `secured` or `fail`."""
+    CLOSE = "close"
+
+
+class Action(NamedTuple):
+    """What the connection has to do: send these bytes, then the next thing."""
+
+    send: bytes
+    then: Then
+
+
+_WAIT = Action(b"", Then.READ)
+_HANDSHAKE = Action(b"", Then.TLS)
+_CLOSE = Action(b"", Then.CLOSE)
+
+_Talk = Generator[Action, Reply, Reply]
+_PhaseTalk = Generator[Action, Reply, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one connection is for."""
+
+    check: Check
+    depth: Depth
+    token: Secret | None
+    """Never None from `Depth.AUTH` on."""
+    message: bytes = b""
+    """At `Depth.SEND` the message, with CRLF line ends."""
+    only_tls: bool = False
+    """Stop as soon as TLS is there and send nothing more: for reading the certificate."""
+
+
+class Dialogue:
+    """One SMTP conversation up to a depth; `begin` first, then `receive`, `secured` and `fail` as things happen."""
+
+    def __init__(self, plan: Plan) -> None:
+        _refuse_control_characters(plan.check)
+        self._plan = plan
+        self._parser = ReplyParser()
+        self._script = self._tell()
+        self._redaction: sasl.Redaction | None = None
+        self._now = 0.0
+        self._phase: Phase | None = None
+        self._phase_start = 0.0
+        self._exchanges: list[Exchange] = []
+        self._pending: str | None = None
+        self._in_step = True
+        self._in_transaction = False
+        self._encrypted = False
+        self.then = Then.READ
+        self.steps: list[Step] = []
+        self.ehlo: tuple[str, ...] = ()
+        self.mechanism = ""
+        self.auth_line_length = 0
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # What happens to the dialogue
+
+    def begin(self, now: float) -> Action:
+        """Tell that the connection is there."""
+        self._now = now
+        action = next(self._script)
+        self.then = action.then
+        return action
+
+    def receive(self, data: bytes, now: float) -> Action:
+        """Take bytes of the server; return what to do."""
+        self._now = now
+        if self.then is Then.TLS:
+            return self.fail(Fault(FaultKind.STARTTLS_INJECTION, escaped(data)), now)
+        self._parser.feed(data)
+        send = b""
+        while self.then is Then.READ:
+            reply = self._parser.next_reply()
+            if reply is None:
+                break
+            if isinstance(reply, Fault):
+                return self.fail(reply, now)
+            action = self._script.send(reply)
+            send += action.send
+            self.then = action.then
+        if self.then is Then.TLS and self._parser.rest:
+            return self.fail(Fault(FaultKind.STARTTLS_INJECTION, escaped(self._parser.rest)), now)
+        return Action(send, self.then)
+
+    def secured(self, now: float) -> Action:
+        """Tell that the TLS handshake succeeded; return what to do."""
+        if self.then is not Then.TLS:
+            return Action(b"", self.then)
+        self._now = now
+        self._encrypted = True
+        action = next(self._script)
+        self.then = action.then
+        return action
+
+    def fail(self, fault: Fault, now: float) -> Action:
+        """End the open phase with a fault: nothing more can be said on this connection. A second call does nothing."""
+        if self.then is Then.CLOSE:
+            return _CLOSE
+        self._now = now
+        if self._pending is not None:
+            self._exchanges.append(Exchange(self._pending, None))
+            self._pending = None
+        if fault.kind in _ENDS:
+            fault = self._parser.leftover_fault() or fault
+        self._end_phase(fault)
+        self._script.close()
+        self.then = Then.CLOSE
+        return _CLOSE
+
+    @property
+    def leaving(self) -> bool:
+        """Return whether all that is left is to take leave."""
+        return self._phase is Phase.QUIT
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # The story
+
+    def _tell(self) -> Generator[Action, Reply, None]:
+        yield from self._reach()
+        if self._in_step and not self._plan.only_tls:
+            yield from self._leave()
+        yield _CLOSE
+
+    def _reach(self) -> _PhaseTalk:
+        depth = self._plan.depth
+        return (
+            (yield from self._open())
+            and (depth < Depth.AUTH or (yield from self._auth()))
+            and (depth < Depth.SENDER or (yield from self._mail()))
+            and (depth < Depth.RECIPIENT or (yield from self._rcpt()))
+            and (depth < Depth.SEND or (yield from self._data()))
+        )
+
+    def _open(self) -> _PhaseTalk:
+        match self._plan.check.server.security:
+            case Security.IMPLICIT:
+                yield from self._tls()
+                return not self._plan.only_tls and (yield from self._banner()) and (yield from self._ehlo(Phase.EHLO))
+            case Security.NONE:
+                return (yield from self._banner()) and (yield from self._ehlo(Phase.EHLO))
+            case Security.STARTTLS:
+                if not (
+                    (yield from self._banner())
+                    and (yield from self._ehlo(Phase.EHLO))
+                    and (yield from self._starttls())
+                ):
+                    return False
+                yield from self._tls()
+                return not self._plan.only_tls and (yield from self._ehlo(Phase.EHLO_TLS))
+
+    def _banner(self) -> _PhaseTalk:
+        self._begin_phase(Phase.BANNER)
+        self._pending = ""
+        reply = yield _WAIT
+        return self._judge(self._note(reply).code == 220)
+
+    def _ehlo(self, phase: Phase) -> _PhaseTalk:
+        self._begin_phase(phase)
+        reply = yield from self._command(f"EHLO {self._plan.check.server.ehlo}")
+        self.ehlo = reply.lines[1:]
+        return self._judge(reply.code == 250)
+
+    def _starttls(self) -> _PhaseTalk:
+        self._begin_phase(Phase.STARTTLS)
+        if "STARTTLS" not in self._keywords():
+            return self._end_phase(Fault(FaultKind.STARTTLS_NOT_OFFERED, ", ".join(self.ehlo)))
+        reply = yield from self._command("STARTTLS")
+        return self._judge(reply.code == 220)
+
+    def _tls(self) -> Generator[Action, Reply, None]:
+        self._begin_phase(Phase.TLS)
+        yield _HANDSHAKE
+        self._end_phase(None)
+
+    def _auth(self) -> _PhaseTalk:
+        self._begin_phase(Phase.AUTH)
+        check, token = self._plan.check, self._plan.token
+        if token is None:
+            raise ValueError("authentication without a token")
+        if not self._encrypted and not check.server.allow_plaintext:
+            return self._end_phase(Fault(FaultKind.PLAINTEXT_REFUSED))
+        offered = self._keywords().get("AUTH", ())
+        mechanism = check.mechanism or sasl.choose(frozenset(offered), check.provider)
+        if mechanism is None:
+            return self._end_phase(Fault(FaultKind.MECHANISM_NOT_OFFERED, " ".join(offered)))
+        self.mechanism = sasl.sasl_name(mechanism)
+        response = sasl.client_response(
+            mechanism, user=check.mailbox, token=token, host=check.server.host, port=check.server.port
+        )
+        self._redaction = sasl.Redaction(token, response)
+        reply = yield from self._present(response)
+        if reply.code == 334:
+            reply = yield from self._command(sasl.challenge_answer(mechanism))
+        return self._judge(reply.code == 235)
+
+    def _present(self, response: str) -> _Talk:
+        """Send the token, as initial response where the line allows it; return what the server says to it."""
+        line = f"AUTH {self.mechanism} {response}"
+        shown = f"<{len(response)} octets>"
+        if len(line) + 2 <= sasl.MAX_COMMAND_LINE:
+            self.auth_line_length = len(line) + 2
+            return (yield from self._command(line, f"AUTH {self.mechanism} {shown}"))
+        line = f"AUTH {self.mechanism}"
+        self.auth_line_length = len(line) + 2
+        reply = yield from self._command(line)
+        if reply.code == 334:
+            self.auth_line_length = len(response) + 2
+            reply = yield from self._command(response, shown)
+        return reply
+
+    def _mail(self) -> _PhaseTalk:
+        self._begin_phase(Phase.MAIL)
+        sender, recipient = self._plan.check.sender, self._plan.check.recipient or ""
+        # RFC 6531 3.4: an address beyond ASCII needs the parameter, where the server knows it.
+        wide = not (sender.isascii() and recipient.isascii()) and "SMTPUTF8" in self._keywords()
+        reply = yield from self._command(f"MAIL FROM:<{sender}>{' SMTPUTF8' if wide else ''}")
+        self._in_transaction = reply.code // 100 == 2
+        return self._judge(self._in_transaction)
+
+    def _rcpt(self) -> _PhaseTalk:
+        self._begin_phase(Phase.RCPT)
+        reply = yield from self._command(f"RCPT TO:<{self._plan.check.recipient}>")
+        return self._judge(reply.code // 100 == 2)
+
+    def _data(self) -> _PhaseTalk:
+        self._begin_phase(Phase.DATA)
+        reply = yield from self._command("DATA")
+        if reply.code != 354:
+            return self._judge(reached=False)
+        message = self._plan.message
+        self._pending = f"<{len(message)} octets>"
+        reply = yield Action(dot_stuffed(message), Then.READ)
+        self._in_transaction = False
+        return self._judge(self._note(reply).code // 100 == 2)
+
+    def _leave(self) -> Generator[Action, Reply, None]:
+        self._begin_phase(Phase.QUIT)
+        if self._in_transaction:
+            yield from self._command("RSET")
+        yield from self._command("QUIT")
+        self._end_phase(None)
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Sentences and their record
+
+    def _command(self, line: str, shown: str | None = None) -> _Talk:
+        """Send a line and return its reply; `shown` stands for it in the record."""
+        self._pending = line if shown is None else shown
+        reply = yield Action(f"{line}\r\n".encode(), Then.READ)
+        return self._note(reply)
+
+    def _note(self, reply: Reply) -> Reply:
+        """Record the pending command with its reply, without the token."""
+        if self._redaction is not None:
+            reply = self._redaction.reply(reply)
+        challenge = ""
+        if reply.code == 334:
+            challenge = sasl.decode_challenge(reply.text)
+        self._exchanges.append(Exchange(self._pending or "", reply, challenge))
+        self._pending = None
+        # RFC 5321 3.8: after 421 the server closes, whatever was asked.
+        self._in_step = reply.code != 421
+        return reply
+
+    def _begin_phase(self, phase: Phase) -> None:
+        self._phase = phase
+        self._phase_start = self._now
+        self._exchanges = []
+
+    def _judge(self, reached: bool) -> bool:
+        return self._end_phase(None if reached else Fault(FaultKind.REPLY))
+
+    def _end_phase(self, fault: Fault | None) -> bool:
+        """Close the open phase; return whether it reached its aim."""
+        if self._phase is None:
+            return fault is None
+        if self._phase is Phase.QUIT:
+            fault = None
+        elif fault is not None and self._redaction is not None:
+            fault = Fault(fault.kind, self._redaction.text(fault.detail))
+        seconds = self._now - self._phase_start
+        self.steps.append(Step(self._phase, self._phase_start, seconds, tuple(self._exchanges), fault))
+        self._phase = None
+        return fault is None
+
+    def _keywords(self) -> dict[str, tuple[str, ...]]:
+        """Return what the last EHLO offers: keyword and parameters, in upper case (RFC 5321 4.1.1.1)."""
+        found: dict[str, tuple[str, ...]] = {}
+        for line in self.ehlo:
+            # Old servers write "AUTH=LOGIN PLAIN" beside the proper line.
+            keyword, *parameters = line.upper().replace("=", " ").split() or [""]
+            found[keyword] = (*found.get(keyword, ()), *parameters)
+        return found
+
+
+_ENDS = frozenset({FaultKind.TIMEOUT, FaultKind.CLOSED, FaultKind.RESET})
+"""After these no more bytes come: an unfinished line that is no SMTP tells more than they do."""
+
+
+def dot_stuffed(message: bytes) -> bytes:
+    """Return the message as it goes over the wire after DATA (RFC 5321 4.5.2), with its end."""
+    stuffed = message.replace(b"\r\n.", b"\r\n..")
+    if stuffed.startswith(b"."):
+        stuffed = b"." + stuffed
+    return stuffed + (b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n")
+
+
+def _refuse_control_characters(check: Check) -> None:
+    """Raise `ValueError` where a setting would end its line and begin another command."""
+    for value in (check.server.ehlo, check.mailbox, check.sender, check.recipient or ""):
+        if not value.isprintable():
+            raise ValueError("an address or name of a check holds a control character")

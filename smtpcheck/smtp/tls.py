@@ -1,0 +1,131 @@
+"""TLS: contexts, the meaning of a failed handshake, and what a certificate says.
+
+Rules of this file:
+- One context per distinct setting, built once: `ssl.create_default_context()` reads the system's store and takes about
+  25 ms, far more than a whole check.
+- Verification is always on. The one context without it serves only to read a certificate that has just failed.
+- Full handshakes, no resumption: a monitor must see the certificate each time.
+"""
+
+import functools
+import ssl
+from collections.abc import Iterable
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from smtpcheck.model import CertificateFacts, Fault, FaultKind, Security, Server, TlsFacts
+
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+_VERIFY_KINDS = {
+    9: FaultKind.TLS_EXPIRED,  # X509_V_ERR_CERT_NOT_YET_VALID
+    10: FaultKind.TLS_EXPIRED,  # X509_V_ERR_CERT_HAS_EXPIRED
+    62: FaultKind.TLS_HOSTNAME,  # X509_V_ERR_HOSTNAME_MISMATCH
+    64: FaultKind.TLS_HOSTNAME,  # X509_V_ERR_IP_ADDRESS_MISMATCH
+}
+
+_REASON_KINDS = {
+    "UNSUPPORTED_PROTOCOL": FaultKind.TLS_VERSION,
+    "TLSV1_ALERT_PROTOCOL_VERSION": FaultKind.TLS_VERSION,
+    "NO_PROTOCOLS_AVAILABLE": FaultKind.TLS_VERSION,
+    "WRONG_SSL_VERSION": FaultKind.TLS_VERSION,
+    "WRONG_VERSION_NUMBER": FaultKind.TLS_NOT_SPOKEN,
+    "UNKNOWN_PROTOCOL": FaultKind.TLS_NOT_SPOKEN,
+    "HTTP_REQUEST": FaultKind.TLS_NOT_SPOKEN,
+    "PACKET_LENGTH_TOO_LONG": FaultKind.TLS_NOT_SPOKEN,
+    "RECORD_LAYER_FAILURE": FaultKind.TLS_NOT_SPOKEN,
+}
+
+VERIFICATION_FAILED = frozenset({FaultKind.TLS_UNTRUSTED, FaultKind.TLS_HOSTNAME, FaultKind.TLS_EXPIRED})
+
+
+class TlsContexts:
+    """The contexts of a configuration's servers."""
+
+    __slots__ = ("_verified", "unverified")
+
+    def __init__(self, servers: Iterable[Server]) -> None:
+        """Build them; blocks, so call it in a thread.
+
+        Raises `OSError` (`ssl.SSLError` is one) if a server's `ca_file` cannot be read or holds no certificate.
+        """
+        settings = {_setting(server) for server in servers if server.security is not Security.NONE}
+        self._verified = {setting: _verifying_context(*setting) for setting in settings}
+        self.unverified = _reading_context()
+
+    def verified(self, server: Server) -> ssl.SSLContext:
+        """Return the context of a server that was given at construction; `KeyError` for any other."""
+        return self._verified[_setting(server)]
+
+
+def _setting(server: Server) -> tuple[str | None, str]:
+    return server.ca_file, server.min_tls
+
+
+def _verifying_context(ca_file: str | None, min_tls: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = _VERSIONS[min_tls]
+    return context
+
+
+def _reading_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def handshake_fault(error: OSError) -> Fault:
+    """Tell why a TLS handshake ended without a session."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Fault(_VERIFY_KINDS.get(error.verify_code, FaultKind.TLS_UNTRUSTED), error.verify_message)
+    if isinstance(error, ssl.SSLError):
+        reason = error.reason or ""
+        return Fault(_REASON_KINDS.get(reason, FaultKind.TLS_HANDSHAKE), reason or str(error))
+    if isinstance(error, ConnectionResetError) and error.errno is None:
+        return Fault(FaultKind.CLOSED, "the server closed the connection during the handshake")
+    if isinstance(error, ConnectionError):
+        return Fault(FaultKind.RESET, str(error))
+    return Fault(FaultKind.OS, str(error))
+
+
+def tls_facts(session: ssl.SSLObject, *, verified: bool) -> TlsFacts:
+    """Return what a session says of itself."""
+    cipher = session.cipher()
+    der = session.getpeercert(binary_form=True)
+    return TlsFacts(
+        version=session.version() or "",
+        cipher=cipher[0] if cipher else "",
+        certificate=certificate_facts(der, verified=verified) if der else None,
+    )
+
+
+@functools.lru_cache(maxsize=512)
+def certificate_facts(der: bytes, *, verified: bool) -> CertificateFacts | None:
+    """Read a certificate in DER form (RFC 5280); None if it cannot be read. Remembers the last few hundred."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        return CertificateFacts(
+            not_before=certificate.not_valid_before_utc.timestamp(),
+            not_after=certificate.not_valid_after_utc.timestamp(),
+            subject=certificate.subject.rfc4514_string(),
+            issuer=certificate.issuer.rfc4514_string(),
+            names=_names(certificate),
+            fingerprint=certificate.fingerprint(SHA256()).hex(),
+            self_signed=certificate.subject == certificate.issuer,
+            verified=verified,
+        )
+    except ValueError:
+        return None
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return ()
+    names = extension.value
+    dns = names.get_values_for_type(x509.DNSName)
+    addresses = names.get_values_for_type(x509.IPAddress)
+    return (*dns, *map(str, addresses))
