@@ -130,7 +130,12 @@ class _Memory:
 class SecretSource(BaseModel):
     """Where a secret comes from; exactly one of the four."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        json_schema_extra={"minProperties": 1, "maxProperties": 1},
+    )
 
     file: ConfiguredPath | None = Field(
         default=None, description="A file that holds the secret; relative to the config file."

@@ -1,19 +1,28 @@
 """The configuration: YAML to frozen settings, with every problem at once.
 
-- `load` reads files, `check_from_options` makes the same settings of options; both give a `Loaded`.
+- `load` reads files, `from_options` makes the same settings of options; both give a `Loaded`.
 - `demand` says what a configuration will cause at each host and issuer, `json_schema` describes it to an editor.
 """
 
 from smtpcheck.config.fields import parse_duration, parse_listen
+from smtpcheck.config.forecast import Demand, HostDemand, IssuerDemand, demand
 from smtpcheck.config.loading import load
+from smtpcheck.config.options import from_options
 from smtpcheck.config.problems import Problem
+from smtpcheck.config.schema import json_schema
 from smtpcheck.config.settings import AgentSettings, Loaded, Settings
 
 __all__ = [
     "AgentSettings",
+    "Demand",
+    "HostDemand",
+    "IssuerDemand",
     "Loaded",
     "Problem",
     "Settings",
+    "demand",
+    "from_options",
+    "json_schema",
     "load",
     "parse_duration",
     "parse_listen",

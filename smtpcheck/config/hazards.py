@@ -1,37 +1,59 @@
-"""Mistakes that are well formed: what would be refused by the server or the issuer, found before any network step.
+"""Mistakes that are well formed: what the server or the issuer would refuse, found before any network step.
 
 Rules of this file:
-- An error is what cannot work; a warning is what may work, or works until it does not.
+- An error is what cannot work; a warning is what may work, or works only for now.
 - What is special to Microsoft's own clouds does not apply to an issuer of one's own (`authority:`).
-- Sources: https://learn.microsoft.com/exchange/mail-flow-best-practices/how-to-set-up-a-multifunction-device-or-application-to-send-email-using-microsoft-365-or-office-365
-  (port 587, no IP address), https://learn.microsoft.com/graph/deployments (clouds).
+- Secrets are read to see that they can be, and no command is run.
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from smtpcheck.config.fields import is_address
 from smtpcheck.config.mailboxes import Entry
 from smtpcheck.config.problems import KeyPath, Place, Problems
-from smtpcheck.model import Check
+from smtpcheck.config.providers import provider_of_credential, provider_of_host
+from smtpcheck.model import Check, Depth, Provider, Security
+from smtpcheck.oauth.clouds import CLOUDS, clouds_of_smtp_host
 from smtpcheck.oauth.credential import Credential
-from smtpcheck.secret_source import SecretSource, SecretUnreadableError
+from smtpcheck.oauth.microsoft import Microsoft
+from smtpcheck.secret_source import SecretHazard, SecretSource, SecretUnreadableError
+
+_GRAPH_HOSTS = frozenset(facts.graph for facts in CLOUDS.values())
+_INBOUND_HOST = ".mail.protection.outlook.com"
 
 
 def look_at_credential(credential: Credential, place: Place, problems: Problems) -> None:
-    """Tell what is wrong with a credential whose form is right; reads its secrets, but runs no command."""
+    """Tell what is wrong with a credential whose form is right."""
     for path, source in _secrets(credential):
         _look_at_secret(source, place + path, problems)
+    if isinstance(credential, Microsoft):
+        _look_at_expiry(credential, place / "client_secret_expires", problems)
+        if credential.authority is None:
+            _look_at_scope(credential, place / "scope", problems)
 
 
 def look_at_check(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:
     """Tell what cannot work about a check whose form is right."""
+    _look_at_plaintext(check, entry, problems)
+    private = isinstance(credential, Microsoft) and credential.authority is not None
+    if check.provider is Provider.MICROSOFT and not private:
+        _look_at_exchange(check, entry, problems)
+    if isinstance(credential, Microsoft) and not private:
+        _look_at_cloud(check, credential, entry, problems)
+    if credential is not None and not private:
+        _look_at_owner(check, credential, entry, problems)
+
+
+# -- credentials ------------------------------------------------------------------------------------------------------
 
 
 def _secrets(model: BaseModel) -> Iterator[tuple[KeyPath, SecretSource]]:
     for name, field in type(model).model_fields.items():
-        value = getattr(model, name)
-        key = field.alias or name
+        value, key = getattr(model, name), field.alias or name
         if isinstance(value, SecretSource):
             yield (key,), value
         elif isinstance(value, BaseModel):
@@ -39,9 +61,117 @@ def _secrets(model: BaseModel) -> Iterator[tuple[KeyPath, SecretSource]]:
 
 
 def _look_at_secret(source: SecretSource, place: Place, problems: Problems) -> None:
-    if source.command is not None:
-        return
     try:
-        source.hazards()
+        hazards = source.hazards()
     except SecretUnreadableError as error:
-        problems.warning(place, f"secret cannot be read: {error}")
+        problems.warning(place, f"the secret cannot be read: {error}")
+        return
+    if SecretHazard.GUID in hazards and place.path[-1] == "client_secret":
+        problems.error(
+            place,
+            f"{source} holds a GUID, which is the id of a client secret and not its value",
+            hint='copy the column "Value" of the portal; it is shown only once, so make a new secret if it is gone',
+        )
+    if SecretHazard.LINE_END in hazards:
+        problems.warning(
+            place,
+            f"{source} ends with a line end; {'it is dropped here' if source.file else 'it is part of the secret'}",
+            hint="another application that reads it may send it: write it with printf '%s', not with echo",
+        )
+    if SecretHazard.BLANK in hazards:
+        problems.warning(place, f"{source} begins or ends with a blank, which is part of the secret")
+    if SecretHazard.BYTE_ORDER_MARK in hazards:
+        problems.warning(
+            place,
+            f"{source} begins with a byte order mark, which is dropped here",
+            hint="another application that reads it may send it: save it as UTF-8 without BOM",
+        )
+
+
+def _look_at_expiry(credential: Microsoft, place: Place, problems: Problems) -> None:
+    expires = credential.client_secret_expires
+    if expires is not None and expires < datetime.now(UTC).date():
+        problems.warning(place, "is past: the client secret has expired", value=str(expires), hint="make a new secret")
+
+
+def _look_at_scope(credential: Microsoft, place: Place, problems: Problems) -> None:
+    right = CLOUDS[credential.cloud].scope
+    if urlsplit(credential.scope).hostname in _GRAPH_HOSTS:
+        problems.error(place, "is for Microsoft Graph, whose tokens SMTP refuses (535 5.7.3)", hint=f"write {right}")
+    elif not credential.scope.endswith("/.default"):
+        hint = f"write {right}"
+        problems.error(place, "client credentials need a scope that ends with /.default (AADSTS1002012)", hint=hint)
+
+
+# -- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _look_at_plaintext(check: Check, entry: Entry, problems: Problems) -> None:
+    server = check.server
+    if server.security is not Security.NONE or check.depth in {Depth.CONNECT, Depth.TOKEN}:
+        return
+    if not server.allow_plaintext:
+        problems.error(
+            entry.at(("server", "security")),
+            f"without TLS no token is sent, and depth {check.depth} needs to send one",
+            value=str(server.security),
+            hint="use starttls or implicit; where nobody can listen, set allow_plaintext: true",
+        )
+
+
+def _look_at_exchange(check: Check, entry: Entry, problems: Problems) -> None:
+    server = check.server
+    if is_address(server.host):
+        problems.error(
+            entry.at(("server", "host")),
+            "is an IP address; Exchange Online is reached by name, and its certificate covers names only",
+            value=server.host,
+            hint=f"write {_hosts()}",
+        )
+    if server.port == 465:
+        problems.error(
+            entry.at(("server", "port")),
+            "Exchange Online does not offer implicit TLS on port 465",
+            value=server.port,
+            hint="write port: 587, security: starttls",
+        )
+    elif server.security is Security.IMPLICIT:
+        problems.error(
+            entry.at(("server", "security")),
+            "Exchange Online does not offer implicit TLS",
+            value=str(server.security),
+            hint="write port: 587, security: starttls",
+        )
+    if server.host.lower().endswith(_INBOUND_HOST) and check.depth > Depth.TOKEN:
+        problems.warning(
+            entry.at(("server", "host")),
+            "is where mail from outside arrives; clients cannot log in there",
+            value=server.host,
+            hint=f"write {_hosts()}",
+        )
+
+
+def _hosts() -> str:
+    return " or ".join(dict.fromkeys(facts.smtp_host for facts in CLOUDS.values()))
+
+
+def _look_at_cloud(check: Check, credential: Microsoft, entry: Entry, problems: Problems) -> None:
+    homes = clouds_of_smtp_host(check.server.host)
+    if homes and credential.cloud not in homes:
+        problems.error(
+            entry.at(("server", "host")),
+            f"belongs to cloud {' or '.join(sorted(homes))}, and credential {check.credential} to {credential.cloud}",
+            value=check.server.host,
+            hint=f"write {CLOUDS[credential.cloud].smtp_host}, or the right cloud: into the credential",
+        )
+
+
+def _look_at_owner(check: Check, credential: Credential, entry: Entry, problems: Problems) -> None:
+    of_host, of_credential = provider_of_host(check.server.host), provider_of_credential(credential.type)
+    if of_host and of_credential and of_host is not of_credential:
+        problems.error(
+            entry.at(("server", "host")),
+            f"belongs to {of_host.title()}, and credential {check.credential} gives tokens of {of_credential.title()}",
+            value=check.server.host,
+            hint="name the server and the credential of one provider",
+        )

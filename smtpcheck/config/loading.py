@@ -61,17 +61,18 @@ class Loading:
         """Tell what is found to `problems`."""
         self.files: list[Path] = []
         self._problems = problems
-        self._parts: dict[str, tuple[Place, Any, Path]] = {}
+        self._parts: dict[str, tuple[Place, Any, Path | None]] = {}
         self._credentials: dict[str, Credential] = {}
         self._credential_places: dict[str, Place] = {}
-        self._entries: list[tuple[Entry, Path]] = []
+        self._entries: list[tuple[Entry, Path | None]] = []
         self._top: Place | None = None
 
-    def take(self, source: Source, value: Any, folder: Path) -> None:
-        """Take one document: its credentials and checks, and `agent` and `defaults` for the end."""
+    def take(self, source: Source, value: Any, folder: Path | None) -> None:
+        """Take one document; paths in it are relative to `folder`, or stay as they are."""
         place = Place(source)
         self._top = self._top or place
-        self.files.append(Path(source.name))
+        if source.name:
+            self.files.append(Path(source.name))
         if value is None:
             self._problems.error(place, "is empty")
         elif not isinstance(value, Mapping):
@@ -79,7 +80,7 @@ class Loading:
         else:
             self._take_parts(value, place, folder)
 
-    def _take_parts(self, value: Mapping[str, Any], place: Place, folder: Path) -> None:
+    def _take_parts(self, value: Mapping[str, Any], place: Place, folder: Path | None) -> None:
         for key, part in value.items():
             at = place / key
             if key not in _PARTS:
@@ -98,7 +99,7 @@ class Loading:
             else:
                 self._parts[key] = (at, part, folder)
 
-    def _take_credentials(self, part: Any, place: Place, folder: Path) -> None:
+    def _take_credentials(self, part: Any, place: Place, folder: Path | None) -> None:
         if not isinstance(part, Mapping):
             self._problems.error(place, "must be a mapping from a name to a credential")
             return
@@ -113,7 +114,7 @@ class Loading:
             if credential is not None:
                 self._credentials[name] = credential
 
-    def _credential(self, raw: Any, place: Place, folder: Path) -> Credential | None:
+    def _credential(self, raw: Any, place: Place, folder: Path | None) -> Credential | None:
         types = {str(kind.model_fields["type"].default): kind for kind in CREDENTIAL_TYPES}
         if not isinstance(raw, Mapping):
             self._problems.error(place, "must be a mapping", hint=f"begin with type: {' or '.join(types)}")
@@ -126,7 +127,7 @@ class Loading:
             return None
         return validated(kind, raw, place.__add__, self._problems, folder)
 
-    def _take_checks(self, part: Any, place: Place, folder: Path) -> None:
+    def _take_checks(self, part: Any, place: Place, folder: Path | None) -> None:
         if not isinstance(part, list):
             self._problems.error(place, "must be a list of checks", hint='begin each one with "- name:"')
             return

@@ -82,10 +82,10 @@ class ServerSection(ConfigSection):
         default=None, description="The name that the certificate must cover. Default: the host."
     )
     ehlo: Domain | None = Field(default=None, description="The argument of EHLO. Default: this machine's full name.")
-    ip_version: Annotated[IpVersion, NumberAsText] = Field(
+    ip_version: Annotated[IpVersion, NumberAsText, WithJsonSchema({"enum": ["any", "4", "6", 4, 6]})] = Field(
         default=IpVersion.ANY, description="Which addresses may be used."
     )
-    min_tls: Annotated[Literal["1.2", "1.3"], NumberAsText] = Field(
+    min_tls: Annotated[Literal["1.2", "1.3"], NumberAsText, WithJsonSchema({"enum": ["1.2", "1.3", 1.2, 1.3]})] = Field(
         default="1.2", description="The oldest TLS accepted."
     )
     allow_plaintext: bool = Field(
@@ -103,7 +103,7 @@ class CheckSection(ConfigSection):
     """What to do for one mailbox."""
 
     name: Annotated[str, AfterValidator(parse_name)] = Field(description="Unique; letters, digits, _ . and -.")
-    mailbox: Mailbox = Field(description="The SASL user.")
+    mailbox: Mailbox | None = Field(default=None, description="The SASL user; needed unless depth is connect.")
     credential: str | None = Field(
         default=None, description="The name of a credential; needed unless depth is connect."
     )
@@ -124,8 +124,7 @@ class CheckSection(ConfigSection):
 
 
 class ChecksSection(CheckSection):
-    """What to do for one mailbox, or for each of several; `mailboxes.expand` makes single ones of it."""
+    """What to do for one mailbox, or for each of several."""
 
     name: str = Field(description="Unique. With mailboxes {local}, {domain} and {mailbox} stand for their parts.")
-    mailbox: Mailbox | None = Field(default=None, description="The SASL user; this or mailboxes.")  # type: ignore[assignment]
     mailboxes: MailboxesFile | list[Mailbox] | None = Field(default=None, description="One check for each of them.")

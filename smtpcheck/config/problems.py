@@ -7,7 +7,7 @@ Rules of this file:
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal, Protocol
 
@@ -117,10 +117,6 @@ class Problems:
         """Return them by file, in the order of `files`, and by line."""
         rank = {name: index for index, name in enumerate(files)}
         return tuple(sorted(self._found.values(), key=lambda p: (rank.get(p.file, len(rank)), p.line or 0)))
-
-    def without_files(self) -> tuple[Problem, ...]:
-        """Return them for values that stand in no file."""
-        return tuple(replace(problem, file="", line=None) for problem in self._found.values())
 
 
 def shown_value(value: object) -> str | None:

@@ -51,6 +51,7 @@ class Resolver:
         depth = self._defaults.depth if section.depth is None else section.depth
         interval = section.interval or self._defaults.interval
         usable = self._has_credential(section, entry, depth)
+        usable &= self._has_mailbox(section, entry, depth)
         usable &= self._has_recipient(section, entry, depth)
         usable &= self._is_seldom_enough(section, entry, depth, interval)
         credential = self._credentials.get(section.credential or "")
@@ -62,7 +63,7 @@ class Resolver:
             return None
         return Check(
             name=section.name,
-            mailbox=section.mailbox,
+            mailbox=section.mailbox or "",
             credential=section.credential,
             provider=_provider(host, credential),
             server=self._server(section.server, host),
@@ -70,7 +71,7 @@ class Resolver:
             interval=interval,
             timeout=section.timeout or self._defaults.timeout,
             token_timeout=section.token_timeout or self._defaults.token_timeout,
-            sender=section.sender or section.mailbox,
+            sender=section.sender or section.mailbox or "",
             recipient=section.recipient,
             mechanism=section.mechanism,
             warn=_warn(section.warn, self._warn),
@@ -81,13 +82,19 @@ class Resolver:
         at = entry.at(("credential",))
         if section.credential is None:
             if depth.needs_token:
-                hint = "name one of credentials, or set depth: connect"
+                hint = "name a credential, or go no deeper than depth connect"
                 self._problems.error(at, f"is missing, and depth {depth} needs a token", hint=hint)
             return not depth.needs_token
         if section.credential not in self._named:
             hint = nearest(section.credential, self._named) or "there is none under credentials"
             self._problems.error(at, "there is no credential of this name", value=section.credential, hint=hint)
         return section.credential in self._credentials
+
+    def _has_mailbox(self, section: CheckSection, entry: Entry, depth: Depth) -> bool:
+        if section.mailbox is None and depth.needs_token:
+            self._problems.error(entry.at(("mailbox",)), "is missing", hint="name the mailbox to log in as")
+            return False
+        return True
 
     def _has_recipient(self, section: CheckSection, entry: Entry, depth: Depth) -> bool:
         if section.recipient is None and depth >= Depth.RECIPIENT:

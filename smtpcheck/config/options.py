@@ -1,0 +1,111 @@
+"""One check from the options of the command line, by the same validation as a file.
+
+Rule of this file: options become the mapping that a file would hold; a problem names the option in place of a line.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from smtpcheck.config.fields import NAME
+from smtpcheck.config.loading import Loading
+from smtpcheck.config.problems import KeyPath, Place, Problems
+from smtpcheck.config.settings import Loaded
+
+_CREDENTIAL = "options"
+_CHECK: dict[str, KeyPath] = {
+    "mailbox": ("mailbox",),
+    "depth": ("depth",),
+    "sender": ("sender",),
+    "recipient": ("recipient",),
+    "mechanism": ("mechanism",),
+    "timeout": ("timeout",),
+    "token_timeout": ("token_timeout",),
+    "host": ("server", "host"),
+    "port": ("server", "port"),
+    "security": ("server", "security"),
+    "ca_file": ("server", "ca_file"),
+    "server_name": ("server", "server_name"),
+    "ehlo": ("server", "ehlo"),
+}
+_MICROSOFT: dict[str, KeyPath] = {
+    "cloud": ("cloud",),
+    "tenant": ("tenant",),
+    "client_id": ("client_id",),
+    "client_secret_file": ("client_secret", "file"),
+    "client_certificate_file": ("client_certificate", "file"),
+    "authority": ("authority",),
+    "scope": ("scope",),
+}
+_TOKEN: dict[str, KeyPath] = {"token_file": ("from", "file")}
+
+
+class _Options:
+    """The options as a source of problems."""
+
+    name = ""
+
+    def __init__(self, options: dict[KeyPath, str]) -> None:
+        self._options = options
+
+    def line(self, path: KeyPath) -> int | None:  # noqa: ARG002
+        return None
+
+    def shown(self, path: KeyPath) -> str:
+        """Return the option that gave the value or a part of it, else the one that would."""
+        if path[-1:] == ("credential",):
+            return "--tenant, --client-id and --client-secret-file, or --token-file"
+        within = (option for at, option in self._options.items() if at[: len(path)] == path)
+        around = (option for at, option in self._options.items() if path[: len(at)] == at)
+        key = _option(str(path[-1])) if path else ""
+        return next(around, None) or next(within, None) or key
+
+
+def from_options(options: Mapping[str, object], *, strict: bool = False) -> Loaded:
+    """Return the settings of one check that options describe, or every problem with them.
+
+    Options are named as the command line has them, with `_` for `-`: mailbox, depth, sender, recipient, mechanism,
+    timeout, token_timeout, host, port, security, ca_file (for server and issuer), server_name, ehlo; and tenant,
+    client_id, client_secret_file, client_certificate_file, cloud, authority, scope; or token_file. Paths are relative to
+    the working directory. The check is called by the mailbox's local part.
+    """
+    problems = Problems(strict=strict)
+    kind, keys = ("token", _TOKEN) if "token_file" in options else ("microsoft", _MICROSOFT)
+    places = {("checks", 0, *path): _option(name) for name, path in _CHECK.items() if name in options}
+    places |= {("credentials", _CREDENTIAL, *path): _option(name) for name, path in keys.items() if name in options}
+    source = _Options(places)
+    check: dict[str, Any] = {"name": _name(options.get("mailbox")), "interval": "1h", **_mapping(options, _CHECK)}
+    credential = _mapping(options, keys)
+    value: dict[str, Any] = {"checks": [check]}
+    if credential:
+        check["credential"] = _CREDENTIAL
+        trust = {"ca_file": str(options["ca_file"])} if "ca_file" in options else {}
+        value["credentials"] = {_CREDENTIAL: {"type": kind, **trust, **credential}}
+    for name in _MICROSOFT.keys() & options.keys() if keys is _TOKEN else ():
+        problems.error(Place(source, (name,)), "goes not with --token-file", hint="give one of the two")
+    loading = Loading(problems)
+    loading.take(source, value, None)
+    settings = loading.settings()
+    return Loaded(None if problems.any_error else settings, problems.in_order(()))
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _name(mailbox: object) -> str:
+    local = str(mailbox or "").partition("@")[0]
+    return "".join(sign if NAME.fullmatch(sign) else "_" for sign in local) or "check"
+
+
+def _mapping(options: Mapping[str, object], keys: Mapping[str, KeyPath]) -> dict[str, Any]:
+    """Return the options as the mapping that a file would hold."""
+    mapping: dict[str, Any] = {}
+    for name, path in keys.items():
+        if name in options:
+            inner = mapping
+            for key in path[:-1]:
+                inner = inner.setdefault(str(key), {})
+            value = options[name]
+            inner[str(path[-1])] = str(value) if isinstance(value, Path) else value
+    return mapping
