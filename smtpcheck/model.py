@@ -414,6 +414,8 @@ class Report:
     """The SASL mechanism that was used, in upper case."""
     auth_line_length: int = 0
     """The length in octets of the longest AUTH line that was sent."""
+    waited: float = 0.0
+    """Seconds spent waiting for a free place (open connections, the mailbox's lock); part of no phase."""
 
     @property
     def failed_step(self) -> Step | None:

@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from smtpcheck.config import Demand
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.diagnosis.explain import describe
 from smtpcheck.model import Check, Finding, Outcome, Report
@@ -101,6 +102,29 @@ def scenario_table(reports: Mapping[str, Report], scenarios: Sequence[Expectatio
         cause = _last_columns(report)[0]
         table.add_row(_mark(report.outcome), report.check, _outcome(report.outcome), phase, cause, verdict)
     return table
+
+
+def demand_tables(demand: Demand) -> RenderableType:
+    """Return what a configuration will cause at each host and issuer, an hour and a day."""
+    hosts = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    hosts.add_column("host", overflow="fold")
+    for heading in ("checks", "connections/h", "/day", "at once", "messages/day"):
+        hosts.add_column(heading, justify="right", no_wrap=True)
+    for host in demand.hosts:
+        numbers = (host.connections_per_hour, host.connections_per_day, host.connections_at_once, host.messages_per_day)
+        hosts.add_row(f"{host.host}:{host.port}", str(host.checks), *map(_count, numbers))
+    issuers = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    issuers.add_column("issuer", overflow="fold")
+    for heading in ("tokens", "requests/h at most", "/day"):
+        issuers.add_column(heading, justify="right", no_wrap=True)
+    for issuer in demand.issuers:
+        numbers = (issuer.tokens, issuer.requests_per_hour, issuer.requests_per_day)
+        issuers.add_row(issuer.issuer, *map(_count, numbers))
+    return Group(*(table for table in (hosts, Text() if hosts.rows else None, issuers) if table is not None))
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:.2g}"
 
 
 def nagios(reports: Sequence[Report]) -> str:

@@ -21,7 +21,7 @@ def validate(
 ) -> int:
     """Show every problem of the configuration, and what it will cause at each host. Exit 0 or 1."""
     from smtpcheck.config import demand, load
-    from smtpcheck.render import demand_table, print_text
+    from smtpcheck.render import demand_tables, print_text
 
     loaded = load(files_of(config_file), strict=strict)
     show_problems(loaded)
@@ -29,7 +29,7 @@ def validate(
         count = sum(problem.severity == "error" for problem in loaded.problems)
         print(f"{count} error{'s' * (count != 1)}: nothing would start", file=sys.stderr)
         return 1
-    print_text(demand_table(loaded.settings, demand(loaded.settings)))
+    print_text(demand_tables(demand(loaded.settings)))
     return 0
 
 
