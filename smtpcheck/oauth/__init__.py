@@ -2,5 +2,9 @@
 
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.microsoft import Microsoft
+from smtpcheck.oauth.ready_token import ReadyToken
 
-CREDENTIAL_TYPES: tuple[type[Credential], ...] = (Microsoft,)
+CREDENTIAL_TYPES: tuple[type[Credential], ...] = (
+    Microsoft,
+    ReadyToken,
+)

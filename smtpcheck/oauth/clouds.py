@@ -3,7 +3,7 @@
 Rules of this file:
 - A tenant lives in exactly one cloud, and a token of one cloud is refused by every other one
   (https://learn.microsoft.com/graph/deployments). `global` includes GCC (moderate).
-- The rows of `gcc-high`, `dod` and `china` come from public client configurations rather than from Microsoft's own pages
+- The rows of `gcc-high`, `dod` and `china` come from public client configurations rather than from pages of Microsoft
   on SMTP; a site that knows better sets `authority` and `scope` itself.
 """
 

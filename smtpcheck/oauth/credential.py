@@ -26,11 +26,10 @@ class Credential(BaseModel):
     """Whether each mailbox has a token of its own."""
 
     type: str
-    ca_file: ConfiguredPath | None = Field(
-        default=None, description="PEM certificates that the issuer is verified with."
-    )
+    ca_file: ConfiguredPath | None = Field(default=None, description="PEM certificates to verify the issuer with.")
     proxy: str | None = Field(
         default=None,
+        repr=False,
         pattern=r"^(https?|socks5h?)://[^/\s]+/?$",
         description="The proxy for requests to the issuer, as http://host:port. Without it the environment counts.",
     )
@@ -49,5 +48,5 @@ class Credential(BaseModel):
         return CredentialHints(name=name, type=self.type, scope=self.scope)
 
     def files(self) -> tuple[Path, ...]:
-        """Return the files whose change means that the issuer should be asked anew."""
-        return ()
+        """Return the files whose change means that the issuer is asked anew."""
+        return (self.ca_file,) if self.ca_file else ()

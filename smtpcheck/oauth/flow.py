@@ -3,6 +3,7 @@
 Rules of this file:
 - A flow is synchronous and blocking; the broker calls it in its own threads, never twice at once for one credential.
 - A flow always asks the issuer, past every cache of its libraries, so that an old error or token is never shown as new.
+- A flow reads its secrets at each request, and holds no connection between two of them.
 - The world's failures are values: a flow raises only for our own bugs.
 """
 
@@ -18,10 +19,10 @@ class Granted:
     """The issuer's answer when it gave a token."""
 
     token: Secret
-    expires_at: float
-    """When the token ends (Unix seconds)."""
-    clock_offset: float | None = None
-    """Issuer's Date header less our clock, in seconds."""
+    expires_at: float | None
+    """When the token ends (Unix seconds); None where nobody says."""
+    refresh_in: float | None = None
+    """After how many seconds to ask again at the latest, where the token's life is not what rules it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,4 @@ class Flow(Protocol):
 
     def request(self, subject: str | None) -> Granted | TokenError:
         """Ask the issuer for a token of `subject` (None where the credential has one token for all) and wait for it."""
-        ...
-
-    def close(self) -> None:
-        """Let go of connections."""
         ...

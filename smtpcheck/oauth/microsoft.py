@@ -1,7 +1,7 @@
 """Type `microsoft`: a token for the application itself (client credentials, RFC 6749 4.4) from Entra, by MSAL."""
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Literal, Self
 
@@ -70,11 +70,26 @@ class Microsoft(Credential):
 
     def files(self) -> tuple[Path, ...]:
         """Return the files of the secret or certificate."""
-        return tuple(_files(self))
+        return (*super().files(), *_files(self))
 
     def flow(self) -> Flow:
         """Return the way to tokens of the application; nothing is read or opened yet."""
-        raise NotImplementedError
+        from smtpcheck.oauth.entra import Application, EntraFlow  # noqa: PLC0415 - MSAL is heavy
+
+        certificate, expires = self.client_certificate, self.client_secret_expires
+        return EntraFlow(
+            Application(
+                authority=self.authority_url,
+                client_id=self.client_id,
+                scope=self.scope,
+                secret=self.client_secret,
+                certificate=certificate.file if certificate else None,
+                passphrase=certificate.passphrase if certificate else None,
+                secret_expires_at=datetime.combine(expires, time(), UTC).timestamp() if expires else None,
+                ca_file=self.ca_file,
+                proxy=self.proxy,
+            )
+        )
 
     @field_validator("tenant")
     @classmethod

@@ -1,0 +1,380 @@
+"""Hands out tokens: one request for all who need the same token, and a new one before the old one ends.
+
+Rules of this file:
+- A token is known by its credential and, where each mailbox has its own, the subject. Whoever asks while a request is
+  under way waits for that one; its end is not tied to any of them, and a token that comes too late serves the next run.
+- Refresh ahead is the fresh check: at half of a token's life, and at most `fresh_every` apart, the issuer is asked past
+  every cache while the old token serves on. That is at most two requests per token life (for lives up to twice
+  `fresh_every`), and a dead secret shows while checks still succeed.
+- A failure is an answer too: it is remembered for a growing time and given to all who ask. It ends at once when a file
+  of the credential changes. What the issuer asks to wait is kept to in any case.
+- Everything but the flows' requests runs on the event loop; there is no other lock than that of a credential.
+"""
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from math import inf
+from pathlib import Path
+
+import structlog
+
+from smtpcheck.model import CredentialState, TokenError, TokenErrorKind, TokenFacts
+from smtpcheck.oauth.backoff import Backoff
+from smtpcheck.oauth.claims import token_facts
+from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.flow import Granted
+from smtpcheck.secret import Secret
+
+MARGIN_SECONDS = 90.0
+"""A token is not used when it ends sooner than this; of a short life, a tenth."""
+SPACING_SECONDS = 10.0
+"""The least time between two requests for one token, whoever asks."""
+QUEUE_SECONDS = 60.0
+"""How long to wait at most until a request begins, when all threads are busy."""
+
+_SPREAD = 0.1
+_NOT_ASKED = frozenset({TokenErrorKind.SECRET_UNREADABLE, TokenErrorKind.CERTIFICATE_UNUSABLE})
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A token for one run."""
+
+    token: Secret
+    facts: TokenFacts
+    waited: float
+    """Seconds that this run waited for it; 0 from memory."""
+    start: float
+    """When this run began to wait; from memory, when the token was asked for (monotonic seconds)."""
+    trouble: TokenError | None = None
+    """Why the last attempt to renew it failed, while it still holds."""
+
+
+class _Slot:
+    """What is known of one token."""
+
+    __slots__ = (
+        "asked_at",
+        "backoff",
+        "end",
+        "ends_at",
+        "error",
+        "flight",
+        "grant",
+        "lasts_until",
+        "refresh_at",
+        "used",
+    )
+
+    def __init__(self) -> None:
+        self.grant: Grant | None = None
+        self.ends_at: float | None = None
+        self.end = self.lasts_until = -inf
+        self.refresh_at = inf
+        self.used = True
+        self.asked_at = -inf
+        self.flight: _Flight | None = None
+        self.backoff = Backoff()
+        self.error: TokenError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A request under way."""
+
+    task: asyncio.Task[Grant | TokenError]
+    begun: asyncio.Event
+
+
+class _Source:
+    """One credential, its flow and its tokens."""
+
+    def __init__(self, name: str, credential: Credential) -> None:
+        self.name = name
+        self.credential = credential
+        self.flow = credential.flow()
+        self.files = credential.files()
+        self.stamps: tuple[object, ...] | None = None
+        self.slots: dict[str | None, _Slot] = {}
+        self.lock = asyncio.Lock()
+        self.backoff = Backoff()
+        self.requests = {"success": 0, "error": 0}
+        self.seconds: float | None = None
+        self.fresh_success: bool | None = None
+
+
+class TokenBroker:
+    """Hands out the tokens of all credentials. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        credentials: Mapping[str, Credential],
+        *,
+        fresh_every: float = 3600,
+        threads: int = 8,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Serve the credentials by their names; at most `threads` requests at once, renewals at most `fresh_every` s apart."""
+        self._fresh_every = fresh_every
+        self._wall = wall
+        self._monotonic = monotonic
+        self._places = asyncio.Semaphore(threads)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="token")
+        self._sources: dict[str, _Source] = {}
+        self.replace(credentials)
+
+    # -- asking -------------------------------------------------------------------------------------------------------
+
+    def peek(self, credential: str, subject: str | None) -> Grant | None:
+        """Return the token in memory, None where there is none that can be used. KeyError: no such credential."""
+        source = self._sources[credential]
+        slot = source.slots.get(subject if source.credential.uses_subject else None)
+        return None if slot is None else self._held(slot)
+
+    async def token(
+        self, credential: str, subject: str | None, *, timeout: float, fresh: bool = False
+    ) -> Grant | TokenError:
+        """Return a token, or why there is none, waiting at most `timeout` seconds for the issuer's answer.
+
+        With `fresh` the issuer is asked even though a token or a failure is in memory, unless it was asked a moment
+        ago or wants to be left alone. A token that still holds is returned, with its trouble, when a new one is
+        refused. KeyError: no such credential.
+        """
+        source = self._sources[credential]
+        subject = subject if source.credential.uses_subject else None
+        slot = source.slots.setdefault(subject, _Slot())
+        slot.used = True
+        start = self._monotonic()
+        if slot.flight is None or not fresh:
+            known = None if fresh and self._may_ask(source, slot, start) else self._known(source, slot, start)
+            if known is not None:
+                return known
+        flight = slot.flight or self._launch(source, slot, subject)
+        answer = await self._answer(source, flight, timeout)
+        if isinstance(answer, Grant):
+            return replace(answer, waited=self._monotonic() - start, start=start)
+        held = self._held(slot)
+        return replace(held, trouble=answer) if held else answer
+
+    async def refresh_due(self) -> None:
+        """Begin to renew what is due, and look after changed files; returns without waiting for any issuer."""
+        for source in await self._changed():
+            source.backoff.end()
+            for slot in source.slots.values():
+                slot.backoff.end()
+                slot.refresh_at = -inf
+        now = self._monotonic()
+        for source in self._sources.values():
+            for subject, slot in tuple(source.slots.items()):
+                if self._is_due(source, slot, now):
+                    self._launch(source, slot, subject)
+                elif (
+                    slot.flight is None
+                    and not slot.used
+                    and slot.error is None
+                    and self._held(slot, touch=False) is None
+                ):
+                    del source.slots[subject]
+
+    # -- what is known of the credentials -----------------------------------------------------------------------------
+
+    def issuer(self, credential: str) -> str:
+        """Return the host that the credential asks, empty where it asks none. KeyError: no such credential."""
+        return self._sources[credential].flow.issuer
+
+    def state(self, credential: str) -> CredentialState | None:
+        """Return what is known of a credential's life, None where there is none of that name."""
+        source = self._sources.get(credential)
+        return self._state(source) if source else None
+
+    def states(self) -> tuple[CredentialState, ...]:
+        """Return what is known of every credential's life."""
+        return tuple(self._state(source) for source in self._sources.values())
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def replace(self, credentials: Mapping[str, Credential]) -> None:
+        """Serve these credentials from now on; an unchanged one keeps its tokens. Requests under way end by themselves."""
+        old = self._sources
+        self._sources = {
+            name: old[name] if name in old and old[name].credential == credential else _Source(name, credential)
+            for name, credential in credentials.items()
+        }
+
+    async def close(self) -> None:
+        """Give up what is under way; a request that has been sent ends by itself within its own time limits."""
+        flights = [
+            slot.flight.task for source in self._sources.values() for slot in source.slots.values() if slot.flight
+        ]
+        for task in flights:
+            task.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _held(self, slot: _Slot, *, touch: bool = True) -> Grant | None:
+        """Return the token in memory if both clocks allow it: one may be set, the other stands still in suspension."""
+        if slot.grant is None or self._monotonic() >= slot.lasts_until or self._wall() >= slot.end:
+            return None
+        slot.used = slot.used or touch
+        return slot.grant
+
+    def _known(self, source: _Source, slot: _Slot, now: float) -> Grant | TokenError | None:
+        """Return the answer from memory, None where the issuer must be asked."""
+        held = self._held(slot)
+        if held is not None:
+            return held
+        for backoff in (source.backoff, slot.backoff):
+            if backoff.holds(now):
+                if backoff.error is None:
+                    raise RuntimeError(f"the last request for a token of {source.name} failed inside smtpcheck")
+                slot.error = backoff.error
+                return backoff.error
+        return None
+
+    def _may_ask(self, source: _Source, slot: _Slot, now: float) -> bool:
+        """Return whether the issuer may be asked past a token or failure in memory."""
+        forbidden = source.backoff.forbids(now) or slot.backoff.forbids(now)
+        return slot.flight is None and not forbidden and now >= slot.asked_at + SPACING_SECONDS
+
+    def _is_due(self, source: _Source, slot: _Slot, now: float) -> bool:
+        if not slot.used or now < slot.refresh_at or self._held(slot, touch=False) is None:
+            return False
+        return self._may_ask(source, slot, now) and not (source.backoff.holds(now) or slot.backoff.holds(now))
+
+    async def _answer(self, source: _Source, flight: _Flight, timeout: float) -> Grant | TokenError:
+        """Wait for a request as one of many: neither our time limit nor our cancellation ends it."""
+        if not flight.begun.is_set():
+            begun = asyncio.ensure_future(flight.begun.wait())
+            await asyncio.wait({begun, flight.task}, timeout=QUEUE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            begun.cancel()
+        done, _ = await asyncio.wait({flight.task}, timeout=timeout)
+        if done:
+            return flight.task.result()
+        return TokenError(
+            TokenErrorKind.TIMEOUT,
+            at=self._wall(),
+            endpoint=f"https://{source.flow.issuer}" if source.flow.issuer else "",
+            description=f"no answer within {timeout:g} s",
+            requested_scope=source.credential.scope,
+        )
+
+    def _launch(self, source: _Source, slot: _Slot, subject: str | None) -> _Flight:
+        begun = asyncio.Event()
+        task = asyncio.create_task(self._fly(source, slot, subject, begun), name=f"token {source.name}")
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        slot.flight = _Flight(task, begun)
+        slot.asked_at = self._monotonic()
+        return slot.flight
+
+    async def _fly(self, source: _Source, slot: _Slot, subject: str | None, begun: asyncio.Event) -> Grant | TokenError:
+        try:
+            async with source.lock, self._places:
+                if source.backoff.holds(self._monotonic()) and source.backoff.error is not None and subject is not None:
+                    slot.error = source.backoff.error
+                    return source.backoff.error
+                begun.set()
+                slot.asked_at = self._monotonic()
+                answer = await asyncio.get_running_loop().run_in_executor(self._pool, source.flow.request, subject)
+            return self._settle(source, slot, subject, answer)
+        except Exception:
+            _log.exception("token request failed inside smtpcheck", credential=source.name)
+            slot.backoff.failed(None, self._monotonic())
+            raise
+        finally:
+            slot.flight = None
+
+    def _settle(
+        self, source: _Source, slot: _Slot, subject: str | None, answer: Granted | TokenError
+    ) -> Grant | TokenError:
+        now = self._monotonic()
+        failed = isinstance(answer, TokenError)
+        if source.flow.issuer and not (isinstance(answer, TokenError) and answer.kind in _NOT_ASKED):
+            source.requests["error" if failed else "success"] += 1
+            source.seconds = now - slot.asked_at
+        source.fresh_success = not failed
+        if isinstance(answer, TokenError):
+            own = subject is not None and answer.kind is TokenErrorKind.OAUTH
+            (slot if own else source).backoff.failed(answer, now)
+            slot.error = answer
+            slot.grant = replace(slot.grant, trouble=answer) if slot.grant else None
+            return answer
+        slot.error = None
+        slot.backoff.end()
+        source.backoff.end()
+        return self._keep(source, slot, subject, answer)
+
+    def _keep(self, source: _Source, slot: _Slot, subject: str | None, granted: Granted) -> Grant:
+        """Put the token into its slot and return it as a grant of this request."""
+        asked_at, now = self._wall() - (self._monotonic() - slot.asked_at), self._monotonic()
+        again = granted.refresh_in if granted.refresh_in is not None else self._fresh_every
+        expires_at = granted.expires_at if granted.expires_at is not None else asked_at + 2 * again
+        life = max(expires_at - asked_at, 0.0)
+        usable = max(life - min(MARGIN_SECONDS, life / 10), SPACING_SECONDS)
+        facts = token_facts(granted.token, scope=source.credential.scope, acquired_at=asked_at, expires_at=expires_at)
+        slot.ends_at = granted.expires_at
+        slot.end, slot.lasts_until = asked_at + usable, slot.asked_at + usable
+        slot.refresh_at = slot.asked_at + min(
+            life / 2 * (1 + _SPREAD * _share(source.name, subject)), again, self._fresh_every
+        )
+        slot.grant = Grant(granted.token, replace(facts, from_cache=True), 0.0, slot.asked_at)
+        slot.used = False
+        return Grant(granted.token, facts, now - slot.asked_at, slot.asked_at)
+
+    async def _changed(self) -> list[_Source]:
+        """Return the credentials of which a file has changed since the last look."""
+        sources = tuple(self._sources.values())
+        found = await asyncio.to_thread(lambda: [_stamps(source.files) for source in sources])
+        changed = []
+        for source, stamps in zip(sources, found, strict=True):
+            if source.stamps is not None and source.stamps != stamps:
+                changed.append(source)
+            source.stamps = stamps
+        return changed
+
+    def _state(self, source: _Source) -> CredentialState:
+        slots = tuple(source.slots.values())
+        held = [slot for slot in slots if self._held(slot, touch=False) is not None]
+        failing = any(slot.error is not None and slot not in held for slot in slots)
+        errors = [slot.error for slot in slots if slot.error is not None]
+        life = source.flow.life
+        return CredentialState(
+            name=source.name,
+            type=source.credential.type,
+            success=None if source.fresh_success is None else not failing,
+            expires_at=min((slot.ends_at for slot in held if slot.ends_at is not None), default=None),
+            acquisition_seconds=source.seconds,
+            requests=dict(source.requests),
+            fresh_success=None if source.fresh_success is None else not errors,
+            error=max(errors, key=lambda error: error.at, default=None),
+            client_secret_expires_at=life.client_secret_expires_at,
+            client_certificate_expires_at=life.client_certificate_expires_at,
+            refresh_token_last_refresh_at=life.refresh_token_last_refresh_at,
+            refresh_token_expires_at=life.refresh_token_expires_at,
+        )
+
+
+def _share(name: str, subject: str | None) -> float:
+    """Return a stable number from 0 to 1 that spreads the renewals."""
+    return hashlib.sha256(f"{name}\0{subject or ''}".encode()).digest()[0] / 255
+
+
+def _stamps(files: Iterable[Path]) -> tuple[object, ...]:
+    return tuple(_stamp(file) for file in files)
+
+
+def _stamp(file: Path) -> object:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
