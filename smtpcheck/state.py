@@ -25,7 +25,7 @@ _CAUSES = (None, *Cause)
 _OUTCOME_INDEX = {outcome: index for index, outcome in enumerate(_OUTCOMES)}
 _CAUSE_INDEX = {cause: index for index, cause in enumerate(_CAUSES)}
 
-_POOL_SIZE = 20_000
+_POOL_SIZE = 4_096
 _T = TypeVar("_T", bound=Hashable)
 
 

@@ -64,8 +64,8 @@ class Metrics:
         """Return all metrics as OpenMetrics 1.0 or as text format 0.0.4."""
         parts: list[bytes] = []
         for family, fragments in zip(PER_CHECK, zip(*self._rows.copy().values(), strict=True), strict=False):
-            if text := b"".join(fragments):
-                parts += (family.header(openmetrics), text)
+            if any(fragments):
+                parts += (family.header(openmetrics), *fragments)
         encode = openmetrics_format.generate_latest if openmetrics else text_format.generate_latest
         parts.append(encode(Scrape(self._measurements, credentials, agent)))
         return b"".join(parts)
