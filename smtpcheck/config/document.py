@@ -24,7 +24,7 @@ from yaml.events import (
 from smtpcheck.config.problems import KeyPath, Place, Problems
 
 _DEEPEST = 24
-_MOST_VALUES = 5_000_000
+_MOST_REPEATED = 1_000_000
 _STRING = "tag:yaml.org,2002:str"
 
 
@@ -97,6 +97,10 @@ class _Refused(Exception):  # noqa: N818 - it never leaves this file
         self.message, self.line, self.hint = message, line, hint
 
 
+def _tagged(line: int) -> _Refused:
+    return _Refused("a tag (a word that begins with !) has no meaning here", line, "write the value in quotes")
+
+
 def read(path: Path, problems: Problems) -> Document | None:
     """Read one YAML file, or tell why it cannot be read and return None."""
     name = str(path)
@@ -158,6 +162,7 @@ class _Builder:
         self._problems = problems
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._values = 0
+        self._repeated_values = 0
 
     def document(self) -> Any:
         """Return the value of the only document, None for an empty file."""
@@ -183,6 +188,8 @@ class _Builder:
         before = self._values
         if isinstance(event, ScalarEvent):
             value = self._scalar(event, line)
+        elif event.tag is not None:
+            raise _tagged(line)
         elif depth >= _DEEPEST:
             raise _Refused(f"is nested more than {_DEEPEST} levels deep", line)
         elif isinstance(event, MappingStartEvent):
@@ -199,8 +206,9 @@ class _Builder:
             raise _Refused("is no YAML: found undefined alias", line, _hint("undefined alias"))
         value, size = self._anchors[event.anchor]
         self._values += size
-        if self._values > _MOST_VALUES:
-            raise _Refused(f"its aliases make more than {_MOST_VALUES} values of it", line)
+        self._repeated_values += size
+        if self._repeated_values > _MOST_REPEATED:
+            raise _Refused(f"its aliases repeat more than {_MOST_REPEATED} values", line)
         return value
 
     def _section(self, depth: int) -> Section:
@@ -240,7 +248,7 @@ class _Builder:
 
     def _scalar(self, event: Any, line: int) -> Any:
         if event.tag is not None and event.tag != _STRING:
-            raise _Refused("a tag (a word that begins with !) has no meaning here", line, "write the value in quotes")
+            raise _tagged(line)
         if event.tag == _STRING or not event.implicit[0]:
             return event.value
         tag = self._loader.resolve(yaml.ScalarNode, event.value, (True, False))

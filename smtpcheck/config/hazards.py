@@ -6,8 +6,11 @@ Rules of this file:
 - Secrets are read to see that they can be, and no command is run.
 """
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
@@ -22,14 +25,18 @@ from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.secret_source import SecretHazard, SecretSource, SecretUnreadableError
 
+_Member = TypeVar("_Member")
 _GRAPH_HOSTS = frozenset(facts.graph for facts in CLOUDS.values())
 _INBOUND_HOST = ".mail.protection.outlook.com"
 
 
 def look_at_credential(credential: Credential, place: Place, problems: Problems) -> None:
     """Tell what is wrong with a credential whose form is right."""
-    for path, source in _secrets(credential):
+    for path, source in _members(credential, SecretSource):
         _look_at_secret(source, place + path, problems)
+    for path, file in _members(credential, Path):
+        if not _is_readable(file):
+            problems.warning(place + path, f"file {file} cannot be read")
     if isinstance(credential, Microsoft):
         _look_at_expiry(credential, place / "client_secret_expires", problems)
         if credential.authority is None:
@@ -38,6 +45,8 @@ def look_at_credential(credential: Credential, place: Place, problems: Problems)
 
 def look_at_check(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:
     """Tell what cannot work about a check whose form is right."""
+    if check.server.ca_file and not _is_readable(Path(check.server.ca_file)):
+        problems.error(entry.at(("server", "ca_file")), "cannot be read", value=check.server.ca_file)
     _look_at_plaintext(check, entry, problems)
     private = isinstance(credential, Microsoft) and credential.authority is not None
     if check.provider is Provider.MICROSOFT and not private:
@@ -51,13 +60,21 @@ def look_at_check(check: Check, credential: Credential | None, entry: Entry, pro
 # -- credentials ------------------------------------------------------------------------------------------------------
 
 
-def _secrets(model: BaseModel) -> Iterator[tuple[KeyPath, SecretSource]]:
+def _members(model: BaseModel, kind: type[_Member]) -> Iterator[tuple[KeyPath, _Member]]:
+    """Yield every value of that kind in a credential and its parts, with its keys; those of a secret's source apart."""
     for name, field in type(model).model_fields.items():
         value, key = getattr(model, name), field.alias or name
-        if isinstance(value, SecretSource):
+        if isinstance(value, kind):
             yield (key,), value
-        elif isinstance(value, BaseModel):
-            yield from (((key, *path), source) for path, source in _secrets(value))
+        elif isinstance(value, BaseModel) and not isinstance(value, SecretSource):
+            yield from (((key, *path), member) for path, member in _members(value, kind))
+
+
+def _is_readable(file: Path) -> bool:
+    try:
+        return os.access(file, os.R_OK)
+    except ValueError:  # a name with a null character
+        return False
 
 
 def _look_at_secret(source: SecretSource, place: Place, problems: Problems) -> None:

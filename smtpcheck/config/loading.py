@@ -33,25 +33,33 @@ def load(paths: Sequence[Path], *, strict: bool = False) -> Loaded:
     With `strict` every warning is an error. Blocks on files; never raises for what stands in them.
     """
     problems = Problems(strict=strict)
-    documents = [document for path in _files(paths, problems) if (document := read(path, problems))]
+    files = _files(paths, problems)
+    documents = [document for path in files if (document := read(path, problems))]
     loading = Loading(problems)
     for document in documents:
         loading.take(document, document.value, Path(document.name).parent)
     settings = loading.settings()
-    return Loaded(None if problems.any_error else settings, problems.in_order(map(str, loading.files)))
+    return Loaded(None if problems.any_error else settings, problems.in_order(map(str, [*files, *loading.files])))
 
 
 def _files(paths: Sequence[Path], problems: Problems) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.name[0] != ".")
+            inside = _inside(path)
             if not inside:
-                problems.error(Place(Document(str(path))), "is a folder without any .yaml file")
+                problems.error(Place(Document(str(path))), "is a folder without any .yaml file that can be seen")
             files += inside
         else:
             files.append(path)
     return list(dict.fromkeys(files))
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(file for file in folder.iterdir() if file.suffix in _SUFFIXES and file.name[0] != ".")
+    except OSError:
+        return []
 
 
 class Loading:
@@ -123,7 +131,9 @@ class Loading:
         kind = types.get(given) if isinstance(given, str) else None
         if kind is None:
             message = "there is no such type" if "type" in raw else "is missing"
-            self._problems.error(place / "type", message, value=given, hint=nearest(given or "", types))
+            self._problems.error(
+                place / "type", message, value=given, hint=nearest(given if isinstance(given, str) else "", types)
+            )
             return None
         return validated(kind, raw, place.__add__, self._problems, folder)
 

@@ -94,11 +94,12 @@ def _of_list(rest: Mapping[str, Any], given: list[Any], place: Place) -> list[En
 def _of_file(rest: Mapping[str, Any], file: Path, place: Place, at: Place, problems: Problems) -> Iterator[Entry]:
     try:
         text = file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        problems.error(at, f"cannot be read: {(error.strerror or 'refused').lower()}", value=str(file))
-        return
     except UnicodeDecodeError:
         problems.error(at, "is not UTF-8 text", value=str(file), hint="save the file as UTF-8")
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "refused"
+        problems.error(at, f"cannot be read: {reason.lower()}", value=str(file))
         return
     table = Table(str(file))
     first = text.partition("\n")[0]

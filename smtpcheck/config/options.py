@@ -66,8 +66,8 @@ def from_options(options: Mapping[str, object], *, strict: bool = False) -> Load
 
     Options are named as the command line has them, with `_` for `-`: mailbox, depth, sender, recipient, mechanism,
     timeout, token_timeout, host, port, security, ca_file (for server and issuer), server_name, ehlo; and tenant,
-    client_id, client_secret_file, client_certificate_file, cloud, authority, scope; or token_file. Paths are relative to
-    the working directory. The check is called by the mailbox's local part.
+    client_id, client_secret_file, client_certificate_file, cloud, authority, scope; or token_file. Paths are
+    relative to the working directory. The check is called by the mailbox's local part.
     """
     problems = Problems(strict=strict)
     kind, keys = ("token", _TOKEN) if "token_file" in options else ("microsoft", _MICROSOFT)

@@ -99,14 +99,14 @@ class Problems:
     def _add(self, severity: Severity, place: Place, message: str, value: object, hint: str) -> None:
         problem = Problem(
             severity="error" if self._strict else severity,
-            message=message,
+            message=_printable(message),
             file=place.source.name,
             line=place.source.line(place.path),
-            path=place.source.shown(place.path),
+            path=_printable(place.source.shown(place.path)),
             value=shown_value(value) if place.shows else None,
-            hint=hint,
+            hint=_printable(hint),
         )
-        self._found.setdefault((problem.file, problem.line, problem.path, message), problem)
+        self._found.setdefault((problem.file, problem.line, problem.path, problem.message), problem)
 
     @property
     def any_error(self) -> bool:
@@ -115,12 +115,14 @@ class Problems:
 
     def in_order(self, files: Iterable[str]) -> tuple[Problem, ...]:
         """Return them by file, in the order of `files`, and by line."""
-        rank = {name: index for index, name in enumerate(files)}
+        rank = {name: index for index, name in enumerate(dict.fromkeys(files))}
         return tuple(sorted(self._found.values(), key=lambda p: (rank.get(p.file, len(rank)), p.line or 0)))
 
 
 def shown_value(value: object) -> str | None:
     """Return a scalar in quotes, with blanks and control characters seen; None for anything else."""
+    if isinstance(value, int) and value.bit_length() > _LONGEST_VALUE:
+        return None
     if not isinstance(value, str | int | float):
         return None
     text = value if isinstance(value, str) else json.dumps(value)
@@ -129,10 +131,15 @@ def shown_value(value: object) -> str | None:
     return json.dumps(text, ensure_ascii=False) if text.isprintable() else json.dumps(text)
 
 
-def nearest(word: object, known: Iterable[str]) -> str:
+def _printable(text: str) -> str:
+    """Return the text with everything escaped that would move a terminal's cursor."""
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
     """Return a hint that names the known word most like `word`, or all of them where none is and they are few."""
     names = sorted(known)
-    close = get_close_matches(str(word).lower(), names, n=1)
+    close = get_close_matches(word[:_LONGEST_VALUE].lower(), names, n=1)
     if close:
         return f'did you mean "{close[0]}"?'
     return f"known here: {', '.join(names)}" if 0 < len(names) <= 30 else ""

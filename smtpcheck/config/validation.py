@@ -71,7 +71,7 @@ def _tell(model: type[BaseModel], detail: ErrorDetails, at: At, problems: Proble
 
 def _tell_unknown_key(owner: type[BaseModel] | None, path: KeyPath, at: At, problems: Problems) -> None:
     known = [field.alias or name for name, field in owner.model_fields.items()] if owner else []
-    hint = nearest(path[-1], known)
+    hint = nearest(str(path[-1]), known)
     secretive = owner is SecretSource and not hint.startswith("did you mean")
     problems.error(at(path[:-1] if secretive else path), "unknown key", hint=hint)
 
