@@ -493,7 +493,7 @@ async def test_closing_cuts_connections_in_every_state(site: Site) -> None:
         return [*bare, socket.create_connection(("localhost", silent), 5)]
 
     sockets = await away(open_all)
-    await asyncio.wait_for(site.exchange.close(), 2)
+    await asyncio.wait_for(site.exchange.close(), 10)
 
     def drain() -> None:
         for one in sockets:
@@ -504,5 +504,5 @@ async def test_closing_cuts_connections_in_every_state(site: Site) -> None:
                 except ConnectionResetError:
                     pass
 
-    await asyncio.wait_for(away(drain), 2)
+    await asyncio.wait_for(away(drain), 10)
     assert len(asyncio.all_tasks()) == 1

@@ -348,7 +348,7 @@ async def test_a_slow_issuer_answers_late_and_does_not_hold_up_the_end(site: Sit
 
     with pytest.raises(requests.ReadTimeout):
         await asyncio.to_thread(ask)
-    await asyncio.wait_for(site.issuer.close(), 2)
+    await asyncio.wait_for(site.issuer.close(), 10)
 
 
 async def test_a_token_can_be_minted_with_other_claims(site: Site) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from smtpcheck.cause import Cause
-from smtpcheck.model import Outcome
+from smtpcheck.model import Outcome, Report
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.authority import Certificate
 from smtpcheck.sandbox.issuer import Trouble
@@ -71,6 +71,11 @@ class Scenario:
         if self.cause is not None:
             return Outcome.CRITICAL
         return Outcome.WARNING if self.warnings else Outcome.OK
+
+    def expects(self, report: Report) -> bool:
+        """Return whether the report of the check is what must come out."""
+        warnings = frozenset(finding.cause for finding in report.warnings)
+        return (report.outcome, report.cause, warnings) == (self.outcome, self.cause, self.warnings)
 
 
 _SEND: Mapping[str, object] = {"depth": "send", "recipient": RECIPIENT, "interval": "15m"}

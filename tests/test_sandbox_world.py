@@ -1,0 +1,240 @@
+"""The embedded world: each scenario shows itself to real MSAL and smtplib, and nothing is left behind."""
+
+import asyncio
+import base64
+import smtplib
+import ssl
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msal
+import pytest
+import requests
+import yaml
+
+from smtpcheck.cause import Cause
+from smtpcheck.model import Finding, Outcome, Report
+from smtpcheck.sandbox.scenarios import SCENARIOS, Registration, Scenario
+from smtpcheck.sandbox.world import World
+
+SEEN: dict[str, str] = {
+    "healthy": "235 2.7.0",
+    "healthy-sender": "250 2.1.0",
+    "healthy-send": "250 2.0.0",
+    "healthy-certificate": "235 2.7.0",
+    "secret-expired": "AADSTS7000222",
+    "secret-wrong": "AADSTS7000215",
+    "app-unknown": "AADSTS700016",
+    "audience-wrong": "535 5.7.3",
+    "smtp-auth-disabled": "535 5.7.139",
+    "mailbox-right-missing": "430 4.2.0",
+    "sender-refused": "554 5.2.252",
+    "connections-throttled": "432 4.3.2",
+    "certificate-expired": "certificate has expired",
+    "starttls-missing": "STARTTLS not offered",
+    "mechanism-missing": "XOAUTH2 not offered",
+    "slow": "235 2.7.0",
+    "silent": "timed out",
+}
+"""What a plain client sees last, going as deep as the check does."""
+
+
+class Client:
+    """A plain client that reads the world's configuration and does what one of its checks says."""
+
+    def __init__(self, world: World) -> None:
+        self.settings: dict[str, Any] = yaml.safe_load(world.config.read_text())
+        self.folder = world.config.parent
+
+    def see(self, name: str) -> str:
+        check = next(check for check in self.settings["checks"] if check["name"] == name)
+        token, error = self.token(self.settings["credentials"][check["credential"]])
+        try:
+            return error or self.converse(check, token)
+        except ssl.SSLCertVerificationError as failure:
+            return failure.verify_message
+        except smtplib.SMTPServerDisconnected as failure:
+            return str(failure).rpartition(": ")[2]
+
+    def token(self, keys: dict[str, Any]) -> tuple[str, str]:
+        """Return a token, or the code why there is none."""
+        assert keys["type"] == "microsoft"
+        credential: object
+        if "client_certificate" in keys:
+            pem = (self.folder / keys["client_certificate"]["file"]).read_text()
+            key, _, certificate = pem.partition("-----BEGIN CERTIFICATE")
+            credential = {"private_key": key, "public_certificate": f"-----BEGIN CERTIFICATE{certificate}"}
+        else:
+            credential = (self.folder / keys["client_secret"]["file"]).read_text()
+        with requests.Session() as session:
+            session.trust_env = False
+            session.verify = str(self.folder / keys["ca_file"])
+            authority = keys["authority"] + keys["tenant"]
+            client = msal.ConfidentialClientApplication(
+                keys["client_id"], credential, authority, instance_discovery=False, http_client=session
+            )
+            answer = client.acquire_token_for_client([keys.get("scope", "https://outlook.office365.com/.default")])
+        return answer.get("access_token", ""), answer.get("error_description", "").partition(":")[0]
+
+    def converse(self, check: dict[str, Any], token: str) -> str:
+        """Return the beginning of the last reply, or what ended the conversation."""
+        server = check["server"]
+        trust = ssl.create_default_context(cafile=str(self.folder / server["ca_file"]))
+        timeout = float(check.get("timeout", "5s").removesuffix("s"))
+        with smtplib.SMTP(server["host"], server["port"], "client.example", timeout=timeout) as smtp:
+            smtp.ehlo()
+            if not smtp.has_extn("starttls"):
+                return "STARTTLS not offered"
+            smtp.starttls(context=trust)
+            smtp.ehlo()
+            if "XOAUTH2" not in smtp.esmtp_features.get("auth", ""):
+                return "XOAUTH2 not offered"
+            response = f"user={check['mailbox']}\x01auth=Bearer {token}\x01\x01"
+            answer = smtp.docmd("AUTH XOAUTH2", base64.b64encode(response.encode()).decode())
+            sender = check.get("sender", check["mailbox"])
+            depth = check.get("depth", "auth")
+            if answer[0] == 235 and depth in {"sender", "send"}:
+                answer = smtp.mail(sender)
+            if answer[0] == 250 and depth == "send":
+                answer = smtp.rcpt(check["recipient"])
+                if answer[0] == 250:
+                    answer = smtp.data(f"From: {sender}\r\n\r\nx\r\n")
+            return f"{answer[0]} {answer[1].decode().partition(' ')[0]}"
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with World(tmp_path) as world:
+        yield world
+
+
+async def test_each_scenario_shows_itself_to_a_plain_client(world: World) -> None:
+    """What the scenarios say can be observed from outside, with MSAL and smtplib."""
+    client = Client(world)
+    assert {name: await asyncio.to_thread(client.see, name) for name in world.expected} == SEEN
+
+
+def test_the_scenarios_cover_what_must_be_shown() -> None:
+    """Each scenario expects what its name says."""
+    assert {scenario.name: (scenario.outcome, scenario.cause or set(scenario.warnings)) for scenario in SCENARIOS} == {
+        "healthy": (Outcome.OK, set()),
+        "healthy-sender": (Outcome.OK, set()),
+        "healthy-send": (Outcome.OK, set()),
+        "healthy-certificate": (Outcome.OK, set()),
+        "secret-expired": (Outcome.CRITICAL, Cause.SECRET_EXPIRED),
+        "secret-wrong": (Outcome.CRITICAL, Cause.SECRET_INVALID),
+        "app-unknown": (Outcome.CRITICAL, Cause.APP_NOT_IN_TENANT),
+        "audience-wrong": (Outcome.CRITICAL, Cause.WRONG_TOKEN_AUDIENCE),
+        "smtp-auth-disabled": (Outcome.CRITICAL, Cause.SMTP_AUTH_DISABLED_TENANT),
+        "mailbox-right-missing": (Outcome.CRITICAL, Cause.MAILBOX_PERMISSION_MISSING),
+        "sender-refused": (Outcome.CRITICAL, Cause.SENDER_NOT_ALLOWED),
+        "connections-throttled": (Outcome.CRITICAL, Cause.THROTTLED_CONNECTIONS),
+        "certificate-expired": (Outcome.CRITICAL, Cause.CERTIFICATE_EXPIRED),
+        "starttls-missing": (Outcome.CRITICAL, Cause.STARTTLS_NOT_OFFERED),
+        "mechanism-missing": (Outcome.CRITICAL, Cause.MECHANISM_NOT_OFFERED),
+        "slow": (Outcome.WARNING, {Cause.SLOW}),
+        "silent": (Outcome.CRITICAL, Cause.TIMEOUT),
+    }
+
+
+def finding(cause: Cause) -> Finding:
+    return Finding(cause, 1.0, "rule")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cause", "warnings", "expected"),
+    [
+        (Outcome.WARNING, None, (finding(Cause.SLOW),), True),
+        (Outcome.WARNING, None, (finding(Cause.SECRET_EXPIRING),), False),
+        (Outcome.WARNING, None, (finding(Cause.SLOW), finding(Cause.SECRET_EXPIRING)), False),
+        (Outcome.OK, None, (), False),
+        (Outcome.CRITICAL, Cause.TIMEOUT, (finding(Cause.SLOW),), False),
+    ],
+)
+def test_a_report_is_as_expected_only_as_a_whole(
+    outcome: Outcome, cause: Cause | None, warnings: tuple[Finding, ...], expected: bool
+) -> None:
+    """Outcome, cause and warnings must all be the scenario's."""
+    scenario = Scenario("slow", "", warnings=frozenset({Cause.SLOW}))
+    report = Report("slow", 0.0, 1.0, outcome, cause=cause, warnings=warnings)
+    assert scenario.expects(report) is expected
+
+
+async def test_the_configuration_is_complete(world: World, tmp_path: Path) -> None:
+    """Every check has its credential and port, sending checks are rare enough, and everything lies in the folder."""
+    settings = yaml.safe_load(world.config.read_text())
+    assert list(settings) == ["agent", "defaults", "credentials", "checks"]
+    assert settings["agent"] == {"listen": "127.0.0.1:9587", "state": str(tmp_path / "state")}
+    assert [check["name"] for check in settings["checks"]] == [scenario.name for scenario in SCENARIOS]
+    assert {check["credential"] for check in settings["checks"]} == set(settings["credentials"])
+    assert {check["server"]["port"] for check in settings["checks"]} == set(world.ports.values())
+    assert {check.get("interval") for check in settings["checks"] if check.get("depth") == "send"} == {"15m"}
+
+
+async def test_secret_files_are_the_owners_alone(world: World) -> None:
+    """Every file that holds a secret has mode 0600, and the configuration holds none."""
+    credentials = yaml.safe_load(world.config.read_text())["credentials"].values()
+    names = [(keys.get("client_secret") or keys["client_certificate"])["file"] for keys in credentials]
+    files = [world.config.parent / name for name in names]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert {path.read_text() for path in files} <= world.secrets()
+    assert not [secret for secret in world.secrets() if secret in world.config.read_text()]
+
+
+async def test_every_secret_that_existed_is_remembered(world: World) -> None:
+    """Tokens, assertions, and the app's own secret behind a wrong one are all in the list for leak tests."""
+    client = Client(world)
+    await asyncio.to_thread(client.see, "healthy-certificate")
+    minted = world.issuer.mint()
+    apps = world.issuer.tenants[0].apps.values()
+    assert {minted, *world.issuer.minted, *world.issuer.assertions, *(app.secret for app in apps)} <= world.secrets()
+    assert (len(world.issuer.minted), len(world.issuer.assertions)) == (2, 1)
+
+
+async def test_the_world_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Closing it ends its tasks and frees its ports."""
+    async with World(tmp_path) as world:
+        ports = [world.issuer.port, *world.ports.values()]
+        await asyncio.to_thread(Client(world).see, "healthy")
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_a_world_that_cannot_start_leaves_nothing(tmp_path: Path) -> None:
+    """If the folder is missing, whatever was opened before is closed again."""
+    world = World(tmp_path / "missing")
+    with pytest.raises(FileNotFoundError):
+        async with world:
+            pass
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", world.issuer.port)
+
+
+async def test_a_scenario_is_one_row(tmp_path: Path) -> None:
+    """A row of one's own, with an app of its own, becomes a check; the agent's address is as asked."""
+    row = Scenario("mine", "Mine.", check={"labels": {"team": "a"}}, registration=Registration("own", roles=()))
+    async with World(tmp_path, [row], "127.0.0.1:0") as world:
+        client = Client(world)
+        assert await asyncio.to_thread(client.see, "mine") == "535 5.7.3"
+        assert client.settings["checks"][0]["labels"] == {"team": "a"}
+        assert client.settings["agent"]["listen"] == "127.0.0.1:0"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [Scenario("a", ""), Scenario("a", "")],
+        [
+            Scenario("a", "", registration=Registration("r")),
+            Scenario("b", "", registration=Registration("r", disabled=True)),
+        ],
+    ],
+)
+def test_rows_that_contradict_each_other_are_refused(tmp_path: Path, rows: list[Scenario]) -> None:
+    """Two scenarios, or two different registrations, of one name are a mistake in the table."""
+    with pytest.raises(ValueError, match="name"):
+        World(tmp_path, rows)
