@@ -7,6 +7,7 @@ Rules of this file:
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -66,6 +67,8 @@ async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let through who may ask: by name and password where there are users, else by the host that is asked for."""
     guard = request.app[GUARD]
+    if not guard.knows(_from_transport(request, "peercert") or {}):
+        raise web.HTTPForbidden(text="refused: this client certificate bears no name that is allowed\n")
     if guard.authenticates:
         if not await guard.admits(request.headers.get("Authorization", "")):
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Basic realm="smtpcheck", charset="UTF-8"'})
@@ -89,5 +92,9 @@ def _refusal(request: web.Request, error: web.HTTPException) -> web.Response:
 
 def _local_address(request: web.Request) -> str:
     """Return the address of ours that the connection came in at."""
-    name = request.transport.get_extra_info("sockname") if request.transport else None
+    name = _from_transport(request, "sockname")
     return str(name[0]) if isinstance(name, tuple) else ""
+
+
+def _from_transport(request: web.Request, name: str) -> Any:
+    return request.transport.get_extra_info(name) if request.transport else None

@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from smtpcheck.web.web_config import WebConfig
 
@@ -38,6 +39,13 @@ class Guard:
     def authenticates(self) -> bool:
         """Return whether a request needs a user and password or a client certificate."""
         return self._config().authenticates
+
+    def knows(self, certificate: Mapping[str, Any]) -> bool:
+        """Return whether the client's verified certificate bears a name that is allowed; True if any is."""
+        tls = self._config().tls
+        if tls is None or not tls.allowed_sans:
+            return True
+        return any(name in tls.allowed_sans for _, name in certificate.get("subjectAltName", ()))
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers that the operator adds to every answer."""

@@ -5,10 +5,11 @@ Rules of this file:
 - An outcome is never told by colour alone: the chart gives each a shape as well.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from smtpcheck.model import Phase, Report, Step
+from smtpcheck.model import Outcome, Phase, Report, Step
 from smtpcheck.state import HISTORY_LENGTH, Run
 
 WATERFALL_WIDTH = 1000.0
@@ -16,7 +17,7 @@ _LEAST_WIDTH = 4.0
 """So that a phase of no length can still be seen."""
 
 SLOT = 12.0
-CHART_HEIGHT = 96.0
+CHART_HEIGHT = 76.0
 CHART_WIDTH = SLOT * HISTORY_LENGTH
 _LEAST_HEIGHT = 2.0
 
@@ -64,6 +65,12 @@ class Chart:
     columns: tuple[Column, ...]
     longest: float
     """Seconds: the top of the scale."""
+
+    @property
+    def counts(self) -> Mapping[Outcome, int]:
+        """Return how many runs came out in each way, the best first; only those that occur."""
+        count = Counter(column.run.outcome for column in self.columns)
+        return {outcome: count[outcome] for outcome in Outcome if count[outcome]}
 
 
 def waterfall(report: Report) -> tuple[Bar, ...]:

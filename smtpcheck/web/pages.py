@@ -135,7 +135,12 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        duration=words.duration, whole=words.whole, machine=words.machine, plain=words.plain, finding=_main_finding
+        blocks=words.blocks,
+        duration=words.duration,
+        whole=words.whole,
+        machine=words.machine,
+        plain=words.plain,
+        finding=_main_finding,
     )
     environment.globals.update(
         drawing=drawing, outcome_words=words.OUTCOME_WORDS, secret_expires=secret_expires, asset=_asset

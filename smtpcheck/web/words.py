@@ -5,6 +5,9 @@ Rules of this file:
 - A time is always shown twice: as a distance ("in 3 d") for the eye, and whole, in UTC, for whoever needs it.
 """
 
+import re
+import textwrap
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from smtpcheck.model import Outcome
@@ -57,6 +60,26 @@ def machine(timestamp: float | None) -> str:
 def plain(identifier: str) -> str:
     """Return an id of a closed list as words: `smtp_auth_disabled_tenant` is `smtp auth disabled tenant`."""
     return identifier.replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A part of a longer text."""
+
+    text: str
+    command: bool
+    """Whether it is to be typed, and so keeps its line breaks."""
+
+
+def blocks(text: str) -> tuple[Block, ...]:
+    """Return the paragraphs of a text in their order; one whose every line is indented is a command."""
+    paragraphs = re.split(r"\n[ \t]*\n", text.strip("\n"))
+    return tuple(_block(paragraph) for paragraph in paragraphs if paragraph.strip())
+
+
+def _block(paragraph: str) -> Block:
+    command = all(line.startswith(("  ", "\t")) for line in paragraph.splitlines())
+    return Block(textwrap.dedent(paragraph) if command else paragraph, command)
 
 
 def _utc(timestamp: float) -> datetime:
