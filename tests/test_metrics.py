@@ -354,6 +354,20 @@ def test_a_reload_shows_every_check_at_once_by_its_new_settings_and_counts_nothi
     assert lines(metrics, "smtpcheck_phase_seconds_count", "smtpcheck_failures_by_cause_total") == counted
 
 
+def test_a_reload_renders_only_what_has_changed() -> None:
+    state = State()
+    metrics = Metrics(("team",), expose_addresses=False)
+    for check, report in TWO:
+        metrics.record(check, report, state.record(check, report))
+    before = dict(metrics._rows)
+    moved = replace(ORDERS, interval=30.0)
+    metrics.relabel(("team",), expose_addresses=False, checks=[CHECK, moved], states=state.checks)
+    assert metrics._rows["billing"] is before["billing"]
+    assert lines(metrics, "smtpcheck_interval_seconds")[1] == '{check="orders",team="sales"} 30.0'
+    metrics.relabel(("team",), expose_addresses=True, checks=[CHECK, moved], states=state.checks)
+    assert [line.count("mailbox=") for line in lines(metrics, "smtpcheck_check_info")] == [1, 1]
+
+
 def test_no_address_appears_unless_it_is_exposed() -> None:
     assert "@" not in text(everything()) + text(everything(), openmetrics=True)
 

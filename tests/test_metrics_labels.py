@@ -148,6 +148,7 @@ def test_a_failure_without_a_phase_or_cause_still_shows() -> None:
         ("application/openmetrics-text;q=0", False),
         ("application/openmetrics-text;q=nonsense", False),
         ("text/plain;q=0.9,application/openmetrics-text;q=0.4", False),
+        ("text/plain,application/openmetrics-text", True),
         # Prometheus 2
         (
             (

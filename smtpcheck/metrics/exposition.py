@@ -32,16 +32,19 @@ class Metrics:
         self._label_names = frozenset(label_names)
         self._expose_addresses = expose_addresses
         self._rows: dict[str, Row] = {}
+        self._shown: dict[str, Check] = {}
         self._measurements = Measurements()
 
     def record(self, check: Check, report: Report, state: CheckState) -> None:
         """Count a run that has ended and render its check; `state` is what `State.record` returned for it."""
         self._measurements.observe(check, report)
         self._rows[check.name] = self._row(check, state)
+        self._shown[check.name] = check
 
     def forget(self, name: str) -> None:
         """Drop the series of one check; an unknown name is fine."""
         self._rows.pop(name, None)
+        self._shown.pop(name, None)
 
     def relabel(
         self,
@@ -51,10 +54,19 @@ class Metrics:
         checks: Iterable[Check],
         states: Mapping[str, CheckState],
     ) -> None:
-        """Take new settings: show exactly these checks, at once and by their new labels, and count nothing."""
+        """Take new settings: show exactly these checks, at once and by their new labels, and count nothing.
+
+        What has not changed is not rendered again, so that a reload does not hold up the event loop.
+        """
+        before = (self._label_names, self._expose_addresses)
         self._label_names = frozenset(label_names)
         self._expose_addresses = expose_addresses
-        self._rows = {check.name: self._row(check, states.get(check.name)) for check in checks}
+        shown = self._shown if before == (self._label_names, expose_addresses) else {}
+        self._shown = {check.name: check for check in checks}
+        self._rows = {
+            name: self._rows[name] if shown.get(name) == check else self._row(check, states.get(name))
+            for name, check in self._shown.items()
+        }
 
     def observe_lag(self, seconds: float) -> None:
         """Count how long after it was due a scheduled run began."""
