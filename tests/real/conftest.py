@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 import trustme
 
-from tests.real.daemon import Daemon, free_port
+from tests.real.daemon import Daemon, free_port, real_binary
 from tests.real.mail import Certificates, Dovecot, DovecotPorts, Postfix, PostfixPorts
 from tests.real.prometheus import Prometheus
 from tests.real.tokens import Signer, trust
@@ -128,3 +128,9 @@ def prometheus(tmp_path: Path) -> Iterator[Callable[[str], Prometheus]]:
     for server in started:
         _running.remove(server)
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Return the path of Prometheus's own checker."""
+    return real_binary("promtool")

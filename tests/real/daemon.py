@@ -99,6 +99,11 @@ class Daemon:
             self._signal(signal.SIGKILL)
             self._process.wait()
 
+    @property
+    def exit_code(self) -> int | None:
+        """Return what the server ended with; None while it runs, negative for a signal."""
+        return self._process.poll()
+
     def _signal(self, number: signal.Signals) -> None:
         try:
             os.killpg(self._process.pid, number)
