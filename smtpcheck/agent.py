@@ -180,8 +180,8 @@ class Agent:
         report = self._judge_whole(check, await probe(check, self._kit, fresh=fresh))
         if due is not None:
             self._metrics.observe_lag(begin - due + report.waited)
-        if check.name in self._checks:
-            self._keep(check, report)
+        if current := self._checks.get(check.name):
+            self._keep(current, report)
         return report
 
     def _judge_whole(self, check: Check, report: Report) -> Report:

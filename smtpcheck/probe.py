@@ -123,8 +123,11 @@ async def _acquire(check: Check, kit: Kit, *, fresh: bool) -> tuple[Grant | Toke
     if check.credential is None or not check.depth.needs_token:
         return None, ()
     begin = kit.monotonic()
-    answer = None if fresh else kit.tokens.peek(check.credential, check.mailbox)
-    if answer is None:
+    held = None if fresh else kit.tokens.peek(check.credential, check.mailbox)
+    answer: Grant | TokenError
+    if held is not None:
+        answer = held
+    else:
         answer = await kit.tokens.token(check.credential, check.mailbox, timeout=check.token_timeout, fresh=fresh)
     seconds = kit.monotonic() - begin
     if isinstance(answer, TokenError):

@@ -118,8 +118,8 @@ def demand_tables(demand: Demand) -> RenderableType:
     for heading in ("tokens", "requests/h at most", "/day"):
         issuers.add_column(heading, justify="right", no_wrap=True)
     for issuer in demand.issuers:
-        numbers = (issuer.tokens, issuer.requests_per_hour, issuer.requests_per_day)
-        issuers.add_row(issuer.issuer, *map(_count, numbers))
+        requests = (issuer.requests_per_hour, issuer.requests_per_day)
+        issuers.add_row(issuer.issuer, str(issuer.tokens), *map(_count, requests))
     return Group(*(table for table in (hosts, Text() if hosts.rows else None, issuers) if table is not None))
 
 

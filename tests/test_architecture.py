@@ -48,7 +48,6 @@ TABLE = {
     "secret.py": _row(Layer.VOCABULARY),
     "cutoff.py": _row(Layer.PURE),
     "judge.py": _row(Layer.PURE),
-    "render.py": _row(Layer.PURE, "rich"),
     "schedule.py": _row(Layer.PURE),
     "state.py": _row(Layer.PURE),
     "delivery/__init__.py": _row(Layer.PURE),
@@ -79,6 +78,7 @@ TABLE = {
     "round.py": _row(Layer.AGENT),
     "__main__.py": _row(Layer.FRONT),
     "cli/": _row(Layer.FRONT, "socket"),
+    "render.py": _row(Layer.FRONT),
     "sandbox/": _row(Layer.FRONT, "socket"),
     "web/": _row(Layer.FRONT, "prometheus_client"),
 }

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -87,7 +87,7 @@ def check(
     return run_loop(_run(settings, checks, output))
 
 
-def _load(config_file: list[Path] | None, given: "dict[str, object]") -> "Loaded":
+def _load(config_file: list[Path] | None, given: Mapping[str, object]) -> "Loaded":
     """Return the settings of the files, or of the options where they name a mailbox, host or token."""
     from smtpcheck.config import from_options, load
 

@@ -7,17 +7,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import structlog
 import typer
 
 from smtpcheck.cli.options import ConfigFiles, Level, Style, files_of, settings_or_exit
 from smtpcheck.log import LogLevel, configure
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from smtpcheck.agent import Agent
 
 EXIT_FAILURE = 1
+
+_log = structlog.get_logger(__name__)
 
 
 def register(app: typer.Typer) -> None:
@@ -52,21 +55,29 @@ def run(
         from smtpcheck.web import ServeError
 
         try:
-            agent = await Agent.create(settings, again)
-            return await serve(agent, listen, web_config_file)
+            await serve(await Agent.create(settings, again), listen, web_config_file)
         except (StateFolderError, ServeError) as error:
             print(f"smtpcheck: {error}", file=sys.stderr)
             return EXIT_FAILURE
+        return 0
 
     return run_loop(main())
 
 
-async def serve(agent: "Agent", listen: tuple[str, int], web_config_file: Path | None = None) -> int:
-    """Run the agent and its page until a signal ends them; SIGHUP reloads."""
+async def serve(
+    agent: "Agent",
+    listen: tuple[str, int],
+    web_config_file: Path | None = None,
+    listening: "Callable[[str], None] | None" = None,
+) -> None:
+    """Run the agent and its page until SIGTERM or SIGINT; SIGHUP reloads.
+
+    `listening` is told the page's address once it is served. Raises ServeError where it cannot be.
+    """
     from smtpcheck import web
 
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
     reloads: set[asyncio.Task[object]] = set()
 
     def reload() -> None:
@@ -74,12 +85,15 @@ async def serve(agent: "Agent", listen: tuple[str, int], web_config_file: Path |
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    async with web.serve(web.create_app(agent), listen, web_config_file):
+    async with web.serve(web.create_app(agent), listen, web_config_file) as (host, port):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, reload)
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        _log.info("listening", address=address)
+        if listening is not None:
+            listening(address)
         await agent.run(stop)
-    return 0
 
 
 def run_loop(main: "Coroutine[object, object, int]") -> int:

@@ -1,0 +1,53 @@
+"""What the README says is true: its metrics, its configuration, its paths and its options."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from smtpcheck.cli import app
+from smtpcheck.config import load
+from smtpcheck.metrics import table
+from smtpcheck.metrics.table import BY_PROVIDER, PER_CHECK, PER_CREDENTIAL, TABLE
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def metric_rows() -> str:
+    """Return the table of all metrics as the README must have it."""
+    groups = {"check": PER_CHECK, "credential": PER_CREDENTIAL, "provider": BY_PROVIDER, "agent": table.AGENT}
+    rows = ["| metric | of each | labels | meaning |", "|---|---|---|---|"]
+    for name, families in groups.items():
+        for family in families:
+            labels = ", ".join(f"`{label}`" for label in family.labels if label not in groups)
+            rows.append(f"| `{family.name}` | {name} | {labels} | {family.help} |")
+    return "\n".join(rows)
+
+
+def test_the_table_of_metrics_is_the_one_in_the_code() -> None:
+    """The table stands between two marks; this message shows what belongs there."""
+    found = re.search(r"<!-- metrics: begin -->\n(.*?)\n?<!-- metrics: end -->", README, re.DOTALL)
+    assert found
+    assert found[1] == metric_rows()
+    assert found[1].count("| `smtpcheck_") == len(TABLE)
+
+
+def test_the_first_configuration_is_good(tmp_path: Path) -> None:
+    """It loads with no problem but its secret file, which the reader does not have yet."""
+    config = tmp_path / "checks.yaml"
+    first = re.search(r"```yaml\n(credentials:.*?)```", README, re.DOTALL)
+    assert first
+    config.write_text(first[1])
+    loaded = load([config])
+    assert loaded.settings
+    assert ["/run/secrets/contoso" in str(problem) for problem in loaded.problems] == [True]
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"^smtpcheck (\w+)", README, re.MULTILINE))))
+def test_commands_and_their_options_exist(command: str) -> None:
+    """Every option that the README gives a command stands in its help."""
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
+    lines = re.findall(rf"^smtpcheck {command}((?:.*\\\n)*.*)$", README, re.MULTILINE)
+    options = {option for line in lines for option in re.findall(r"(?<=\s)--?[a-z][a-z.-]*", line.split("#")[0])}
+    assert {option for option in options if option not in shown} == set()
