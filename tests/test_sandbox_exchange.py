@@ -483,14 +483,15 @@ async def test_each_reply_waits_for_the_delay(site: Site) -> None:
 
 async def test_closing_cuts_connections_in_every_state(site: Site) -> None:
     """Closing the service ends idle, waiting, handshaking and logged-in sessions alike."""
-    port, silent = await site.listen(Listener()), await site.listen(Listener(delay=3600))
+    kinds = (Listener(), Listener(delay=3600), Listener(implicit_tls=True))
+    port, silent, implicit = [await site.listen(kind) for kind in kinds]
 
     def open_all() -> list[socket.socket]:
         bare = [socket.create_connection(("localhost", port), 5) for _ in range(2)]
         bare[0].sendall(b"EHLO x\r\nSTARTTLS\r\n")
         while b"220 2.0.0" not in bare[0].recv(1000):
             pass
-        return [*bare, socket.create_connection(("localhost", silent), 5)]
+        return [*bare, *(socket.create_connection(("localhost", each), 5) for each in (silent, implicit))]
 
     sockets = await away(open_all)
     await asyncio.wait_for(site.exchange.close(), 10)

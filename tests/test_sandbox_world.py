@@ -5,13 +5,14 @@ import base64
 import smtplib
 import ssl
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import msal
 import pytest
 import requests
+import uvloop
 import yaml
 
 from smtpcheck.cause import Cause
@@ -110,10 +111,20 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield world
 
 
-async def test_each_scenario_shows_itself_to_a_plain_client(world: World) -> None:
-    """What the scenarios say can be observed from outside, with MSAL and smtplib."""
-    client = Client(world)
-    assert {name: await asyncio.to_thread(client.see, name) for name in world.expected} == SEEN
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_each_scenario_shows_itself_to_a_plain_client(
+    tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """What the scenarios say can be observed from outside, with MSAL and smtplib, on both kinds of event loop."""
+
+    async def see_all() -> dict[str, str]:
+        async with World(tmp_path) as world:
+            client = Client(world)
+            seen = await asyncio.gather(*(asyncio.to_thread(client.see, name) for name in world.expected))
+            return dict(zip(world.expected, seen, strict=True))
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(see_all()) == SEEN
 
 
 def test_the_scenarios_cover_what_must_be_shown() -> None:

@@ -80,8 +80,7 @@ class Exchange:
             self._sessions.add(session)
             return session
 
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(accept, "127.0.0.1", 0, ssl=context if listener.implicit_tls else None)
+        server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
         port = int(server.sockets[0].getsockname()[1])
         self._servers.append(server)
         return port
@@ -90,6 +89,7 @@ class Exchange:
         """Close every port and cut every connection."""
         for server in self._servers:
             server.close()
+        await asyncio.sleep(0)  # a connection that was just accepted gets its session now
         await asyncio.gather(*(session.close() for session in tuple(self._sessions)))
         for server in self._servers:
             await server.wait_closed()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, cast
 
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.authority import Certificate
@@ -77,6 +77,7 @@ class Session(asyncio.Protocol):
         self.sender: str | None = None
         self.recipients: list[str] = []
         self._loop = asyncio.get_running_loop()
+        self._opened: asyncio.Future[None] = self._loop.create_future()
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._service, self._listener, self._context = service, listener, context
         self._farm = f"AM6PR{number:04d}"
@@ -93,12 +94,18 @@ class Session(asyncio.Protocol):
     # The connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet the client (RFC 5321 4.3.1)."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP or TLS, nothing else listens
-        self._transport = transport
-        self._secure = self._listener.implicit_tls
+        """Greet the client, in TLS if the listener is one of implicit TLS."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._opened.set_result(None)
+        if self._listener.implicit_tls:
+            self._begin_tls(self._greet)
+        else:
+            self._greet()
+
+    def _greet(self) -> None:
+        """Send the banner (RFC 5321 4.3.1), or what stands in its place."""
         if self._listener.refusal:
-            self._refuse(self._listener.refusal, then=transport.close)
+            self._refuse(self._listener.refusal, then=self._transport.close)
             return
         date = format_datetime(datetime.now(UTC))
         banner = f"220 {self._farm}CA0001.outlook.office365.com Microsoft ESMTP MAIL Service ready at {date}"
@@ -124,6 +131,7 @@ class Session(asyncio.Protocol):
 
     async def close(self) -> None:
         """Cut the connection and wait until it is gone."""
+        await self._opened
         if self._handshake is not None:
             self._handshake.cancel()
             await asyncio.wait([self._handshake])
@@ -227,15 +235,15 @@ class Session(asyncio.Protocol):
         else:
             self._reply(replies.STARTTLS_READY, then=self._begin_tls)
 
-    def _begin_tls(self) -> None:
+    def _begin_tls(self, then: Callable[[], None] | None = None) -> None:
         self._waiting = True
         self._buffer.clear()
         self._greeted = False
         self._reset()
         self._transport.pause_reading()
-        self._handshake = self._loop.create_task(self._upgrade())
+        self._handshake = self._loop.create_task(self._upgrade(then))
 
-    async def _upgrade(self) -> None:
+    async def _upgrade(self, then: Callable[[], None] | None) -> None:
         try:
             upgraded = await self._loop.start_tls(self._transport, self, self._context, server_side=True)
         except (OSError, asyncio.CancelledError):  # the client refused the certificate, or is gone
@@ -244,10 +252,11 @@ class Session(asyncio.Protocol):
             self._transport.abort()
             self.connection_lost(None)
             return
-        assert isinstance(upgraded, asyncio.Transport)  # noqa: S101 - start_tls gives a TLS transport
         self._transport = upgraded
         self._secure = True
         self._waiting = False
+        if then is not None:
+            then()
         self._answer()
 
     def _auth(self, argument: str) -> None:
