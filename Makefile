@@ -19,7 +19,7 @@ ifneq ($(shell cat $(MADE_FOR) 2>/dev/null),$(strip $(IDENTITY)))
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench wheel clean
+.PHONY: help demo test check wheel clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
