@@ -20,7 +20,7 @@ from smtpcheck.config.mailboxes import Entry
 from smtpcheck.config.problems import KeyPath, Place, Problems
 from smtpcheck.config.providers import provider_of_credential, provider_of_host
 from smtpcheck.model import Check, Depth, Provider, Security
-from smtpcheck.oauth.clouds import CLOUDS, clouds_of_smtp_host
+from smtpcheck.oauth.clouds import CLOUDS, Cloud, clouds_of_smtp_host
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.secret_source import SecretHazard, SecretSource, SecretUnreadableError
@@ -50,7 +50,7 @@ def look_at_check(check: Check, credential: Credential | None, entry: Entry, pro
     _look_at_plaintext(check, entry, problems)
     private = isinstance(credential, Microsoft) and credential.authority is not None
     if check.provider is Provider.MICROSOFT and not private:
-        _look_at_exchange(check, entry, problems)
+        _look_at_exchange(check, credential, entry, problems)
     if isinstance(credential, Microsoft) and not private:
         _look_at_cloud(check, credential, entry, problems)
     if credential is not None and not private:
@@ -136,14 +136,14 @@ def _look_at_plaintext(check: Check, entry: Entry, problems: Problems) -> None:
         )
 
 
-def _look_at_exchange(check: Check, entry: Entry, problems: Problems) -> None:
+def _look_at_exchange(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:
     server = check.server
     if is_address(server.host):
         problems.error(
             entry.at(("server", "host")),
             "is an IP address; Exchange Online is reached by name, and its certificate covers names only",
             value=server.host,
-            hint=f"write {_hosts()}",
+            hint=f"write {_host_of(credential)}",
         )
     if server.port == 465:
         problems.error(
@@ -164,12 +164,12 @@ def _look_at_exchange(check: Check, entry: Entry, problems: Problems) -> None:
             entry.at(("server", "host")),
             "is where mail from outside arrives; clients cannot log in there",
             value=server.host,
-            hint=f"write {_hosts()}",
+            hint=f"write {_host_of(credential)}",
         )
 
 
-def _hosts() -> str:
-    return " or ".join(dict.fromkeys(facts.smtp_host for facts in CLOUDS.values()))
+def _host_of(credential: Credential | None) -> str:
+    return CLOUDS[credential.cloud if isinstance(credential, Microsoft) else Cloud.GLOBAL].smtp_host
 
 
 def _look_at_cloud(check: Check, credential: Microsoft, entry: Entry, problems: Problems) -> None:
@@ -179,7 +179,7 @@ def _look_at_cloud(check: Check, credential: Microsoft, entry: Entry, problems: 
             entry.at(("server", "host")),
             f"belongs to cloud {' or '.join(sorted(homes))}, and credential {check.credential} to {credential.cloud}",
             value=check.server.host,
-            hint=f"write {CLOUDS[credential.cloud].smtp_host}, or the right cloud: into the credential",
+            hint=f"write {CLOUDS[credential.cloud].smtp_host}, or set the right cloud in the credential",
         )
 
 

@@ -184,19 +184,21 @@ class Loading:
         checks: list[Check] = []
         taken: dict[str, Place] = {}
         for entry, folder in self._entries:
+            self._look_at_name(entry, taken)
+            resolver.look_at_reference(entry)
             section = validated(CheckSection, entry.raw, entry.at, self._problems, folder)
-            if section is None:
-                continue
-            at = entry.at(("name",))
-            if section.name in taken:
-                message = f"another check has this name: {_where(taken[section.name])}"
-                self._problems.error(at, message, value=section.name)
-            taken.setdefault(section.name, at)
-            check = resolver.check(section, entry)
+            check = resolver.check(section, entry) if section else None
             if check is not None:
                 look_at_check(check, self._credentials.get(check.credential or ""), entry, self._problems)
                 checks.append(check)
         return tuple(checks)
+
+    def _look_at_name(self, entry: Entry, taken: dict[str, Place]) -> None:
+        name, at = entry.raw.get("name"), entry.at(("name",))
+        if isinstance(name, str) and name in taken:
+            self._problems.error(at, f"another check has this name: {_where(taken[name])}", value=name)
+        elif isinstance(name, str):
+            taken[name] = at
 
 
 def _where(place: Place) -> str:

@@ -171,7 +171,9 @@ def _named(entries: list[Entry], problems: Problems) -> list[Entry]:
     named = []
     for entry in entries:
         name, mailbox = entry.raw.get("name"), entry.raw["mailbox"]
-        if not isinstance(name, str) or not isinstance(mailbox, str):
+        if not isinstance(mailbox, str):
+            problems.error(entry.at(("mailbox",)), "must be text", value=mailbox, hint="write it in quotes")
+        elif not isinstance(name, str):
             named.append(entry)
         elif unknown := [part for part in _PART.findall(name) if part not in _PARTS]:
             hint = "use {local}, {domain} or {mailbox}"
@@ -182,7 +184,8 @@ def _named(entries: list[Entry], problems: Problems) -> list[Entry]:
             hint = "put {local}, {domain} or {mailbox} into it"
             problems.error(entry.at(("name",)), "would be the name of several checks", value=name, hint=hint)
         else:
-            named.append(Entry({**entry.raw, "name": _filled(name, mailbox)}, entry.place, entry.moved))
+            moved = {("name",): entry.at(("mailbox",)), **entry.moved}
+            named.append(Entry({**entry.raw, "name": _filled(name, mailbox)}, entry.place, moved))
     return named
 
 

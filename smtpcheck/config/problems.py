@@ -31,7 +31,7 @@ class Problem:
     path: str = ""
     """Where in the file, as `checks[3].mailbox`, or the name of the option."""
     value: str | None = None
-    """The offending value in quotes, None where it is missing or may be a secret."""
+    """The offending value, text in quotes; None where it is missing or may be a secret."""
     hint: str = ""
     """What to do about it, if there is something to say."""
 
@@ -120,14 +120,14 @@ class Problems:
 
 
 def shown_value(value: object) -> str | None:
-    """Return a scalar in quotes, with blanks and control characters seen; None for anything else."""
+    """Return a number, or text in quotes with its blanks and control characters seen; None for anything else."""
     if isinstance(value, int) and value.bit_length() > _LONGEST_VALUE:
         return None
     if not isinstance(value, str | int | float):
         return None
-    text = value if isinstance(value, str) else json.dumps(value)
-    if len(text) > _LONGEST_VALUE:
-        text = text[:_LONGEST_VALUE] + "..."
+    if not isinstance(value, str):
+        return json.dumps(value)
+    text = value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + "..."
     return json.dumps(text, ensure_ascii=False) if text.isprintable() else json.dumps(text)
 
 

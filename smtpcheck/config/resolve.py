@@ -57,7 +57,7 @@ class Resolver:
         credential = self._credentials.get(section.credential or "")
         host = section.server.host or _host_of(credential)
         if host is None and usable:
-            hint = "no provider is known of the credential, so the check must name its server"
+            hint = "name the server; the credential does not tell it"
             self._problems.error(entry.at(("server", "host")), "is missing", hint=hint)
         if host is None or not usable:
             return None
@@ -78,16 +78,21 @@ class Resolver:
             labels=tuple(sorted(section.labels.items())),
         )
 
+    def look_at_reference(self, entry: Entry) -> None:
+        """Tell if the check names a credential that does not exist, however wrong the check is otherwise."""
+        name = entry.raw.get("credential")
+        if isinstance(name, str) and name not in self._named:
+            hint = nearest(name, self._named) or "there is none under credentials"
+            at = entry.at(("credential",))
+            self._problems.error(at, "there is no credential of this name", value=name, hint=hint)
+
     def _has_credential(self, section: CheckSection, entry: Entry, depth: Depth) -> bool:
-        at = entry.at(("credential",))
         if section.credential is None:
             if depth.needs_token:
+                at = entry.at(("credential",))
                 hint = "name a credential, or go no deeper than depth connect"
                 self._problems.error(at, f"is missing, and depth {depth} needs a token", hint=hint)
             return not depth.needs_token
-        if section.credential not in self._named:
-            hint = nearest(section.credential, self._named) or "there is none under credentials"
-            self._problems.error(at, "there is no credential of this name", value=section.credential, hint=hint)
         return section.credential in self._credentials
 
     def _has_mailbox(self, section: CheckSection, entry: Entry, depth: Depth) -> bool:

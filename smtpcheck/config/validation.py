@@ -83,7 +83,7 @@ def _words(model: type[BaseModel], path: KeyPath, detail: ErrorDetails) -> tuple
         return message, hint
     if kind in {"enum", "literal_error"}:
         choices = str(context["expected"]).replace("'", "").replace(" or ", ", ")
-        hint = nearest(value, choices.split(", ")) if isinstance(value, str) else ""
+        hint = nearest(value, choices.split(", ")) if isinstance(value, str) and value[:1].isalpha() else ""
         return f"must be one of {choices}", hint if hint.startswith("did") else ""
     message = _SENTENCES.get(kind, "").format(**context) or detail["msg"].replace("Input should be", "must be")
     if kind == "string_type" and isinstance(value, bool | int | float):
