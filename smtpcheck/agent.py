@@ -110,8 +110,8 @@ class Agent:
         """Return what is known of each credential's life."""
         return self._kit.tokens.states()
 
-    def exposition(self, *, openmetrics: bool) -> bytes:
-        """Return all metrics in the text format, or in OpenMetrics."""
+    async def exposition(self, *, openmetrics: bool) -> bytes:
+        """Return all metrics in the text format, or in OpenMetrics; they are rendered off the loop."""
         state = AgentState(
             version=__version__,
             checks=len(self._checks),
@@ -122,7 +122,9 @@ class Agent:
             config_last_reload_successful=self._reload_successful,
             config_last_reload_success_timestamp=self._reloaded_at,
         )
-        return self._metrics.expose(openmetrics=openmetrics, credentials=self.credentials(), agent=state)
+        return await asyncio.to_thread(
+            self._metrics.expose, openmetrics=openmetrics, credentials=self.credentials(), agent=state
+        )
 
     async def check_now(self, name: str) -> Report | TooSoon:
         """Run the check at once with a fresh token; the result counts like any other. KeyError: no such check."""

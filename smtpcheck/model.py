@@ -13,7 +13,6 @@ from enum import IntEnum, StrEnum
 
 from smtpcheck.cause import Cause
 
-
 # ---------------------------------------------------------------------------------------------------------------------
 # What to do
 

@@ -1,8 +1,8 @@
 """What Prometheus and an orchestrator ask: /metrics, /-/healthy, /-/ready, /-/reload.
 
 Rules of this file:
-- OpenMetrics only to those who ask for it by `Accept`; everyone else gets Prometheus' text format.
-- Compression is done off the event loop, so that a scrape delays no probe.
+- OpenMetrics only to those who prefer it by `Accept`; everyone else gets Prometheus' text format.
+- Rendering (by the agent) and compression are done off the event loop, so that a scrape delays no probe.
 """
 
 import asyncio
@@ -10,17 +10,16 @@ import gzip
 
 from aiohttp import web
 
+from smtpcheck.metrics import CONTENT_TYPE_OPENMETRICS, CONTENT_TYPE_TEXT, wants_openmetrics
 from smtpcheck.web.keys import AGENT
-
-_TEXT = "text/plain; version=0.0.4; charset=utf-8"
-_OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 async def metrics(request: web.Request) -> web.Response:
     """Answer GET /metrics."""
-    openmetrics = "application/openmetrics-text" in request.headers.get("Accept", "")
-    body = request.app[AGENT].exposition(openmetrics=openmetrics)
-    headers = {"Content-Type": _OPENMETRICS if openmetrics else _TEXT, "Vary": "Accept, Accept-Encoding"}
+    openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
+    body = await request.app[AGENT].exposition(openmetrics=openmetrics)
+    content_type = CONTENT_TYPE_OPENMETRICS if openmetrics else CONTENT_TYPE_TEXT
+    headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
     if _takes_gzip(request):
         body = await asyncio.to_thread(gzip.compress, body, 1)
         headers["Content-Encoding"] = "gzip"

@@ -44,7 +44,7 @@ class AgentView(Protocol):
     def credentials(self) -> tuple[CredentialState, ...]:
         """Return what is known of every credential."""
 
-    def exposition(self, *, openmetrics: bool) -> bytes:
+    async def exposition(self, *, openmetrics: bool) -> bytes:
         """Return the metrics as text, in Prometheus' format or as OpenMetrics."""
 
     async def check_now(self, name: str) -> Report | TooSoonView:

@@ -65,7 +65,7 @@ class World:
     def credentials(self) -> tuple[CredentialState, ...]:
         return self.states
 
-    def exposition(self, *, openmetrics: bool) -> bytes:
+    async def exposition(self, *, openmetrics: bool) -> bytes:
         return b"# openmetrics\n# EOF\n" if openmetrics else b"smtpcheck_checks 3\n"
 
     async def check_now(self, name: str) -> Report | TooSoon:
