@@ -65,14 +65,6 @@ class Answer:
         token = body.get("access_token") if body else None
         return isinstance(token, str) and bool(token)
 
-    @property
-    def discovered(self) -> bool:
-        """Return whether it is a discovery document that names what is needed of it."""
-        body = self.json if self.method == "GET" and self.status == 200 else None
-        return body is not None and all(
-            isinstance(body.get(key), str) for key in ("authorization_endpoint", "token_endpoint")
-        )
-
 
 def token_error(answer: Answer, *, requested_scope: str) -> TokenError:
     """Return what the answer amounts to, given that it is no token response."""

@@ -13,7 +13,6 @@ Rules of this file:
 
 import asyncio
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -91,6 +90,8 @@ class _Flight:
 
     task: asyncio.Task[Grant | TokenError]
     begun: asyncio.Event
+    """Whether it has a thread. Events, for thousands may wait; to leave a task's waiters costs a walk through all."""
+    ended: asyncio.Event
 
 
 class _Source:
@@ -122,7 +123,7 @@ class TokenBroker:
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Serve the credentials by their names; at most `threads` requests at once, renewals at most `fresh_every` s apart."""
+        """Serve the credentials by their names: at most `threads` requests at once, renewals `fresh_every` s apart."""
         self._fresh_every = fresh_every
         self._wall = wall
         self._monotonic = monotonic
@@ -140,7 +141,12 @@ class TokenBroker:
         return None if slot is None else self._held(slot)
 
     async def token(
-        self, credential: str, subject: str | None, *, timeout: float, fresh: bool = False
+        self,
+        credential: str,
+        subject: str | None,
+        *,
+        timeout: float,  # noqa: ASYNC109 - its end does not cancel the request
+        fresh: bool = False,
     ) -> Grant | TokenError:
         """Return a token, or why there is none, waiting at most `timeout` seconds for the issuer's answer.
 
@@ -170,18 +176,13 @@ class TokenBroker:
             source.backoff.end()
             for slot in source.slots.values():
                 slot.backoff.end()
-                slot.refresh_at = -inf
+                slot.refresh_at, slot.used = -inf, True
         now = self._monotonic()
         for source in self._sources.values():
             for subject, slot in tuple(source.slots.items()):
                 if self._is_due(source, slot, now):
                     self._launch(source, slot, subject)
-                elif (
-                    slot.flight is None
-                    and not slot.used
-                    and slot.error is None
-                    and self._held(slot, touch=False) is None
-                ):
+                elif self._is_over(slot):
                     del source.slots[subject]
 
     # -- what is known of the credentials -----------------------------------------------------------------------------
@@ -202,7 +203,10 @@ class TokenBroker:
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def replace(self, credentials: Mapping[str, Credential]) -> None:
-        """Serve these credentials from now on; an unchanged one keeps its tokens. Requests under way end by themselves."""
+        """Serve these credentials from now on; an unchanged one keeps its tokens.
+
+        A request under way for another one ends by itself, for those who wait for it.
+        """
         old = self._sources
         self._sources = {
             name: old[name] if name in old and old[name].credential == credential else _Source(name, credential)
@@ -251,28 +255,42 @@ class TokenBroker:
             return False
         return self._may_ask(source, slot, now) and not (source.backoff.holds(now) or slot.backoff.holds(now))
 
-    async def _answer(self, source: _Source, flight: _Flight, timeout: float) -> Grant | TokenError:
+    def _is_over(self, slot: _Slot) -> bool:
+        """Return whether the token has ended and nobody has asked for it since it came."""
+        return not slot.used and slot.flight is None and slot.error is None and self._held(slot, touch=False) is None
+
+    async def _answer(self, source: _Source, flight: _Flight, seconds: float) -> Grant | TokenError:
         """Wait for a request as one of many: neither our time limit nor our cancellation ends it."""
-        if not flight.begun.is_set():
-            begun = asyncio.ensure_future(flight.begun.wait())
-            await asyncio.wait({begun, flight.task}, timeout=QUEUE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            begun.cancel()
-        done, _ = await asyncio.wait({flight.task}, timeout=timeout)
-        if done:
-            return flight.task.result()
+        try:
+            async with asyncio.timeout(QUEUE_SECONDS):
+                await flight.begun.wait()
+            async with asyncio.timeout(seconds):
+                await flight.ended.wait()
+        except TimeoutError:
+            return self._too_late(source, seconds)
+        return flight.task.result()
+
+    def _too_late(self, source: _Source, seconds: float) -> TokenError:
         return TokenError(
             TokenErrorKind.TIMEOUT,
             at=self._wall(),
             endpoint=f"https://{source.flow.issuer}" if source.flow.issuer else "",
-            description=f"no answer within {timeout:g} s",
+            description=f"no answer within {seconds:g} s",
             requested_scope=source.credential.scope,
         )
 
     def _launch(self, source: _Source, slot: _Slot, subject: str | None) -> _Flight:
-        begun = asyncio.Event()
+        begun, ended = asyncio.Event(), asyncio.Event()
         task = asyncio.create_task(self._fly(source, slot, subject, begun), name=f"token {source.name}")
-        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        slot.flight = _Flight(task, begun)
+
+        def end(task: asyncio.Task[Grant | TokenError]) -> None:
+            begun.set()
+            ended.set()
+            if not task.cancelled():
+                task.exception()
+
+        task.add_done_callback(end)
+        slot.flight = _Flight(task, begun, ended)
         slot.asked_at = self._monotonic()
         return slot.flight
 
@@ -374,7 +392,7 @@ def _stamps(files: Iterable[Path]) -> tuple[object, ...]:
 
 def _stamp(file: Path) -> object:
     try:
-        found = os.stat(file)
+        found = file.stat()
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino

@@ -138,7 +138,8 @@ class _Client:
             return error.error
         except Exception:
             answer = self._session.last
-            if answer is None or answer.granted or answer.discovered:
+            discovered = self._msal is not None and answer is not None and answer.method == "GET"
+            if answer is None or answer.granted or discovered:
                 raise
             return token_error(answer, requested_scope=scope)
         finally:

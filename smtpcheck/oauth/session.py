@@ -21,9 +21,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 import urllib3.exceptions
-from requests import certs
 from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 
 from smtpcheck.model import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import Answer
@@ -138,6 +137,7 @@ def kind_of(error: BaseException) -> TokenErrorKind:
     return TokenErrorKind.CONNECT
 
 
+# In this order: urllib3 has a name that is not found, and a refused connection, descend from a timeout.
 _KINDS: tuple[tuple[TokenErrorKind, tuple[type[BaseException], ...]], ...] = (
     (
         TokenErrorKind.PROXY,
@@ -145,6 +145,7 @@ _KINDS: tuple[tuple[TokenErrorKind, tuple[type[BaseException], ...]], ...] = (
     ),
     (TokenErrorKind.TLS, (requests.exceptions.SSLError, urllib3.exceptions.SSLError, ssl.SSLError)),
     (TokenErrorKind.NAME_NOT_FOUND, (urllib3.exceptions.NameResolutionError,)),
+    (TokenErrorKind.CONNECT, (urllib3.exceptions.NewConnectionError,)),
     (
         TokenErrorKind.TIMEOUT,
         (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError),
@@ -161,7 +162,7 @@ def _context(ca_file: Path | None, stamp: object) -> ssl.SSLContext:  # noqa: AR
     context = ssl.create_default_context(cafile=ca_file)
     store = ssl.get_default_verify_paths()
     if ca_file is None and sys.platform != "win32" and not (store.cafile or store.capath):
-        context.load_verify_locations(cafile=certs.where())
+        context.load_verify_locations(cafile=DEFAULT_CA_BUNDLE_PATH)
     return context
 
 

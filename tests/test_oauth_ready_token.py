@@ -1,0 +1,61 @@
+"""A ready token from a file: used as it is, and read again when it changes."""
+
+import time
+from pathlib import Path
+
+import jwt
+import pytest
+
+from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.oauth.broker import Grant, TokenBroker
+from smtpcheck.oauth.flow import Granted
+from smtpcheck.oauth.ready_token import READ_AGAIN_SECONDS, ReadyToken
+from smtpcheck.secret import Secret
+
+
+def _ready(source: dict[str, object]) -> ReadyToken:
+    return ReadyToken.model_validate({"type": "token", "from": source})
+
+
+@pytest.mark.parametrize("text", ["EwBAAl3B", "EwBAAl3B\n", " EwBAAl3B \r\n\n"])
+def test_blanks_and_line_ends_around_a_token_are_no_part_of_it(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "token"
+    file.write_text(text)
+    answer = _ready({"file": str(file)}).flow().request(None)
+    assert answer == Granted(Secret("EwBAAl3B"), None, refresh_in=READ_AGAIN_SECONDS)
+
+
+def test_a_jwt_says_when_it_ends() -> None:
+    token = jwt.encode({"exp": 1_900_000_000}, "k" * 32)
+    answer = _ready({"value": token}).flow().request(None)
+    assert isinstance(answer, Granted)
+    assert answer.expires_at == 1_900_000_000
+
+
+@pytest.mark.parametrize(("text", "reason"), [(None, "does not exist"), ("\n\n", "holds no token"), ("", "is empty")])
+def test_a_source_without_a_token(tmp_path: Path, text: str | None, reason: str) -> None:
+    file = tmp_path / "token"
+    if text is not None:
+        file.write_text(text)
+    error = _ready({"file": str(file)}).flow().request(None)
+    assert isinstance(error, TokenError)
+    assert (error.kind, error.description) == (TokenErrorKind.SECRET_UNREADABLE, f"file {file} {reason}")
+
+
+async def test_a_new_token_in_the_file_is_used_soon_and_an_ended_one_is_handed_out(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(jwt.encode({"exp": int(time.time()) - 5}, "k" * 32))
+    now = [0.0]
+    broker = TokenBroker({"ready": _ready({"file": str(file)})}, monotonic=lambda: now[0])
+    await broker.refresh_due()
+    ended = await broker.token("ready", "x@example.org", timeout=5)
+    assert isinstance(ended, Grant)
+    file.write_text("a new one")
+    now[0] += 10
+    await broker.refresh_due()
+    new = await broker.token("ready", "x@example.org", timeout=5)
+    assert isinstance(new, Grant)
+    assert new.token == Secret("a new one")
+    (state,) = broker.states()
+    assert (state.requests, state.success, state.expires_at) == ({"success": 0, "error": 0}, True, None)
+    await broker.close()
