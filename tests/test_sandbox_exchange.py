@@ -220,6 +220,8 @@ AUTH_LINES = [
     (["STARTTLS"], replies.UNRECOGNIZED_COMMAND),
     (["EHLO under_score"], replies.INVALID_DOMAIN),
     (["EHLO"], replies.INVALID_DOMAIN),
+    (["HELO under_score"], replies.INVALID_DOMAIN),
+    (["HELO x", "NOOP"], replies.OK),
     (["XYZZY"], replies.UNRECOGNIZED_COMMAND),
     (["NOOP"], replies.OK),
     (["VRFY x"], replies.CANNOT_VERIFY),

@@ -4,6 +4,7 @@ Rules of this file:
 - It reads lines and answers them; who may log in and what becomes of a message is asked of the `Service`.
 - Whatever came before TLS is forgotten after it (RFC 3207 4.2), and what was sent in clear behind STARTTLS is dropped.
 - A listener's delay comes before each reply; commands that arrive meanwhile wait.
+- EHLO lists what Exchange Online lists, CHUNKING and BINARYMIME too, but messages are taken by DATA alone.
 """
 
 import asyncio
@@ -201,29 +202,30 @@ class Session(asyncio.Protocol):
         else:
             handler(self, argument.strip())
 
-    def _ehlo(self, argument: str) -> None:
+    def _hello(self, argument: str) -> str | None:
+        """Begin anew for a client that names itself; return the greeting, or None if the name was refused."""
         if not _DOMAIN.fullmatch(argument):
             self._refuse(replies.INVALID_DOMAIN)
-            return
+            return None
         self._greeted = True
         self._reset()
         client = self._transport.get_extra_info("peername")[0]
-        keywords = [f"{self._farm}CA0001.outlook.office365.com Hello [{client}]", *_EXTENSIONS]
-        if not self._secure and self._listener.starttls:
-            keywords.append("STARTTLS")
-        if self._secure and self._listener.mechanisms:
-            keywords.append(f"AUTH {' '.join(self._listener.mechanisms)}")
-        keywords += _LAST_EXTENSIONS
-        self._reply("\n".join([*(f"250-{keyword}" for keyword in keywords[:-1]), f"250 {keywords[-1]}"]))
+        return f"{self._farm}CA0001.outlook.office365.com Hello [{client}]"
 
     def _helo(self, argument: str) -> None:
-        if not _DOMAIN.fullmatch(argument):
-            self._refuse(replies.INVALID_DOMAIN)
+        if (greeting := self._hello(argument)) is not None:
+            self._reply(f"250 {greeting}")
+
+    def _ehlo(self, argument: str) -> None:
+        if (greeting := self._hello(argument)) is None:
             return
-        self._greeted = True
-        self._reset()
-        client = self._transport.get_extra_info("peername")[0]
-        self._reply(f"250 {self._farm}CA0001.outlook.office365.com Hello [{client}]")
+        lines = [greeting, *_EXTENSIONS]
+        if not self._secure and self._listener.starttls:
+            lines.append("STARTTLS")
+        if self._secure and self._listener.mechanisms:
+            lines.append(f"AUTH {' '.join(self._listener.mechanisms)}")
+        lines += _LAST_EXTENSIONS
+        self._reply("\n".join([*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}"]))
 
     def _starttls(self, argument: str) -> None:
         if argument:
