@@ -77,7 +77,9 @@ def test_agent_and_defaults_stand_in_one_file_only(tmp_path: Path) -> None:
 
 
 def test_names_are_unique_over_all_files(tmp_path: Path) -> None:
-    text = "credentials: {c: {type: token, from: {value: x}}}\nchecks: [{name: a, depth: connect, server: {host: b.de}}]\n"
+    text = (
+        "credentials: {c: {type: token, from: {value: x}}}\nchecks: [{name: a, depth: connect, server: {host: b.de}}]\n"
+    )
     one, two = tmp_path / "1.yaml", tmp_path / "2.yaml"
     one.write_text(text)
     two.write_text(text)

@@ -94,7 +94,7 @@ def parse_listen(value: object) -> tuple[str, int]:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise mistake("is no address to listen on", f"write an IPv6 address in brackets: [{host}]:{port}")
+        raise mistake("is no address to listen on", f"write an IPv6 address in brackets: [{host.strip('[]')}]:{port}")
     return parse_host(host), int(port)
 
 

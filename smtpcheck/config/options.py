@@ -81,8 +81,8 @@ def from_options(options: Mapping[str, object], *, strict: bool = False) -> Load
         check["credential"] = _CREDENTIAL
         trust = {"ca_file": str(options["ca_file"])} if "ca_file" in options else {}
         value["credentials"] = {_CREDENTIAL: {"type": kind, **trust, **credential}}
-    for name in _MICROSOFT.keys() & options.keys() if keys is _TOKEN else ():
-        problems.error(Place(source, (name,)), "goes not with --token-file", hint="give one of the two")
+    for name in (name for name in _MICROSOFT if name in options and keys is _TOKEN):
+        problems.error(Place(source, (name,)), "stands beside --token-file", hint="give one of the two")
     loading = Loading(problems)
     loading.take(source, value, None)
     settings = loading.settings()
