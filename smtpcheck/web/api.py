@@ -70,11 +70,11 @@ async def run(request: web.Request) -> web.Response:
     page = f"/checks/{quote(found.name, safe='')}"
     if isinstance(answer, Report):
         if pages.wanted_by(request):
-            raise web.HTTPSeeOther(f"{page}?ran=1")
+            return _see(f"{page}?ran=1")
         return web.json_response(report_as_json(answer, agent.catalogue))
     wait = math.ceil(answer.seconds)
     if pages.wanted_by(request):
-        raise web.HTTPSeeOther(f"{page}?wait={wait}")
+        return _see(f"{page}?wait={wait}")
     return web.json_response(
         {"error": f"the check was run a moment ago; try again in {wait} s"},
         status=429,
@@ -100,6 +100,11 @@ def report_as_json(report: Report, catalogue: Catalogue) -> Json:
         "attempts": [asdict(attempt) for attempt in report.attempts],
         "mechanism": report.mechanism,
     }
+
+
+def _see(location: str) -> web.Response:
+    """Return the answer to a posted form: a browser gets the page (RFC 9110 15.4.4)."""
+    return web.Response(status=303, headers={"Location": location})
 
 
 def _named(request: web.Request) -> Check:

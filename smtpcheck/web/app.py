@@ -55,7 +55,7 @@ async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         response = await handler(request)
     except web.HTTPException as error:
-        response = error if error.status < 400 else _refusal(request, error)
+        response = _refusal(request, error)
     except Exception:  # noqa: BLE001
         _log.exception("internal error", path=request.path)
         response = _refusal(request, web.HTTPInternalServerError(text="internal error; the log says more\n"))

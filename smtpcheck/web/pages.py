@@ -22,6 +22,18 @@ from smtpcheck.web.keys import AGENT, CLOCK
 from smtpcheck.web.table import Query, read, row_of, secret_expires
 
 REFRESH_SECONDS = 15
+_COLUMNS = (
+    ("outcome", "Outcome", False),
+    ("name", "Check", False),
+    ("cause", "Cause", False),
+    ("last", "Last run", True),
+    ("next", "Next run", True),
+    ("latency", "Latency", True),
+    ("token", "Token", True),
+    ("secret", "Secret", True),
+    ("certificate", "Certificate", True),
+)
+"""Of the list: the id by which it orders, its head, and whether it holds numbers."""
 _STATIC = {"style.css": "text/css", "refresh.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
@@ -39,6 +51,7 @@ async def checks(request: web.Request) -> web.Response:
         "checks.html",
         table=read(agent, query),
         query=query,
+        columns=_COLUMNS,
         credentials=agent.credentials(),
         refresh=query.refresh,
         pause_link=query.link(refresh=not query.refresh),

@@ -166,9 +166,7 @@ class _Reader:
             if isinstance(hashed, str) and _BCRYPT.fullmatch(hashed):
                 users[user] = hashed
             else:
-                self._problems.error(
-                    place / user, "must be a bcrypt hash", hint="make one with: htpasswd -nBC 10 '' | tr -d ':\\n'"
-                )
+                self._problems.error(place / user, "must be a bcrypt hash", hint="make one with: htpasswd -nB USER")
         return users
 
     def _tls(self, place: Place, value: Any) -> TlsConfig | None:
@@ -255,5 +253,5 @@ class _Reader:
             self._problems.error(
                 place,
                 f"cannot be used: {str(reason).replace('_', ' ').lower()}",
-                hint="look at certificate, key and versions",
+                hint="look at its files and versions",
             )
