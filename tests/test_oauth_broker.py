@@ -355,19 +355,31 @@ async def test_each_mailbox_has_its_own_token_where_the_credential_says_so(clock
     await broker.close()
 
 
-async def test_no_more_requests_at_once_than_threads_and_the_queue_is_not_the_issuers_time(clock: Clock) -> None:
-    issuer = Issuer(clock)
-    Fake.issuers = {"one": issuer}
-    broker = TokenBroker(
-        {str(number): Fake() for number in range(20)}, threads=2, wall=clock.wall, monotonic=clock.monotonic
-    )
+async def test_one_request_at_once_for_each_credential(clock: Clock, issuer: Issuer) -> None:
+    broker = TokenBroker({"a": PerMailbox()}, wall=clock.wall, monotonic=clock.monotonic)
     issuer.free.clear()
-    askers = [asyncio.create_task(broker.token(str(number), None, timeout=0.5)) for number in range(20)]
+    askers = [asyncio.create_task(_ask(broker, subject=f"{number}@example.org")) for number in range(5)]
+    await asyncio.to_thread(issuer.begun.acquire)
+    assert not await asyncio.to_thread(issuer.begun.acquire, timeout=0.1)
+    issuer.free.set()
+    await asyncio.gather(*askers)
+    assert (issuer.asked, issuer.most_at_once) == (5, 1)
+    await broker.close()
+
+
+async def test_waiting_for_a_thread_is_not_the_issuers_time(clock: Clock, issuer: Issuer) -> None:
+    names = [str(number) for number in range(3)]
+    broker = TokenBroker(dict.fromkeys(names, Fake()), threads=2, wall=clock.wall, monotonic=clock.monotonic)
+    issuer.free.clear()
+    first = [asyncio.create_task(broker.token(name, None, timeout=10)) for name in names[:2]]
     for _ in range(2):
         await asyncio.to_thread(issuer.begun.acquire)
+    third = asyncio.create_task(broker.token(names[2], None, timeout=1))
+    await asyncio.wait({third}, timeout=1.2)
+    assert (issuer.asked, third.done()) == (2, False)
     issuer.free.set()
-    answers = await asyncio.gather(*askers)
-    assert (issuer.most_at_once, [answer for answer in answers if not isinstance(answer, Grant)]) == (2, [])
+    assert isinstance(await third, Grant)
+    await asyncio.gather(*first)
     await broker.close()
 
 

@@ -72,6 +72,7 @@ class Issuer:
     token: Callable[[Form], Reply] = _granting
     asked: list[str] = field(default_factory=list)
     forms: list[Form] = field(default_factory=list)
+    authorizations: list[str | None] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -105,6 +106,7 @@ def _handler(issuer: Issuer) -> type[BaseHTTPRequestHandler]:
             self._answer(issuer.token(form))
 
         def _answer(self, reply: Reply) -> None:
+            issuer.authorizations.append(self.headers["Authorization"])
             status, headers, body = reply
             try:
                 self.send_response_only(status)
@@ -221,6 +223,15 @@ def test_a_rotated_secret_file_is_used_at_the_next_request(issuer: Issuer, ca_fi
     file.write_text("the second\n")
     flow.request(None)
     assert [form["client_secret"] for form in issuer.forms] == ["first", "the second"]
+
+
+def test_a_token_is_not_replayed_either(issuer: Issuer, ca_file: Path) -> None:
+    reply = _as_json(200, {"access_token": "t", "token_type": "Bearer", "expires_in": 3599}, Retry_After="60")
+    issuer.token = lambda _: reply
+    flow = _credential(issuer, ca_file).flow()
+    flow.request(None)
+    flow.request(None)
+    assert len(issuer.forms) == 2
 
 
 @pytest.mark.parametrize(("expires_in", "seconds"), [("1200", 1200), (None, 3600), ("soon", 3600), (-5, 3600)])
@@ -392,6 +403,25 @@ def test_the_environment_does_not_replace_the_ca(
     assert _ask(_credential(issuer, other).flow()).kind is TokenErrorKind.TLS
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
     assert isinstance(_credential(issuer, ca_file).flow().request(None), Granted)
+
+
+def test_a_configured_ca_is_trusted_alone(
+    issuer: Issuer, ca_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(ca_file))
+    assert _ask(_credential(issuer, other).flow()).kind is TokenErrorKind.TLS
+
+
+def test_no_password_of_a_netrc_file_is_sent(
+    issuer: Issuer, ca_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine localhost login me password of-the-netrc\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert isinstance(_credential(issuer, ca_file).flow().request(None), Granted)
+    assert issuer.authorizations == [None, None]
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
