@@ -78,6 +78,17 @@ def test_loading_never_raises(tmp_path: Path, content: bytes) -> None:
     assert all("\n  hint: " in text or "\n" not in text for text in map(str, loaded.problems))
 
 
+def test_nothing_of_a_file_moves_the_cursor_of_a_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "checks.yaml"
+    file.write_text(
+        'checks: [{name: a, "\\e[2J": x, mailbox: "a\\e[2J ", credential: "\\e[2J"},'
+        ' {name: "{\\e[2J}", mailboxes: [a@b.de]}]'
+    )
+    printed = "\n".join(map(str, load([file]).problems))
+    assert printed.count("[2J") >= 5
+    assert [line for line in printed.split("\n") if not line.isprintable()] == []
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(alphabet="mailbox;,@. \"'\n\r\0labels.team", max_size=80))
 def test_a_table_never_makes_loading_raise(tmp_path: Path, text: str) -> None:

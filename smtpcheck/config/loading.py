@@ -9,6 +9,7 @@ Rules of this file:
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from smtpcheck.config.document import Document, read
@@ -167,7 +168,7 @@ class Loading:
                 expose_addresses=agent.expose_addresses,
                 fresh_every=agent.fresh_every,
             ),
-            credentials=self._credentials,
+            credentials=MappingProxyType(self._credentials),
             checks=checks,
             label_names=tuple(sorted({name for check in checks for name, _ in check.labels})),
             files=tuple(self.files),
