@@ -3,7 +3,7 @@
 Rules of this file:
 - Pure: no socket, no clock. The time of each event enters as seconds since the run's begin.
 - No bytes of a server raise: they become replies, or a `Fault` that ends the open phase.
-- Each phase is one generator method, and `_script` tells the whole story; a phase that ends with a fault ends the story,
+- Each phase is one generator method, and `_tell` tells the whole story; a phase that ends with a fault ends the story,
   and what is left is to take leave.
 - A token is sent only over TLS (or where the configuration allows plain text), only to a server that answered EHLO, and
   only where the mechanism is offered or was configured.
@@ -172,11 +172,8 @@ class Dialogue:
             case Security.NONE:
                 return (yield from self._banner()) and (yield from self._ehlo(Phase.EHLO))
             case Security.STARTTLS:
-                if not (
-                    (yield from self._banner())
-                    and (yield from self._ehlo(Phase.EHLO))
-                    and (yield from self._starttls())
-                ):
+                greeted = (yield from self._banner()) and (yield from self._ehlo(Phase.EHLO))
+                if not (greeted and (yield from self._starttls())):
                     return False
                 yield from self._tls()
                 return not self._plan.only_tls and (yield from self._ehlo(Phase.EHLO_TLS))

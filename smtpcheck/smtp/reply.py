@@ -101,7 +101,7 @@ def escaped(data: bytes) -> str:
 
 
 def _printable(raw: bytes) -> str:
-    """Decode reply text; octets that are no UTF-8 and control characters are shown escaped, for text meets terminals."""
+    """Decode reply text; what is no UTF-8 and control characters are escaped, for text meets terminals."""
     text = raw.decode("utf-8", "backslashreplace")
     if text.isprintable():
         return text

@@ -3,14 +3,16 @@
 Rules of this file:
 - `getaddrinfo` cannot be cancelled, so it runs in daemon threads of its own, at most `MAX_LOOKUPS` at a time: a dead
   name server holds up neither the event loop nor the end of the process.
-- Single flight: checks that ask for the same name at the same time share one lookup, and its answer, good or bad, serves
-  those who ask within `SHARED_SECONDS` more. Ten thousand checks of one host so cost one lookup a second, and a check
-  still sees the name service as it was in that second.
+- Single flight: checks that ask for the same name at the same time share one lookup, and its answer, good or bad,
+  serves those who ask within `SHARED_SECONDS` more. Ten thousand checks of one host so cost one lookup a second, and
+  a check still sees the name service as it was in that second.
+- An address instead of a name is answered at once.
 - The seconds of a lookup are measured in its thread: waiting for a place is not counted.
 """
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 import threading
 import time
@@ -58,6 +60,8 @@ class Resolver:
 
     async def resolve(self, host: str, port: int, ip_version: IpVersion) -> Answer:
         """Return the addresses of a host, or why there are none; never raises for what the world does."""
+        if _is_address(host):
+            return lookup(host, port, ip_version)
         key = (host, port, ip_version)
         flight = self._flights.get(key)
         if flight is not None and flight.done():
@@ -94,6 +98,14 @@ class Resolver:
         self._landed[key] = time.monotonic()
         flight.set_result(answer)
         self._start_next()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def lookup(host: str, port: int, ip_version: IpVersion) -> Answer:
