@@ -1,0 +1,230 @@
+"""The agent: schedule, reload, drain, and what it says of itself; on the embedded world."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import yaml
+
+from smtpcheck import probe as probe_module
+from smtpcheck.agent import Agent, StateFolderError, TooSoon
+from smtpcheck.cause import Cause
+from smtpcheck.config import Loaded, load
+from smtpcheck.model import Outcome, Report
+from smtpcheck.oauth import broker
+from smtpcheck.sandbox.scenarios import SCENARIOS
+from smtpcheck.sandbox.world import World
+
+HEALTHY = tuple(scenario for scenario in SCENARIOS if scenario.name == "healthy")
+SILENT = tuple(scenario for scenario in SCENARIOS if scenario.name == "silent")
+
+
+@contextlib.asynccontextmanager
+async def running(config: Path, *, first_within: float = 0.2) -> AsyncIterator[Agent]:
+    """Run an agent on a configuration until the block ends."""
+    again = partial(load, [config])
+    settings = again().settings
+    assert settings
+    agent = await Agent.create(settings, again, first_within=first_within)
+    stop = asyncio.Event()
+    task = asyncio.create_task(agent.run(stop))
+    try:
+        yield agent
+    finally:
+        stop.set()
+        await task
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+def edit(config: Path, change: Callable[[dict[str, list[dict[str, object]]]], None]) -> None:
+    """Change a configuration file."""
+    document = yaml.safe_load(config.read_text())
+    change(document)
+    config.write_text(yaml.safe_dump(document))
+
+
+async def shown(agent: Agent) -> str:
+    """Return the metrics as text."""
+    return (await agent.exposition(openmetrics=False)).decode()
+
+
+async def test_every_check_has_a_result_soon_after_the_start(tmp_path: Path) -> None:
+    """The first runs come within the time that the agent was told, whatever the interval; metrics show each."""
+    async with World(tmp_path) as world, running(world.config, first_within=1.0) as agent:
+        await until(lambda: len(agent.state.checks) == len(world.scenarios))
+        reports = {name: state.report for name, state in agent.state.checks.items()}
+        assert {name for name, report in reports.items() if not world.expected[name].expects(report)} == set()
+        text = await shown(agent)
+    for scenario in world.scenarios:
+        success = 0 if scenario.outcome is Outcome.CRITICAL else 1
+        assert f'smtpcheck_success{{check="{scenario.name}"}} {success}' in text
+
+
+async def test_checks_run_again_at_their_interval(tmp_path: Path) -> None:
+    async with World(tmp_path, HEALTHY) as world:
+        edit(world.config, lambda document: document["checks"][0].update(interval="1s"))
+        async with running(world.config) as agent:
+            await until(lambda: "healthy" in agent.state.checks and agent.state.checks["healthy"].runs >= 3)
+            assert [run.outcome for run in agent.state.checks["healthy"].history()] == [Outcome.OK] * 3
+        assert world.issuer.token_requests.total() == 1
+
+
+async def test_a_reload_drops_and_adds_checks_and_keeps_what_stays(tmp_path: Path) -> None:
+    """The series of a removed check disappear, the state of one that stays is kept, and the token too."""
+    two = tuple(scenario for scenario in SCENARIOS if scenario.name in {"healthy", "healthy-sender"})
+    async with World(tmp_path, two) as world, running(world.config) as agent:
+        await until(lambda: len(agent.state.checks) == 2)
+        kept = agent.state.checks["healthy"]
+        edit(world.config, lambda document: document["checks"].pop(1))
+        assert await agent.reload() == ()
+        assert dict(agent.state.checks) == {"healthy": kept}
+        text = await shown(agent)
+        assert 'check="healthy"' in text
+        assert 'check="healthy-sender"' not in text
+        assert "smtpcheck_config_last_reload_successful 1" in text
+        assert "smtpcheck_checks 1" in text
+        assert (agent.next_run("healthy-sender"), world.issuer.token_requests.total()) == (None, 1)
+
+
+async def test_a_bad_file_keeps_the_old_configuration(tmp_path: Path) -> None:
+    """The agent says what is wrong, shows it as a metric, and goes on."""
+    async with World(tmp_path, HEALTHY) as world, running(world.config) as agent:
+        before = agent.settings
+        world.config.write_text("checks: [{name: healthy}]\nagnet: {}\n")
+        problems = await agent.reload()
+        assert any("agnet" in str(problem) for problem in problems)
+        assert agent.settings is before
+        assert "smtpcheck_config_last_reload_successful 0" in await shown(agent)
+        await until(lambda: "healthy" in agent.state.checks)
+
+
+async def test_a_run_on_request_has_a_fresh_token_and_is_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second request within ten seconds is told how long to wait."""
+    monkeypatch.setattr(broker, "SPACING_SECONDS", 0.0)
+    async with World(tmp_path, HEALTHY) as world, running(world.config) as agent:
+        await until(lambda: "healthy" in agent.state.checks)
+        report = await agent.check_now("healthy")
+        assert isinstance(report, Report)
+        assert (report.outcome, world.issuer.token_requests.total()) == (Outcome.OK, 2)
+        assert agent.state.checks["healthy"].report.started_at == report.started_at
+        again = await agent.check_now("healthy")
+        assert isinstance(again, TooSoon)
+        assert 0 < again.seconds <= 10
+        with pytest.raises(KeyError):
+            await agent.check_now("nobody")
+
+
+async def test_draining_lets_a_run_end(tmp_path: Path) -> None:
+    """A run that is under way when the agent is stopped is finished and kept, not cut off."""
+    async with World(tmp_path, SILENT) as world:
+        edit(world.config, lambda document: document["checks"][0].update(timeout="2s"))
+        async with running(world.config) as agent:
+            await until(lambda: world.exchange.connections.total() > 0)
+            assert "silent" not in agent.state.checks
+        assert agent.state.checks["silent"].report.cause is Cause.TIMEOUT
+
+
+async def test_a_fault_of_our_own_is_unknown_and_the_agent_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the check nor the agent dies of it; it is counted."""
+
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    async with World(tmp_path, HEALTHY) as world:
+        edit(world.config, lambda document: document["checks"][0].update(interval="1s"))
+        with monkeypatch.context() as patch:
+            patch.setattr(probe_module, "converse", broken)
+            async with running(world.config) as agent:
+                await until(lambda: "healthy" in agent.state.checks)
+                report = agent.state.checks["healthy"].report
+                text = await shown(agent)
+                patch.undo()
+                await until(lambda: agent.state.checks["healthy"].report.outcome is Outcome.OK)
+    assert (report.outcome, report.cause) == (Outcome.UNKNOWN, Cause.INTERNAL)
+    assert "smtpcheck_internal_errors_total 1" in text
+    assert 'smtpcheck_success{check="healthy"}' not in text
+
+
+async def test_an_agent_without_network_says_so_of_itself(tmp_path: Path) -> None:
+    """Two hosts that fail before a connection stands make the failures unknown; one host that answers ends it."""
+    with socket.socket() as unheard, socket.socket() as other:
+        unheard.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.2", 0))
+        checks = [
+            {"name": "a", "mailbox": "", "server": {"host": "127.0.0.1", "port": unheard.getsockname()[1]}},
+            {"name": "b", "mailbox": "", "server": {"host": "127.0.0.2", "port": other.getsockname()[1]}},
+        ]
+        for check in checks:
+            check |= {"depth": "connect", "interval": "1s", "mailbox": f"{check['name']}@example.org"}
+        config = tmp_path / "checks.yaml"
+        config.write_text(yaml.safe_dump({"agent": {"state": str(tmp_path / "state")}, "checks": checks}))
+        async with running(config) as agent:
+            await until(lambda: any(s.report.cause is Cause.AGENT_CUT_OFF for s in agent.state.checks.values()))
+            text = await shown(agent)
+            assert "smtpcheck_cut_off 1" in text
+            async with await asyncio.start_server(_hello, sock=_listening("127.0.0.3")) as server:
+                address = server.sockets[0].getsockname()
+                edit(config, lambda document: document["checks"].append(_third(address)))
+                assert await agent.reload() == ()
+                await until(lambda: "c" in agent.state.checks and agent.state.checks["c"].runs >= 1)
+                await until(lambda: agent.state.checks["a"].report.outcome is Outcome.CRITICAL)
+                assert "smtpcheck_cut_off 0" in await shown(agent)
+
+
+def _listening(host: str) -> socket.socket:
+    listener = socket.socket()
+    listener.bind((host, 0))
+    listener.listen()
+    return listener
+
+
+def _third(address: tuple[str, int]) -> dict[str, object]:
+    server = {"host": address[0], "port": address[1], "security": "none"}
+    return {"name": "c", "mailbox": "c@example.org", "depth": "connect", "interval": "1s", "server": server}
+
+
+async def _hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"220 hello\r\n")
+    while line := await reader.readline():
+        writer.write(b"221 bye\r\n" if line.startswith(b"QUIT") else b"250 ok\r\n")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_state_folder_that_cannot_be_used_is_one_clear_sentence(tmp_path: Path) -> None:
+    """The error names the folder and what to do."""
+    (tmp_path / "state").write_text("a file, where the folder should be")
+    config = tmp_path / "checks.yaml"
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "agent": {"state": str(tmp_path / "state")},
+                "checks": [
+                    {
+                        "name": "a",
+                        "mailbox": "a@example.org",
+                        "depth": "connect",
+                        "server": {"host": "localhost"},
+                    }
+                ],
+            }
+        )
+    )
+    loaded: Loaded = load([config])
+    assert loaded.settings, loaded.problems
+    with pytest.raises(StateFolderError, match=r"the state folder .*/state cannot be used: .* agent\.state"):
+        await Agent.create(loaded.settings, lambda: loaded)
