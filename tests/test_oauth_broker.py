@@ -220,6 +220,22 @@ async def test_a_token_that_nobody_uses_is_not_renewed(broker: TokenBroker, issu
     assert issuer.asked == 1
 
 
+async def test_the_failure_of_a_mailbox_that_is_checked_no_more_is_forgotten(clock: Clock, issuer: Issuer) -> None:
+    broker = TokenBroker({"a": PerMailbox()}, wall=clock.wall, monotonic=clock.monotonic)
+    issuer.error = REFUSED
+    await _refused(broker, subject="gone@example.org")
+    issuer.error = None
+    seen = []
+    for _ in range(3):
+        clock.now += 43_201
+        await _granted(broker, subject="x@example.org")
+        await _settle(broker)
+        (state,) = broker.states()
+        seen.append(state.success)
+    assert seen == [False, True, True]
+    await broker.close()
+
+
 @pytest.mark.parametrize("which", ["wall", "monotonic"])
 async def test_a_token_is_not_used_near_its_end_by_either_clock(
     broker: TokenBroker, issuer: Issuer, clock: Clock, which: str

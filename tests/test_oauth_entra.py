@@ -73,6 +73,8 @@ class Issuer:
     asked: list[str] = field(default_factory=list)
     forms: list[Form] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
+    drip: float | None = None
+    """Seconds between two bytes of a token response."""
     released: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -112,9 +114,15 @@ def _handler(issuer: Issuer) -> type[BaseHTTPRequestHandler]:
                 self.send_response_only(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body.encode())))
+                if "Content-Length" not in headers:
+                    self.send_header("Content-Length", str(len(body.encode())))
                 self.end_headers()
-                self.wfile.write(body.encode())
+                if issuer.drip is None or self.command == "GET":
+                    self.wfile.write(body.encode())
+                    return
+                for octet in body.encode():
+                    self.wfile.write(bytes([octet]))
+                    issuer.released.wait(issuer.drip)
             except OSError:
                 pass
 
@@ -368,6 +376,30 @@ def test_a_slow_issuer_is_a_timeout(issuer: Issuer, ca_file: Path, monkeypatch: 
     issuer.token = wait
     error = _ask(_credential(issuer, ca_file).flow())
     assert (error.kind, error.endpoint) == (TokenErrorKind.TIMEOUT, f"{issuer.authority}{TENANT}/oauth2/v2.0/token")
+
+
+def test_an_answer_that_drips_ends_in_time(issuer: Issuer, ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "ANSWER_SECONDS", 0.3)
+    issuer.drip = 0.1
+    error = _ask(_credential(issuer, ca_file).flow())
+    assert (error.kind, error.description) == (TokenErrorKind.TIMEOUT, "the answer did not end within 0.3 s")
+
+
+def test_an_answer_that_breaks_off(issuer: Issuer, ca_file: Path) -> None:
+    issuer.token = lambda _: (200, {"Content-Length": "5000"}, "{")
+    error = _ask(_credential(issuer, ca_file).flow())
+    assert (error.kind, error.http_status) == (TokenErrorKind.CONNECT, None)
+
+
+def test_an_answer_of_a_broken_encoding(issuer: Issuer, ca_file: Path) -> None:
+    issuer.token = lambda _: (200, {"Content-Encoding": "gzip"}, "this is not gzip")
+    assert _ask(_credential(issuer, ca_file).flow()).kind is TokenErrorKind.CONNECT
+
+
+def test_an_answer_without_end_is_cut(issuer: Issuer, ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "MAX_ANSWER", 10_000)
+    issuer.token = lambda _: (200, {}, "x" * 1_000_000)
+    assert _ask(_credential(issuer, ca_file).flow()).body == "x" * 8192
 
 
 def test_a_refused_connection(ca_file: Path) -> None:

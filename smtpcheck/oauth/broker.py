@@ -33,6 +33,8 @@ MARGIN_SECONDS = 90.0
 """A token is not used when it ends sooner than this; of a short life, a tenth."""
 SPACING_SECONDS = 10.0
 """The least time between two requests for one token, whoever asks."""
+FORGET_SECONDS = 86400.0
+"""After how long without being asked for a token's place, and its last error with it, is forgotten."""
 QUEUE_SECONDS = 60.0
 """How long to wait at most until a request begins, when all threads are busy."""
 
@@ -70,6 +72,7 @@ class _Slot:
         "lasts_until",
         "refresh_at",
         "used",
+        "wanted_at",
     )
 
     def __init__(self) -> None:
@@ -78,6 +81,7 @@ class _Slot:
         self.end = self.lasts_until = -inf
         self.refresh_at = inf
         self.used = True
+        self.wanted_at = -inf
         self.asked_at = -inf
         self.flight: _Flight | None = None
         self.backoff = Backoff()
@@ -157,8 +161,8 @@ class TokenBroker:
         source = self._sources[credential]
         subject = subject if source.credential.uses_subject else None
         slot = source.slots.setdefault(subject, _Slot())
-        slot.used = True
         start = self._monotonic()
+        slot.used, slot.wanted_at = True, start
         if slot.flight is None or not fresh:
             known = None if fresh and self._may_ask(source, slot, start) else self._known(source, slot, start)
             if known is not None:
@@ -256,8 +260,9 @@ class TokenBroker:
         return self._may_ask(source, slot, now) and not (source.backoff.holds(now) or slot.backoff.holds(now))
 
     def _is_over(self, slot: _Slot) -> bool:
-        """Return whether the token has ended and nobody has asked for it since it came."""
-        return not slot.used and slot.flight is None and slot.error is None and self._held(slot, touch=False) is None
+        """Return whether nobody has asked for the token for long: a mailbox that is checked no more."""
+        wanted = slot.flight is not None or self._held(slot, touch=False) is not None
+        return not wanted and self._monotonic() - slot.wanted_at > FORGET_SECONDS
 
     async def _answer(self, source: _Source, flight: _Flight, seconds: float) -> Grant | TokenError:
         """Wait for a request as one of many: neither our time limit nor our cancellation ends it."""
