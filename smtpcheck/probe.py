@@ -139,7 +139,7 @@ async def _connect(check: Check, kit: Kit, report: Report, grant: Grant | None) 
     """Return the report with the conversation in it, and the keywords of the last EHLO."""
     depth = check.depth if grant else Depth.CONNECT
     begin = kit.monotonic()
-    async with kit.gate.admitted(check.mailbox):
+    async with kit.gate.admitted(check.mailbox or check.name):
         admitted = kit.monotonic()
         talk: Conversation = await converse(
             check, depth, grant.token if grant else None, origin=admitted - report.seconds, network=kit.network

@@ -73,6 +73,7 @@ TABLE = {
     "config/document.py": _row(Layer.CHECK, "yaml"),
     "config/": _row(Layer.CHECK),
     "probe.py": _row(Layer.CHECK),
+    "report_json.py": _row(Layer.CHECK),
     "agent.py": _row(Layer.AGENT, "apscheduler", "prometheus_client", "socket"),
     "doctor.py": _row(Layer.AGENT),
     "round.py": _row(Layer.AGENT),

@@ -162,6 +162,7 @@ def _progress(total: int, output: Format) -> "Iterator[Callable[[Report], None]]
 def _show(checks: "list[Check]", reports: "list[Report]", output: Format) -> None:
     from smtpcheck import render
     from smtpcheck.diagnosis import catalogue
+    from smtpcheck.report_json import report_as_json
 
     if output is Format.NAGIOS:
         print(render.nagios(reports))

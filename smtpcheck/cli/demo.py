@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smtpcheck.cli.options import Level, Style
-from smtpcheck.cli.run import run_loop, serve
+from smtpcheck.cli.run import address, run_loop, serve
 from smtpcheck.log import LogLevel, configure
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def demo(
     Nothing leaves this machine. With --once: exit 0 if each check came out as its scenario says, else 2.
     """
     configure(log_level, log_format)
+    address(listen_address)
     with tempfile.TemporaryDirectory(prefix="smtpcheck-demo-") as folder:
         return run_loop(_once(Path(folder)) if once else _stay(Path(folder), listen_address))
 
@@ -65,9 +66,9 @@ async def _stay(folder: Path, listen_address: str) -> int:
         settings = _settings(world)
         agent = await Agent.create(settings, partial(load, [world.config]), first_within=FIRST_WITHIN)
 
-        def listening(address: str) -> None:
+        def listening(bound: str) -> None:
             print(f"{len(settings.checks)} checks run on an embedded world; nothing leaves this machine.")
-            print(f"Page     http://{address}/\nMetrics  http://{address}/metrics\nStop     Ctrl-C", flush=True)
+            print(f"Page     http://{bound}/\nMetrics  http://{bound}/metrics\nStop     Ctrl-C", flush=True)
 
         try:
             await serve(agent, settings.agent.listen, listening=listening)

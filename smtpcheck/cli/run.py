@@ -43,12 +43,12 @@ def run(
     log_format: Style = None,
 ) -> int:
     """Run the checks on their schedule, with the page and the metrics."""
-    from smtpcheck.config import load, parse_listen
+    from smtpcheck.config import load
 
     configure(log_level, log_format)
     again = partial(load, files_of(config_file))
     settings = settings_or_exit(again(), EXIT_FAILURE)
-    listen = parse_listen(listen_address) if listen_address else settings.agent.listen
+    listen = address(listen_address) if listen_address else settings.agent.listen
 
     async def main() -> int:
         from smtpcheck.agent import Agent, StateFolderError
@@ -62,6 +62,16 @@ def run(
         return 0
 
     return run_loop(main())
+
+
+def address(text: str) -> tuple[str, int]:
+    """Return host and port of `--web.listen-address`; anything else is wrong use."""
+    from smtpcheck.config import parse_listen
+
+    try:
+        return parse_listen(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--web.listen-address: {error}") from None
 
 
 async def serve(
@@ -89,10 +99,10 @@ async def serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, reload)
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        _log.info("listening", address=address)
+        bound = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        _log.info("listening", address=bound)
         if listening is not None:
-            listening(address)
+            listening(bound)
         await agent.run(stop)
 
 

@@ -13,21 +13,15 @@ browser that posts a form is sent back to the check's page (303).
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import asdict
-from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
-from smtpcheck.diagnosis.catalogue import Catalogue
-from smtpcheck.diagnosis.explain import describe
-from smtpcheck.model import Check, Exchange, Finding, Report, Step
+from smtpcheck.model import Check, Report
+from smtpcheck.report_json import Json, report_as_json
 from smtpcheck.web import pages
 from smtpcheck.web.keys import AGENT
 from smtpcheck.web.table import Query, Row, read, row_of
-
-Json = dict[str, Any]
 
 
 async def checks(request: web.Request) -> web.Response:
@@ -82,26 +76,6 @@ async def run(request: web.Request) -> web.Response:
     )
 
 
-def report_as_json(report: Report, catalogue: Catalogue) -> Json:
-    """Return a report with its findings as text."""
-    return {
-        "check": report.check,
-        "started_at": report.started_at,
-        "seconds": report.seconds,
-        "waited": report.waited,
-        "outcome": report.outcome,
-        "cause": report.cause,
-        "steps": [_step(step) for step in report.steps],
-        "findings": _findings(report.findings, catalogue),
-        "warnings": _findings(report.warnings, catalogue),
-        "token": asdict(report.token) | {"claims": dict(report.token.claims)} if report.token else None,
-        "token_error": asdict(report.token_error) if report.token_error else None,
-        "tls": asdict(report.tls) if report.tls else None,
-        "attempts": [asdict(attempt) for attempt in report.attempts],
-        "mechanism": report.mechanism,
-    }
-
-
 def _see(location: str) -> web.Response:
     """Return the answer to a posted form: a browser gets the page (RFC 9110 15.4.4)."""
     return web.Response(status=303, headers={"Location": location})
@@ -136,24 +110,3 @@ def _summary(row: Row) -> Json:
         "secret_expires": row.secret_expires,
         "certificate_expires": row.certificate_expires,
     }
-
-
-def _step(step: Step) -> Json:
-    return {
-        "phase": step.phase,
-        "start": step.start,
-        "seconds": step.seconds,
-        "exchanges": [_exchange(exchange) for exchange in step.exchanges],
-        "fault": asdict(step.fault) if step.fault else None,
-    }
-
-
-def _exchange(exchange: Exchange) -> Json:
-    reply = asdict(exchange.reply) if exchange.reply else None
-    return {"command": exchange.command, "reply": reply, "challenge": exchange.challenge}
-
-
-def _findings(findings: Iterable[Finding], catalogue: Catalogue) -> list[Json]:
-    return [
-        {"cause": finding.cause, "rule": finding.rule, **asdict(describe(finding, catalogue))} for finding in findings
-    ]
