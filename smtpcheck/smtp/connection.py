@@ -28,7 +28,7 @@ from smtpcheck.delivery.message import probe_message
 from smtpcheck.model import Attempt, Check, Depth, Fault, FaultKind, Phase, Security, Server, Step, TlsFacts
 from smtpcheck.secret import Secret
 from smtpcheck.smtp.dialogue import Action, Dialogue, Plan, Then
-from smtpcheck.smtp.resolver import AddressInfo, Resolver
+from smtpcheck.smtp.resolver import AddressInfo, Resolver, SocketAddress
 from smtpcheck.smtp.tls import VERIFICATION_FAILED, TlsContexts, handshake_fault, tls_facts
 
 NEXT_ADDRESS_SECONDS = 0.25
@@ -164,8 +164,8 @@ class _Run:
         self._begin(Phase.CONNECT)
         try:
             link = await self._connect(addresses, self._dialogue, alarm)
-        except OSError:
-            self._end(self._now(), _sum_up(self._attempts))
+        except OSError as error:
+            self._end(self._now(), _sum_up(self._attempts) or _os_fault(error))
             return
         self._end(link.begun_at, None)
         context = None if self._server.security is Security.NONE else self._network.contexts.verified(self._server)
@@ -181,9 +181,10 @@ class _Run:
         return answer.addresses
 
     async def _connect(self, addresses: Sequence[AddressInfo], dialogue: Dialogue, alarm: asyncio.Timeout) -> "_Link":
-        witness = cast("asyncio.AbstractEventLoop", _Witness(self._attempts))
-        sock = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, loop=witness)
-        peer = (sock.family, sock.type, sock.proto, "", sock.getpeername())
+        witness = _Witness(self._attempts)
+        loop = cast("asyncio.AbstractEventLoop", witness)
+        sock = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, loop=loop)
+        peer = (sock.family, sock.type, sock.proto, "", witness.reached)
         self._link = link = _Link(dialogue, self._origin, alarm, peer)
         await asyncio.get_running_loop().create_connection(lambda: link, sock=sock)
         return link
@@ -349,14 +350,16 @@ class _Witness:
 
     def __init__(self, attempts: list[Attempt]) -> None:
         self._attempts = attempts
+        self.reached: SocketAddress = ("", 0)
 
-    async def sock_connect(self, sock: socket.socket, address: tuple[str, int]) -> None:
+    async def sock_connect(self, sock: socket.socket, address: SocketAddress) -> None:
         """Connect as the loop does."""
         family = 6 if sock.family is socket.AF_INET6 else 4
         fault: Fault | None = Fault(FaultKind.TIMEOUT, "no answer before the wait ended or another address answered")
         try:
             await asyncio.get_running_loop().sock_connect(sock, address)
             fault = None
+            self.reached = address
         except OSError as error:
             fault = _os_fault(error)
             raise
@@ -369,9 +372,10 @@ def _os_fault(error: OSError) -> Fault:
     return Fault(kind, error.strerror or str(error))
 
 
-def _sum_up(attempts: Sequence[Attempt]) -> Fault:
-    """Return one fault for all addresses that were tried."""
-    faults = [attempt.fault for attempt in attempts if attempt.fault is not None]
-    kind = min((fault.kind for fault in faults), key=_TELLING.index, default=FaultKind.OS)
-    details = [f"{attempt.address}: {attempt.fault.detail}" for attempt in attempts if attempt.fault is not None]
-    return Fault(kind, "; ".join(details))
+def _sum_up(attempts: Sequence[Attempt]) -> Fault | None:
+    """Return one fault for all addresses that were tried in vain, or None."""
+    failed = [(attempt.address, attempt.fault) for attempt in attempts if attempt.fault is not None]
+    if not failed:
+        return None
+    kind = min((fault.kind for _, fault in failed), key=_TELLING.index)
+    return Fault(kind, "; ".join(f"{address}: {fault.detail}" for address, fault in failed))

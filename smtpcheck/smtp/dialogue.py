@@ -99,7 +99,7 @@ class Dialogue:
         """Take bytes of the server; return what to do."""
         self._now = now
         if self.then is Then.TLS:
-            return self.fail(Fault(FaultKind.STARTTLS_INJECTION, escaped(data)), now)
+            return self.fail(self._plain_text(data), now)
         self._parser.feed(data)
         send = b""
         while self.then is Then.READ:
@@ -107,13 +107,19 @@ class Dialogue:
             if reply is None:
                 break
             if isinstance(reply, Fault):
-                return self.fail(reply, now)
+                self.fail(reply, now)
+                break
             action = self._script.send(reply)
             send += action.send
             self.then = action.then
         if self.then is Then.TLS and self._parser.rest:
-            return self.fail(Fault(FaultKind.STARTTLS_INJECTION, escaped(self._parser.rest)), now)
+            return self.fail(self._plain_text(self._parser.rest), now)
         return Action(send, self.then)
+
+    def _plain_text(self, data: bytes) -> Fault:
+        """Name what comes in clear where TLS must begin; behind a STARTTLS reply it may be injected (RFC 3207 6)."""
+        injected = self._plan.check.server.security is Security.STARTTLS
+        return Fault(FaultKind.STARTTLS_INJECTION if injected else FaultKind.TLS_NOT_SPOKEN, escaped(data))
 
     def secured(self, now: float) -> Action:
         """Tell that the TLS handshake succeeded; return what to do."""

@@ -24,7 +24,9 @@ from smtpcheck.model import Fault, FaultKind, IpVersion
 MAX_LOOKUPS = 32
 SHARED_SECONDS = 1.0
 
-AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+
+AddressInfo = tuple[int, int, int, str, SocketAddress]
 """A row of `socket.getaddrinfo`."""
 
 _FAMILIES = {IpVersion.ANY: socket.AF_UNSPEC, IpVersion.V4: socket.AF_INET, IpVersion.V6: socket.AF_INET6}
