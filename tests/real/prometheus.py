@@ -1,8 +1,10 @@
 """Debian's Prometheus, scraping one target each second."""
 
 import json
+import urllib.error
 import urllib.parse
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 
 from tests.real.daemon import Daemon, free_port, real_binary, wait_until
@@ -41,6 +43,15 @@ class Prometheus(Daemon):
             log=folder / "prometheus.log",
             ports=[port],
         )
+        wait_until(self._is_ready, 30, "Prometheus has opened its database")
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=10) as response:
+                return response.status == HTTPStatus.OK
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
 
     def query(self, expression: str) -> list[Sample]:
         """Return labels (without `instance` and `job`) and value of each series, in the order of its labels."""

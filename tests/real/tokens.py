@@ -37,12 +37,16 @@ class Signer:
         without_name: bool = False,
         size: int = 0,
     ) -> Secret:
-        """Return a signed JWT of at least `size` characters (at most 3 more)."""
+        """Return a signed JWT of at least `size` characters (at most 3 more).
+
+        A token for another audience has that one's scope too: not every Dovecot 2.3 looks at the audience of a token
+        whose scope is right.
+        """
         now = int(time.time())
         claims = {
             "iss": issuer,
             "aud": audience,
-            "scope": SCOPE,
+            "scope": SCOPE if audience == AUDIENCE else audience,
             "email": mailbox,
             "sub": mailbox,
             "iat": now - 60,
