@@ -170,7 +170,7 @@ class Table:
 def read(agent: AgentView, query: Query) -> Table:
     """Return the page of checks that `query` asks for, in its order."""
     rows = _all_rows(agent)
-    found = _ordered([row for row in rows if _lets_through(query, row)], query.sort)
+    found = _ordered([row for row in rows if not query.filtered or _lets_through(query, row)], query.sort)
     pages = max(1, -(-len(found) // query.per_page))
     query = replace(query, page=min(query.page, pages))
     begin = (query.page - 1) * query.per_page

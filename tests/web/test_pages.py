@@ -122,7 +122,7 @@ async def test_a_check_shows_its_run(client: Client) -> None:
     assert 'challenge: {"status":"400","schemes":"Bearer"}' in text
     assert "smtp_auth_disabled_tenant · 97 % sure" in text
     assert "the token's audience and role are right" in text
-    assert "Last 59 runs" in text
+    assert "Recent runs 59" in text
     assert page.count('<rect class="column ') == 59
     assert page.count('<use class="mark critical"') == 3
     assert "roles SMTP.SendAsApp" in text
