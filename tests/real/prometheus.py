@@ -48,7 +48,7 @@ class Prometheus(Daemon):
     def _is_ready(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.url}/-/ready", timeout=10) as response:
-                return response.status == HTTPStatus.OK
+                return bool(response.status == HTTPStatus.OK)
         except urllib.error.HTTPError as error:
             error.close()
             return False
