@@ -12,6 +12,7 @@ Rules of this file:
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 import time
@@ -369,7 +370,8 @@ class _Witness:
 
 def _os_fault(error: OSError) -> Fault:
     kind = _ERRNO_KINDS.get(error.errno or 0, FaultKind.OS)
-    return Fault(kind, error.strerror or str(error))
+    # asyncio puts its own words in place of the system's.
+    return Fault(kind, os.strerror(error.errno) if error.errno else str(error))
 
 
 def _sum_up(attempts: Sequence[Attempt]) -> Fault | None:
