@@ -2,6 +2,7 @@
 
 Rules of this file:
 - Libraries that log by `logging` come out in the same form. msal is silenced: at its lower levels it logs bodies.
+- Tracebacks are plain: the richer ones show local variables, and with them secrets.
 - No token and no secret is ever handed to the log; this file does not filter, it is handed none.
 """
 
@@ -65,4 +66,7 @@ def configure(level: LogLevel = LogLevel.INFO, style: LogFormat | None = None) -
 def _last(style: LogFormat) -> list[structlog.typing.Processor]:
     if style is LogFormat.JSON:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+    return [renderer]

@@ -287,7 +287,8 @@ class TokenFacts:
     form: str
     """`jwt` or `opaque`."""
     acquired_at: float
-    expires_at: float
+    expires_at: float | None
+    """None where nobody says: an opaque token that was handed over ready."""
     scope: str
     """The scope that was requested."""
     size: int

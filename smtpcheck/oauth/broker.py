@@ -340,10 +340,11 @@ class TokenBroker:
         """Put the token into its slot and return it as a grant of this request."""
         asked_at, now = self._wall() - (self._monotonic() - slot.asked_at), self._monotonic()
         again = granted.refresh_in if granted.refresh_in is not None else self._fresh_every
-        expires_at = granted.expires_at if granted.expires_at is not None else asked_at + 2 * again
-        life = max(expires_at - asked_at, 0.0)
+        life = 2 * again if granted.expires_at is None else max(granted.expires_at - asked_at, 0.0)
         usable = max(life - min(MARGIN_SECONDS, life / 10), SPACING_SECONDS)
-        facts = token_facts(granted.token, scope=source.credential.scope, acquired_at=asked_at, expires_at=expires_at)
+        facts = token_facts(
+            granted.token, scope=source.credential.scope, acquired_at=asked_at, expires_at=granted.expires_at
+        )
         slot.ends_at = granted.expires_at
         slot.end, slot.lasts_until = asked_at + usable, slot.asked_at + usable
         slot.refresh_at = slot.asked_at + min(

@@ -34,7 +34,7 @@ _MAX_ITEMS = 32
 
 
 def token_facts(
-    token: Secret, *, scope: str, acquired_at: float, expires_at: float, from_cache: bool = False
+    token: Secret, *, scope: str, acquired_at: float, expires_at: float | None, from_cache: bool = False
 ) -> TokenFacts:
     """Return what is known of the token, times in Unix seconds; never the token."""
     text = token.reveal()
