@@ -46,7 +46,7 @@ async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
             await asyncio.sleep(0.02)
 
 
-def edit(config: Path, change: Callable[[dict[str, list[dict[str, object]]]], None]) -> None:
+def edit(config: Path, change: Callable[[dict[str, list[dict[str, object]]]], object]) -> None:
     """Change a configuration file."""
     document = yaml.safe_load(config.read_text())
     change(document)
