@@ -40,6 +40,7 @@ class LiveWebConfig:
         self._context: ssl.SSLContext | None = None
         self._stamp: tuple[object, ...] = ()
         if path is not None:
+            self._stamp = (_stamp(path),)
             config, problems = load(path)
             if config is None:
                 raise ServeError("\n".join(str(problem) for problem in problems))
@@ -57,6 +58,8 @@ class LiveWebConfig:
         return self._context
 
     def _read_again(self, path: Path) -> None:
+        """Read the file; what is stamped is what was there before, so that a change meanwhile is seen the next time."""
+        self._stamp = self._stamps(self._config)
         config, problems = load(path)
         if config is None:
             _log.error("web configuration not reloaded", problems=[str(problem) for problem in problems])
@@ -65,13 +68,11 @@ class LiveWebConfig:
         else:
             self._take(config)
             _log.info("web configuration reloaded")
-            return
-        self._stamp = self._stamps(self._config)
 
     def _take(self, config: WebConfig) -> None:
+        self._stamp = (self._stamp[0], *self._stamps(config)[1:])
         self._context = config.tls.context() if config.tls else None
         self._config = config
-        self._stamp = self._stamps(config)
 
     def _stamps(self, config: WebConfig) -> tuple[object, ...]:
         tls = config.tls
