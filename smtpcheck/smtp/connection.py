@@ -15,6 +15,7 @@ import errno
 import os
 import socket
 import ssl
+import sys
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -292,7 +293,8 @@ class _Link(asyncio.Protocol):
     def close(self) -> None:
         """Close at once; over TLS the close_notify still goes out."""
         if self._transport is not None:
-            self._transport.close()
+            if not self._transport.is_closing():
+                self._transport.close()
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -354,11 +356,11 @@ class _Witness:
         self.reached: SocketAddress = ("", 0)
 
     async def sock_connect(self, sock: socket.socket, address: SocketAddress) -> None:
-        """Connect as the loop does."""
+        """Connect as the loop does, but to just this address."""
         family = 6 if sock.family is socket.AF_INET6 else 4
         fault: Fault | None = Fault(FaultKind.TIMEOUT, "no answer before the wait ended or another address answered")
         try:
-            await asyncio.get_running_loop().sock_connect(sock, address)
+            await _connected(sock, address)
             fault = None
             self.reached = address
         except OSError as error:
@@ -366,6 +368,28 @@ class _Witness:
             raise
         finally:
             self._attempts.append(Attempt(address[0], family, fault))
+
+
+async def _connected(sock: socket.socket, address: SocketAddress) -> None:
+    """Wait until a non-blocking socket is connected; raise `OSError` when it is refused.
+
+    The `sock_connect` of uvloop looks the address up once more, in a thread: a good part of a check's cost.
+    """
+    loop = asyncio.get_running_loop()
+    if sys.platform == "win32":  # its loop watches no sockets, and is never uvloop
+        await loop.sock_connect(sock, address)
+        return
+    error = sock.connect_ex(address)
+    if error == errno.EINPROGRESS:
+        ready = asyncio.Event()
+        loop.add_writer(sock, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_writer(sock)
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
 
 
 def _os_fault(error: OSError) -> Fault:

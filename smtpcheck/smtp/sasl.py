@@ -102,11 +102,13 @@ class Redaction:
 
     def reply(self, reply: Reply) -> Reply:
         """Return the reply without the token, also where a 334 hides it in its base64."""
-        lines = tuple(self.text(line) for line in reply.lines)
         if reply.code == 334:
+            # Its base64 may look like a piece of a token that names the same issuer, so what it says is judged.
             decoded = decode_challenge(reply.text)
-            if self.text(decoded) != decoded:
-                lines = (_MASK,)
+            clean = self.text(decoded) == decoded and not any(secret in reply.text for secret in self._secrets)
+            lines = reply.lines if clean else (_MASK,)
+        else:
+            lines = tuple(self.text(line) for line in reply.lines)
         return reply if lines == reply.lines else Reply(reply.code, reply.enhanced, lines)
 
     def _mask_run(self, match: re.Match[str]) -> str:
