@@ -1,0 +1,241 @@
+"""The panels that the boards are made of, by Grafana's foundation SDK, all in one look.
+
+Rules of this file:
+- It knows of Grafana and not of smtpcheck's metrics; what is shown stands in the board's own file.
+- Instant queries for numbers, bars and tables; range queries for graphs.
+- Widths are in the grid's 24 columns. A line of panels has equal heights and fills the width.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, statetimeline, timeseries
+from grafana_foundation_sdk.builders import table as tables
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import common as options
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from dashboards.queries import Query
+
+GOOD, FAIR, POOR, BAD, GREY = "green", "yellow", "orange", "red", "#8e8e8e"
+DATASOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+Panel = Builder[model.Panel]
+_P = TypeVar("_P", stat.Panel, bargauge.Panel, timeseries.Panel, statetimeline.Panel, tables.Panel)
+_Steps = Sequence[tuple[float, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What every panel has: its head, its place and how its values are written."""
+
+    title: str
+    description: str
+    width: int
+    height: int
+    unit: str = "short"
+    decimals: int | None = None
+    steps: _Steps = ()
+    """From which value on which colour holds; below the first one it is the base colour."""
+    base: str = GOOD
+    colours: Mapping[str, str] = field(default_factory=dict)
+    """The colour of a series, by its name."""
+    link: tuple[str, str] | None = None
+    """Title and URL of where a value leads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: its title and how its values are shown."""
+
+    title: str
+    unit: str | None = None
+    decimals: int | None = None
+    steps: _Steps = ()
+    base: str | None = None
+    """The cell is coloured by its value; this colour holds below the first step."""
+    words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Text and colour in place of a value."""
+    link: tuple[str, str] | None = None
+
+    def properties(self) -> list[model.DynamicConfigValue]:
+        """Return the column's overrides."""
+        chosen: dict[str, Any] = {"unit": self.unit, "decimals": self.decimals}
+        if self.base:
+            chosen["thresholds"] = _thresholds(self.base, self.steps).build()
+        if self.base or self.words:
+            chosen["custom.cellOptions"] = {"type": "color-background", "mode": "basic"}
+        if self.words:
+            chosen["mappings"] = _words(self.words)
+        if self.link:
+            chosen["links"] = [{"title": self.link[0], "url": self.link[1], "targetBlank": True}]
+        return [model.DynamicConfigValue(name, value) for name, value in chosen.items() if value is not None]
+
+
+def number(frame: Frame, query: Query, *, graph: bool = False) -> Panel:
+    """Return a panel of one large number for each series; with `graph` its course behind it."""
+    panel = _framed(stat.Panel(), frame).with_target(_target(query, "A", instant=not graph))
+    return (
+        panel.reduce_options(_last())
+        .color_mode(options.BigValueColorMode.BACKGROUND)
+        .graph_mode(options.BigValueGraphMode.AREA if graph else options.BigValueGraphMode.NONE)
+        .text_mode(options.BigValueTextMode.AUTO)
+    )
+
+
+def bars(frame: Frame, query: Query) -> Panel:
+    """Return a horizontal bar for each series, in the query's order."""
+    panel = _framed(bargauge.Panel(), frame).with_target(_target(query, "A", instant=True)).reduce_options(_last())
+    return (
+        panel.orientation(options.VizOrientation.HORIZONTAL)
+        .display_mode(options.BarGaugeDisplayMode.BASIC)
+        .value_mode(options.BarGaugeValueMode.TEXT)
+        .min(0)
+    )
+
+
+def graph(frame: Frame, *queries: Query, stacked: bool = False, interval: str = "") -> Panel:
+    """Return lines over time, or with `stacked` areas; `interval` is the least distance of two points."""
+    panel = _framed(timeseries.Panel(), frame)
+    for query, letter in zip(queries, "ABCDEFGH", strict=False):
+        panel.with_target(_target(query, letter, instant=False))
+    if interval:
+        panel.interval(interval)
+    if stacked:
+        panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
+    if not frame.steps:
+        panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    return (
+        panel.draw_style(options.GraphDrawStyle.LINE)
+        .fill_opacity(70 if stacked else 8)
+        .line_width(0 if stacked else 1)
+        .show_points(options.VisibilityMode.AUTO)
+        .axis_soft_min(0)
+        .legend(_legend())
+        .tooltip(common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI).sort(options.SortOrder.DESCENDING))
+    )
+
+
+def timeline(frame: Frame, query: Query, words: Mapping[str, tuple[str, str]]) -> Panel:
+    """Return a band over time for each series, with words and colours in place of its values."""
+    mapping = model.ValueMap({value: model.ValueMappingResult(text, colour) for value, (text, colour) in words.items()})
+    panel = _framed(statetimeline.Panel(), frame).with_target(_target(query, "A", instant=False)).mappings([mapping])
+    return (
+        panel.show_value(options.VisibilityMode.NEVER)
+        .merge_values(True)
+        .row_height(0.8)
+        .legend(_legend())
+        .tooltip(common.VizTooltipOptions().mode(options.TooltipDisplayMode.SINGLE).sort(options.SortOrder.NONE))
+    )
+
+
+def table(frame: Frame, columns: Mapping[str, Column], *queries: Query, hidden: Sequence[str] = ()) -> Panel:
+    """Return a table of series with a column for each label and each query, first those named, in their order.
+
+    The value of the only query is called `Value`, those of several `Value #A`, `Value #B`; series of several queries
+    with the same labels become one row.
+    """
+    panel = _framed(tables.Panel(), frame)
+    for query, letter in zip(queries, "ABCDEFGH", strict=False):
+        panel.with_target(_target(query, letter, instant=True).format(PromQueryFormat.TABLE))
+    if len(queries) > 1:
+        panel.with_transformation(model.DataTransformerConfig("merge", options={}))
+    order = {
+        "excludeByName": dict.fromkeys(("Time", "__name__", "job", *hidden), True),
+        "indexByName": {name: index for index, name in enumerate(columns)},
+        "renameByName": {name: column.title for name, column in columns.items()},
+    }
+    panel.with_transformation(model.DataTransformerConfig("organize", options=order))
+    for column in columns.values():
+        if properties := column.properties():
+            panel.override_by_name(column.title, properties)
+    return panel.filterable(True)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A part of a board with its title."""
+
+    title: str
+    panels: Sequence[Panel]
+
+
+def label_variable(name: str, label: str, series: str, sort_of: str = "") -> dashboard.QueryVariable:
+    """Return a variable with the values of a label of some series: several or all can be chosen, at first all."""
+    everything = model.VariableOption(selected=True, text=["All"], value=["$__all"])
+    return (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .datasource(DATASOURCE)
+        .query(f"label_values({series}, {sort_of or name})")
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(model.VariableSort.ALPHABETICAL_ASC)
+        .multi(True)
+        .include_all(True)
+        .all_value(".*")
+        .current(everything)
+    )
+
+
+def compose(board: dashboard.Dashboard, rows: Sequence[Row]) -> model.Dashboard:
+    """Return the board with its rows, every panel placed and numbered in its order."""
+    for row in rows:
+        board.with_row(dashboard.Row(row.title))
+        for panel in row.panels:
+            board.with_panel(panel)
+    built = board.build()
+    for number_of_panel, placed in enumerate(built.panels or (), start=1):
+        placed.id_val = number_of_panel
+    return built
+
+
+def as_json(board: model.Dashboard) -> str:
+    """Return the board as Grafana's JSON."""
+    return JSONEncoder(indent=2, sort_keys=True).encode(board) + "\n"
+
+
+def _framed(panel: _P, frame: Frame) -> _P:
+    panel.title(frame.title).description(frame.description).datasource(DATASOURCE)
+    panel.span(frame.width).height(frame.height).unit(frame.unit)
+    panel.thresholds(_thresholds(frame.base, frame.steps))
+    if frame.decimals is not None:
+        panel.decimals(frame.decimals)
+    if frame.link:
+        panel.data_links([dashboard.DashboardLink(frame.link[0]).url(frame.link[1]).target_blank(True)])
+    for name, colour in frame.colours.items():
+        fixed = {"mode": "fixed", "fixedColor": colour}
+        panel.override_by_name(name, [model.DynamicConfigValue("color", fixed)])
+    return panel
+
+
+def _target(query: Query, letter: str, *, instant: bool) -> prometheus.Dataquery:
+    target = prometheus.Dataquery().expr(query.expression).legend_format(query.legend).ref_id(letter)
+    target.datasource(DATASOURCE)
+    return target.instant() if instant else target.range()
+
+
+def _thresholds(base: str, steps: _Steps) -> dashboard.ThresholdsConfig:
+    levels = [model.Threshold(None, base), *(model.Threshold(value, colour) for value, colour in steps)]
+    return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(levels)
+
+
+def _words(words: Mapping[str, tuple[str, str]]) -> list[dict[str, object]]:
+    found = {value: {"text": text, "color": colour} for value, (text, colour) in words.items()}
+    return [{"type": "value", "options": found}]
+
+
+def _legend() -> common.VizLegendOptions:
+    return (
+        common.VizLegendOptions()
+        .display_mode(options.LegendDisplayMode.LIST)
+        .placement(options.LegendPlacement.BOTTOM)
+        .show_legend(True)
+        .calcs([])
+    )
+
+
+def _last() -> common.ReduceDataOptions:
+    return common.ReduceDataOptions().values(False).calcs(["lastNotNull"]).fields("")
