@@ -47,6 +47,7 @@ TABLE = {
     "model.py": _row(Layer.VOCABULARY),
     "secret.py": _row(Layer.VOCABULARY),
     "cutoff.py": _row(Layer.PURE),
+    "duration.py": _row(Layer.PURE),
     "judge.py": _row(Layer.PURE),
     "schedule.py": _row(Layer.PURE),
     "state.py": _row(Layer.PURE),

@@ -12,12 +12,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
 
 from smtpcheck.config.problems import nearest
+from smtpcheck.duration import DURATION_JSON, parse_duration, parse_period
 from smtpcheck.model import Depth
-
-_UNITS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_DURATION = re.compile(r"(?=.)" + "".join(rf"(?:([0-9]+){unit})?" for unit in _UNITS))
-_DURATION_JSON = {"type": "string", "pattern": rf"^(?=.){''.join(f'([0-9]+{unit})?' for unit in _UNITS)}$"}
-_LONGEST_DURATION = 10 * 365 * 86400.0
 
 NAME = re.compile(r"[a-zA-Z0-9_.-]{1,200}")
 """What a check's name may consist of."""
@@ -49,32 +45,9 @@ def mistake(message: str, hint: str = "") -> ValueError:
     return ValueError(f"{message}\n{hint}" if hint else message)
 
 
-def parse_duration(value: object) -> float:
-    """Return the seconds of `500ms`, `60s`, `15m`, `1h30m`, `7d`, `2w` (units in falling order, each once).
-
-    Raises:
-        ValueError: It is no duration, or longer than ten years.
-    """
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise mistake("a duration needs a unit", f"write {value}s for seconds")
-    match = _DURATION.fullmatch(value) if isinstance(value, str) and value.isascii() and len(value) < 64 else None
-    if match is None:
-        raise mistake("is no duration", "write 500ms, 60s, 15m, 1h30m or 7d")
-    seconds = sum(int(count) * unit for count, unit in zip(match.groups(), _UNITS.values(), strict=True) if count)
-    if seconds > _LONGEST_DURATION:
-        raise mistake("is longer than ten years")
-    return seconds
-
-
-def _positive(seconds: float) -> float:
-    if seconds <= 0:
-        raise mistake("must be longer than nothing")
-    return seconds
-
-
-Duration = Annotated[float, PlainValidator(parse_duration), WithJsonSchema(_DURATION_JSON)]
+Duration = Annotated[float, PlainValidator(parse_duration), WithJsonSchema(DURATION_JSON)]
 """Seconds, zero or more."""
-Period = Annotated[float, PlainValidator(parse_duration), AfterValidator(_positive), WithJsonSchema(_DURATION_JSON)]
+Period = Annotated[float, PlainValidator(parse_period), WithJsonSchema(DURATION_JSON)]
 """Seconds, more than none."""
 
 
