@@ -363,6 +363,6 @@ async def test_a_token_can_be_minted_with_other_claims(site: Site) -> None:
 def test_every_error_can_be_filled_in() -> None:
     """No error of the table wants a value that its place does not give."""
     fields = {"client_id", "name", "tenant", "now", "start", "end", "reason", "thumbprint", "scope", "resource"}
-    fields |= {"parameter", "grant_type"}
+    fields |= {"parameter", "grant_type", "path", "issued", "valid_from", "issuer", "subject", "audience"}
     texts = json.dumps([entry.text.format_map(dict.fromkeys(fields, "x")) for entry in ERRORS.values()])
-    assert "{" not in texts
+    assert "{" not in texts.replace("{EmailHidden}", "")  # which Entra itself writes

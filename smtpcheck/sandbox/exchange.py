@@ -17,6 +17,7 @@ from email import message_from_bytes, policy
 from email.utils import parseaddr
 
 from smtpcheck.sandbox import replies
+from smtpcheck.sandbox.directory import PERSONAL_TENANT
 from smtpcheck.sandbox.session import Listener, Session
 from smtpcheck.sandbox.tokens import SigningKey
 
@@ -140,7 +141,7 @@ class Exchange:
 
     def _permits(self, token: str, address: str) -> bool:
         claims = self._key.verify(token, AUDIENCES)
-        if claims is None or claims.get("tid") != self._tenant_id:
+        if claims is None or claims.get("tid") not in {self._tenant_id, PERSONAL_TENANT}:
             return False
         roles, user = claims.get("roles"), str(claims.get("upn", ""))
         as_application = isinstance(roles, list) and "SMTP.SendAsApp" in roles

@@ -1,10 +1,10 @@
-"""An issuer that answers like Microsoft Entra: discovery, keys, and the token endpoint for client credentials.
+"""An issuer that answers like Microsoft Entra: discovery, keys, device codes, the token endpoint, and Graph beside it.
 
 Rules of this file:
 - MSAL itself must work against it, unpatched: paths, shapes and error bodies are Entra's
   (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow).
-- A client's assertion is verified as Entra does it: registered certificate by thumbprint, signature, audience, times.
-- Apps and tenants are mutable, as in a real directory: a secret may expire or an app be disabled while a check runs.
+- A client's assertion is verified as Entra does it: own certificate or federated credential, signature, names, times.
+- What users come to is in `signin`, what stands in the directory in `directory`.
 """
 
 import asyncio
@@ -15,62 +15,20 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from smtpcheck.sandbox.assertion import verify_assertion
+from smtpcheck.sandbox.directory import App, Directory, Tenant, Trouble
 from smtpcheck.sandbox.entra import ERRORS, EntraError, error_body
+from smtpcheck.sandbox.graph import Graph
+from smtpcheck.sandbox.signin import DEVICE_GRANT, GRAPH, OUTLOOK, RESOURCES, SignIns
 from smtpcheck.sandbox.tokens import SigningKey
 
-OUTLOOK = "https://outlook.office365.com"
-GRAPH = "https://graph.microsoft.com"
-_RESOURCES = frozenset({OUTLOOK, "https://outlook.office.com", GRAPH})
+__all__ = ["GRAPH", "OUTLOOK", "App", "Issuer", "Tenant", "Trouble"]
 _PAGE = "<html><head><title>Error</title></head><body><h2>Our services aren't available right now</h2></body></html>"
 _SHUTDOWN_SECONDS = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What comes from the issuer, or from something in between, besides or instead of its answer."""
-
-    delay: float = 0.0
-    """Seconds before anything is answered."""
-    code: int = 0
-    """An AADSTS code of `entra.ERRORS` that every request gets."""
-    html: int = 0
-    """The HTTP status of a page in HTML that every request gets, as a proxy sends it."""
-    retry_after: int | None = None
-    """The value of Retry-After (RFC 9110 10.2.3), in seconds."""
-
-
-@dataclass(slots=True)
-class App:
-    """One application registration."""
-
-    client_id: str
-    secret: str
-    name: str = "smtpcheck"
-    certificates: tuple[bytes, ...] = ()
-    """Registered certificates in PEM."""
-    roles: tuple[str, ...] = ("SMTP.SendAsApp",)
-    """Application permissions on Exchange Online that an administrator consented to."""
-    secret_expired: bool = False
-    disabled: bool = False
-    trouble: Trouble | None = None
-
-
-@dataclass(slots=True)
-class Tenant:
-    """One directory; its path at the issuer is its id or its domain."""
-
-    id: str
-    domain: str
-    apps: dict[str, App]
-    """By client id."""
-    trouble: Trouble | None = None
-    """Meets discovery as well."""
 
 
 class Issuer:
@@ -81,11 +39,15 @@ class Issuer:
         discovery_requests: requests for the discovery document so far, by the tenant in the path.
         minted: every access token that was issued.
         assertions: every client assertion that was received.
-        lifetime: seconds that a new token lives.
+        lifetime: seconds that a new token of an application lives.
+        device_requests: requests for a device code so far, by client id.
+        sign_ins: the users' device codes and refresh tokens; there they are approved, declined and revoked.
     """
 
     def __init__(self, tenants: Iterable[Tenant]) -> None:
         self.tenants = tuple(tenants)
+        self._directory = Directory(self.tenants)
+        self.device_requests: Counter[str] = Counter()
         self.token_requests: Counter[str] = Counter()
         self.discovery_requests: Counter[str] = Counter()
         self.minted: list[str] = []
@@ -93,6 +55,7 @@ class Issuer:
         self.lifetime = 3599
         self.port = 0
         self.key = SigningKey()
+        self.sign_ins = SignIns(self._directory, self.key)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -111,7 +74,9 @@ class Issuer:
         app.router.add_get("/common/discovery/instance", self._instance)
         app.router.add_get("/{tenant}/v2.0/.well-known/openid-configuration", self._discovery)
         app.router.add_get("/{tenant}/discovery/v2.0/keys", self._keys)
+        app.router.add_post("/{tenant}/oauth2/v2.0/devicecode", self._device_code)
         app.router.add_post("/{tenant}/oauth2/v2.0/token", self._token)
+        app.router.add_get("/v1.0/{item}", Graph(self._directory, self.key).item)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
@@ -166,10 +131,11 @@ class Issuer:
     async def _discovery(self, request: web.Request) -> web.Response:
         path = request.match_info["tenant"]
         self.discovery_requests[path] += 1
-        tenant = self._tenant(path)
-        if (answer := await _meet(tenant.trouble)) is not None:
+        tenant = self._directory.tenant(path)
+        if tenant is not None and (answer := await _meet(tenant.trouble)) is not None:
             return answer
-        root, here = f"{self.url}{tenant.id}", f"{self.url}{path}"
+        # The issuer of many tenants has none of its own, and says so by a place to fill in.
+        root, here = f"{self.url}{tenant.id if tenant else '{tenantid}'}", f"{self.url}{path}"
         document = {
             "issuer": f"{root}/v2.0",
             "token_endpoint": f"{here}/oauth2/v2.0/token",
@@ -187,60 +153,105 @@ class Issuer:
         return web.json_response(document)
 
     async def _keys(self, request: web.Request) -> web.Response:
-        self._tenant(request.match_info["tenant"])
+        self._directory.tenants_at(request.match_info["tenant"])
         return web.json_response({"keys": [self.key.jwk]})
 
-    async def _token(self, request: web.Request) -> web.Response:
-        form = {name: str(value) for name, value in (await request.post()).items()}
-        self.token_requests[form.get("client_id", "")] += 1
+    async def _device_code(self, request: web.Request) -> web.Response:
+        form = await _form(request)
+        self.device_requests[form.get("client_id", "")] += 1
+        if (answer := await self._meet(request, form)) is not None:
+            return answer
+        _require(form, "client_id", "scope")
         path = request.match_info["tenant"]
-        tenant = self._tenant(path)
-        app = tenant.apps.get(form.get("client_id", ""))
-        for trouble in (tenant.trouble, app.trouble if app else None):
+        return web.json_response(self.sign_ins.authorize_device(self.url, path, form))
+
+    async def _token(self, request: web.Request) -> web.Response:
+        form = await _form(request)
+        self.token_requests[form.get("client_id", "")] += 1
+        if (answer := await self._meet(request, form)) is not None:
+            return answer
+        return web.json_response(self._grant(request.match_info["tenant"], form), headers={"Cache-Control": "no-store"})
+
+    async def _meet(self, request: web.Request, form: Mapping[str, str]) -> web.Response | None:
+        """Return what the trouble of the tenant or the application answers instead."""
+        tenants = self._directory.tenants_at(request.match_info["tenant"])
+        app = next((one.apps[client] for one in tenants if (client := form.get("client_id", "")) in one.apps), None)
+        for trouble in (tenants[0].trouble if len(tenants) == 1 else None, app.trouble if app else None):
             if (answer := await _meet(trouble)) is not None:
                 return answer
-        return web.json_response(self._grant(path, tenant, form), headers={"Cache-Control": "no-store"})
+        return None
 
-    def _grant(self, path: str, tenant: Tenant, form: Mapping[str, str]) -> dict[str, object]:
-        """Return the answer to a request for a token (RFC 6749 4.4), or raise `EntraError`."""
-        for parameter in ("grant_type", "client_id", "scope"):
-            if not form.get(parameter):
-                raise EntraError(900144, parameter=parameter)
-        if form["grant_type"] != "client_credentials":
-            raise EntraError(70003, grant_type=form["grant_type"])
-        app = tenant.apps.get(form["client_id"])
-        if app is None:
-            raise EntraError(700016, client_id=form["client_id"], tenant=tenant.domain)
-        if app.disabled:
-            raise EntraError(7000112, client_id=app.client_id, name=app.name)
+    def _grant(self, path: str, form: Mapping[str, str]) -> dict[str, object]:
+        """Return the answer to a request for a token (RFC 6749), or raise `EntraError`."""
+        _require(form, "grant_type", "client_id")
+        match form["grant_type"]:
+            case "client_credentials":
+                return self._application(path, form)
+            case "refresh_token":
+                _require(form, "scope", "refresh_token")
+                return self.sign_ins.refresh(self.url, path, self._client_of_user(path, form), form)
+            case grant if grant == DEVICE_GRANT:
+                _require(form, "device_code")
+                return self.sign_ins.redeem(self.url, path, self._client_of_user(path, form), form)
+            case grant:
+                raise EntraError(70003, grant_type=grant)
+
+    def _application(self, path: str, form: Mapping[str, str]) -> dict[str, object]:
+        """Return the answer to client credentials (RFC 6749 4.4)."""
+        _require(form, "scope")
+        tenant = self._directory.tenant(path)
+        if tenant is None:
+            raise EntraError(50059)
+        app = self._directory.app(path, form["client_id"])
         self._authenticate(path, tenant, app, form)
         resource = _resource(form["scope"], tenant)
-        roles = app.roles if resource != GRAPH else ("Mail.Send",)
+        roles = app.graph_roles if resource == GRAPH else app.roles
         token = self.mint(
-            aud=resource, tid=tenant.id, appid=app.client_id, app_displayname=app.name, roles=list(roles) or None
+            aud=resource,
+            tid=tenant.id,
+            appid=app.client_id,
+            app_displayname=app.name,
+            oid=app.principal_id,
+            sub=app.principal_id,
+            roles=list(roles) or None,
         )
         lifetime = self.lifetime
         return {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
 
-    def _authenticate(self, path: str, tenant: Tenant, app: App, form: Mapping[str, str]) -> None:
+    def _client_of_user(self, path: str, form: Mapping[str, str]) -> App:
+        """Return the application that asks in the name of a user; one without public flows has to prove itself."""
+        app = self._directory.app(path, form["client_id"])
+        proves = form.keys() & {"client_secret", "client_assertion"}
+        if app.public and proves:
+            raise EntraError(700025)
+        if not app.public:
+            self._authenticate(path, self._directory.tenant(path), app, form)
+        return app
+
+    def _authenticate(self, path: str, tenant: Tenant | None, app: App, form: Mapping[str, str]) -> None:
         if assertion := form.get("client_assertion"):
             self.assertions.append(assertion)
-            roots = (f"{self.url}{name}" for name in (path, tenant.id))
+            roots = [f"{self.url}{name}" for name in (path, *([tenant.id] if tenant else []))]
             audiences = [audience for root in roots for audience in (f"{root}/oauth2/v2.0/token", f"{root}/v2.0")]
-            verify_assertion(assertion, app.client_id, audiences, app.certificates, time.time())
+            verify_assertion(assertion, app, audiences, time.time())
             return
         if not (secret := form.get("client_secret")):
             raise EntraError(7000218)
-        if not hmac.compare_digest(secret.encode(), app.secret.encode()):
+        known = next((one for one in app.secrets() if hmac.compare_digest(secret.encode(), one.value.encode())), None)
+        if known is None:
             raise EntraError(7000215, client_id=app.client_id)
-        if app.secret_expired:
+        if time.time() >= known.ends or (app.secret_expired and known.value == app.secret):
             raise EntraError(7000222, client_id=app.client_id)
 
-    def _tenant(self, path: str) -> Tenant:
-        for tenant in self.tenants:
-            if path.casefold() in {tenant.id.casefold(), tenant.domain.casefold()}:
-                return tenant
-        raise EntraError(90002, tenant=path)
+
+async def _form(request: web.Request) -> dict[str, str]:
+    return {name: str(value) for name, value in (await request.post()).items()}
+
+
+def _require(form: Mapping[str, str], *parameters: str) -> None:
+    for parameter in parameters:
+        if not form.get(parameter):
+            raise EntraError(900144, parameter=parameter)
 
 
 def _resource(scope: str, tenant: Tenant) -> str:
@@ -248,7 +259,7 @@ def _resource(scope: str, tenant: Tenant) -> str:
     resource, dot, _ = scope.partition("/.default")
     if not dot or not scope.endswith("/.default"):
         raise EntraError(1002012, scope=scope)
-    if resource not in _RESOURCES:
+    if resource not in RESOURCES:
         raise EntraError(500011, resource=resource, tenant=tenant.domain)
     return resource
 

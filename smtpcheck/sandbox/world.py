@@ -88,7 +88,8 @@ class World:
     def secrets(self) -> frozenset[str]:
         """Return every token, secret, assertion and private key that has existed so far."""
         proofs = {text for one in self._credentials for text in (one.proof, one.app.secret)}
-        return frozenset(proofs | set(self.issuer.minted) | set(self.issuer.assertions))
+        issued = {*self.issuer.minted, *self.issuer.assertions, *self.issuer.sign_ins.issued}
+        return frozenset(proofs | issued)
 
     def _registrations(self) -> Iterable[Registration]:
         found: dict[str, Registration] = {}
