@@ -1,7 +1,7 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need under .venv and nowhere else.
 #
 # PYTHON  the interpreter that the environment is made with, 3.11 or newer: make PYTHON=python3.12 test
-# ARGS    further arguments of pytest or of the demo: make test ARGS="-k dialogue"
+# ARGS    further arguments of pytest, of the demo or of the benchmark: make test ARGS="-k dialogue"
 
 PYTHON ?= python3
 ARGS ?=
@@ -19,7 +19,7 @@ ifneq ($(shell cat $(MADE_FOR) 2>/dev/null),$(strip $(IDENTITY)))
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check wheel clean
+.PHONY: help demo test check bench wheel clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,6 +34,9 @@ check: $(DEV) ## check style and types
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --diff; exit 1; }
 	@$(BIN)/mypy --no-error-summary
+
+bench: $(DEV) ## measure what it costs, beside others and beside its goals (Linux, a few minutes)
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 wheel: $(DEV) ## build the wheel into dist/
 	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
@@ -58,5 +61,5 @@ $(RUNTIME): $(MADE_FOR) pyproject.toml
 
 $(DEV): $(MADE_FOR) pyproject.toml
 	@echo 'Installing smtpcheck and its tools into $(VENV) ...'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@touch $@ $(RUNTIME)

@@ -1,0 +1,160 @@
+"""A real agent with ten thousand checks a minute: `smtpcheck run` in a process of its own, asked over HTTP.
+
+What single probes did is read from the agent's own metrics: when each check began last, and how long it took.
+"""
+
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from tests.bench.table import Row
+from tests.bench.world import CHECKS, HERE, World, cpu_of, memory_of
+
+SETTLE, QUIET, SCRAPED, AFTER = 10.0, 50.0, 30.0, 15.0
+"""Seconds: the start, the stretch that is measured, the scrapes, and what follows the reload."""
+SCRAPE_EVERY = 2.0
+
+_SAMPLE = re.compile(r'^(smtpcheck_\w+)\{check="([^"]+)"\} (\S+)$', re.MULTILINE)
+_LAG = re.compile(r'^smtpcheck_schedule_lag_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
+_SKIPPED = re.compile(r"^smtpcheck_runs_skipped_total\{[^}]*\} (\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class _Agent:
+    """A running agent."""
+
+    pid: int
+    url: str
+    scrapes: list[tuple[float, float]] = field(default_factory=list)
+    """When each scrape began and ended, as Unix time."""
+
+    def scrape(self) -> str:
+        """Return the metrics, fetched with gzip as Prometheus does."""
+        begin = time.time()
+        request = urllib.request.Request(f"{self.url}/metrics", headers={"Accept-Encoding": "gzip"})
+        with urllib.request.urlopen(request) as answer:
+            body = answer.read()
+        self.scrapes.append((begin, time.time()))
+        return gzip.decompress(body).decode()
+
+
+def run_agent(world: World) -> Iterator[Row]:
+    """Yield what the agent needed, how late its checks began, and what scrapes and a reload did to them."""
+    with _agent(world) as agent:
+        time.sleep(SETTLE)
+        before, cpu, begin = agent.scrape(), cpu_of(agent.pid), time.time()
+        time.sleep(QUIET)
+        used = (cpu_of(agent.pid) - cpu) / (time.time() - begin)
+        after = agent.scrape()
+        runs = _runs(after) - _runs(before)
+        yield Row("agent, 10,000 checks a minute: cores", used * (CHECKS / 60) / (runs / QUIET), "", 0.5)
+        yield Row("agent: memory", memory_of(agent.pid, "VmRSS"), "MB", 200)
+        yield Row("agent: schedule lag, p99 at most", _p99(_lags(after, before)), "s", 1.0)
+        agent.scrapes.clear()
+        scraping = time.time()
+        while time.time() < scraping + SCRAPED:
+            agent.scrape()
+            time.sleep(SCRAPE_EVERY)
+        yield from _reload(agent, world)
+        yield from _during_scrapes(agent, scraping)
+
+
+def _reload(agent: _Agent, world: World) -> Iterator[Row]:
+    before = agent.scrape()
+    world.configuration(CHECKS)
+    begin = time.time()
+    with urllib.request.urlopen(urllib.request.Request(f"{agent.url}/-/reload", method="POST")):
+        end = time.time()
+    time.sleep(AFTER)
+    after = agent.scrape()
+    starts = sorted(start for start, _ in _last_runs(after).values() if begin - 1 <= start <= end + 1)
+    yield Row("reload: how long it took", end - begin, "s")
+    yield Row(
+        "reload: longest time without a check's start",
+        max(later - start for start, later in pairwise(starts)),
+        "s",
+        1.0,
+    )
+    yield Row("reload: schedule lag, p99 at most", _p99(_lags(after, before)), "s", 1.0)
+    yield Row("reload: runs left out", _skipped(after) - _skipped(before), "", 0)
+    yield Row("agent: most memory, reload included", memory_of(agent.pid, "VmHWM"), "MB")
+
+
+def _during_scrapes(agent: _Agent, since: float) -> Iterator[Row]:
+    windows = agent.scrapes[:]
+    scraped: list[float] = []
+    quiet: list[float] = []
+    for start, seconds in _last_runs(agent.scrape()).values():
+        if since <= start <= since + SCRAPED:
+            met = any(start < end and begin < start + seconds for begin, end in windows)
+            (scraped if met else quiet).append(seconds)
+    ratio = _percentile(scraped) / _percentile(quiet)
+    yield Row("a scrape by HTTP, gzip, of the busy agent", sorted(e - b for b, e in windows)[len(windows) // 2], "s")
+    yield Row("p99 of the probes beside a scrape", 1e3 * _percentile(scraped), "ms")
+    yield Row("p99 of the probes between scrapes", 1e3 * _percentile(quiet), "ms")
+    yield Row("probes beside a scrape / between scrapes, p99", ratio, "", 3.0)
+
+
+@contextmanager
+def _agent(world: World) -> Iterator[_Agent]:
+    """Run an agent on the measured core until the block ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "smtpcheck", "run", "-c", world.configuration(CHECKS), "--log-format", "json"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    os.sched_setaffinity(process.pid, {HERE})
+    try:
+        for line in process.stderr:
+            if (entry := json.loads(line)).get("event") == "listening":
+                break
+        log = (world.folder / "agent.log").open("w")
+        copier = subprocess.Popen(["cat"], stdin=process.stderr, stdout=log)
+        yield _Agent(process.pid, f"http://{entry['address']}")
+    finally:
+        process.terminate()
+        process.wait()
+        copier.wait()
+
+
+def _last_runs(metrics: str) -> dict[str, tuple[float, float]]:
+    """Return when each check's last run began (Unix time) and how many seconds it took."""
+    starts, seconds = _by_check(metrics, "last_run_timestamp_seconds"), _by_check(metrics, "duration_seconds")
+    return {check: (start, seconds[check]) for check, start in starts.items()}
+
+
+def _by_check(metrics: str, name: str) -> dict[str, float]:
+    return {check: float(value) for found, check, value in _SAMPLE.findall(metrics) if found == f"smtpcheck_{name}"}
+
+
+def _runs(metrics: str) -> float:
+    return sum(_by_check(metrics, "runs_total").values())
+
+
+def _skipped(metrics: str) -> float:
+    return sum(map(float, _SKIPPED.findall(metrics)))
+
+
+def _lags(after: str, before: str) -> dict[float, float]:
+    """Return how many runs between two scrapes began at most so late, by the histogram's bounds."""
+    earlier = {bound: float(count) for bound, count in _LAG.findall(before)}
+    return {float(bound): float(count) - earlier[bound] for bound, count in _LAG.findall(after)}
+
+
+def _p99(counts: dict[float, float]) -> float:
+    """Return the bound below which 99 % lie."""
+    return next(bound for bound, count in sorted(counts.items()) if count >= 0.99 * max(counts.values()))
+
+
+def _percentile(values: list[float]) -> float:
+    return sorted(values)[int(0.99 * len(values))]

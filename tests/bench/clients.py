@@ -1,0 +1,125 @@
+"""The clients that are compared. Each does the same to the server: connect, STARTTLS, XOAUTH2, QUIT.
+
+Each runs in a process of its own with an event loop (or threads) of its own that lives from batch to batch; its TLS
+context is made once, also where the library would make one for each connection.
+"""
+
+import asyncio
+import functools
+import resource
+import smtplib
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import aiosmtplib
+import uvloop
+
+from smtpcheck.agent import Agent
+from smtpcheck.log import LogFormat, LogLevel, configure
+from smtpcheck.model import Outcome
+from tests.bench.world import World, configured
+
+AT_ONCE = 1
+"""Connections that a client holds open at a time."""
+
+
+def batch(client: str, world: World, count: int) -> float:
+    """Do `count` probes with the client that is so called; return seconds of CPU for each, user and system."""
+    run = CLIENTS[client](world)
+    before = _cpu()
+    run(count)
+    return (_cpu() - before) / count
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+_Batch = Callable[[int], None]
+
+
+@functools.cache
+def _runner() -> asyncio.Runner:
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+@functools.cache
+def _context(world: World) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=world.ca_file)
+
+
+async def _many(probe: Callable[[int], Awaitable[None]], count: int) -> None:
+    numbers = iter(range(count))
+
+    async def one_after_the_other() -> None:
+        for number in numbers:
+            await probe(number)
+
+    await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))
+
+
+def _smtpcheck(world: World) -> _Batch:
+    """Return the agent's whole work for a check: token, probe, judgement, state, metrics and log."""
+    agent = _agent(world)
+    checks = agent.settings.checks
+
+    async def probe(number: int) -> None:
+        report = await agent._run(checks[number % len(checks)], time.monotonic(), fresh=False)
+        assert report.outcome is Outcome.OK, report
+
+    return lambda count: _runner().run(_many(probe, count))
+
+
+@functools.cache
+def _agent(world: World) -> Agent:
+    configure(LogLevel.INFO, LogFormat.JSON)
+    settings, again = configured(world, 100)
+    return _runner().run(Agent.create(settings, again))
+
+
+def _aiosmtplib(world: World) -> _Batch:
+    async def token() -> str:
+        return world.token
+
+    async def probe(number: int) -> None:
+        client = aiosmtplib.SMTP(hostname="127.0.0.1", port=world.port, local_hostname="localhost", timeout=20)
+        await client.connect(
+            start_tls=True, tls_context=_context(world), username=_mailbox(number), oauth_token_generator=token
+        )
+        await client.quit()
+
+    return lambda count: _runner().run(_many(probe, count))
+
+
+def _smtplib(world: World) -> _Batch:
+    def probe(number: int) -> None:
+        response = f"user={_mailbox(number)}\x01auth=Bearer {world.token}\x01\x01"
+        with smtplib.SMTP("127.0.0.1", world.port, local_hostname="localhost", timeout=20) as client:
+            client.starttls(context=_context(world))
+            client.ehlo()
+            client.auth("XOAUTH2", lambda _=None: response)
+
+    def run(count: int) -> None:
+        for _ in _threads().map(probe, range(count)):
+            pass
+
+    return run
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(AT_ONCE)
+
+
+def _mailbox(number: int) -> str:
+    return f"mailbox-{number:05}@example.org"
+
+
+CLIENTS: dict[str, Callable[[World], _Batch]] = {
+    "smtpcheck": _smtpcheck,
+    "aiosmtplib": _aiosmtplib,
+    "smtplib in threads": _smtplib,
+}
