@@ -17,16 +17,7 @@ __all__ = ["Catalogue", "load"]
 
 _FILES = ("microsoft", "google", "yahoo", "oauth2", "smtp")
 _SETS = ("phase", "provider", "flow", "error", "fault", "kind")
-_KEYS = {
-    *_SETS,
-    "id",
-    "enhanced",
-    "text",
-    "aadsts",
-    "seen",
-    "not_seen",
-    "cause",
-    "certainty",
+_KEYS = {*_SETS, "id", "enhanced", "text", "aadsts", "seen", "not_seen", "cause", "certainty"} | {
     "also",
     "reference",
     "retry",

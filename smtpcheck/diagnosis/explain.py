@@ -267,21 +267,27 @@ def _network_facts(seen: Observation) -> Iterator[tuple[str, str]]:
 
 
 def _evidence(seen: Observation, rule: Rule, said: _Said) -> tuple[str, ...]:
-    return (*(said.facts[name] for name in sorted(rule.seen)), *_quotes(seen))
+    return (*(said.facts[name] for name in sorted(rule.seen)), *_quotes(seen, rule.text))
 
 
-def _quotes(seen: Observation) -> Iterator[str]:
+def _quotes(seen: Observation, pattern: re.Pattern[str] | None = None) -> Iterator[str]:
     codes = " ".join(f"AADSTS{code}" for code in seen.error_codes[:5])
     quotes = {
         "reply": next((reply for reply in reversed(seen.replies) if reply), ""),
         "challenge": seen.challenge,
         "token error": " ".join(part for part in (seen.error, codes, seen.description) if part),
         "system": seen.detail,
-        "text": seen.exception,
+        "text": _around(pattern, seen.exception),
     }
     for name, quote in quotes.items():
         if quote:
             yield f"{name}: {mask(quote[: _MOST * _QUOTED])[:_QUOTED]}"
+
+
+def _around(pattern: re.Pattern[str] | None, text: str) -> str:
+    text = mask(text)
+    found = pattern.search(text.lower()) if pattern else None
+    return text[max(0, found.start() - _QUOTED // 3) :] if found else text
 
 
 def _values(seen: Observation) -> dict[str, str]:
