@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-from dashboards.overview import overview
+from dashboards import BOARDS
 from dashboards.panels import as_json
 
-BOARDS = {"smtpcheck-overview.json": overview}
-
-if __name__ == "__main__":
-    for name, board in BOARDS.items():
-        (Path(__file__).parent / name).write_text(as_json(board()), encoding="utf-8")
+for name, board in BOARDS.items():
+    (Path(__file__).parent / name).write_text(as_json(board()), encoding="utf-8")

@@ -25,6 +25,7 @@ from dashboards.panels import (
     Row,
     bars,
     compose,
+    counts,
     graph,
     label_variable,
     number,
@@ -75,9 +76,9 @@ def _variables() -> list[Builder[model.VariableModel]]:
     return [
         dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
         label_variable("job", "Job", "smtpcheck_build_info"),
-        label_variable("instance", "Agent", agent),
-        label_variable("provider", "Provider", q.agents("smtpcheck_check_info")),
-        label_variable("check", "Check", q.providers("smtpcheck_check_info")),
+        label_variable("instance", "Agent", agent, everything=".*"),
+        label_variable("provider", "Provider", q.agents("smtpcheck_check_info"), everything=".*"),
+        label_variable("check", "Check", q.providers("smtpcheck_check_info"), everything=".*"),
         dashboard.CustomVariable("scheme")
         .label("Links")
         .description("How the agents' pages are reached; the host is that of the label instance.")
@@ -90,10 +91,7 @@ def _now() -> Sequence[Panel]:
     outcome = f"sum by (outcome) ({q.checks('smtpcheck_outcome')})"
     token, fresh = q.agents("smtpcheck_token_success"), q.agents("smtpcheck_fresh_token_success")
     return (
-        number(
-            Frame("Checks", "How many checks have which outcome.", 9, 4, colours=_OUTCOMES),
-            Query(outcome, "{{outcome}}"),
-        ),
+        counts(Frame("Checks", "How many checks have which outcome.", 9, 4), Query(outcome, "{{outcome}}"), _OUTCOMES),
         number(
             Frame(
                 "Availability",
@@ -164,7 +162,9 @@ def _failing() -> Panel:
             "enhanced_code": Column("Enhanced code"),
             "oauth_error": Column("OAuth error"),
             "oauth_code": Column("OAuth code"),
-            "Value": Column("Last success", unit="s", decimals=0, words={"-1": ("none since the agent's start", GREY)}),
+            "Value": Column(
+                "Since last success", unit="s", decimals=0, words={"-1": ("none since the agent's start", "")}
+            ),
             "instance": Column("Agent"),
         },
         Query(since),
@@ -181,12 +181,13 @@ def _warnings() -> Panel:
 
 
 def _over_time() -> Sequence[Panel]:
-    worst = f"bottomk(20, avg_over_time(smtpcheck_success{{{q.CHECK}}}[$__range] @ end())) < 1"
+    worst = f"bottomk(20, {q.availability(' @ end()')}) < 1"
     return (
         graph(
-            Frame("Outcomes", "How many checks had which outcome.", 12, 8, colours=_OUTCOMES),
+            Frame("Outcomes", "How many checks had which outcome.", 12, 8),
             Query(f"sum by (outcome) ({q.checks('smtpcheck_outcome')})", "{{outcome}}"),
             stacked=True,
+            colours=_OUTCOMES,
         ),
         graph(
             Frame("Failures by cause", "Failed runs in a minute, by what they failed of.", 12, 8, unit="cpm"),
@@ -288,7 +289,8 @@ def _ends() -> Panel:
             "Value": Column("Days left", unit="none", decimals=1, base=BAD, steps=_DAYS),
             "instance": Column("Agent"),
         },
-        Query(f"sort({ends})"),
+        Query(ends),
+        ascending="Days left",
     )
 
 
@@ -337,8 +339,8 @@ def _agent_table() -> Panel:
             "version": Column("Version"),
             "Value #C": Column("Checks"),
             "Value #D": Column("Cut off", words=_NO_YES),
-            "Value #E": Column("Configuration in force is the file's", words=_YES_NO),
-            "Value #F": Column("Configuration loaded", unit="dateTimeFromNow"),
+            "Value #E": Column("Last load of the configuration", words={"1": ("worked", GOOD), "0": ("failed", BAD)}),
+            "Value #F": Column("Configuration in force since", unit="dateTimeFromNow"),
         },
         of_agent("up"),
         Query(f"max by (instance, version) ({q.agents('smtpcheck_build_info')})"),

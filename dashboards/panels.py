@@ -8,6 +8,7 @@ Rules of this file:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from string import ascii_uppercase
 from typing import Any, TypeVar
 
 from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, statetimeline, timeseries
@@ -41,8 +42,6 @@ class Frame:
     steps: _Steps = ()
     """From which value on which colour holds; below the first one it is the base colour."""
     base: str = GOOD
-    colours: Mapping[str, str] = field(default_factory=dict)
-    """The colour of a series, by its name."""
     link: tuple[str, str] | None = None
     """Title and URL of where a value leads."""
 
@@ -58,7 +57,7 @@ class Column:
     base: str | None = None
     """The cell is coloured by its value; this colour holds below the first step."""
     words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Text and colour in place of a value."""
+    """Text in place of a value, and the colour of its cell or nothing."""
     link: tuple[str, str] | None = None
 
     def properties(self) -> list[model.DynamicConfigValue]:
@@ -66,7 +65,7 @@ class Column:
         chosen: dict[str, Any] = {"unit": self.unit, "decimals": self.decimals}
         if self.base:
             chosen["thresholds"] = _thresholds(self.base, self.steps).build()
-        if self.base or self.words:
+        if self.base or any(colour for _, colour in self.words.values()):
             chosen["custom.cellOptions"] = {"type": "color-background", "mode": "basic"}
         if self.words:
             chosen["mappings"] = _words(self.words)
@@ -75,14 +74,26 @@ class Column:
         return [model.DynamicConfigValue(name, value) for name, value in chosen.items() if value is not None]
 
 
-def number(frame: Frame, query: Query, *, graph: bool = False) -> Panel:
-    """Return a panel of one large number for each series; with `graph` its course behind it."""
-    panel = _framed(stat.Panel(), frame).with_target(_target(query, "A", instant=not graph))
+def number(frame: Frame, query: Query) -> Panel:
+    """Return a panel of one large number, on the colour of its step."""
+    panel = _framed(stat.Panel(), frame).with_target(_target(query, "A", instant=True))
     return (
         panel.reduce_options(_last())
         .color_mode(options.BigValueColorMode.BACKGROUND)
-        .graph_mode(options.BigValueGraphMode.AREA if graph else options.BigValueGraphMode.NONE)
-        .text_mode(options.BigValueTextMode.AUTO)
+        .graph_mode(options.BigValueGraphMode.NONE)
+    )
+
+
+def counts(frame: Frame, query: Query, colours: Mapping[str, str]) -> Panel:
+    """Return a panel of one number for each series, in the colour of its name if there are any."""
+    panel = _framed(stat.Panel(), frame).with_target(_target(query, "A", instant=True))
+    for name, colour in colours.items():
+        thresholds = _thresholds("text", ((1, colour),)).build()
+        panel.override_by_name(name, [model.DynamicConfigValue("thresholds", thresholds)])
+    return (
+        panel.reduce_options(_last())
+        .color_mode(options.BigValueColorMode.VALUE)
+        .graph_mode(options.BigValueGraphMode.NONE)
     )
 
 
@@ -97,19 +108,25 @@ def bars(frame: Frame, query: Query) -> Panel:
     )
 
 
-def graph(frame: Frame, *queries: Query, stacked: bool = False, interval: str = "") -> Panel:
-    """Return lines over time, or with `stacked` areas; `interval` is the least distance of two points."""
+def graph(
+    frame: Frame, *queries: Query, stacked: bool = False, interval: str = "", colours: Mapping[str, str] | None = None
+) -> Panel:
+    """Return lines over time, or with `stacked` areas.
+
+    `interval` is the least distance of two points; `colours` gives series their colour by their names.
+    """
     panel = _framed(timeseries.Panel(), frame)
-    for query, letter in zip(queries, "ABCDEFGH", strict=False):
+    for query, letter in zip(queries, ascii_uppercase, strict=False):
         panel.with_target(_target(query, letter, instant=False))
     if interval:
         panel.interval(interval)
     if stacked:
         panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
-    if not frame.steps:
-        panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    for name, colour in (colours or {}).items():
+        panel.override_by_name(name, [model.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})])
     return (
-        panel.draw_style(options.GraphDrawStyle.LINE)
+        panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .draw_style(options.GraphDrawStyle.LINE)
         .fill_opacity(70 if stacked else 8)
         .line_width(0 if stacked else 1)
         .show_points(options.VisibilityMode.AUTO)
@@ -132,14 +149,16 @@ def timeline(frame: Frame, query: Query, words: Mapping[str, tuple[str, str]]) -
     )
 
 
-def table(frame: Frame, columns: Mapping[str, Column], *queries: Query, hidden: Sequence[str] = ()) -> Panel:
+def table(
+    frame: Frame, columns: Mapping[str, Column], *queries: Query, hidden: Sequence[str] = (), ascending: str = ""
+) -> Panel:
     """Return a table of series with a column for each label and each query, first those named, in their order.
 
     The value of the only query is called `Value`, those of several `Value #A`, `Value #B`; series of several queries
-    with the same labels become one row.
+    with the same labels become one row. `ascending` is the title of the column that it is ordered by.
     """
     panel = _framed(tables.Panel(), frame)
-    for query, letter in zip(queries, "ABCDEFGH", strict=False):
+    for query, letter in zip(queries, ascii_uppercase, strict=False):
         panel.with_target(_target(query, letter, instant=True).format(PromQueryFormat.TABLE))
     if len(queries) > 1:
         panel.with_transformation(model.DataTransformerConfig("merge", options={}))
@@ -152,6 +171,8 @@ def table(frame: Frame, columns: Mapping[str, Column], *queries: Query, hidden: 
     for column in columns.values():
         if properties := column.properties():
             panel.override_by_name(column.title, properties)
+    if ascending:
+        panel.sort_by([common.TableSortByFieldState().display_name(ascending).desc(False)])
     return panel.filterable(True)
 
 
@@ -163,21 +184,24 @@ class Row:
     panels: Sequence[Panel]
 
 
-def label_variable(name: str, label: str, series: str, sort_of: str = "") -> dashboard.QueryVariable:
-    """Return a variable with the values of a label of some series: several or all can be chosen, at first all."""
-    everything = model.VariableOption(selected=True, text=["All"], value=["$__all"])
-    return (
+def label_variable(name: str, label: str, series: str, everything: str | None = None) -> dashboard.QueryVariable:
+    """Return a variable with the values of a label of some series: several or all can be chosen, at first all.
+
+    `everything` is the pattern that stands for all of them, where they may be thousands and no other series have the
+    label; without it all of them are named.
+    """
+    variable = (
         dashboard.QueryVariable(name)
         .label(label)
         .datasource(DATASOURCE)
-        .query(f"label_values({series}, {sort_of or name})")
+        .query(f"label_values({series}, {name})")
         .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(model.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        .all_value(".*")
-        .current(everything)
+        .current(model.VariableOption(selected=True, text=["All"], value=["$__all"]))
     )
+    return variable.all_value(everything) if everything else variable
 
 
 def compose(board: dashboard.Dashboard, rows: Sequence[Row]) -> model.Dashboard:
@@ -187,8 +211,8 @@ def compose(board: dashboard.Dashboard, rows: Sequence[Row]) -> model.Dashboard:
         for panel in row.panels:
             board.with_panel(panel)
     built = board.build()
-    for number_of_panel, placed in enumerate(built.panels or (), start=1):
-        placed.id_val = number_of_panel
+    for index, placed in enumerate(built.panels or (), start=1):
+        placed.id_val = index
     return built
 
 
@@ -205,9 +229,6 @@ def _framed(panel: _P, frame: Frame) -> _P:
         panel.decimals(frame.decimals)
     if frame.link:
         panel.data_links([dashboard.DashboardLink(frame.link[0]).url(frame.link[1]).target_blank(True)])
-    for name, colour in frame.colours.items():
-        fixed = {"mode": "fixed", "fixedColor": colour}
-        panel.override_by_name(name, [model.DynamicConfigValue("color", fixed)])
     return panel
 
 
@@ -223,7 +244,9 @@ def _thresholds(base: str, steps: _Steps) -> dashboard.ThresholdsConfig:
 
 
 def _words(words: Mapping[str, tuple[str, str]]) -> list[dict[str, object]]:
-    found = {value: {"text": text, "color": colour} for value, (text, colour) in words.items()}
+    found = {
+        value: {"text": text, "color": colour} if colour else {"text": text} for value, (text, colour) in words.items()
+    }
     return [{"type": "value", "options": found}]
 
 

@@ -25,9 +25,9 @@ class Query:
     legend: str = ""
 
 
-def chosen(expression: str) -> str:
-    """Return those of an expression's checks whose provider is chosen."""
-    return f"{expression} and on ({IDENTITY}) smtpcheck_check_info{{{PROVIDER}}}"
+def chosen(expression: str, at: str = "") -> str:
+    """Return those of an expression's checks whose provider is chosen, now or `at` another time."""
+    return f"{expression} and on ({IDENTITY}) smtpcheck_check_info{{{PROVIDER}}}{at}"
 
 
 def checks(metric: str) -> str:
@@ -55,9 +55,12 @@ def quantile(of: float, buckets: str, *by: str) -> str:
     return f"histogram_quantile({of:g}, sum by ({', '.join(('le', *by))}) ({rate(buckets)}))"
 
 
-def availability() -> str:
-    """Return each check's share of the chosen time in which its last run had reached its depth; unknown counts not."""
-    return chosen(f"avg_over_time(smtpcheck_success{{{CHECK}}}[$__range])")
+def availability(at: str = "") -> str:
+    """Return each check's share of the chosen time in which its last run had reached its depth; unknown counts not.
+
+    With `at` (` @ end()`) it is the same at each point of a graph.
+    """
+    return chosen(f"avg_over_time(smtpcheck_success{{{CHECK}}}[$__range]{at})", at)
 
 
 def named(what: str, expression: str) -> str:

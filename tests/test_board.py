@@ -10,7 +10,7 @@ import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from dashboards.__main__ import BOARDS
+from dashboards import BOARDS
 from dashboards.panels import as_json
 from smtpcheck.metrics import table
 from smtpcheck.metrics.table import Kind
@@ -64,9 +64,11 @@ def test_the_sdk_reads_the_json_and_writes_the_same(board: dict[str, Any]) -> No
     assert json.loads(JSONEncoder().encode(Dashboard.from_json(board))) == board
 
 
-def test_the_board_is_known_by_a_name_of_its_own(board: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_board_is_known_by_the_name_of_its_file(name: str) -> None:
     """Links and provisioning find it by its uid; a database id would bind it to one Grafana."""
-    assert (board["uid"], board.get("id"), board["schemaVersion"]) == ("smtpcheck-overview", None, 41)
+    board = json.loads((FOLDER / name).read_text())
+    assert (f"{board['uid']}.json", board.get("id"), board["schemaVersion"]) == (name, None, 41)
 
 
 def test_panels_have_ids_of_their_own_and_cover_none_another(board: dict[str, Any]) -> None:
@@ -113,6 +115,14 @@ def test_only_variables_that_exist_are_used(board: dict[str, Any]) -> None:
     text = json.dumps(board)
     used = set(re.findall(r"\$\{?(\w+)", text))
     assert {name for name in used if not name.startswith("__")} == variables
+
+
+def test_all_jobs_are_those_of_smtpcheck(board: dict[str, Any]) -> None:
+    """A pattern for all would match every job, and `up` and `process_*` are metrics of every job."""
+    (job,) = (variable for variable in board["templating"]["list"] if variable["name"] == "job")
+    assert (job["includeAll"], job.get("allValue")) == (True, None)
+    theirs = re.compile(rf"\b(?:{'|'.join(NOT_OURS)})\b(?!{{job=~\"\$job\")")
+    assert [expression for expression in expressions(board) if theirs.search(expression)] == []
 
 
 def test_no_query_fills_what_is_missing(board: dict[str, Any]) -> None:
