@@ -17,11 +17,8 @@ __all__ = ["Catalogue", "load"]
 
 _FILES = ("microsoft", "google", "yahoo", "oauth2", "smtp")
 _SETS = ("phase", "provider", "flow", "error", "fault", "kind")
-_KEYS = {*_SETS, "id", "enhanced", "text", "aadsts", "seen", "not_seen", "cause", "certainty"} | {
-    "also",
-    "reference",
-    "retry",
-}
+_MATCHES = {*_SETS, "enhanced", "text", "aadsts", "seen", "not_seen"}
+_KEYS = {*_MATCHES, "id", "cause", "certainty", "also", "reference", "retry"}
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
