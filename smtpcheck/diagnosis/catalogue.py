@@ -23,7 +23,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load() -> Catalogue:
-    """Return the catalogue; patterns are compiled. ValueError, KeyError or TypeError if the package's data is broken."""
+    """Return the catalogue, its patterns compiled. ValueError, KeyError or TypeError if the data is broken."""
     remedies = _read("remedies")["remedies"]
     entries = {Cause(name): _entry(row, remedies.get(name, {})) for name, row in _read("causes")["causes"].items()}
     return Catalogue(entries, tuple(_rule(row, name) for name in _FILES for row in _read(name)["rules"]))
