@@ -1,0 +1,160 @@
+"""`smtpcheck explain`: what an error means and what repairs it; offline, without a configuration.
+
+Rules of this file:
+- It starts at once: nothing is imported but the diagnosis and what shows its findings.
+- The input is foreign and may be anything: bounded in size, and as YAML in depth, without aliases.
+- Nothing of the input is shown but what the findings cite, and of that no token and no secret.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smtpcheck.cause import Cause
+from smtpcheck.model import Finding
+
+if TYPE_CHECKING:
+    from smtpcheck.diagnosis.catalogue import Catalogue
+    from smtpcheck.diagnosis.observation import Observation
+
+MAX_INPUT = 256 * 1024
+"""How many octets of input are taken."""
+
+_DEEPEST = 24
+_STDIN = "-"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(name="explain")(explain)
+
+
+def explain(
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TEXT]...", help="An error as it came, or the id of a cause; - reads standard input."),
+    ] = None,
+    observation: Annotated[
+        str | None, typer.Option(metavar="FILE", help="An observation in YAML or JSON; - reads standard input.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--list", help="List every cause with its meaning.")] = False,
+    output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+) -> None:
+    """Say what an error of SMTP or OAuth2 means, how sure that is, and what repairs it.
+
+    Takes what people paste: a reply, a code, a log, a stack trace, a transcript, the JSON of an issuer. Nothing is sent
+    anywhere; tokens and secrets in the text are not repeated.
+    """
+    given = " ".join(text or ())
+    if sum((bool(given), observation is not None, everything)) != 1:
+        raise typer.BadParameter("give one of: an error's text, - for standard input, --observation FILE, --list")
+    if output not in {"text", "json"}:
+        raise typer.BadParameter(f"--format is text or json, not {output!r}")
+    from smtpcheck.diagnosis import catalogue
+    from smtpcheck.diagnosis.explain import explain as findings_of
+
+    as_json, rules = output == "json", catalogue.load()
+    if everything:
+        _show_causes(rules, as_json=as_json)
+    elif given in set(Cause):
+        _show((Finding(Cause(given), 1.0, rule="asked"),), rules, as_json=as_json)
+    else:
+        seen = _observed(observation) if observation is not None else _pasted(given)
+        _show(findings_of(seen, rules), rules, as_json=as_json)
+
+
+def _pasted(text: str) -> "Observation":
+    from smtpcheck.diagnosis.observation import from_text
+
+    pasted = _read(_STDIN) if text == _STDIN else _bounded(text.encode("utf-8", "surrogateescape"))
+    if not pasted.strip():
+        raise typer.BadParameter("the input is empty")
+    return from_text(pasted)
+
+
+def _observed(file: str) -> "Observation":
+    from smtpcheck.diagnosis.observation import from_case
+
+    return from_case(_mapping(_read(file)))
+
+
+def _read(file: str) -> str:
+    try:
+        if file == _STDIN:
+            return _bounded(sys.stdin.buffer.read(MAX_INPUT + 1))
+        with Path(file).open("rb") as source:
+            return _bounded(source.read(MAX_INPUT + 1))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "refused"
+        raise typer.BadParameter(f"{file} cannot be read: {reason.lower()}") from None
+
+
+def _bounded(content: bytes) -> str:
+    if len(content) > MAX_INPUT:
+        raise typer.BadParameter(f"the input is larger than {MAX_INPUT // 1024} KiB: give the part around the error")
+    return content.decode("utf-8-sig", "replace")
+
+
+def _mapping(text: str) -> Mapping[str, object]:
+    """Return an observation's keys and values; JSON is read as JSON, anything else as YAML."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise typer.BadParameter("the observation is nested too deep") from None
+    except ValueError:
+        value = _yaml(text)
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise typer.BadParameter("an observation is a mapping, as {observed: {smtp_reply: ...}}")
+    return value
+
+
+def _yaml(text: str) -> object:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    depth = 0
+    try:
+        for event in yaml.parse(text, loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST or isinstance(event, yaml.AliasEvent):
+                raise typer.BadParameter("the observation is nested too deep, or holds an alias")
+        return yaml.load(text, loader)  # noqa: S506 - one of the two safe loaders
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise typer.BadParameter(f"the observation is neither JSON nor YAML{where}") from None
+    except ValueError:
+        raise typer.BadParameter("the observation holds a value that YAML cannot read") from None
+
+
+def _show(findings: "tuple[Finding, ...]", rules: "Catalogue", *, as_json: bool) -> None:
+    if as_json:
+        from smtpcheck.diagnosis.explain import as_json as written
+
+        print(json.dumps(written(findings, rules), indent=2))
+        return
+    from smtpcheck.finding_text import findings_text, show
+
+    show(findings_text(findings, rules))
+
+
+def _show_causes(rules: "Catalogue", *, as_json: bool) -> None:
+    meanings = {cause.value: entry.definition for cause, entry in rules.entries.items()}
+    if as_json:
+        print(json.dumps({"causes": meanings}, indent=2))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    from smtpcheck.finding_text import show
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for cause, meaning in meanings.items():
+        table.add_row(Text(cause, "bold"), Text(meaning))
+    show(table)
