@@ -223,7 +223,10 @@ async def test_each_failing_check_is_one_row_of_the_table(site: Site) -> None:
     rows = await asyncio.to_thread(site.prometheus.query, filled(query))
     checks = site.agent.state.checks
     critical = {name: state for name, state in checks.items() if state.report.outcome is Outcome.CRITICAL}
-    assert sorted(labels["check"] for labels, _ in rows) == sorted(critical)
+    assert len(rows) == len(critical)
+    assert {labels["check"]: labels["cause"] for labels, _ in rows} == {
+        name: state.report.cause for name, state in critical.items()
+    }
     never = {labels["check"] for labels, value in rows if value == -1}
     assert never == {name for name, state in critical.items() if state.last_success_at is None}
     assert never == set(critical) - {BREAKING.name}
