@@ -11,11 +11,15 @@ Rules of this file:
 
 import os
 import re
+import signal
 import stat
 import subprocess
+import sys
+import threading
+import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import IO, Annotated, Self
 
 from pydantic import (
     AfterValidator,
@@ -229,21 +233,15 @@ class SecretSource(BaseModel):
 
     def _from_command(self, command: tuple[str, ...]) -> Secret:
         try:
-            ended = subprocess.run(  # noqa: S603 - the configuration names it
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=COMMAND_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
+            status, output = _run(command)
+        except TimeoutError:
             raise SecretUnreadableError(self, f"did not end within {COMMAND_SECONDS:g} s") from None
         except (OSError, ValueError) as error:
             raise SecretUnreadableError(self, _reason(error)) from None
-        if ended.returncode != 0:
-            raise SecretUnreadableError(self, f"ended with status {ended.returncode}")
-        return ReadSecret(self._decode(ended.stdout), from_file=True)
+        text = self._decode(output)
+        if status != 0:
+            raise SecretUnreadableError(self, f"ended with status {status}")
+        return ReadSecret(text, from_file=True)
 
     def _decode(self, content: bytes) -> str:
         if len(content) > _MAX_BYTES:
@@ -252,6 +250,51 @@ class SecretSource(BaseModel):
             return content.decode("utf-8")
         except UnicodeDecodeError:
             raise SecretUnreadableError(self, "is not UTF-8 text") from None
+
+
+def _run(command: tuple[str, ...]) -> tuple[int, bytes]:
+    """Return the exit status of a command and what it prints, of more than a secret can be only the beginning.
+
+    Raises TimeoutError where it does not end in time, and OSError or ValueError where it cannot be started.
+    """
+    end = time.monotonic() + COMMAND_SECONDS
+    process = subprocess.Popen(  # noqa: S603 - the configuration names it
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    printed: list[bytes] = []
+    # Whoever inherits the pipe keeps it open, and a read cannot be given up; a thread can.
+    reader = threading.Thread(target=_read, args=(process.stdout, printed), name="secret command", daemon=True)
+    reader.start()
+    try:
+        reader.join(COMMAND_SECONDS)
+        if reader.is_alive():
+            raise TimeoutError
+        if len(printed[0]) > _MAX_BYTES:
+            return 0, printed[0]
+        return process.wait(max(end - time.monotonic(), 0.0)), printed[0]
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    finally:
+        if process.returncode is None:
+            _kill(process)
+
+
+def _read(pipe: IO[bytes], printed: list[bytes]) -> None:
+    with pipe:
+        printed.append(pipe.read(_MAX_BYTES + 1))
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a command and what it has started."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _state(found: os.stat_result) -> tuple[int, int, int]:

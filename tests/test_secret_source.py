@@ -1,6 +1,7 @@
 """Where secrets come from, how they are read again, and that nothing of them is shown."""
 
 import os
+import select
 import sys
 from pathlib import Path
 
@@ -155,6 +156,28 @@ def test_what_cannot_be_read_is_named_and_its_content_is_not(tmp_path: Path, mon
 def test_a_command_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secret_source, "COMMAND_SECONDS", 0.05)
     assert _unreadable(_command("input() if False else __import__('signal').pause()")).endswith("within 0.05 s")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+@pytest.mark.parametrize("script", ["sleep 600; echo x", "sleep 600 & echo x", "exec >&-; sleep 600"])
+def test_a_command_ends_with_what_it_has_started(script: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No program behind the command keeps its pipe, or us, or goes on running."""
+    monkeypatch.setattr(secret_source, "COMMAND_SECONDS", 0.3)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    descriptor = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        source = SecretSource(command=("sh", "-c", f"exec 9>{pipe}; {script}"))
+        assert _unreadable(source).endswith("within 0.3 s")
+        # The pipe has an end as soon as nobody holds it any more.
+        assert select.select([descriptor], [], [], 10)[0] == [descriptor]
+    finally:
+        os.close(descriptor)
+
+
+def test_a_command_that_prints_without_end_is_cut_off() -> None:
+    script = "import sys\nwhile True: sys.stdout.write('x' * 65536)"
+    assert _unreadable(_command(script)).endswith("holds more than 64 KiB, which is no secret")
 
 
 def test_a_command_gets_no_shell_and_no_input() -> None:
