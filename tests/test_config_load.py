@@ -4,6 +4,7 @@ import platform
 from pathlib import Path
 
 import pytest
+import trustme
 
 from smtpcheck.config import AgentSettings, Loaded, Settings, load
 from smtpcheck.config.loading import default_state_folder
@@ -73,6 +74,7 @@ def test_a_short_check_gets_every_default(tmp_path: Path) -> None:
 
 
 def test_a_check_overrides_defaults_one_by_one(tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     settings = _load(
         tmp_path,
         """
@@ -96,7 +98,7 @@ checks:
     warn: {certificate: 0s}
     labels: {team: finance, area: north}
     server: {host: mail.example.org, port: 465, server_name: other.example.org, ehlo: "[192.0.2.1]", ip_version: 4,
-      min_tls: 1.3, ca_file: checks.yaml}
+      min_tls: 1.3, ca_file: ca.pem}
 """,
     )
     plain, whole = settings.checks
@@ -108,7 +110,7 @@ checks:
         security=Security.IMPLICIT,
         server_name="other.example.org",
         ehlo="[192.0.2.1]",
-        ca_file=str(tmp_path / "checks.yaml"),
+        ca_file=str(tmp_path / "ca.pem"),
         ip_version=IpVersion.V4,
         min_tls="1.3",
     )

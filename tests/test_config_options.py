@@ -6,6 +6,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import trustme
 import yaml
 
 from smtpcheck.config import Demand, HostDemand, IssuerDemand, demand, from_options, json_schema, load, parse_duration
@@ -37,20 +38,21 @@ def test_options_make_the_settings_that_a_file_makes(tmp_path: Path) -> None:
 
 def test_a_ready_token_and_a_server_are_enough(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("abc")
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     loaded = from_options(
         {
             "mailbox": "a@example.org",
             "host": "mail.example.org",
             "security": "implicit",
             "token_file": tmp_path / "token",
-            "ca_file": tmp_path / "token",
+            "ca_file": tmp_path / "ca.pem",
         }
     )
     assert loaded.settings is not None
     [check] = loaded.settings.checks
     assert (check.server.port, check.server.security, check.depth) == (465, Security.IMPLICIT, Depth.AUTH)
-    assert check.server.ca_file == str(tmp_path / "token")
-    assert loaded.settings.credentials["options"].ca_file == tmp_path / "token"
+    assert check.server.ca_file == str(tmp_path / "ca.pem")
+    assert loaded.settings.credentials["options"].ca_file == tmp_path / "ca.pem"
 
 
 def test_a_connection_needs_a_host_only() -> None:

@@ -6,7 +6,9 @@ Rules of this file:
 - Secrets are read to see that they can be, and no command is run.
 """
 
+import functools
 import os
+import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,8 +47,8 @@ def look_at_credential(credential: Credential, place: Place, problems: Problems)
 
 def look_at_check(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:
     """Tell what cannot work about a check whose form is right."""
-    if check.server.ca_file and not _is_readable(Path(check.server.ca_file)):
-        problems.error(entry.at(("server", "ca_file")), "cannot be read", value=check.server.ca_file)
+    if check.server.ca_file and (trouble := _trouble_of_trust(check.server.ca_file)):
+        problems.error(entry.at(("server", "ca_file")), trouble, value=check.server.ca_file)
     _look_at_plaintext(check, entry, problems)
     private = isinstance(credential, Microsoft) and credential.authority is not None
     if check.provider is Provider.MICROSOFT and not private:
@@ -75,6 +77,24 @@ def _is_readable(file: Path) -> bool:
         return os.access(file, os.R_OK)
     except ValueError:  # a name with a null character
         return False
+
+
+def _trouble_of_trust(file: str) -> str:
+    """Return what is wrong with a file of certificates to trust, empty if nothing is."""
+    try:
+        found = Path(file).stat()
+        _load_trust(file, (found.st_mtime_ns, found.st_size, found.st_ino))
+    except ssl.SSLError:
+        return "holds no certificate in PEM form"
+    except (OSError, ValueError):
+        return "cannot be read"
+    return ""
+
+
+@functools.lru_cache(maxsize=64)
+def _load_trust(file: str, stamp: object) -> None:  # noqa: ARG001 - a part of the cache's key
+    """Load the certificates as a connection will; thousands of checks name the same file."""
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
 
 
 def _look_at_secret(source: SecretSource, place: Place, problems: Problems) -> None:
