@@ -87,7 +87,7 @@ class Agent:
                 f"the state folder {folder} cannot be used: {error.strerror}. "
                 f"Make it writable for this user, or name another one in agent.state"
             ) from error
-        return cls(settings, await build_kit(settings, locks), load, first_within=first_within)
+        return cls(settings, await build_kit(settings, locks, claims=True), load, first_within=first_within)
 
     # -- what the web page and the commands ask -----------------------------------------------------------------------
 

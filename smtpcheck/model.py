@@ -346,6 +346,8 @@ class TokenError:
     body: str = ""
     """The first part of an answer that is no JSON, redacted."""
     requested_scope: str = ""
+    refresh_token_age: float | None = None
+    """Seconds since the login that the refused refresh token comes from; None where none was used."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -464,6 +466,8 @@ class CredentialState:
     error: TokenError | None = None
     """The last error, None after a success."""
     client_secret_expires_at: float | None = None
+    client_secret_name: str = ""
+    """Which of the application's secrets is in use, in the issuer's words; never the secret."""
     client_certificate_expires_at: float | None = None
     refresh_token_last_refresh_at: float | None = None
     refresh_token_expires_at: float | None = None

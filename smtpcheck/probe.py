@@ -31,6 +31,7 @@ from smtpcheck.model import (
     TokenError,
 )
 from smtpcheck.oauth.broker import Grant, TokenBroker
+from smtpcheck.oauth.token_store import TokenStore
 from smtpcheck.smtp.connection import Conversation, Network, converse
 
 _log = structlog.get_logger(__name__)
@@ -60,11 +61,18 @@ class Kit:
         self.gate.close()
 
 
-async def build_kit(settings: Settings, locks: MailboxLocks | None = None) -> Kit:
-    """Return a kit for the settings; TLS contexts and the catalogue are made off the loop."""
+async def build_kit(settings: Settings, locks: MailboxLocks | None = None, *, claims: bool = False) -> Kit:
+    """Return a kit for the settings; TLS contexts and the catalogue are made off the loop.
+
+    With `claims` no second kit that does so may use the same refresh tokens: what an agent is built with.
+    """
     network, rules = await asyncio.gather(asyncio.to_thread(_network, settings), asyncio.to_thread(load))
     return Kit(
-        tokens=TokenBroker(settings.credentials, fresh_every=settings.agent.fresh_every),
+        tokens=TokenBroker(
+            settings.credentials,
+            store=TokenStore(settings.agent.state / "tokens", key=settings.agent.token_key, claims=claims),
+            fresh_every=settings.agent.fresh_every,
+        ),
         network=network,
         gate=Gate(settings.agent.max_open_connections, locks),
         catalogue=rules,

@@ -10,9 +10,10 @@ from typing import ClassVar, Literal
 import pytest
 
 from smtpcheck.model import CredentialState, TokenError, TokenErrorKind
-from smtpcheck.oauth.broker import Grant, TokenBroker
+from smtpcheck.oauth.broker import SEVERAL, Grant, TokenBroker
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.secret import Secret
 
 Answers = Callable[[str | None], Granted | TokenError]
@@ -70,7 +71,7 @@ class Issuer:
         return Granted(Secret(f"token {number} of {subject}"), end, self.refresh_in)
 
 
-class FakeFlow:
+class FakeFlow(Flow):
     issuer = "issuer.example"
     life = Life(client_secret_expires_at=5.0)
 
@@ -95,7 +96,7 @@ class Fake(Credential):
     def files(self) -> tuple[Path, ...]:
         return (self.secret_file,) if self.secret_file else ()
 
-    def flow(self) -> Flow:
+    def flow(self, login: TokenFile | None = None) -> Flow:
         return FakeFlow(self.issuers[self.key])
 
 
@@ -104,6 +105,8 @@ class PerMailbox(Fake):
 
 
 REFUSED = TokenError(TokenErrorKind.OAUTH, at=0.0, error="invalid_client", http_status=401)
+
+GONE = replace(REFUSED, error="invalid_grant", http_status=400)
 
 
 @pytest.fixture
@@ -362,12 +365,44 @@ async def test_each_mailbox_has_its_own_token_where_the_credential_says_so(clock
     names = [f"{number}@example.org" for number in range(5)]
     await asyncio.gather(*(_granted(broker, subject=name) for name in names * 3))
     assert (sorted(issuer.subjects, key=str), issuer.most_at_once) == (names, 1)
-    issuer.error = REFUSED
+    issuer.error = GONE
     await _refused(broker, subject="gone@example.org")
     issuer.error = None
     await _granted(broker, subject="new@example.org")
     (state,) = broker.states()
     assert (state.success, state.fresh_success, state.requests) == (False, False, {"success": 6, "error": 1})
+    await broker.close()
+
+
+async def test_a_dead_key_costs_one_request_and_not_one_for_each_mailbox(clock: Clock, issuer: Issuer) -> None:
+    broker = TokenBroker({"a": PerMailbox()}, wall=clock.wall, monotonic=clock.monotonic)
+    issuer.error = REFUSED
+    for _ in range(60):
+        for number in range(50):
+            await _refused(broker, subject=f"{number}@example.org")
+        clock.now += 1
+    assert issuer.asked == 2
+    await broker.close()
+
+
+async def test_a_refusal_of_every_mailbox_is_the_clients(clock: Clock, issuer: Issuer) -> None:
+    broker = TokenBroker({"a": PerMailbox()}, wall=clock.wall, monotonic=clock.monotonic)
+    issuer.error = replace(REFUSED, error="unauthorized_client")
+    for number in range(50):
+        await _refused(broker, subject=f"{number}@example.org")
+    assert issuer.asked == SEVERAL
+    await broker.close()
+
+
+async def test_refused_mailboxes_do_not_hold_up_those_that_have_a_token(clock: Clock, issuer: Issuer) -> None:
+    broker = TokenBroker({"a": PerMailbox()}, wall=clock.wall, monotonic=clock.monotonic)
+    await _granted(broker, subject="good@example.org")
+    issuer.error = replace(REFUSED, error="unauthorized_client")
+    for number in range(9):
+        await _refused(broker, subject=f"{number}@example.org")
+    issuer.error = None
+    await _granted(broker, subject="new@example.org")
+    assert issuer.asked == 11
     await broker.close()
 
 

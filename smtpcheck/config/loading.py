@@ -167,6 +167,7 @@ class Loading:
                 max_open_connections=agent.max_open_connections,
                 expose_addresses=agent.expose_addresses,
                 fresh_every=agent.fresh_every,
+                token_key=agent.token_key,
             ),
             credentials=MappingProxyType(self._credentials),
             checks=checks,

@@ -23,7 +23,7 @@ from smtpcheck.config.fields import (
     parse_name,
 )
 from smtpcheck.model import Depth, IpVersion, Mechanism, Security
-from smtpcheck.secret_source import ConfiguredPath
+from smtpcheck.secret_source import ConfiguredPath, SecretSource
 
 
 class ConfigSection(BaseModel):
@@ -43,6 +43,9 @@ class AgentSection(ConfigSection):
     expose_addresses: bool = Field(default=False, description="Whether mailboxes may stand in metrics.")
     fresh_every: Period = Field(
         default=3600.0, description="A token is asked for past every cache at least this often."
+    )
+    token_key: SecretSource | None = Field(
+        default=None, description="What refresh tokens are encrypted with on disk; without it they are not."
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from smtpcheck.config.problems import Problem
 from smtpcheck.model import Check
 from smtpcheck.oauth.credential import Credential
+from smtpcheck.secret_source import SecretSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class AgentSettings:
     """Whether mailboxes may stand in metrics."""
     fresh_every: float = 3600.0
     """Seconds after which a token is asked for past every cache, at the latest."""
+    token_key: SecretSource | None = None
+    """What refresh tokens are encrypted with on disk; None: with nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.microsoft import Microsoft
+from smtpcheck.oauth.oauth2 import OAuth2
 from smtpcheck.oauth.ready_token import ReadyToken
 
 CREDENTIAL_TYPES: tuple[type[Credential], ...] = (
     Microsoft,
+    OAuth2,
     ReadyToken,
 )

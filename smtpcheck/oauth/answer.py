@@ -15,14 +15,20 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.oauth.claims import expiry, payload
 from smtpcheck.oauth.redaction import redact
+from smtpcheck.secret import Secret
 
 MAX_BODY = 8 * 1024
 """How many characters of an answer without an OAuth error are kept."""
 
 MAX_RETRY_AFTER = 86400.0
 
+ASSUMED_SECONDS = 3600.0
+"""The life of a token whose answer does not say it (RFC 6749 5.1 recommends that it does)."""
+
 _MAX_TEXT = 4096
+_CLIENT_ERRORS = frozenset({"invalid_client", "deleted_client", "disabled_client"})
 _AADSTS = re.compile(r"AADSTS(\d{4,9})")
 _TRACE = re.compile(r"Trace ID: ([0-9a-fA-F-]{36})")
 _CORRELATION = re.compile(r"Correlation ID: ([0-9a-fA-F-]{36})")
@@ -66,6 +72,61 @@ class Answer:
         return isinstance(token, str) and bool(token)
 
 
+@dataclass(frozen=True, slots=True)
+class TokenResponse:
+    """What a token response says (RFC 6749 5.1)."""
+
+    token: Secret
+    expires_at: float
+    """Unix seconds."""
+    refresh_token: Secret | None
+    refresh_token_expires_at: float | None
+    """Where the issuer states it, as some do by `refresh_token_expires_in` or `refresh_expires_in`."""
+    account: str
+    """Whose mailbox it is by the ID token, which came by TLS from the issuer itself (OpenID Connect Core 3.1.3.7)."""
+
+
+def token_response(answer: Answer, *, asked_at: float) -> TokenResponse:
+    """Return what a token response says, its times counted from the request (Unix seconds).
+
+    Raises:
+        ValueError: It is no token response; see `Answer.granted`.
+    """
+    body = answer.json
+    if body is None or not answer.granted:
+        raise ValueError("no token response")
+    token, seconds = body["access_token"], seconds_of(body.get("expires_in"))
+    refresh_token, id_token = body.get("refresh_token"), body.get("id_token")
+    # Keycloak says 0 for a refresh token without end.
+    refresh_seconds = seconds_of(body.get("refresh_token_expires_in", body.get("refresh_expires_in"))) or None
+    return TokenResponse(
+        token=Secret(token),
+        expires_at=asked_at + seconds if seconds is not None else expiry(token) or asked_at + ASSUMED_SECONDS,
+        refresh_token=Secret(refresh_token) if isinstance(refresh_token, str) and refresh_token else None,
+        refresh_token_expires_at=None if refresh_seconds is None else asked_at + refresh_seconds,
+        account=_account(payload(id_token) if isinstance(id_token, str) else {}) or _account(payload(token)),
+    )
+
+
+def seconds_of(value: object) -> float | None:
+    """Return a number of seconds, which some issuers send as text; None for anything else."""
+    try:
+        seconds = float(value) if isinstance(value, int | float | str) else None
+    except ValueError:
+        return None
+    return seconds if seconds is not None and 0 <= seconds < 1e9 else None
+
+
+def concerns_client(error: TokenError) -> bool:
+    """Return whether an OAuth error is surely the client's own, whoever the token was to be for.
+
+    Google says `invalid_grant` and "Invalid JWT ..." of a key that is gone, and of a clock that is wrong
+    (https://developers.google.com/identity/protocols/oauth2/service-account#jwt-error-codes).
+    """
+    broken = error.error == "invalid_grant" and error.description.startswith("Invalid JWT")
+    return error.error in _CLIENT_ERRORS or broken
+
+
 def token_error(answer: Answer, *, requested_scope: str) -> TokenError:
     """Return what the answer amounts to, given that it is no token response."""
     body = answer.json
@@ -87,6 +148,14 @@ def token_error(answer: Answer, *, requested_scope: str) -> TokenError:
         body="" if error else redact(answer.text, answer.sent)[:MAX_BODY],
         requested_scope=requested_scope,
     )
+
+
+def _account(claims: Mapping[str, object]) -> str:
+    for name in ("email", "preferred_username", "upn", "unique_name"):
+        value = claims.get(name)
+        if isinstance(value, str) and "@" in value:
+            return value[:320]
+    return ""
 
 
 def _kind(answer: Answer, body: dict[str, Any] | None, error: str, retry_after: float | None) -> TokenErrorKind:

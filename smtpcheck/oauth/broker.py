@@ -7,14 +7,17 @@ Rules of this file:
   every cache while the old token serves on. That is at most two requests per token life (for lives up to twice
   `fresh_every`), and a dead secret shows while checks still succeed.
 - A failure is an answer too: it is remembered for a growing time and given to all who ask. It ends at once when a file
-  of the credential changes. What the issuer asks to wait is kept to in any case.
+  of the credential changes or somebody logs in. What the issuer asks to wait is kept to in any case.
+- Where each mailbox has its own token, a refusal is the mailbox's own, unless it surely concerns the client, or no
+  mailbox has a token and several have been refused: a dead key costs one request at a time, not one for each mailbox.
+- A refresh token that nobody needs is used now and then all the same, before it dies of disuse.
 - Everything but the flows' requests runs on the event loop; there is no other lock than that of a credential.
 """
 
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import inf
@@ -23,10 +26,12 @@ from pathlib import Path
 import structlog
 
 from smtpcheck.model import CredentialState, TokenError, TokenErrorKind, TokenFacts
+from smtpcheck.oauth.answer import concerns_client
 from smtpcheck.oauth.backoff import Backoff
 from smtpcheck.oauth.claims import token_facts
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import Granted
+from smtpcheck.oauth.token_store import TokenStore
 from smtpcheck.secret import Secret
 
 MARGIN_SECONDS = 90.0
@@ -37,6 +42,9 @@ FORGET_SECONDS = 86400.0
 """After how long without being asked for a token's place, and its last error with it, is forgotten."""
 QUEUE_SECONDS = 60.0
 """How long to wait at most until a request begins, when all threads are busy."""
+
+SEVERAL = 3
+"""After how many refused mailboxes, and none that has a token, the client is held to be refused."""
 
 _SPREAD = 0.1
 _NOT_ASKED = frozenset({TokenErrorKind.SECRET_UNREADABLE, TokenErrorKind.CERTIFICATE_UNUSABLE})
@@ -101,15 +109,16 @@ class _Flight:
 class _Source:
     """One credential, its flow and its tokens."""
 
-    def __init__(self, name: str, credential: Credential) -> None:
+    def __init__(self, name: str, credential: Credential, store: TokenStore | None) -> None:
         self.name = name
         self.credential = credential
-        self.flow = credential.flow()
+        self.flow = credential.flow(store.file(name) if store else None)
         self.files = credential.files()
         self.stamps: tuple[object, ...] | None = None
         self.slots: dict[str | None, _Slot] = {}
         self.lock = asyncio.Lock()
         self.backoff = Backoff()
+        self.refused: set[str] = set()
         self.requests = {"success": 0, "error": 0}
         self.seconds: float | None = None
         self.fresh_success: bool | None = None
@@ -122,12 +131,17 @@ class TokenBroker:
         self,
         credentials: Mapping[str, Credential],
         *,
+        store: TokenStore | None = None,
         fresh_every: float = 3600,
         threads: int = 8,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Serve the credentials by their names: at most `threads` requests at once, renewals `fresh_every` s apart."""
+        """Serve the credentials by their names: at most `threads` requests at once, renewals `fresh_every` s apart.
+
+        The refresh tokens of users are kept in `store`, which `close` closes too.
+        """
+        self._store = store
         self._fresh_every = fresh_every
         self._wall = wall
         self._monotonic = monotonic
@@ -183,6 +197,7 @@ class TokenBroker:
                 slot.refresh_at, slot.used = -inf, True
         now = self._monotonic()
         for source in self._sources.values():
+            self._keep_alive(source, now)
             for subject, slot in tuple(source.slots.items()):
                 if self._is_due(source, slot, now):
                     self._launch(source, slot, subject)
@@ -213,7 +228,9 @@ class TokenBroker:
         """
         old = self._sources
         self._sources = {
-            name: old[name] if name in old and old[name].credential == credential else _Source(name, credential)
+            name: old[name]
+            if name in old and old[name].credential == credential
+            else _Source(name, credential, self._store)
             for name, credential in credentials.items()
         }
 
@@ -226,6 +243,8 @@ class TokenBroker:
             task.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._store is not None:
+            self._store.close()
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -258,6 +277,15 @@ class TokenBroker:
         if not slot.used or now < slot.refresh_at or self._held(slot, touch=False) is None:
             return False
         return self._may_ask(source, slot, now) and not (source.backoff.holds(now) or slot.backoff.holds(now))
+
+    def _keep_alive(self, source: _Source, now: float) -> None:
+        """Begin to use a refresh token that has not been used for too long."""
+        due = source.flow.life.keep_alive_at
+        if due is None or self._wall() < due:
+            return
+        slot = source.slots.setdefault(None, _Slot())
+        if self._may_ask(source, slot, now) and not (source.backoff.holds(now) or slot.backoff.holds(now)):
+            self._launch(source, slot, None)
 
     def _is_over(self, slot: _Slot) -> bool:
         """Return whether nobody has asked for the token for long: a mailbox that is checked no more."""
@@ -326,15 +354,23 @@ class TokenBroker:
             source.seconds = now - slot.asked_at
         source.fresh_success = not failed
         if isinstance(answer, TokenError):
-            own = subject is not None and answer.kind is TokenErrorKind.OAUTH
-            (slot if own else source).backoff.failed(answer, now)
+            (slot if self._is_own(source, subject, answer) else source).backoff.failed(answer, now)
             slot.error = answer
             slot.grant = replace(slot.grant, trouble=answer) if slot.grant else None
             return answer
         slot.error = None
         slot.backoff.end()
         source.backoff.end()
+        source.refused.clear()
         return self._keep(source, slot, subject, answer)
+
+    def _is_own(self, source: _Source, subject: str | None, error: TokenError) -> bool:
+        """Return whether the refusal concerns this mailbox alone rather than the whole credential."""
+        if subject is None or error.kind is not TokenErrorKind.OAUTH or concerns_client(error):
+            return False
+        source.refused.add(subject)
+        some_hold = any(self._held(slot, touch=False) is not None for slot in source.slots.values())
+        return some_hold or len(source.refused) < SEVERAL
 
     def _keep(self, source: _Source, slot: _Slot, subject: str | None, granted: Granted) -> Grant:
         """Put the token into its slot and return it as a grant of this request."""
@@ -357,7 +393,7 @@ class TokenBroker:
     async def _changed(self) -> list[_Source]:
         """Return the credentials of which a file has changed since the last look."""
         sources = tuple(self._sources.values())
-        found = await asyncio.to_thread(lambda: [_stamps(source.files) for source in sources])
+        found = await asyncio.to_thread(lambda: [_look(source) for source in sources])
         changed = []
         for source, stamps in zip(sources, found, strict=True):
             if source.stamps is not None and source.stamps != stamps:
@@ -381,6 +417,7 @@ class TokenBroker:
             fresh_success=None if source.fresh_success is None else not errors,
             error=max(errors, key=lambda error: error.at, default=None),
             client_secret_expires_at=life.client_secret_expires_at,
+            client_secret_name=life.client_secret_name,
             client_certificate_expires_at=life.client_certificate_expires_at,
             refresh_token_last_refresh_at=life.refresh_token_last_refresh_at,
             refresh_token_expires_at=life.refresh_token_expires_at,
@@ -392,8 +429,10 @@ def _share(name: str, subject: str | None) -> float:
     return hashlib.sha256(f"{name}\0{subject or ''}".encode()).digest()[0] / 255
 
 
-def _stamps(files: Iterable[Path]) -> tuple[object, ...]:
-    return tuple(_stamp(file) for file in files)
+def _look(source: _Source) -> tuple[object, ...]:
+    """Return what tells the state of a credential's files, and its login, from another one."""
+    source.flow.look()
+    return (source.flow.life.login_at, *map(_stamp, source.files))
 
 
 def _stamp(file: Path) -> object:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
@@ -18,6 +20,9 @@ from cryptography.x509 import Certificate, load_pem_x509_certificate
 
 from smtpcheck.secret import Secret
 
+SigningKey = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
+
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _SECTION = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----", re.DOTALL)
 
 
@@ -45,17 +50,7 @@ def load_client_key(path: Path, passphrase: Secret | None) -> ClientKey:
         CertificateUnusableError: The file cannot be read, holds no RSA key or not its certificate, or the passphrase is
             missing or wrong.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CertificateUnusableError(f"{path} cannot be read ({(error.strerror or '').lower()})") from None
-    secret = passphrase.reveal().encode() if passphrase else None
-    try:
-        key, certificates = _pem(content, secret) if b"-----BEGIN" in content else _pfx(content, secret)
-    except (ValueError, TypeError) as error:
-        raise CertificateUnusableError(f"{path} {_reason(error, given=secret is not None)}") from None
-    except UnsupportedAlgorithm:
-        raise CertificateUnusableError(f"{path} is of a form that cannot be read") from None
+    key, certificates = _contents(path, passphrase)
     if not isinstance(key, RSAPrivateKey):
         raise CertificateUnusableError(f"{path} holds no RSA key")
     own = next((found for found in certificates if found.public_key() == key.public_key()), None)
@@ -67,6 +62,38 @@ def load_client_key(path: Path, passphrase: Secret | None) -> ClientKey:
         fingerprint=own.fingerprint(SHA256()).hex(),
         not_after=own.not_valid_after_utc.timestamp(),
     )
+
+
+def load_signing_key(path: Path, passphrase: Secret | None) -> tuple[SigningKey, str]:
+    """Read a key, with or without a certificate, and the algorithm it signs with (RFC 7518 3.1). Blocks on the file.
+
+    Raises:
+        CertificateUnusableError: The file cannot be read or holds no key that can sign, or the passphrase is missing or
+            wrong.
+    """
+    key, _ = _contents(path, passphrase)
+    match key:
+        case RSAPrivateKey():
+            return key, "RS256"
+        case Ed25519PrivateKey():
+            return key, "EdDSA"
+        case EllipticCurvePrivateKey() if key.curve.name in _CURVES:
+            return key, _CURVES[key.curve.name]
+    raise CertificateUnusableError(f"{path} holds no RSA, EC or Ed25519 key")
+
+
+def _contents(path: Path, passphrase: Secret | None) -> tuple[object, list[Certificate]]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CertificateUnusableError(f"{path} cannot be read ({(error.strerror or '').lower()})") from None
+    secret = passphrase.reveal().encode() if passphrase else None
+    try:
+        return _pem(content, secret) if b"-----BEGIN" in content else _pfx(content, secret)
+    except (ValueError, TypeError) as error:
+        raise CertificateUnusableError(f"{path} {_reason(error, given=secret is not None)}") from None
+    except UnsupportedAlgorithm:
+        raise CertificateUnusableError(f"{path} is of a form that cannot be read") from None
 
 
 def _pem(content: bytes, passphrase: bytes | None) -> tuple[object, list[Certificate]]:

@@ -68,6 +68,12 @@ def expiry(token: str) -> float | None:
     return float(end) if isinstance(end, int | float) and not isinstance(end, bool) else None
 
 
+def payload(token: str) -> Mapping[str, object]:
+    """Return all that an unverified JWT says; empty for anything else."""
+    parts = _parts(token)
+    return {} if parts is None else parts[1]
+
+
 def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Return header and payload of a signed JWT in compact form (RFC 7515 7.1), None for anything else."""
     pieces = token.split(".")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from smtpcheck.model import CredentialHints
 from smtpcheck.oauth.flow import Flow
+from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.secret_source import ConfiguredPath
 
 
@@ -40,8 +41,11 @@ class Credential(BaseModel):
         """The scope that is requested, scopes joined by blanks; empty where none is."""
 
     @abstractmethod
-    def flow(self) -> Flow:
-        """Return the way to this credential's tokens; nothing is read or opened yet."""
+    def flow(self, login: TokenFile | None = None) -> Flow:
+        """Return the way to this credential's tokens; nothing is read or opened yet.
+
+        A credential that acts for a user keeps its refresh token in `login`; without it no token can be got.
+        """
 
     def hints(self, name: str) -> CredentialHints:
         """Return what a remedy's text may say of the credential called `name`."""

@@ -25,7 +25,7 @@ from smtpcheck.model import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import token_error
 from smtpcheck.oauth.certificate import CertificateUnusableError, ClientKey, load_client_key
 from smtpcheck.oauth.claims import expiry
-from smtpcheck.oauth.flow import Granted, Life
+from smtpcheck.oauth.flow import Flow, Granted, Life
 from smtpcheck.oauth.session import CaUnusableError, IssuerSession
 from smtpcheck.secret import Secret
 from smtpcheck.secret_source import SecretSource, SecretUnreadableError
@@ -52,7 +52,7 @@ class Application:
     proxy: str | None
 
 
-class EntraFlow:
+class EntraFlow(Flow):
     """A token for the application itself (RFC 6749 4.4)."""
 
     def __init__(self, application: Application) -> None:

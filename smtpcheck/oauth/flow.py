@@ -30,9 +30,15 @@ class Life:
     """What is known of the ends of a credential itself; Unix seconds, None where nobody says."""
 
     client_secret_expires_at: float | None = None
+    client_secret_name: str = ""
+    """Which of the application's secrets is in use, in the issuer's words; never the secret."""
     client_certificate_expires_at: float | None = None
     refresh_token_last_refresh_at: float | None = None
     refresh_token_expires_at: float | None = None
+    login_at: float | None = None
+    """When somebody last logged in with `smtpcheck login`; another one means that the issuer is asked anew."""
+    keep_alive_at: float | None = None
+    """When the issuer is asked at the latest, even though nobody needs a token."""
 
 
 class Flow(Protocol):
@@ -45,8 +51,12 @@ class Flow(Protocol):
 
     @property
     def life(self) -> Life:
-        """What is known of the credential's ends, as of the last request; costs no read."""
+        """What is known of the credential's ends, as of the last request or look; costs no read."""
         ...
+
+    def look(self) -> None:
+        """Look at what the credential keeps on disk, if it does; blocks briefly, and is called every few seconds."""
+        return
 
     def request(self, subject: str | None) -> Granted | TokenError:
         """Ask the issuer for a token of `subject` (None where the credential has one token for all) and wait for it."""

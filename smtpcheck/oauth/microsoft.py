@@ -5,24 +5,17 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from smtpcheck.model import CredentialHints
 from smtpcheck.oauth.clouds import CLOUDS, Cloud, clouds_of_scope
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import Flow
-from smtpcheck.secret_source import ConfiguredPath, SecretSource
+from smtpcheck.oauth.key_file import KeyFile
+from smtpcheck.oauth.token_store import TokenFile
+from smtpcheck.secret_source import SecretSource
 
 _NO_TENANT = {"common", "organizations", "consumers"}
-
-
-class ClientCertificate(BaseModel):
-    """A key and its certificate, registered with the application."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    file: ConfiguredPath = Field(description="PEM (key and certificate) or PFX.")
-    passphrase: SecretSource | None = Field(default=None, description="What the key is encrypted with.")
 
 
 class Microsoft(Credential):
@@ -33,7 +26,7 @@ class Microsoft(Credential):
     tenant: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$", description="The tenant's id or one of its domains.")
     client_id: str = Field(pattern=r"^[!-~]+$", description="The application (client) id.")
     client_secret: SecretSource | None = Field(default=None, description="The secret's value, not its id.")
-    client_certificate: ClientCertificate | None = Field(default=None, description="Instead of a secret.")
+    client_certificate: KeyFile | None = Field(default=None, description="Instead of a secret.")
     client_secret_expires: date | None = Field(
         default=None, description="The day on which the secret ends, as the portal says."
     )
@@ -72,7 +65,7 @@ class Microsoft(Credential):
         """Return the files of the secret or certificate."""
         return (*super().files(), *_files(self))
 
-    def flow(self) -> Flow:
+    def flow(self, login: TokenFile | None = None) -> Flow:  # noqa: ARG002
         """Return the way to tokens of the application; nothing is read or opened yet."""
         from smtpcheck.oauth.entra import Application, EntraFlow  # noqa: PLC0415 - MSAL is heavy
 

@@ -10,6 +10,7 @@ from smtpcheck.model import TokenError, TokenErrorKind
 from smtpcheck.oauth.claims import expiry
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.secret import Secret
 from smtpcheck.secret_source import SecretSource, SecretUnreadableError
 
@@ -32,12 +33,12 @@ class ReadyToken(Credential):
         """Return the token's file, if it is one."""
         return (*super().files(), *((self.source.file,) if self.source.file else ()))
 
-    def flow(self) -> Flow:
+    def flow(self, login: TokenFile | None = None) -> Flow:  # noqa: ARG002
         """Return the way to the token; nothing is read yet."""
         return ReadyTokenFlow(self.source)
 
 
-class ReadyTokenFlow:
+class ReadyTokenFlow(Flow):
     """Reads the token; asks no issuer."""
 
     issuer = ""

@@ -1,23 +1,28 @@
 """The one way in which this room speaks HTTP: a `requests.Session` that every library of a flow is handed.
 
 Rules of this file:
-- Every request has a timeout, and an answer an end in time and size.
+- Every request has a timeout, and an answer, its headers included, an end in time and size: what drips is cut off.
 - The environment decides nothing but the proxy, and that only where none is configured (HTTPS_PROXY, NO_PROXY). The
   other habits of requests are off: `~/.netrc` would add credentials, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE would
   replace the configured CA.
 - Certificates are verified against the configured CA file alone, else the system's store, else what requests brings.
-- Redirects are not followed: one would carry the secret to another host. Only https:// is spoken.
+- Redirects are not followed: one would carry the secret to another host. Only https:// is spoken, but to the endpoint
+  of a managed identity, which is of this machine, without TLS, and never asked by a proxy.
 - The last answer is kept for the flow to judge, for a library's exception loses most of it.
 """
 
+import base64
 import io
 import ssl
 import sys
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 import requests
 import urllib3.exceptions
@@ -30,7 +35,9 @@ from smtpcheck.oauth.redaction import redact
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 20.0
-"""How long to wait for the next byte of an answer, and how long for its whole body."""
+"""How long to wait for the next byte of an answer, and how long for its whole body.
+
+Connecting, sending and waiting for the headers have both together."""
 MAX_ANSWER = 1024 * 1024
 
 _KEPT_HEADERS = ("Date", "Retry-After", "Content-Type")
@@ -46,17 +53,24 @@ class CaUnusableError(Exception):
 class IssuerSession(requests.Session):
     """A session for one issuer; not for two threads at once."""
 
-    def __init__(self, *, ca_file: Path | None = None, proxy: str | None = None) -> None:
-        """Trust `ca_file` alone if there is one; ask by `proxy` if there is one. Raises CaUnusableError."""
+    def __init__(self, *, ca_file: Path | None = None, proxy: str | None = None, local: bool = False) -> None:
+        """Trust `ca_file` alone if there is one; ask by `proxy` if there is one. Raises CaUnusableError.
+
+        A `local` one speaks plain HTTP as well, and knows no proxy.
+        """
         super().__init__()
         self.trust_env = False
         self.last: Answer | None = None
         """The last answer since `forget`."""
         self._proxy = proxy
+        self._local = local
+        self._wires: list[_Wire] = []
         self._sent: frozenset[str] = frozenset()
         self._url = ""
         self.adapters.clear()
-        self.mount("https://", _Adapter(_trust(ca_file)))
+        self.mount("https://", _Adapter(_trust(ca_file), self._wires.append))
+        if local:
+            self.mount("http://", _Adapter(None, self._wires.append))
 
     def forget(self) -> None:
         """Forget the last answer, and what was sent, and let go of the connections."""
@@ -75,7 +89,7 @@ class IssuerSession(requests.Session):
         self.last = None
         self._url = request.url or ""
         self._sent = self._sent | _secrets(request)
-        proxies = {"https": self._proxy} if self._proxy else get_environ_proxies(self._url)
+        proxies = {"https": self._proxy} if self._proxy else {} if self._local else get_environ_proxies(self._url)
         kwargs |= {
             "timeout": (CONNECT_SECONDS, ANSWER_SECONDS),
             "allow_redirects": False,
@@ -84,7 +98,7 @@ class IssuerSession(requests.Session):
             "verify": True,
             "cert": None,
         }
-        response = super().send(request, **kwargs)
+        response = self._answer(request, kwargs)
         response.raw = io.BytesIO(_read(response))
         self.last = Answer(
             method=request.method or "",
@@ -96,6 +110,31 @@ class IssuerSession(requests.Session):
             at=time.time(),
         )
         return response
+
+    def _answer(self, request: requests.PreparedRequest, kwargs: dict[str, Any]) -> requests.Response:
+        """Return the answer with its body unread; what takes too long is cut off, however lively its bytes come."""
+        seconds = CONNECT_SECONDS + ANSWER_SECONDS
+        late = threading.Event()
+
+        def cut() -> None:
+            late.set()
+            for wire in tuple(self._wires):
+                wire.cut()
+
+        watch = threading.Timer(seconds, cut)
+        watch.daemon = True
+        watch.start()
+        try:
+            return super().send(request, **kwargs)
+        except requests.RequestException:
+            if late.is_set():
+                raise requests.exceptions.ReadTimeout(f"the answer did not begin within {seconds:g} s") from None
+            raise
+        finally:
+            watch.cancel()
+            for wire in self._wires:
+                wire.close()
+            self._wires.clear()
 
     def trouble(self, error: requests.RequestException, *, requested_scope: str) -> TokenError:
         """Return the error for a request that got no answer."""
@@ -111,21 +150,61 @@ class IssuerSession(requests.Session):
         )
 
 
-class _Adapter(HTTPAdapter):
-    """Speaks TLS by the given context alone."""
+class _Wire:
+    """A second handle of a connection, by which another thread can end it."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, connection: Any) -> None:
+        self._handle = connection.dup()
+
+    def cut(self) -> None:
+        with suppress(OSError):
+            self._handle.shutdown(2)
+
+    def close(self) -> None:
+        self._handle.close()
+
+
+class _Adapter(HTTPAdapter):
+    """Speaks TLS by the given context alone, and tells of each connection that it opens."""
+
+    def __init__(self, context: ssl.SSLContext | None, opened: Callable[[_Wire], None]) -> None:
         self._context = context
+        self._opened = opened
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+        self._watch(self.poolmanager)
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(proxy, ssl_context=self._context, proxy_ssl_context=self._context, **kwargs)
+        context = self._context
+        manager = super().proxy_manager_for(proxy, ssl_context=context, proxy_ssl_context=context, **kwargs)
+        self._watch(manager)
+        return manager
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Leave the context as it is; requests would add its own certificates to it."""
+
+    def _watch(self, manager: Any) -> None:
+        manager.pool_classes_by_scheme = {
+            scheme: _watched(pool, self._opened) for scheme, pool in manager.pool_classes_by_scheme.items()
+        }
+
+
+def _watched(pool: Any, opened: Callable[[_Wire], None]) -> Any:
+    """Return the class of pools with connections that tell of themselves as soon as they stand."""
+    if getattr(pool.ConnectionCls, "is_watched", False):
+        return pool
+
+    class Connection(pool.ConnectionCls):  # type: ignore[misc]
+        is_watched = True
+
+        def _new_conn(self) -> Any:
+            made = super()._new_conn()
+            opened(_Wire(made))
+            return made
+
+    return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
 
 def kind_of(error: BaseException) -> TokenErrorKind:
@@ -183,7 +262,10 @@ def _secrets(request: requests.PreparedRequest) -> frozenset[str]:
     fields = parse_qsl(body if isinstance(body, str) else "", keep_blank_values=True)
     values = {value for name, value in fields if name not in _PUBLIC_FIELDS}
     header = request.headers.get("Authorization", "")
-    values |= {header, header.partition(" ")[2]}
+    scheme, _, proof = header.partition(" ")
+    values |= {header, proof}
+    if scheme == "Basic":
+        values.add(unquote_plus(base64.b64decode(proof).decode("utf-8", "replace").partition(":")[2]))
     return frozenset(value for value in values if value)
 
 

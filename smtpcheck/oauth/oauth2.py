@@ -1,0 +1,167 @@
+"""Type `oauth2`: any issuer that keeps to the RFCs, by client credentials or for a user who has logged in."""
+
+from enum import StrEnum
+from pathlib import Path
+from threading import Event
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from smtpcheck.model import CredentialHints, TokenError
+from smtpcheck.oauth.answer import TokenResponse
+from smtpcheck.oauth.flow import Flow
+from smtpcheck.oauth.key_file import KeyFile
+from smtpcheck.oauth.registration import AuthMethod, Endpoints, Registration
+from smtpcheck.oauth.token_store import TokenFile
+from smtpcheck.oauth.user_credential import Show, UserCredential, files_of
+from smtpcheck.secret_source import SecretSource
+
+_URL = r"^https://[^\s?#]+$"
+_OFFLINE = frozenset({"keep_alive", "lifetime", "refresh_token", "device_endpoint"})
+
+
+class Grant(StrEnum):
+    """How a token is asked for."""
+
+    CLIENT_CREDENTIALS = "client_credentials"
+    REFRESH_TOKEN = "refresh_token"
+    DEVICE_CODE = "device_code"
+
+
+def _words(value: object) -> object:
+    return tuple(value.split()) if isinstance(value, str) else value
+
+
+Scope = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[!-~]+$")], ...],
+    BeforeValidator(_words),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+class OAuth2(UserCredential):
+    """A client at any issuer that keeps to the RFCs."""
+
+    type: Literal["oauth2"] = "oauth2"
+    grant: Grant = Field(
+        default=Grant.CLIENT_CREDENTIALS,
+        description="client_credentials; or, for a user, device_code or refresh_token.",
+    )
+    issuer: str | None = Field(
+        default=None, pattern=_URL, description="The issuer's URL; its discovery document tells the endpoints."
+    )
+    token_endpoint: str | None = Field(
+        default=None, pattern=_URL, description="Without an issuer, or where it is on another host."
+    )
+    device_endpoint: str | None = Field(
+        default=None, pattern=_URL, description="Where a device code is asked for, if the issuer does not tell."
+    )
+    client_id: str = Field(pattern=r"^[ -~]+$", description="The client's id.")
+    client_secret: SecretSource | None = Field(default=None, description="The client's secret.")
+    client_key: KeyFile | None = Field(default=None, description="The key of private_key_jwt, instead of a secret.")
+    key_id: str | None = Field(default=None, min_length=1, description="The key's `kid` at the issuer.")
+    assertion_audience: str | None = Field(
+        default=None, min_length=1, description="`aud` of private_key_jwt. Default: the token endpoint."
+    )
+    auth_method: AuthMethod | None = Field(
+        default=None, description="Default: client_secret_basic with a secret, private_key_jwt with a key, else none."
+    )
+    configured_scope: Scope = Field(default=(), alias="scope", description="The scopes, as a list or joined by blanks.")
+    audience: str | None = Field(default=None, min_length=1, description="Parameter `audience`, as some issuers want.")
+    resource: str | None = Field(default=None, min_length=1, description="Parameter `resource` (RFC 8707).")
+    extra: dict[str, str] = Field(default={}, description="Further parameters of each token request.")
+
+    @property
+    def scope(self) -> str:
+        """The scopes that are requested."""
+        return " ".join(self.configured_scope)
+
+    @property
+    def needs_login(self) -> bool:
+        """Whether somebody has to run `smtpcheck login`."""
+        return self.grant is Grant.DEVICE_CODE and super().needs_login
+
+    @property
+    def login_issuer(self) -> str:
+        """The URL of the issuer, or of its token endpoint."""
+        return self.registration.url
+
+    @property
+    def registration(self) -> Registration:
+        """The client as the issuer knows it."""
+        chosen = AuthMethod.PRIVATE_KEY_JWT if self.client_key else AuthMethod.NONE
+        chosen = AuthMethod.BASIC if self.client_secret else chosen
+        named = {"audience": self.audience, "resource": self.resource}
+        parameters = self.extra | {name: value for name, value in named.items() if value is not None}
+        return Registration(
+            client_id=self.client_id,
+            auth_method=self.auth_method or chosen,
+            issuer=self.issuer,
+            endpoints=Endpoints(self.token_endpoint, self.device_endpoint),
+            secret=self.client_secret,
+            key=self.client_key.file if self.client_key else None,
+            passphrase=self.client_key.passphrase if self.client_key else None,
+            key_id=self.key_id,
+            assertion_audience=self.assertion_audience,
+            scope=self.scope,
+            parameters=tuple(sorted(parameters.items())),
+            ca_file=self.ca_file,
+            proxy=self.proxy,
+        )
+
+    def hints(self, name: str) -> CredentialHints:
+        """Return what a remedy's text may say of the credential called `name`."""
+        return CredentialHints(name=name, type=self.type, client_id=self.client_id, scope=self.scope)
+
+    def files(self) -> tuple[Path, ...]:
+        """Return the files of the secret or key, and of a refresh token from elsewhere."""
+        key = self.client_key
+        keys = (key.file, *files_of(key.passphrase)) if key else ()
+        return (*super().files(), *files_of(self.client_secret), *keys)
+
+    def flow(self, login: TokenFile | None = None) -> Flow:
+        """Return the way to tokens; nothing is read or opened yet."""
+        from smtpcheck.oauth.oauth2_flow import ClientCredentialsFlow, refresh_flow  # noqa: PLC0415 - needs requests
+
+        if self.grant is Grant.CLIENT_CREDENTIALS:
+            return ClientCredentialsFlow(self.registration)
+        return refresh_flow(self.registration, self, login)
+
+    def sign_in(self, show: Show, cancelled: Event, port: int = 0) -> TokenResponse | TokenError:  # noqa: ARG002
+        """Let somebody log in by a device code (RFC 8628)."""
+        from smtpcheck.oauth.device import sign_in_by_device_code  # noqa: PLC0415 - needs requests
+
+        return sign_in_by_device_code(self.registration, show, cancelled)
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.issuer is None and self.token_endpoint is None:
+            raise ValueError("give issuer or token_endpoint")
+        if self.client_secret is not None and self.client_key is not None:
+            raise ValueError("give client_secret or client_key, one of them")
+        method, secret, key = self.registration.auth_method, self.client_secret is not None, self.client_key is not None
+        needed = {
+            AuthMethod.BASIC: (True, False),
+            AuthMethod.POST: (True, False),
+            AuthMethod.PRIVATE_KEY_JWT: (False, True),
+            AuthMethod.NONE: (False, False),
+        }[method]
+        if (secret, key) != needed:
+            wanted = (
+                "client_secret" if needed[0] else "client_key" if needed[1] else "neither client_secret nor client_key"
+            )
+            raise ValueError(f"auth_method {method} takes {wanted}")
+        self._has_a_grant_that_works()
+        return self
+
+    def _has_a_grant_that_works(self) -> None:
+        if self.grant is Grant.CLIENT_CREDENTIALS:
+            vain = sorted(self.model_fields_set & _OFFLINE)
+            if vain:
+                raise ValueError(f"{vain[0]} has no meaning with grant client_credentials, which has no user")
+            if self.registration.auth_method is AuthMethod.NONE:
+                raise ValueError("grant client_credentials needs client_secret or client_key (RFC 6749 4.4)")
+        elif self.grant is Grant.REFRESH_TOKEN and self.refresh_token is None:
+            raise ValueError("grant refresh_token needs refresh_token; for smtpcheck login write grant: device_code")
+        elif self.grant is Grant.DEVICE_CODE and self.issuer is None and self.device_endpoint is None:
+            raise ValueError("grant device_code needs issuer or device_endpoint")

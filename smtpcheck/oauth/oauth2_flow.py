@@ -1,0 +1,52 @@
+"""Tokens of any issuer: for the client itself, or for a user by a refresh token."""
+
+from smtpcheck.model import TokenError
+from smtpcheck.oauth.answer import TokenResponse
+from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.refresh import RefreshFlow, Terms
+from smtpcheck.oauth.registration import Client, Registration
+from smtpcheck.oauth.token_store import TokenFile
+from smtpcheck.oauth.user_credential import UserCredential
+from smtpcheck.secret import Secret
+
+
+class ClientCredentialsFlow(Flow):
+    """A token for the client itself (RFC 6749 4.4)."""
+
+    life = Life()
+
+    def __init__(self, registration: Registration) -> None:
+        """Take what to ask with; nothing is read or opened yet."""
+        self._registration = registration
+        self._client = Client(registration)
+
+    @property
+    def issuer(self) -> str:
+        """The host that is asked."""
+        return self._registration.host
+
+    def request(self, subject: str | None) -> Granted | TokenError:  # noqa: ARG002
+        """Ask for a token; `subject` has no meaning here."""
+        answer = self._client.tokens({"grant_type": "client_credentials", "scope": self._registration.scope})
+        return answer if isinstance(answer, TokenError) else Granted(answer.token, answer.expires_at)
+
+
+def refresh_flow(registration: Registration, credential: UserCredential, login: TokenFile | None) -> RefreshFlow:
+    """Return the flow that redeems a refresh token at the issuer of the registration."""
+    client = Client(registration)
+
+    def redeem(token: Secret) -> TokenResponse | TokenError:
+        return client.tokens(
+            {"grant_type": "refresh_token", "refresh_token": token.reveal(), "scope": registration.scope}
+        )
+
+    terms = Terms(
+        issuer=registration.url,
+        host=registration.host,
+        client_id=registration.client_id,
+        scope=registration.scope,
+        keep_alive=credential.keep_alive,
+        lifetime=credential.lifetime,
+        configured=credential.refresh_token,
+    )
+    return RefreshFlow(terms, login, redeem)

@@ -1,0 +1,160 @@
+"""A token for a user by a refresh token (RFC 6749 6), and the life of that refresh token.
+
+Rules of this file:
+- The refresh token is read, used, and its successor written while its lock is held; see `token_store`.
+- A successor that cannot be written is held in memory and written at the next request: the issuer may have ended its
+  predecessor already.
+- A login that was made with another issuer or client is not used: it would be sent to a stranger.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.oauth.answer import TokenResponse
+from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.token_store import Login, LoginUnusableError, TokenFile
+from smtpcheck.secret import Secret
+from smtpcheck.secret_source import SecretSource, SecretUnreadableError
+
+Redeem = Callable[[Secret], TokenResponse | TokenError]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a login must fit, and how it is kept alive."""
+
+    issuer: str
+    """The URL that names the issuer."""
+    host: str
+    """The host that is asked."""
+    client_id: str
+    scope: str
+    keep_alive: float
+    """Seconds."""
+    lifetime: float | None
+    """Seconds from the issue of a refresh token to its end, where the issuer does not say."""
+    configured: SecretSource | None
+    """A refresh token from elsewhere."""
+    client_secret_expires_at: float | None = None
+
+
+class RefreshFlow(Flow):
+    """Redeems the refresh token of one credential."""
+
+    def __init__(self, terms: Terms, file: TokenFile | None, redeem: Redeem) -> None:
+        """Take the terms, the place of the refresh token, and what asks the issuer; nothing is read yet."""
+        self._terms = terms
+        self._file = file
+        self._redeem = redeem
+        self._unwritten: Login | None = None
+        self._life = Life(client_secret_expires_at=terms.client_secret_expires_at)
+
+    @property
+    def issuer(self) -> str:
+        """The host that is asked."""
+        return self._terms.host
+
+    @property
+    def life(self) -> Life:
+        """The refresh token's last use, its end, and when it is used next at the latest."""
+        return self._life
+
+    def look(self) -> None:
+        """Look at the login that is kept: somebody may have run `smtpcheck login`."""
+        try:
+            login = self._login()
+        except (LoginUnusableError, SecretUnreadableError):
+            self._life = Life(client_secret_expires_at=self._terms.client_secret_expires_at)
+        else:
+            self._life = self._life_of(login)
+
+    def request(self, subject: str | None) -> Granted | TokenError:  # noqa: ARG002
+        """Redeem the refresh token; `subject` has no meaning here."""
+        try:
+            with self._place().held():
+                login = self._login()
+                answer = self._redeem(login.refresh_token)
+                if isinstance(answer, TokenError):
+                    return replace(answer, refresh_token_age=max(time.time() - login.login_at, 0.0))
+                self._keep(_renewed(login, answer, time.time()))
+        except (LoginUnusableError, SecretUnreadableError) as error:
+            return TokenError(
+                TokenErrorKind.SECRET_UNREADABLE,
+                at=time.time(),
+                endpoint=self._terms.issuer,
+                description=str(error),
+                requested_scope=self._terms.scope,
+            )
+        return Granted(answer.token, answer.expires_at)
+
+    def _place(self) -> TokenFile:
+        if self._file is None:
+            raise LoginUnusableError("there is no place for refresh tokens")
+        return self._file
+
+    def _login(self) -> Login:
+        """Return the login to use: the one that is kept, unless the configuration has a newer one."""
+        file, terms = self._place(), self._terms
+        kept = self._unwritten or file.read()
+        if terms.configured is not None:
+            token = terms.configured.read()
+            if kept is None or kept.imported != token.fingerprint:
+                now = time.time()
+                kept = Login(token, terms.issuer, terms.client_id, now, now, now, imported=token.fingerprint)
+        if kept is None:
+            raise LoginUnusableError(f"nobody has logged in for {file.name} yet: run smtpcheck login {file.name}")
+        if (kept.issuer, kept.client_id) != (terms.issuer, terms.client_id):
+            raise LoginUnusableError(
+                f"the login of {file.name} was made with client {kept.client_id} at {kept.issuer}, "
+                f"which is not the configured one: run smtpcheck login {file.name}"
+            )
+        return kept
+
+    def _keep(self, login: Login) -> None:
+        try:
+            self._place().write(login)
+            self._unwritten = None
+        except LoginUnusableError as error:
+            self._unwritten = login
+            _log.error("refresh token not written, it is held in memory", reason=str(error))
+        self._life = self._life_of(login)
+
+    def _life_of(self, login: Login) -> Life:
+        terms = self._terms
+        stated = login.issued_at + terms.lifetime if terms.lifetime is not None else None
+        return Life(
+            client_secret_expires_at=terms.client_secret_expires_at,
+            refresh_token_last_refresh_at=login.refreshed_at,
+            refresh_token_expires_at=stated if login.expires_at is None else login.expires_at,
+            login_at=login.login_at if not login.imported else None,
+            keep_alive_at=login.refreshed_at + terms.keep_alive,
+        )
+
+
+def first_login(answer: TokenResponse, *, issuer: str, client_id: str, now: float) -> Login | None:
+    """Return what to keep of a login that somebody has just made; None where there is no refresh token."""
+    if answer.refresh_token is None:
+        return None
+    return Login(
+        answer.refresh_token, issuer, client_id, now, now, now, answer.refresh_token_expires_at, answer.account
+    )
+
+
+def _renewed(login: Login, answer: TokenResponse, now: float) -> Login:
+    """Return the login after its refresh token has been redeemed; an issuer may give a successor or not."""
+    successor = answer.refresh_token
+    changed = successor is not None and successor != login.refresh_token
+    return replace(
+        login,
+        refresh_token=successor or login.refresh_token,
+        issued_at=now if changed else login.issued_at,
+        refreshed_at=now,
+        expires_at=answer.refresh_token_expires_at or (None if changed else login.expires_at),
+        account=answer.account or login.account,
+    )

@@ -1,0 +1,271 @@
+"""A client at any issuer: how it proves itself at the token endpoint, and what it asks there.
+
+Rules of this file:
+- One request, one answer; the session's record of it is what is judged. PyJWT signs the assertion, and no other library
+  is in between: Authlib's client leaves out the encoding of RFC 6749 2.3.1, and its errors may repeat the form.
+- Where an issuer is configured, its discovery document (OpenID Connect Discovery 4, else RFC 8414 3) must name that
+  issuer, and endpoints at its host. An endpoint on another host is used only where the configuration names it: the
+  secret would go there.
+- The document is kept until a request fails.
+"""
+
+import base64
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote_plus, urlsplit, urlunsplit
+
+import requests
+
+from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.oauth.answer import Answer, TokenResponse, token_error, token_response
+from smtpcheck.oauth.certificate import CertificateUnusableError, load_signing_key
+from smtpcheck.oauth.session import CaUnusableError, IssuerSession
+from smtpcheck.secret_source import SecretSource, SecretUnreadableError
+
+_T = TypeVar("_T")
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ASSERTION_SECONDS = 300
+_OIDC = "/.well-known/openid-configuration"
+_RFC_8414 = "/.well-known/oauth-authorization-server"
+
+
+class AuthMethod(StrEnum):
+    """How a client proves itself (OpenID Connect Core 9)."""
+
+    BASIC = "client_secret_basic"
+    POST = "client_secret_post"
+    PRIVATE_KEY_JWT = "private_key_jwt"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The URLs of an issuer; None where it does not say."""
+
+    token: str | None = None
+    device: str | None = None
+    authorization: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a client is registered with, and what it asks for."""
+
+    client_id: str
+    auth_method: AuthMethod
+    issuer: str | None = None
+    """Its URL; None where the endpoints are configured."""
+    endpoints: Endpoints = field(default_factory=Endpoints)
+    """Those that are configured."""
+    secret: SecretSource | None = None
+    key: Path | None = None
+    passphrase: SecretSource | None = None
+    key_id: str | None = None
+    assertion_audience: str | None = None
+    scope: str = ""
+    parameters: tuple[tuple[str, str], ...] = ()
+    """Further ones of each token request."""
+    ca_file: Path | None = None
+    proxy: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Return what names the issuer: its URL, or that of its token endpoint."""
+        return self.issuer or self.endpoints.token or ""
+
+    @property
+    def host(self) -> str:
+        """Return the host that is asked for tokens."""
+        return urlsplit(self.endpoints.token or self.issuer or "").hostname or ""
+
+
+class Refusal(Exception):  # noqa: N818 - it never leaves this room
+    """There is no answer of use."""
+
+    def __init__(self, error: TokenError) -> None:
+        """Take what goes into the report."""
+        super().__init__(error.description)
+        self.error = error
+
+
+class Client:
+    """Asks an issuer for one registration."""
+
+    def __init__(self, registration: Registration) -> None:
+        """Take what to ask with; nothing is read or opened yet."""
+        self._registration = registration
+        self._endpoints: Endpoints | None = None
+
+    def tokens(self, form: Mapping[str, str]) -> TokenResponse | TokenError:
+        """Ask for tokens with the grant that `form` describes."""
+        return self._ask(lambda conversation: conversation.tokens(form))
+
+    def device_authorization(self) -> Answer | TokenError:
+        """Ask for a device code (RFC 8628 3.1)."""
+        return self._ask(lambda conversation: conversation.device_authorization())
+
+    def endpoints(self) -> Endpoints | TokenError:
+        """Return the issuer's endpoints."""
+        return self._ask(lambda conversation: conversation.endpoints)
+
+    def _ask(self, question: "Callable[[_Conversation], _T]") -> _T | TokenError:
+        registration = self._registration
+        try:
+            session = IssuerSession(ca_file=registration.ca_file, proxy=registration.proxy)
+        except CaUnusableError as error:
+            return _failure(registration, TokenErrorKind.TLS, str(error))
+        known, self._endpoints = self._endpoints, None
+        try:
+            conversation = _Conversation(registration, session, known)
+            answer = question(conversation)
+            self._endpoints = conversation.endpoints
+        except requests.RequestException as error:
+            return session.trouble(error, requested_scope=registration.scope)
+        except SecretUnreadableError as error:
+            return _failure(registration, TokenErrorKind.SECRET_UNREADABLE, str(error))
+        except CertificateUnusableError as error:
+            return _failure(registration, TokenErrorKind.CERTIFICATE_UNUSABLE, str(error))
+        except Refusal as refusal:
+            return refusal.error
+        else:
+            return answer
+        finally:
+            session.close()
+
+
+class _Conversation:
+    """The requests that one question takes."""
+
+    def __init__(self, registration: Registration, session: IssuerSession, known: Endpoints | None) -> None:
+        self._registration = registration
+        self._session = session
+        self.endpoints = known or self._discover()
+
+    def tokens(self, form: Mapping[str, str]) -> TokenResponse:
+        asked_at = time.time()
+        answer = self._post(self._named("token", self.endpoints.token), form)
+        if not answer.granted:
+            raise self._refusal(answer)
+        return token_response(answer, asked_at=asked_at)
+
+    def device_authorization(self) -> Answer:
+        url = self._named("device_authorization", self.endpoints.device)
+        answer = self._post(url, {"scope": self._registration.scope})
+        if answer.status != 200 or answer.json is None or "device_code" not in answer.json:
+            raise self._refusal(answer)
+        return answer
+
+    def _post(self, url: str, form: Mapping[str, str]) -> Answer:
+        registration = self._registration
+        headers, proof = self._proof(url)
+        fields = {**dict(registration.parameters), **form, **proof}
+        self._session.post(url, data={name: value for name, value in fields.items() if value}, headers=headers)
+        return self._answer()
+
+    def _proof(self, url: str) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the headers and the fields by which the client proves itself (RFC 6749 2.3, RFC 7523 2.2)."""
+        registration = self._registration
+        headers = {"Accept": "application/json"}
+        if registration.auth_method is AuthMethod.NONE:
+            return headers, {"client_id": registration.client_id}
+        if registration.auth_method is AuthMethod.PRIVATE_KEY_JWT:
+            fields = {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": self._assertion(url)}
+            return headers, {"client_id": registration.client_id, **fields}
+        assert registration.secret is not None  # noqa: S101 - the configuration has seen to it
+        secret = registration.secret.read().reveal()
+        if registration.auth_method is AuthMethod.POST:
+            return headers, {"client_id": registration.client_id, "client_secret": secret}
+        pair = f"{quote_plus(registration.client_id)}:{quote_plus(secret)}"
+        return headers | {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}, {}
+
+    def _assertion(self, url: str) -> str:
+        import jwt  # noqa: PLC0415 - only clients with a key need it
+
+        registration = self._registration
+        assert registration.key is not None  # noqa: S101 - the configuration has seen to it
+        passphrase = registration.passphrase.read() if registration.passphrase else None
+        key, algorithm = load_signing_key(registration.key, passphrase)
+        now = int(time.time())
+        claims = {
+            "iss": registration.client_id,
+            "sub": registration.client_id,
+            "aud": registration.assertion_audience or url,
+            "jti": str(uuid.uuid4()),
+            "iat": now,
+            "nbf": now,
+            "exp": now + _ASSERTION_SECONDS,
+        }
+        headers = {"kid": registration.key_id} if registration.key_id else None
+        return jwt.encode(claims, key, algorithm=algorithm, headers=headers)
+
+    def _discover(self) -> Endpoints:
+        """Return the configured endpoints, and for the rest those of the discovery document."""
+        registration, configured = self._registration, self._registration.endpoints
+        if registration.issuer is None:
+            return configured
+        answer = self._document(registration.issuer)
+        document = answer.json or {}
+        if str(document.get("issuer")).rstrip("/") != registration.issuer.rstrip("/"):
+            raise self._mismatch(answer, f"issuer {str(document.get('issuer'))[:200]!r}, not {registration.issuer}")
+        token = configured.token or document.get("token_endpoint")
+        if token is not None and token != configured.token and not self._is_at_home(token):
+            home = urlsplit(registration.issuer).netloc
+            raise self._mismatch(
+                answer, f"token_endpoint {str(token)[:200]!r}, not one at {home}: configure it if it is right"
+            )
+        device, authorization = (
+            url if isinstance(url := document.get(key), str) and self._is_at_home(url) else None
+            for key in ("device_authorization_endpoint", "authorization_endpoint")
+        )
+        return Endpoints(token, configured.device or device, configured.authorization or authorization)
+
+    def _document(self, issuer: str) -> Answer:
+        parts = urlsplit(issuer)
+        rfc_8414 = urlunsplit((parts.scheme, parts.netloc, _RFC_8414 + parts.path.rstrip("/"), "", ""))
+        for url in (issuer.rstrip("/") + _OIDC, rfc_8414):
+            self._session.get(url, headers={"Accept": "application/json"})
+            answer = self._answer()
+            if answer.status != 404:
+                break
+        document = answer.json
+        if answer.status != 200 or document is None or not isinstance(document.get("issuer"), str):
+            raise self._refusal(answer)
+        return answer
+
+    def _is_at_home(self, url: object) -> bool:
+        return isinstance(url, str) and urlsplit(url)[:2] == urlsplit(self._registration.issuer or "")[:2]
+
+    def _named(self, name: str, url: str | None) -> str:
+        if url is None:
+            home = self._registration.host
+            text = f"neither the configuration nor the discovery document names a {name} endpoint at {home}"
+            raise Refusal(_failure(self._registration, TokenErrorKind.DISCOVERY, text))
+        return url
+
+    def _mismatch(self, answer: Answer, text: str) -> Refusal:
+        error = token_error(answer, requested_scope=self._registration.scope)
+        text = f"the discovery document names {text}"
+        return Refusal(replace(error, kind=TokenErrorKind.ISSUER_MISMATCH, body="", description=text))
+
+    def _refusal(self, answer: Answer) -> Refusal:
+        return Refusal(token_error(answer, requested_scope=self._registration.scope))
+
+    def _answer(self) -> Answer:
+        answer = self._session.last
+        assert answer is not None  # noqa: S101 - the request has just returned
+        return answer
+
+
+def _failure(registration: Registration, kind: TokenErrorKind, description: str) -> TokenError:
+    return TokenError(
+        kind=kind,
+        at=time.time(),
+        endpoint=registration.url,
+        description=description,
+        requested_scope=registration.scope,
+    )

@@ -1,0 +1,248 @@
+"""The refresh tokens on disk: one file for each credential, apart from all other state.
+
+Rules of this file:
+- Files have mode 0600, in a folder of mode 0700. A file is written beside the old one, brought to the disk, and put in
+  its place: whenever the process is killed or the power fails, the old token or the new one is there, never none.
+- A refresh token is of use to one client only, and some issuers end the whole login when an old one comes back
+  (RFC 9700 4.14.2). So whoever reads one to use it holds its lock until the new one is written, and an agent claims its
+  tokens for as long as it runs: a second agent is refused.
+- A login belongs to the issuer and client that it was made with. It is never sent to another one.
+- With a key the content is encrypted (Fernet: AES-128-CBC and HMAC-SHA256). Any text is a key; the longer the better.
+"""
+
+import base64
+import errno
+import hashlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO
+from urllib.parse import quote
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from smtpcheck.secret import Secret
+from smtpcheck.secret_source import SecretSource, SecretUnreadableError
+
+if sys.platform != "win32":
+    import fcntl
+
+LOCK_SECONDS = 30.0
+"""How long to wait for another process that is using the same refresh token at this moment."""
+
+_RETRY_SECONDS = 0.05
+_MAX_BYTES = 256 * 1024
+
+
+class LoginUnusableError(Exception):
+    """There is no refresh token that can be used. Says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What somebody's login left behind."""
+
+    refresh_token: Secret = field(repr=False)
+    issuer: str
+    """The URL of the issuer that gave it."""
+    client_id: str
+    login_at: float
+    """When somebody logged in, or the token was imported (Unix seconds)."""
+    issued_at: float
+    """When this very refresh token was issued (Unix seconds)."""
+    refreshed_at: float
+    """When it was last of use (Unix seconds)."""
+    expires_at: float | None = None
+    """Where the issuer states it (Unix seconds)."""
+    account: str = ""
+    """Whose mailbox it is, where the issuer says so."""
+    imported: str = ""
+    """The fingerprint of the configured refresh token that this one descends from; empty after `smtpcheck login`."""
+
+
+class TokenStore:
+    """The folder of all refresh tokens."""
+
+    def __init__(self, folder: Path, *, key: SecretSource | None = None, claims: bool = False) -> None:
+        """Keep the tokens in `folder`, which is made when it is needed, encrypted if there is a key.
+
+        With `claims` each token that is used is claimed until `close`: what the agent does, and a command does not.
+        """
+        self._folder = folder
+        self._key = key
+        self._claims = claims
+        self._claimed: dict[str, IO[bytes]] = {}
+
+    def file(self, name: str) -> "TokenFile":
+        """Return the place of the credential called `name`; nothing is read yet."""
+        return TokenFile(self, self._folder / f"{quote(name, safe='')}.token", name)
+
+    def close(self) -> None:
+        """Let go of what was claimed."""
+        while self._claimed:
+            self._claimed.popitem()[1].close()
+
+    def claim(self, path: Path, name: str) -> None:
+        """Claim a token for as long as this process runs, if this store does so. Raises LoginUnusableError."""
+        if not self._claims or name in self._claimed:
+            return
+        file = _open_lock(path.with_suffix(".agent"))
+        if not _locked(file):
+            owner = file.read(32).decode("ascii", "replace").strip()
+            file.close()
+            raise LoginUnusableError(
+                f"the login of {name} is in use by another agent (process {owner or 'unknown'}): stop one of them, "
+                "or give each its own agent.state and its own login"
+            )
+        file.truncate(0)
+        file.write(str(os.getpid()).encode())
+        file.flush()
+        self._claimed[name] = file
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Make the folder if it is missing, and turn errors of the system into `LoginUnusableError`."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            yield
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise LoginUnusableError(f"the folder {self._folder} cannot be used: {reason}") from None
+
+    def seal(self, content: bytes) -> bytes:
+        """Return the content as it is written."""
+        key = self._fernet()
+        return content if key is None else key.encrypt(content)
+
+    def unseal(self, content: bytes, path: Path) -> bytes:
+        """Return the content of a file. Raises LoginUnusableError where the key is missing or another one."""
+        if content.startswith(b"{"):
+            return content
+        key = self._fernet()
+        if key is None:
+            raise LoginUnusableError(f"{path} is encrypted: configure agent.token_key")
+        try:
+            return key.decrypt(content)
+        except InvalidToken:
+            raise LoginUnusableError(f"{path} cannot be decrypted with agent.token_key, or is damaged") from None
+
+    def _fernet(self) -> Fernet | None:
+        if self._key is None:
+            return None
+        try:
+            secret = self._key.read().reveal()
+        except SecretUnreadableError as error:
+            raise LoginUnusableError(f"agent.token_key: {error}") from None
+        # scrypt (RFC 7914) makes a short key dear to guess from a stolen file.
+        derived = hashlib.scrypt(secret.encode(), salt=b"smtpcheck refresh tokens", n=2**14, r=8, p=1, dklen=32)
+        return Fernet(base64.urlsafe_b64encode(derived))
+
+
+class TokenFile:
+    """The refresh token of one credential."""
+
+    def __init__(self, store: TokenStore, path: Path, name: str) -> None:
+        """Take the store and the place in it."""
+        self.path = path
+        self.name = name
+        self._store = store
+        self._seen: tuple[object, Login | None] | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the token against all other threads and processes.
+
+        Raises:
+            LoginUnusableError: Another agent has claimed it, another process does not let go of it, or the folder
+                cannot be used.
+        """
+        with self._store.prepared():
+            self._store.claim(self.path, self.name)
+            file = _open_lock(self.path.with_suffix(".lock"))
+        with file:
+            end = time.monotonic() + LOCK_SECONDS
+            pause = threading.Event()
+            while not _locked(file):
+                if time.monotonic() > end:
+                    raise LoginUnusableError(f"the login of {self.name} is held by another process for too long")
+                pause.wait(_RETRY_SECONDS)
+            yield
+
+    def read(self) -> Login | None:
+        """Return what is kept, None where there is nothing. Read again only when the file has changed.
+
+        Raises:
+            LoginUnusableError: The file cannot be read, decrypted or understood.
+        """
+        try:
+            found = self.path.stat()
+            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+            if self._seen is not None and self._seen[0] == stamp:
+                return self._seen[1]
+            with self.path.open("rb") as file:
+                content = file.read(_MAX_BYTES)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise LoginUnusableError(f"{self.path} cannot be read: {(error.strerror or '').lower()}") from None
+        login = _parsed(self._store.unseal(content, self.path), self.path)
+        self._seen = (stamp, login)
+        return login
+
+    def write(self, login: Login) -> None:
+        """Keep `login` instead of what was there; when this returns it is on the disk. Raises LoginUnusableError."""
+        fields = asdict(login) | {"refresh_token": login.refresh_token.reveal()}
+        content = self._store.seal(json.dumps(fields).encode())
+        with self._store.prepared():
+            _replace(self.path, content)
+        self._seen = None
+
+
+def _parsed(content: bytes, path: Path) -> Login:
+    try:
+        fields = json.loads(content)
+        return Login(**{**fields, "refresh_token": Secret(fields["refresh_token"])})
+    except (ValueError, TypeError, KeyError):
+        raise LoginUnusableError(f"{path} is damaged: remove it and log in again") from None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put the content in the file's place, whole or not at all. The caller holds the lock, so one name will do."""
+    new = path.with_suffix(".new")
+    with suppress(FileNotFoundError):
+        new.unlink()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    if sys.platform != "win32":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _open_lock(path: Path) -> IO[bytes]:
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Lock the file if nobody else does. On Windows, where no agent runs, there is nobody else."""
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in {errno.EACCES, errno.EAGAIN}:
+            return False
+        raise
+    return True

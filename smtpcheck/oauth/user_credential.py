@@ -1,0 +1,80 @@
+"""What the credentials of a user have in common: somebody logs in once, and a refresh token lives on.
+
+Rules of this file:
+- The refresh token comes from `smtpcheck login` or from the configuration, and is kept in the token store.
+- A login is made by a `SignIn`: it says what to show to the person, and waits.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+from pydantic import Field, PlainValidator, WithJsonSchema
+
+from smtpcheck.duration import DURATION_JSON, parse_period
+from smtpcheck.model import TokenError
+from smtpcheck.oauth.answer import TokenResponse
+from smtpcheck.oauth.credential import Credential
+from smtpcheck.secret_source import SecretSource
+
+_WEEK = 7 * 86400.0
+_Period = Annotated[float, PlainValidator(parse_period), WithJsonSchema(DURATION_JSON)]
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What a person needs to log in."""
+
+    address: str
+    """To open in a browser."""
+    code: str
+    """To type there; empty where the address holds all."""
+    expires_at: float
+    """Unix seconds."""
+
+
+Show = Callable[[Invitation], None]
+
+
+class UserCredential(Credential):
+    """A credential that acts for a user."""
+
+    refresh_token: SecretSource | None = Field(
+        default=None, description="A refresh token from elsewhere, instead of `smtpcheck login`."
+    )
+    keep_alive: _Period = Field(
+        default=_WEEK, description="How often the refresh token is used at least, though nobody needs a token."
+    )
+    lifetime: _Period | None = Field(
+        default=None, description="How long a refresh token lives from when it was issued, if the issuer does not say."
+    )
+
+    @property
+    def needs_login(self) -> bool:
+        """Whether somebody has to run `smtpcheck login`."""
+        return self.refresh_token is None
+
+    def files(self) -> tuple[Path, ...]:
+        """Return the file of a refresh token from elsewhere."""
+        return (*super().files(), *files_of(self.refresh_token))
+
+    @abstractmethod
+    def sign_in(self, show: Show, cancelled: Event, port: int = 0) -> TokenResponse | TokenError:
+        """Let somebody log in and return the tokens: `show` is called with what to do, and the answer is waited for.
+
+        Blocks until the login is complete, refused, too late, or `cancelled` (looked at every second or so). Where the
+        browser comes back to this machine it comes to `port` on 127.0.0.1, 0 for a free one.
+        """
+
+    @property
+    @abstractmethod
+    def login_issuer(self) -> str:
+        """The URL that names the issuer of the login."""
+
+
+def files_of(*sources: SecretSource | None) -> Iterable[Path]:
+    """Return the files among the sources of secrets."""
+    return (source.file for source in sources if source is not None and source.file is not None)
