@@ -71,7 +71,8 @@ def address(text: str) -> tuple[str, int]:
     try:
         return parse_listen(text)
     except ValueError as error:
-        raise typer.BadParameter(f"--web.listen-address: {error}") from None
+        problem, hint = str(error).split("\n")
+        raise typer.BadParameter(f"--web.listen-address {text!r} {problem}; {hint}") from None
 
 
 async def serve(
