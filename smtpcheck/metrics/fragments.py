@@ -6,6 +6,7 @@ Rules of this file:
   unless the configuration exposes it.
 """
 
+import functools
 import re
 from collections.abc import Collection, Iterable, Iterator
 
@@ -65,9 +66,15 @@ def render(check: Check, state: CheckState | None, label_names: Collection[str],
     identity = _labels((("check", check.name), *shown))
     lines: dict[Family, str] = {}
     for family, values, number in _samples(check, state, expose_addresses):
-        labels = f"{identity},{_labels(zip(family.labels, values, strict=True))}" if values else identity
+        labels = f"{identity},{_own_labels(family, values)}" if values else identity
         lines[family] = f"{lines.get(family, '')}{family.name}{{{labels}}} {number!r}\n"
     return tuple(lines.get(family, "").encode("utf-8", "replace") for family in table.PER_CHECK)
+
+
+@functools.lru_cache(maxsize=1024)
+def _own_labels(family: Family, values: tuple[str | None, ...]) -> str:
+    """Return the labels that a family has besides the check's; run after run they are the same few."""
+    return _labels(zip(family.labels, values, strict=True))
 
 
 def _labels(labels: Iterable[tuple[str, str | None]]) -> str:
