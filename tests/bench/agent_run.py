@@ -4,7 +4,6 @@ What single probes did is read from the agent's own metrics: when each check beg
 """
 
 import gzip
-import json
 import os
 import re
 import subprocess
@@ -23,6 +22,7 @@ SETTLE, QUIET, SCRAPED, AFTER = 10.0, 50.0, 30.0, 15.0
 """Seconds: the start, the stretch that is measured, the scrapes, and what follows the reload."""
 SCRAPE_EVERY = 2.0
 
+_LISTENING = re.compile(r'"address": "([^"]+)", "event": "listening"')
 _SAMPLE = re.compile(r'^(smtpcheck_\w+)\{check="([^"]+)"\} (\S+)$', re.MULTILINE)
 _LAG = re.compile(r'^smtpcheck_schedule_lag_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
 _SKIPPED = re.compile(r"^smtpcheck_runs_skipped_total\{[^}]*\} (\S+)$", re.MULTILINE)
@@ -107,24 +107,20 @@ def _during_scrapes(agent: _Agent, since: float) -> Iterator[Row]:
 @contextmanager
 def _agent(world: World) -> Iterator[_Agent]:
     """Run an agent on the measured core until the block ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "smtpcheck", "run", "-c", world.configuration(CHECKS), "--log-format", "json"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
+    log = world.folder / "agent.log"
+    command = [sys.executable, "-m", "smtpcheck", "run", "-c", world.configuration(CHECKS), "--log.format", "json"]
+    with log.open("w") as file:
+        process = subprocess.Popen(command, stderr=file)
     os.sched_setaffinity(process.pid, {HERE})
     try:
-        for line in process.stderr:
-            if (entry := json.loads(line)).get("event") == "listening":
-                break
-        log = (world.folder / "agent.log").open("w")
-        copier = subprocess.Popen(["cat"], stdin=process.stderr, stdout=log)
-        yield _Agent(process.pid, f"http://{entry['address']}")
+        while (found := _LISTENING.search(log.read_text())) is None:
+            if process.poll() is not None:
+                raise RuntimeError(log.read_text())
+            time.sleep(0.1)
+        yield _Agent(process.pid, f"http://{found[1]}")
     finally:
         process.terminate()
         process.wait()
-        copier.wait()
 
 
 def _last_runs(metrics: str) -> dict[str, tuple[float, float]]:
