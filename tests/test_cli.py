@@ -179,7 +179,7 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do(config: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        result = smtpcheck("run", "-c", config, "--web.listen-address", "127.0.0.1:%d" % taken.getsockname()[1])
+        result = smtpcheck("run", "-c", config, "--web.listen-address", f"127.0.0.1:{taken.getsockname()[1]}")
     assert result.returncode == 1
     assert re.fullmatch(r"smtpcheck: 127\.0\.0\.1:\d+ is in use: stop what listens there, .*\n", result.stderr)
 
