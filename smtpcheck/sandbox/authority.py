@@ -1,6 +1,8 @@
 """The sandbox's certificate authority, and the certificates that its servers show.
 
-Rule of this file: every listener asks for a kind of certificate by name, so that a scenario can name a broken one.
+Rules of this file:
+- Every listener asks for a kind of certificate by name, so that a scenario can name a broken one.
+- Good certificates live as long as public ones do, so that a page and a board show what they would show of a real one.
 """
 
 import ssl
@@ -8,6 +10,9 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import trustme
+
+
+_LIFE = timedelta(days=90)
 
 
 class Certificate(StrEnum):
@@ -47,9 +52,11 @@ class Authority:
             case Certificate.WRONG_NAME:
                 return self._ca.issue_cert("mail.example.org")
             case Certificate.VALID:
-                return self._ca.issue_cert("localhost", "127.0.0.1")
+                return self._ca.issue_cert("localhost", "127.0.0.1", not_after=datetime.now(UTC) + _LIFE)
 
     def client_credential(self, name: str) -> tuple[str, str]:
         """Return an RSA key and its certificate, both in PEM, for a client that signs assertions."""
-        issued = self._ca.issue_cert(common_name=name, key_type=trustme.KeyType.RSA)
+        issued = self._ca.issue_cert(
+            common_name=name, key_type=trustme.KeyType.RSA, not_after=datetime.now(UTC) + _LIFE
+        )
         return issued.private_key_pem.bytes().decode(), issued.cert_chain_pems[0].bytes().decode()
