@@ -15,7 +15,8 @@ import pytest
 
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.authority import Authority, Certificate
-from smtpcheck.sandbox.exchange import Exchange, Mailbox, Message
+from smtpcheck.sandbox.exchange import Exchange
+from smtpcheck.sandbox.mail_service import Mailbox, Message
 from smtpcheck.sandbox.session import MAX_LINE, Listener
 from smtpcheck.sandbox.tokens import SigningKey
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import jwt
 import msal
 import pytest
 import requests
@@ -18,17 +17,11 @@ from smtpcheck.sandbox.directory import (
     PERSONAL_TENANT,
     Accounts,
     App,
-    ClientSecret,
-    FederatedCredential,
     Tenant,
     User,
 )
-from smtpcheck.sandbox.entra import EntraError
-from smtpcheck.sandbox.exchange import AUDIENCES, Exchange, Mailbox
-from smtpcheck.sandbox.issuer import GRAPH, OUTLOOK, Issuer
-from smtpcheck.sandbox.managed_identity import ManagedIdentity, ManagedIdentityEndpoint
-from smtpcheck.sandbox.session import Session
-from smtpcheck.sandbox.tokens import SigningKey
+from smtpcheck.sandbox.exchange import AUDIENCES
+from smtpcheck.sandbox.issuer import Issuer
 
 DOMAIN = "contoso.onmicrosoft.com"
 ANNA, BEN, CLEO = "anna@contoso.example", "ben@fabrikam.example", "cleo@outlook.example"

@@ -11,7 +11,6 @@ from enum import StrEnum
 
 import trustme
 
-
 _LIFE = timedelta(days=90)
 
 

@@ -5,9 +5,11 @@ Sources: Microsoft's pages on client submission and on non-delivery reports, and
 
 AUTH_OK = "235 2.7.0 Authentication successful"
 AUTH_UNSUCCESSFUL = "535 5.7.3 Authentication unsuccessful"
+AUTH_CANCELLED = AUTH_UNSUCCESSFUL  # RFC 4954 section 4 wants 501
 AUTH_UNRECOGNIZED = "504 5.7.4 Unrecognized authentication type"
 AUTH_UNDECODABLE = "501 5.5.2 Cannot Decode response"
 BASIC_AUTH_DISABLED = "535 5.7.139 Authentication unsuccessful, basic authentication is disabled."
+PASSWORD_REFUSED = BASIC_AUTH_DISABLED
 SMTP_AUTH_DISABLED_TENANT = (
     "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. "
     "Visit https://aka.ms/smtp_auth_disabled for more information."

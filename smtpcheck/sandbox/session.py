@@ -1,10 +1,11 @@
-"""One SMTP connection of the sandbox's server (RFC 5321, 3207, 4954), as Exchange Online speaks it.
+"""One SMTP connection of the sandbox's server (RFC 5321, 3207, 4954, 7628).
 
 Rules of this file:
+- It keeps the protocol; how a service words its replies is its `Voice`'s.
 - It reads lines and answers them; who may log in and what becomes of a message is asked of the `Service`.
 - Whatever came before TLS is forgotten after it (RFC 3207 4.2), and what was sent in clear behind STARTTLS is dropped.
 - A listener's delay comes before each reply; commands that arrive meanwhile wait.
-- EHLO lists what Exchange Online lists, CHUNKING and BINARYMIME too, but messages are taken by DATA alone.
+- EHLO lists what the service lists, CHUNKING and BINARYMIME too, but messages are taken by DATA alone.
 """
 
 import asyncio
@@ -14,20 +15,19 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from typing import ClassVar, Protocol, cast
 
-from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.authority import Certificate
+from smtpcheck.sandbox.voices import Voice
 
 MAX_LINE = 12288
 """Octets of a command line with its end (RFC 4954 4 for AUTH)."""
-_EXTENSIONS = ("SIZE 157286400", "PIPELINING", "DSN", "ENHANCEDSTATUSCODES")
-_LAST_EXTENSIONS = ("8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8")
 _DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f.:]+\]|\[IPv6:[0-9A-Fa-f.:]+\]")
 _PATH = {"MAIL": re.compile(r"FROM: ?<([^<>]*)>", re.IGNORECASE), "RCPT": re.compile(r"TO: ?<([^<>]+)>", re.IGNORECASE)}
-_XOAUTH2 = re.compile(r"user=([^\x01]*)\x01auth=Bearer ([^\x01]*)\x01\x01")
+_XOAUTH2 = re.compile(r"user=(?P<user>[^\x01]*)\x01auth=Bearer (?P<token>[^\x01]*)\x01\x01")
+_OAUTHBEARER = re.compile(
+    r"n,a=(?P<user>[^,\x01]*),\x01(?:host=[^\x01]*\x01)?(?:port=[0-9]+\x01)?auth=Bearer (?P<token>[^\x01]*)\x01\x01"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,23 @@ class Listener:
     """Seconds before each reply."""
 
 
+@dataclass(frozen=True, slots=True)
+class LoginAnswer:
+    """What a login with a token comes to."""
+
+    reply: str
+    challenge: str = ""
+    """What is told before a refusal (RFC 7628 3.2.2); the client answers it, then the reply comes."""
+
+
 class Service(Protocol):
     """What stands behind the listeners."""
 
-    def login(self, session: "Session", user: str, token: str) -> str:
-        """Return the reply to a login; a reply 235 makes the session that of the user's mailbox."""
+    def voice(self, number: int) -> Voice:
+        """Return the words for the connection of that number."""
+
+    def login(self, session: "Session", user: str, token: str) -> LoginAnswer:
+        """Return the answer to a login; a reply 235 makes the session that of the user's mailbox."""
 
     def refusal(self, session: "Session", verb: str) -> str | None:
         """Return the reply that the session's mailbox gives to MAIL or RCPT instead of success, None for success."""
@@ -81,13 +93,15 @@ class Session(asyncio.Protocol):
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._service, self._listener, self._context = service, listener, context
-        self._farm = f"AM6PR{number:04d}"
+        self._voice = service.voice(number)
+        self._words = self._voice.replies
         self._transport: asyncio.Transport
         self._buffer = bytearray()
         self._overlong = False
         self._waiting = False
         self._expect: Callable[[bytes], None] = self._command
         self._content = bytearray()
+        self._refusal = ""
         self._secure = self._greeted = False
         self._timer: asyncio.TimerHandle | None = None
         self._handshake: asyncio.Task[None] | None = None
@@ -108,9 +122,7 @@ class Session(asyncio.Protocol):
         if self._listener.refusal:
             self._refuse(self._listener.refusal, then=self._transport.close)
             return
-        date = format_datetime(datetime.now(UTC))
-        banner = f"220 {self._farm}CA0001.outlook.office365.com Microsoft ESMTP MAIL Service ready at {date}"
-        self._reply(f"{banner} [{self._id}]")
+        self._reply(f"220 {self._voice.banner()}")
 
     def data_received(self, data: bytes) -> None:
         """Take in what the client sent and answer its whole lines."""
@@ -139,10 +151,6 @@ class Session(asyncio.Protocol):
         self._transport.abort()
         await self.closed
 
-    @property
-    def _id(self) -> str:
-        return f"08DE{id(self) & 0xFFFFFFFFFFFF:012X}"
-
     def _answer(self) -> None:
         while not self._waiting and (line := self._next_line()) is not None:
             self._expect(line)
@@ -156,7 +164,7 @@ class Session(asyncio.Protocol):
             if not overlong:
                 return line.removesuffix(b"\n").removesuffix(b"\r")
             self._expect = self._command
-            self._refuse(replies.LINE_TOO_LONG)
+            self._refuse(self._words.LINE_TOO_LONG)
             if self._waiting:
                 return None
         if len(self._buffer) > MAX_LINE:
@@ -183,14 +191,16 @@ class Session(asyncio.Protocol):
             then()
 
     def _refuse(self, text: str, then: Callable[[], object] | None = None) -> None:
-        """Send a refusal with the mark that Exchange Online adds."""
-        now = datetime.now(UTC)
-        host = f"{self._farm}MB0001.eurprd05.prod.outlook.com"
-        self._reply(f"{text} [{host} {now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z {self._id}]", then)
+        """Send a refusal with what the service adds to it."""
+        self._reply(self._voice.refused(text), then)
+
+    def _accept(self, text: str, then: Callable[[], object] | None = None) -> None:
+        """Send a success with what the service adds to it."""
+        self._reply(self._voice.accepted(text), then)
 
     def _finish(self, text: str) -> None:
         """Send what the service decided."""
-        (self._reply if text < "4" else self._refuse)(text)
+        (self._accept if text < "4" else self._refuse)(text)
 
     # Commands
 
@@ -198,19 +208,19 @@ class Session(asyncio.Protocol):
         verb, _, argument = line.decode("utf-8", "replace").partition(" ")
         handler = self._HANDLERS.get(verb.upper())
         if handler is None:
-            self._refuse(replies.UNRECOGNIZED_COMMAND)
+            self._refuse(self._words.UNRECOGNIZED_COMMAND)
         else:
             handler(self, argument.strip())
 
     def _hello(self, argument: str) -> str | None:
         """Begin anew for a client that names itself; return the greeting, or None if the name was refused."""
         if not _DOMAIN.fullmatch(argument):
-            self._refuse(replies.INVALID_DOMAIN)
+            self._refuse(self._words.INVALID_DOMAIN)
             return None
         self._greeted = True
         self._reset()
         client = self._transport.get_extra_info("peername")[0]
-        return f"{self._farm}CA0001.outlook.office365.com Hello [{client}]"
+        return self._voice.greeting(client)
 
     def _helo(self, argument: str) -> None:
         if (greeting := self._hello(argument)) is not None:
@@ -219,23 +229,23 @@ class Session(asyncio.Protocol):
     def _ehlo(self, argument: str) -> None:
         if (greeting := self._hello(argument)) is None:
             return
-        lines = [greeting, *_EXTENSIONS]
+        lines = [greeting, *self._voice.first_extensions]
         if not self._secure and self._listener.starttls:
             lines.append("STARTTLS")
         if self._secure and self._listener.mechanisms:
             lines.append(f"AUTH {' '.join(self._listener.mechanisms)}")
-        lines += _LAST_EXTENSIONS
+        lines += self._voice.last_extensions
         self._reply("\n".join([*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}"]))
 
     def _starttls(self, argument: str) -> None:
         if argument:
-            self._refuse(replies.INVALID_ARGUMENTS)
+            self._refuse(self._words.INVALID_ARGUMENTS)
         elif not self._greeted:
-            self._refuse(replies.HELLO_FIRST)
+            self._refuse(self._words.HELLO_FIRST)
         elif self._secure or not self._listener.starttls:
-            self._refuse(replies.UNRECOGNIZED_COMMAND)
+            self._refuse(self._words.UNRECOGNIZED_COMMAND)
         else:
-            self._reply(replies.STARTTLS_READY, then=self._begin_tls)
+            self._accept(self._words.STARTTLS_READY, then=self._begin_tls)
 
     def _begin_tls(self, then: Callable[[], None] | None = None) -> None:
         self._waiting = True
@@ -264,11 +274,11 @@ class Session(asyncio.Protocol):
     def _auth(self, argument: str) -> None:
         mechanism, _, initial = argument.partition(" ")
         if not self._greeted:
-            self._refuse(replies.HELLO_FIRST)
+            self._refuse(self._words.HELLO_FIRST)
         elif self.mailbox or self.sender is not None:
-            self._refuse(replies.BAD_SEQUENCE)
-        elif not self._secure or mechanism.upper() not in self._listener.mechanisms:
-            self._refuse(replies.AUTH_UNRECOGNIZED)
+            self._refuse(self._words.BAD_SEQUENCE)
+        elif not self._secure or mechanism.upper() not in self._MECHANISMS.keys() & {*self._listener.mechanisms}:
+            self._refuse(self._words.AUTH_UNRECOGNIZED)
         else:
             respond, challenge = self._MECHANISMS[mechanism.upper()]
             if initial:
@@ -283,21 +293,45 @@ class Session(asyncio.Protocol):
     def _response(self, line: bytes) -> str | None:
         """Return the decoded answer to a challenge; None if it was refused here."""
         self._expect = self._command
-        if line == b"*":  # RFC 4954 4 wants 501 here; Exchange Online says 535
-            self._refuse(replies.AUTH_UNSUCCESSFUL)
+        if line == b"*":
+            self._refuse(self._words.AUTH_CANCELLED)
             return None
         try:
             return base64.b64decode(b"" if line == b"=" else line, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError):
-            self._refuse(replies.AUTH_UNDECODABLE)
+            self._refuse(self._words.AUTH_UNDECODABLE)
             return None
 
     def _xoauth2(self, line: bytes) -> None:
+        self._bearer(line, _XOAUTH2)
+
+    def _oauthbearer(self, line: bytes) -> None:
+        self._bearer(line, _OAUTHBEARER)
+
+    def _bearer(self, line: bytes, pattern: re.Pattern[str]) -> None:
         response = self._response(line)
         if response is None:
             return
-        match = _XOAUTH2.fullmatch(response)
-        self._finish(self._service.login(self, match[1], match[2]) if match else replies.AUTH_UNSUCCESSFUL)
+        match = pattern.fullmatch(response)
+        if match is None:
+            self._refuse(self._words.AUTH_UNSUCCESSFUL)
+            return
+        user = match["user"].replace("=2C", ",").replace("=3D", "=") if pattern is _OAUTHBEARER else match["user"]
+        answer = self._service.login(self, user, match["token"])
+        if answer.challenge:
+            self._challenge(answer.challenge.encode(), Session._after_challenge)
+            self._refusal = answer.reply
+        else:
+            self._finish(answer.reply)
+
+    def _after_challenge(self, line: bytes) -> None:
+        """Refuse once the client has taken the challenge, whatever it answers but a cancellation."""
+        if self._response(line) is not None:
+            self._refuse(self._refusal)
+
+    def _plain(self, line: bytes) -> None:
+        if self._response(line) is not None:
+            self._refuse(self._words.PASSWORD_REFUSED)
 
     def _login_user(self, line: bytes) -> None:
         if self._response(line) is not None:
@@ -305,47 +339,47 @@ class Session(asyncio.Protocol):
 
     def _login_password(self, line: bytes) -> None:
         if self._response(line) is not None:
-            self._refuse(replies.BASIC_AUTH_DISABLED)
+            self._refuse(self._words.PASSWORD_REFUSED)
 
     def _mail(self, argument: str) -> None:
         match = _PATH["MAIL"].match(argument)
         if not self._greeted:
-            self._refuse(replies.HELLO_FIRST)
+            self._refuse(self._words.HELLO_FIRST)
         elif not self._secure and self._listener.starttls:
-            self._refuse(replies.STARTTLS_FIRST)
+            self._refuse(self._words.STARTTLS_FIRST)
         elif not self.mailbox and self._listener.mechanisms:
-            self._refuse(replies.NOT_AUTHENTICATED)
+            self._refuse(self._words.NOT_AUTHENTICATED)
         elif self.sender is not None:
-            self._refuse(replies.BAD_SEQUENCE)
+            self._refuse(self._words.BAD_SEQUENCE)
         elif match is None:
-            self._refuse(replies.INVALID_ARGUMENTS)
+            self._refuse(self._words.INVALID_ARGUMENTS)
         elif (refusal := self._service.refusal(self, "MAIL")) is not None:
             self._refuse(refusal)
         else:
             self.sender = match[1]
-            self._reply(replies.SENDER_OK)
+            self._accept(self._words.SENDER_OK)
 
     def _rcpt(self, argument: str) -> None:
         match = _PATH["RCPT"].match(argument)
         if self.sender is None:
-            self._refuse(replies.BAD_SEQUENCE)
+            self._refuse(self._words.BAD_SEQUENCE)
         elif match is None:
-            self._refuse(replies.INVALID_ARGUMENTS)
+            self._refuse(self._words.INVALID_ARGUMENTS)
         elif (refusal := self._service.refusal(self, "RCPT")) is not None:
             self._refuse(refusal)
         else:
             self.recipients.append(match[1])
-            self._reply(replies.RECIPIENT_OK)
+            self._accept(self._words.RECIPIENT_OK)
 
     def _data(self, argument: str) -> None:
         if argument:
-            self._refuse(replies.INVALID_ARGUMENTS)
+            self._refuse(self._words.INVALID_ARGUMENTS)
         elif not self.recipients:
-            self._refuse(replies.BAD_SEQUENCE)
+            self._refuse(self._words.BAD_SEQUENCE)
         else:
             self._content.clear()
             self._expect = self._content_line
-            self._reply(replies.START_MAIL)
+            self._accept(self._words.START_MAIL)
 
     def _content_line(self, line: bytes) -> None:
         if line != b".":
@@ -362,16 +396,16 @@ class Session(asyncio.Protocol):
 
     def _rset(self, _argument: str) -> None:
         self._reset()
-        self._reply(replies.RESETTING)
+        self._accept(self._words.RESETTING)
 
     def _noop(self, _argument: str) -> None:
-        self._reply(replies.OK)
+        self._accept(self._words.OK)
 
     def _vrfy(self, _argument: str) -> None:
-        self._reply(replies.CANNOT_VERIFY)
+        self._accept(self._words.CANNOT_VERIFY)
 
     def _quit(self, _argument: str) -> None:
-        self._reply(replies.BYE, then=self._transport.close)
+        self._accept(self._words.BYE, then=self._transport.close)
 
     _HANDLERS: ClassVar[Mapping[str, Callable[["Session", str], None]]] = {
         "EHLO": _ehlo,
@@ -388,5 +422,7 @@ class Session(asyncio.Protocol):
     }
     _MECHANISMS: ClassVar[Mapping[str, tuple[Callable[["Session", bytes], None], bytes]]] = {
         "XOAUTH2": (_xoauth2, b""),
+        "OAUTHBEARER": (_oauthbearer, b""),
+        "PLAIN": (_plain, b""),
         "LOGIN": (_login_user, b"Username:"),
     }

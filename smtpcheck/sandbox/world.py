@@ -15,8 +15,9 @@ from types import TracebackType
 from typing import Self
 
 from smtpcheck.sandbox.authority import Authority, Certificate
-from smtpcheck.sandbox.exchange import Exchange, Mailbox
+from smtpcheck.sandbox.exchange import Exchange
 from smtpcheck.sandbox.issuer import App, Issuer, Tenant
+from smtpcheck.sandbox.mail_service import Mailbox
 from smtpcheck.sandbox.scenarios import DOMAIN, SCENARIOS, Registration, Scenario
 from smtpcheck.sandbox.session import Listener
 
