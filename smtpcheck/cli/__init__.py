@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from smtpcheck import __version__
-from smtpcheck.cli import check, config, demo, explain, run
+from smtpcheck.cli import check, config, demo, doctor, explain, run
 
 EX_USAGE = 64
 _INTERRUPTED = 130
@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, check, explain, config, demo):
+for command in (run, check, doctor, explain, config, demo):
     command.register(app)
 
 

@@ -1,0 +1,41 @@
+"""The options that describe one check without a configuration file, and what they load."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smtpcheck.cli.options import NOT_USABLE, files_of, settings_or_exit
+
+if TYPE_CHECKING:
+    from smtpcheck.config import Settings
+
+
+def _option(name: str, text: str) -> object:
+    return typer.Option(name, help=text, rich_help_panel="Without a configuration file")
+
+
+Host = Annotated[str | None, _option("--host", "The SMTP server.")]
+Port = Annotated[int | None, _option("--port", "Its port.")]
+SecurityName = Annotated[str | None, _option("--security", "starttls, implicit or none.")]
+Mailbox = Annotated[str | None, _option("--mailbox", "The mailbox to log in as.")]
+Recipient = Annotated[str | None, _option("--recipient", "Whom to name or send to.")]
+MechanismName = Annotated[str | None, _option("--mechanism", "xoauth2 or oauthbearer.")]
+CloudName = Annotated[str | None, _option("--cloud", "global, gcc-high, dod or china.")]
+Tenant = Annotated[str | None, _option("--tenant", "The Entra tenant.")]
+ClientId = Annotated[str | None, _option("--client-id", "The application (client) id.")]
+ClientSecretFile = Annotated[Path | None, _option("--client-secret-file", "A file with the secret.")]
+ClientCertificateFile = Annotated[Path | None, _option("--client-certificate-file", "A file with key and certificate.")]
+Authority = Annotated[str | None, _option("--authority", "Another issuer than Microsoft's.")]
+TokenFile = Annotated[Path | None, _option("--token-file", "A file with a ready access token.")]
+CaFile = Annotated[Path | None, _option("--ca-file", "PEM certificates to trust.")]
+
+
+def settings_of(config_file: list[Path] | None, options: Mapping[str, object]) -> "Settings":
+    """Return the settings of the files, or of the options where no file is named and any is given; else exit."""
+    from smtpcheck.config import from_options, load
+
+    given = {name: value for name, value in options.items() if value is not None}
+    loaded = from_options(given) if config_file is None and given else load(files_of(config_file))
+    return settings_or_exit(loaded, NOT_USABLE)
