@@ -6,7 +6,7 @@ Rules of this file:
 - Where an issuer is configured, its discovery document (OpenID Connect Discovery 4, else RFC 8414 3) must name that
   issuer, and endpoints at its host. An endpoint on another host is used only where the configuration names it: the
   secret would go there.
-- The document is kept until a request fails.
+- The document is kept until a request fails for another reason than an OAuth error.
 """
 
 import base64
@@ -119,21 +119,21 @@ class Client:
             session = IssuerSession(ca_file=registration.ca_file, proxy=registration.proxy)
         except CaUnusableError as error:
             return _failure(registration, TokenErrorKind.TLS, str(error))
-        known, self._endpoints = self._endpoints, None
         try:
-            conversation = _Conversation(registration, session, known)
-            answer = question(conversation)
+            conversation = _Conversation(registration, session, self._endpoints)
             self._endpoints = conversation.endpoints
+            return question(conversation)
         except requests.RequestException as error:
+            self._endpoints = None
             return session.trouble(error, requested_scope=registration.scope)
         except SecretUnreadableError as error:
             return _failure(registration, TokenErrorKind.SECRET_UNREADABLE, str(error))
         except CertificateUnusableError as error:
             return _failure(registration, TokenErrorKind.CERTIFICATE_UNUSABLE, str(error))
         except Refusal as refusal:
+            if refusal.error.kind is not TokenErrorKind.OAUTH:
+                self._endpoints = None
             return refusal.error
-        else:
-            return answer
         finally:
             session.close()
 

@@ -127,14 +127,14 @@ class IssuerSession(requests.Session):
         try:
             return super().send(request, **kwargs)
         except requests.RequestException:
-            if late.is_set():
-                raise requests.exceptions.ReadTimeout(f"the answer did not begin within {seconds:g} s") from None
-            raise
+            if not late.is_set():
+                raise
         finally:
             watch.cancel()
             for wire in self._wires:
                 wire.close()
             self._wires.clear()
+        raise requests.exceptions.ReadTimeout(f"the answer did not begin within {seconds:g} s")
 
     def trouble(self, error: requests.RequestException, *, requested_scope: str) -> TokenError:
         """Return the error for a request that got no answer."""

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -197,8 +197,9 @@ class TokenFile:
 
     def write(self, login: Login) -> None:
         """Keep `login` instead of what was there; when this returns it is on the disk. Raises LoginUnusableError."""
-        fields = asdict(login) | {"refresh_token": login.refresh_token.reveal()}
-        content = self._store.seal(json.dumps(fields).encode())
+        values = {each.name: getattr(login, each.name) for each in fields(login)}
+        values["refresh_token"] = login.refresh_token.reveal()
+        content = self._store.seal(json.dumps(values).encode())
         with self._store.prepared():
             _replace(self.path, content)
         self._seen = None
@@ -206,8 +207,8 @@ class TokenFile:
 
 def _parsed(content: bytes, path: Path) -> Login:
     try:
-        fields = json.loads(content)
-        return Login(**{**fields, "refresh_token": Secret(fields["refresh_token"])})
+        values = json.loads(content)
+        return Login(**{**values, "refresh_token": Secret(values["refresh_token"])})
     except (ValueError, TypeError, KeyError):
         raise LoginUnusableError(f"{path} is damaged: remove it and log in again") from None
 
