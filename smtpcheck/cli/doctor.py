@@ -27,20 +27,25 @@ def register(app: typer.Typer) -> None:
     app.command(name="doctor")(doctor)
 
 
+Name = Annotated[str | None, typer.Argument(help="The check; not needed if there is only one.")]
+Send = Annotated[bool, typer.Option("--send", help="Send a real message to the check's recipient.")]
+ProbeRefusal = Annotated[
+    bool,
+    typer.Option("--probe-refusal", help="Log in once more with a wrong token, to see it refused: a failed sign-in."),
+]
+Output = Annotated[str, typer.Option("--format", help="text or json.")]
+Bundle = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write a report without names, ids and addresses, to be posted.")
+]
+
+
 def doctor(
-    name: Annotated[str | None, typer.Argument(help="The check; not needed if there is only one.")] = None,
+    name: Name = None,
     config_file: ConfigFiles = None,
-    send: Annotated[bool, typer.Option("--send", help="Send a real message to the check's recipient.")] = False,
-    probe_refusal: Annotated[
-        bool,
-        typer.Option(
-            "--probe-refusal", help="Log in once more with a wrong token, to see it refused: adds a failed sign-in."
-        ),
-    ] = False,
-    output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
-    bundle: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a report without names, ids and addresses, to be posted.")
-    ] = None,
+    send: Send = False,
+    probe_refusal: ProbeRefusal = False,
+    output: Output = "text",
+    bundle: Bundle = None,
     host: quick.Host = None,
     port: quick.Port = None,
     security: quick.SecurityName = None,
@@ -62,10 +67,7 @@ def doctor(
     2 critical, 3 unknown.
     """
     configure(LogLevel.ERROR)
-    if output not in {"text", "json"}:
-        raise typer.BadParameter(f"--format is text or json, not {output!r}")
-    if bundle is not None and not bundle.absolute().parent.is_dir():
-        raise typer.BadParameter(f"--bundle: {bundle.absolute().parent} is no folder")
+    _refuse_wrong_use(output, bundle)
     settings = quick.settings_of(
         config_file,
         {
@@ -85,23 +87,28 @@ def doctor(
             "ca_file": ca_file,
         },
     )
-    check = _chosen(settings, name)
+    check = _chosen(settings, name, send=send)
+    return run_loop(_run(settings, check, send=send, probe_refusal=probe_refusal, output=output, bundle=bundle))
+
+
+def _refuse_wrong_use(output: str, bundle: Path | None) -> None:
+    if output not in {"text", "json"}:
+        raise typer.BadParameter(f"--format is text or json, not {output!r}")
+    if bundle is not None and not bundle.absolute().parent.is_dir():
+        raise typer.BadParameter(f"--bundle: {bundle.absolute().parent} is no folder")
+
+
+def _chosen(settings: "Settings", name: str | None, *, send: bool) -> "Check":
+    if name is None and len(settings.checks) > 1:
+        raise typer.BadParameter("name the check to examine: there are several")
+    check = next((check for check in settings.checks if name in {None, check.name}), None)
+    if check is None:
+        raise typer.BadParameter(f"there is no check {name!r}" if name else "there is no check")
     if send and check.recipient is None:
         raise typer.BadParameter(f"--send needs a recipient, and the check {check.name} names none")
     if send and check.credential is None:
         raise typer.BadParameter(f"--send needs a credential, and the check {check.name} names none")
-    return run_loop(_run(settings, check, send=send, probe_refusal=probe_refusal, output=output, bundle=bundle))
-
-
-def _chosen(settings: "Settings", name: str | None) -> "Check":
-    if name is None:
-        if len(settings.checks) == 1:
-            return settings.checks[0]
-        raise typer.BadParameter("name the check to examine: there are several")
-    for check in settings.checks:
-        if check.name == name:
-            return check
-    raise typer.BadParameter(f"there is no check {name!r}")
+    return check
 
 
 async def _run(
