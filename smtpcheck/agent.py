@@ -1,15 +1,18 @@
 """The long-lived agent: runs every check when it is due, keeps what came out, reloads, drains.
 
 Rules of this file:
-- One tick job drains a heap of due checks; APScheduler holds only the few standing jobs (tick, refresh ahead).
+- One tick job drains a heap of the checks that are due until the next tick, and each begins at its own time: begun
+  together they would wait for each other, and measure that. APScheduler holds only the few standing jobs (tick, refresh
+  ahead).
 - Settings are never mutated: a reload builds all that is new off the loop, and swaps it when it is complete. A bad file
-  keeps the old settings.
+  keeps the old settings. What the agent has opened or built for good (its port, its folder, its limits) waits for the
+  next start, and the log says so.
 - The report goes one way: probe -> judgement of the whole (cut off) -> state -> metrics. Nothing flows back.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC
 from typing import Self
 
@@ -18,7 +21,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from smtpcheck import __version__
 from smtpcheck.cause import Cause
-from smtpcheck.config import Loaded, Problem, Settings
+from smtpcheck.config import AgentSettings, Loaded, Problem, Settings
 from smtpcheck.cutoff import CutOff
 from smtpcheck.diagnosis import catalogue
 from smtpcheck.gate import MailboxLocks
@@ -61,12 +64,14 @@ class Agent:
         self.state = State()
         self._kit = kit
         self._load = load
+        self._started_with = settings.agent
         self._checks = {check.name: check for check in settings.checks}
         self._schedule = Schedule(first_within)
         self._metrics = Metrics(settings.label_names, expose_addresses=settings.agent.expose_addresses)
         self._cut_off = CutOff(_window(settings.checks))
         self._running: dict[str, asyncio.Task[Report]] = {}
         self._asked_at: dict[str, float] = {}
+        self._draining = False
         self._skipped = 0
         self._internal_errors = 0
         self._reload = asyncio.Lock()
@@ -146,6 +151,8 @@ class Agent:
                 return errors
             await self._swap(loaded.settings)
             self._reload_successful, self._reloaded_at = True, self._kit.wall()
+            if waiting := _for_the_next_start(self._started_with, loaded.settings.agent):
+                _log.warning("these settings take effect at the next start", settings=waiting)
             _log.info("configuration loaded", checks=len(self._checks))
             return ()
 
@@ -161,15 +168,23 @@ class Agent:
         try:
             await stop.wait()
         finally:
+            self._draining = True
             self._scheduler.shutdown(wait=False)
             await self._drain()
 
     async def _tick(self) -> None:
-        for name, due in self._schedule.due(self._kit.monotonic()):
-            if name in self._running:
-                self._skipped += 1
-            else:
-                self._start(self._checks[name], due=due, fresh=False)
+        loop, now = asyncio.get_running_loop(), self._kit.monotonic()
+        for name, due in self._schedule.due(now + TICK_SECONDS):
+            loop.call_later(due - now, self._fire, name, due)
+
+    def _fire(self, name: str, due: float) -> None:
+        check = self._checks.get(name)
+        if check is None or self._draining:
+            return
+        if name in self._running:
+            self._skipped += 1
+        else:
+            self._start(check, due=due, fresh=False)
 
     def _start(self, check: Check, *, due: float | None, fresh: bool) -> asyncio.Task[Report]:
         task = asyncio.create_task(self._run(check, due, fresh=fresh), name=f"check {check.name}")
@@ -178,17 +193,18 @@ class Agent:
         return task
 
     async def _run(self, check: Check, due: float | None, *, fresh: bool) -> Report:
-        begin = self._kit.monotonic()
-        report = self._judge_whole(check, await probe(check, self._kit, fresh=fresh))
+        # Asked before the run, for a reload during it may drop the credential.
+        begin, issuer = self._kit.monotonic(), self._kit.issuer(check)
+        report = self._judge_whole(check, await probe(check, self._kit, fresh=fresh), issuer)
         if due is not None:
-            self._metrics.observe_lag(begin - due + report.waited)
+            self._metrics.observe_lag(max(begin - due, 0.0) + report.waited)
         if current := self._checks.get(check.name):
             self._keep(current, report)
         return report
 
-    def _judge_whole(self, check: Check, report: Report) -> Report:
+    def _judge_whole(self, check: Check, report: Report, issuer: str) -> Report:
         now = self._kit.monotonic()
-        for host, reached in hosts_tried(check, report, self._kit.issuer(check)):
+        for host, reached in hosts_tried(check, report, issuer):
             self._cut_off.record(host, reached, now)
         if report.outcome is Outcome.CRITICAL and failed_to_reach(report) and self._cut_off.is_cut_off(now):
             return cut_off(report)
@@ -236,6 +252,12 @@ class Agent:
 def _window(checks: Iterable[Check]) -> float:
     """Return the longest interval, so that every check's last run counts in the judgement whether we are cut off."""
     return max((check.interval for check in checks), default=60.0)
+
+
+def _for_the_next_start(used: AgentSettings, wanted: AgentSettings) -> list[str]:
+    """Return the settings of the agent that a reload does not change, and that are wanted otherwise."""
+    names = (each.name for each in fields(used) if each.name != "expose_addresses")
+    return [f"agent.{name}" for name in names if getattr(used, name) != getattr(wanted, name)]
 
 
 def _facts(report: Report) -> dict[str, object]:

@@ -6,8 +6,10 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 import yaml
 
 from smtpcheck import probe as probe_module
@@ -46,7 +48,7 @@ async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
             await asyncio.sleep(0.02)
 
 
-def edit(config: Path, change: Callable[[dict[str, list[dict[str, object]]]], object]) -> None:
+def edit(config: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change a configuration file."""
     document = yaml.safe_load(config.read_text())
     change(document)
@@ -228,3 +230,31 @@ async def test_a_state_folder_that_cannot_be_used_is_one_clear_sentence(tmp_path
     assert loaded.settings, loaded.problems
     with pytest.raises(StateFolderError, match=r"the state folder .*/state cannot be used: .* agent\.state"):
         await Agent.create(loaded.settings, lambda: loaded)
+
+
+async def test_a_reload_that_drops_a_running_check_and_its_credential_lets_the_run_end(tmp_path: Path) -> None:
+    """The run ends as any other, and is kept no more."""
+    async with World(tmp_path, SILENT) as world:
+        edit(world.config, lambda document: document["checks"][0].update(interval="1h"))
+        async with running(world.config, first_within=3600) as agent:
+            run = asyncio.create_task(agent.check_now("silent"))
+            await until(lambda: world.exchange.connections.total() > 0)
+            other = {"name": "other", "depth": "connect", "server": {"host": "localhost"}, "interval": "1h"}
+            edit(world.config, lambda document: document.update(credentials={}, checks=[other]))
+            assert await agent.reload() == ()
+            report = await run
+    assert isinstance(report, Report)
+    assert (report.cause, dict(agent.state.checks)) == (Cause.TIMEOUT, {})
+
+
+async def test_a_reload_tells_what_waits_for_the_next_start(tmp_path: Path) -> None:
+    """An open port, a folder in use and the limits of what runs stay as they were, and the log says so."""
+    async with World(tmp_path, HEALTHY) as world, running(world.config) as agent:
+        edit(world.config, lambda document: document["agent"].update(max_open_connections=7, expose_addresses=True))
+        with structlog.testing.capture_logs() as logs:
+            assert await agent.reload() == ()
+            assert await agent.reload() == ()
+        assert 'mailbox="healthy@contoso.example"' in await shown(agent)
+    told = [log for log in logs if log["log_level"] == "warning"]
+    event = "these settings take effect at the next start"
+    assert told == [{"event": event, "log_level": "warning", "settings": ["agent.max_open_connections"]}] * 2
