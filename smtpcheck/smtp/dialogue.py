@@ -246,10 +246,7 @@ class Dialogue:
 
     def _mail(self) -> _PhaseTalk:
         self._begin_phase(Phase.MAIL)
-        sender, recipient = self._plan.check.sender, self._plan.check.recipient or ""
-        # RFC 6531 3.4: an address beyond ASCII needs the parameter, where the server knows it.
-        wide = not (sender.isascii() and recipient.isascii()) and "SMTPUTF8" in self._keywords()
-        reply = yield from self._command(f"MAIL FROM:<{sender}>{' SMTPUTF8' if wide else ''}")
+        reply = yield from self._command(f"MAIL FROM:<{self._plan.check.sender}>")
         self._in_transaction = reply.code // 100 == 2
         return self._judge(self._in_transaction)
 
