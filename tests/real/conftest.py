@@ -11,6 +11,7 @@ import trustme
 
 from tests.real.daemon import Daemon, free_port, real_binary
 from tests.real.mail import Certificates, Dovecot, DovecotPorts, Postfix, PostfixPorts
+from tests.real.openid import KEY_ID, OpenIDProvider
 from tests.real.prometheus import Prometheus
 from tests.real.tokens import Signer, trust
 
@@ -101,6 +102,24 @@ def slow_dovecot(
 ) -> Iterator[Dovecot]:
     """Return a Dovecot with its own default: two seconds before a refused login is answered."""
     yield from _run_dovecot(folder("slow"), certificates, signer, postfix_ports, 2)
+
+
+@pytest.fixture(scope="session")
+def openid(folder: Callable[[str], Path], certificates: Certificates) -> Iterator[OpenIDProvider]:
+    """Return a certified OpenID provider."""
+    yield from _until_the_end(OpenIDProvider(folder("openid"), certificates))
+
+
+@pytest.fixture(scope="session")
+def openid_dovecot(
+    folder: Callable[[str], Path], certificates: Certificates, postfix_ports: PostfixPorts, openid: OpenIDProvider
+) -> Iterator[Dovecot]:
+    """Return a Dovecot that takes the tokens of `openid`."""
+    ports = DovecotPorts(free_port(), free_port(), free_port(), free_port())
+    path, relay = folder("openid-dovecot"), postfix_ports.relay
+    server = Dovecot(path, certificates, ports, relay_port=relay, issuer=openid.issuer)
+    trust(server.keys, openid.public_pem, kid=KEY_ID)
+    yield from _until_the_end(server)
 
 
 @pytest.fixture(scope="session")

@@ -134,8 +134,16 @@ class Dovecot(Daemon):
     """A running Dovecot."""
 
     def __init__(
-        self, folder: Path, certificates: Certificates, ports: DovecotPorts, *, relay_port: int, failure_delay: int = 0
+        self,
+        folder: Path,
+        certificates: Certificates,
+        ports: DovecotPorts,
+        *,
+        relay_port: int,
+        failure_delay: int = 0,
+        issuer: str = ISSUER,
     ) -> None:
+        """Run it in the folder; it takes tokens of `issuer` that the keys below `keys` verify."""
         binary = real_binary("dovecot")
         me = pwd.getpwuid(os.geteuid()).pw_name
         root = os.geteuid() == 0
@@ -147,7 +155,7 @@ class Dovecot(Daemon):
         self.mail.mkdir()
         self.mail.chmod(0o777)
         (folder / "oauth2.conf").write_text(
-            _OAUTH2.format(folder=folder, issuers=ISSUER, issuer=ISSUER, audience=AUDIENCE, scope=SCOPE)
+            _OAUTH2.format(folder=folder, issuers=issuer, issuer=issuer, audience=AUDIENCE, scope=SCOPE)
         )
         config = folder / "dovecot.conf"
         config.write_text(
