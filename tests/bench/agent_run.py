@@ -108,7 +108,7 @@ def _during_scrapes(agent: _Agent, since: float) -> Iterator[Row]:
 def _agent(world: World) -> Iterator[_Agent]:
     """Run an agent on the measured core until the block ends."""
     log = world.folder / "agent.log"
-    command = [sys.executable, "-m", "smtpcheck", "run", "-c", world.configuration(CHECKS), "--log.format", "json"]
+    command = [sys.executable, "-m", "smtpcheck", "run", "-c", str(world.configuration(CHECKS)), "--log.format", "json"]
     with log.open("w") as file:
         process = subprocess.Popen(command, stderr=file)
     os.sched_setaffinity(process.pid, {HERE})

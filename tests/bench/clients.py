@@ -21,15 +21,12 @@ from smtpcheck.log import LogFormat, LogLevel, configure
 from smtpcheck.model import Outcome
 from tests.bench.world import World, configured
 
-AT_ONCE = 1
-"""Connections that a client holds open at a time."""
 
-
-def batch(client: str, world: World, count: int) -> float:
+def batch(client: str, world: World, count: int, at_once: int) -> float:
     """Do `count` probes with the client that is so called; return seconds of CPU for each, user and system."""
     run = CLIENTS[client](world)
     before = _cpu()
-    run(count)
+    run(count, at_once)
     return (_cpu() - before) / count
 
 
@@ -38,7 +35,8 @@ def _cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-_Batch = Callable[[int], None]
+_Batch = Callable[[int, int], None]
+"""Does a number of probes, so many at once."""
 
 
 @functools.cache
@@ -51,14 +49,14 @@ def _context(world: World) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=world.ca_file)
 
 
-async def _many(probe: Callable[[int], Awaitable[None]], count: int) -> None:
+async def _many(probe: Callable[[int], Awaitable[None]], count: int, at_once: int) -> None:
     numbers = iter(range(count))
 
     async def one_after_the_other() -> None:
         for number in numbers:
             await probe(number)
 
-    await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(one_after_the_other() for _ in range(at_once)))
 
 
 def _smtpcheck(world: World) -> _Batch:
@@ -70,12 +68,12 @@ def _smtpcheck(world: World) -> _Batch:
         report = await agent._run(checks[number % len(checks)], time.monotonic(), fresh=False)
         assert report.outcome is Outcome.OK, report
 
-    return lambda count: _runner().run(_many(probe, count))
+    return lambda count, at_once: _runner().run(_many(probe, count, at_once))
 
 
 @functools.cache
 def _agent(world: World) -> Agent:
-    configure(LogLevel.INFO, LogFormat.JSON)
+    configure(LogLevel.WARNING, LogFormat.JSON)
     settings, again = configured(world, 100)
     return _runner().run(Agent.create(settings, again))
 
@@ -91,7 +89,7 @@ def _aiosmtplib(world: World) -> _Batch:
         )
         await client.quit()
 
-    return lambda count: _runner().run(_many(probe, count))
+    return lambda count, at_once: _runner().run(_many(probe, count, at_once))
 
 
 def _smtplib(world: World) -> _Batch:
@@ -102,16 +100,16 @@ def _smtplib(world: World) -> _Batch:
             client.ehlo()
             client.auth("XOAUTH2", lambda _=None: response)
 
-    def run(count: int) -> None:
-        for _ in _threads().map(probe, range(count)):
+    def run(count: int, at_once: int) -> None:
+        for _ in _threads(at_once).map(probe, range(count)):
             pass
 
     return run
 
 
 @functools.cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(AT_ONCE)
+def _threads(number: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(number)
 
 
 def _mailbox(number: int) -> str:

@@ -7,17 +7,22 @@ import shutil
 import statistics
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 
 import aiohttp
 
-from tests.bench.clients import AT_ONCE, CLIENTS, batch
+from tests.bench.clients import CLIENTS, batch
 from tests.bench.table import Row
 from tests.bench.world import HERE, World, cpu_of, own_process
 
 ROUNDS = 11
 PROBES = 200
+AT_ONCE = (1, 8)
 BLACKBOX = "blackbox_exporter"
+GOALS = {BLACKBOX: 0.75, "aiosmtplib": 1.0}
+"""The most that smtpcheck may cost, as a part of what another client costs."""
+
 PROGRAM = "prometheus-blackbox-exporter"
 
 MODULES = """
@@ -42,31 +47,38 @@ modules:
 """
 
 
-def compare(world: World) -> list[Row]:
-    """Return a row for each client; a ratio is the median of those of the single rounds."""
+_Turn = Callable[[int], float]
+"""Does a batch, so many probes at once, and returns the seconds of CPU of each."""
+
+
+def compare(world: World) -> Iterator[Row]:
+    """Yield what a probe costs each client, and the ratios: medians of those of the single rounds."""
     with ExitStack() as stack:
-        turns: dict[str, Callable[[int], float]] = {}
-        for client in CLIENTS:
-            process = stack.enter_context(own_process())
-            turns[client] = lambda count, client=client, process=process: process.submit(  # type: ignore[misc]
-                batch, client, world, count
-            ).result()
+        turns = {client: _turn(stack.enter_context(own_process()), client, world) for client in CLIENTS}
         if shutil.which(PROGRAM):
             turns[BLACKBOX] = stack.enter_context(_blackbox(world))
-        for turn in turns.values():
-            turn(PROBES)
-        rounds = [{client: turn(PROBES) for client, turn in turns.items()} for _ in range(ROUNDS)]
-    costs = {client: 1e3 * statistics.median(round_[client] for round_ in rounds) for client in turns}
-    rows = [Row(f"CPU of a probe: {client}", cost, "ms") for client, cost in costs.items()]
-    for client, goal in ((BLACKBOX, 0.75), ("aiosmtplib", 1.0), ("smtplib in threads", None)):
-        if client in turns:
-            ratio = statistics.median(round_["smtpcheck"] / round_[client] for round_ in rounds)
-            rows.append(Row(f"smtpcheck / {client}", ratio, "", goal))
-    return rows
+        for at_once in AT_ONCE:
+            yield from _race(turns, at_once)
+
+
+def _race(turns: dict[str, _Turn], at_once: int) -> Iterator[Row]:
+    for turn in turns.values():
+        turn(at_once)
+    rounds = [{client: turn(at_once) for client, turn in turns.items()} for _ in range(ROUNDS)]
+    for client in turns:
+        cost = statistics.median(round_[client] for round_ in rounds)
+        yield Row(f"CPU of a probe, {at_once} at once: {client}", 1e3 * cost, "ms")
+    for client in filter(turns.__contains__, GOALS):
+        ratio = statistics.median(round_["smtpcheck"] / round_[client] for round_ in rounds)
+        yield Row(f"{at_once} at once: smtpcheck / {client}", ratio, "", GOALS[client])
+
+
+def _turn(process: Executor, client: str, world: World) -> _Turn:
+    return lambda at_once: process.submit(batch, client, world, PROBES, at_once).result()
 
 
 @contextmanager
-def _blackbox(world: World) -> Iterator[Callable[[int], float]]:
+def _blackbox(world: World) -> Iterator[_Turn]:
     """Run blackbox_exporter on the measured core; its trusted certificates are read once, as those of the system."""
     modules = world.folder / "blackbox.yml"
     modules.write_text(MODULES)
@@ -81,10 +93,10 @@ def _blackbox(world: World) -> Iterator[Callable[[int], float]]:
     try:
         port = next(found[1] for line in process.stderr if (found := re.search(r"address=127\.0\.0\.1:(\d+)", line)))
 
-        def turn(count: int) -> float:
+        def turn(at_once: int) -> float:
             before = cpu_of(process.pid)
-            asyncio.run(_ask(int(port), world.port, count))
-            return (cpu_of(process.pid) - before) / count
+            asyncio.run(_ask(int(port), world.port, at_once))
+            return (cpu_of(process.pid) - before) / PROBES
 
         yield turn
     finally:
@@ -92,9 +104,9 @@ def _blackbox(world: World) -> Iterator[Callable[[int], float]]:
         process.communicate()
 
 
-async def _ask(port: int, target: int, count: int) -> None:
-    """Ask blackbox_exporter for `count` probes, as many at a time as the other clients do."""
-    numbers = iter(range(count))
+async def _ask(port: int, target: int, at_once: int) -> None:
+    """Ask blackbox_exporter for a batch."""
+    numbers = iter(range(PROBES))
     parameters = {"module": "smtp", "target": f"127.0.0.1:{target}"}
     async with aiohttp.ClientSession() as session:
 
@@ -103,4 +115,4 @@ async def _ask(port: int, target: int, count: int) -> None:
                 async with session.get(f"http://127.0.0.1:{port}/probe", params=parameters) as answer:
                     assert "\nprobe_success 1\n" in await answer.text()
 
-        await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))
+        await asyncio.gather(*(one_after_the_other() for _ in range(at_once)))
