@@ -38,11 +38,15 @@ class Expectation(Protocol):
 
 
 def print_text(text: RenderableType) -> None:
-    """Write to standard output; a pipe gets plain text as wide as its lines are."""
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=160)
-    console.print(text)
+    """Write to standard output; a pipe gets plain text of at most 160 columns, without blanks at line ends."""
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(text)
+        return
+    console = Console(highlight=False, width=160)
+    with console.capture() as captured:
+        console.print(text)
+    console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def report_table(reports: Sequence[Report]) -> Table:
@@ -58,30 +62,33 @@ def report_table(reports: Sequence[Report]) -> Table:
 def details(report: Report, check: Check, catalogue: Catalogue) -> RenderableType:
     """Return what is to be known of a run that was not ok: the best finding whole, the others by name."""
     findings = report.findings or report.warnings
-    head = Text.assemble((report.check, "bold"), f"  {check.mailbox} via {check.server.host}:{check.server.port}")
+    host = f"[{check.server.host}]" if ":" in check.server.host else check.server.host
+    head = Text.assemble((report.check, "bold"), f"  {check.mailbox} via {host}:{check.server.port}")
     parts: list[RenderableType] = [head]
     shown = findings[:1] if report.findings else findings
     parts += [_finding(finding, catalogue) for finding in shown]
     if others := findings[1 : 1 + _MOST_NAMED] if report.findings else ():
         named = ", ".join(f"{finding.cause.value} ({finding.certainty:.0%})" for finding in others)
-        parts.append(Padding(Text.assemble(("or        ", "dim"), named), (0, 0, 0, 2)))
+        parts.append(_grid([("or", named)]))
     return Group(*parts, Text())
 
 
 def _finding(finding: Finding, catalogue: Catalogue) -> RenderableType:
     told = describe(finding, catalogue)
+    rows = [("cause", f"{told.summary} ({finding.cause.value}, {finding.certainty:.0%})")]
+    rows += [("" if number else "seen", sentence) for number, sentence in enumerate(told.evidence)]
+    rows += [("" if number else "repair", f"{number + 1}. {step}") for number, step in enumerate(told.remedy)]
+    rows += [(name, text) for name, text in (("tell apart", told.tell_apart), ("see", told.reference)) if text]
+    return _grid(rows)
+
+
+def _grid(rows: Sequence[tuple[str, str]]) -> RenderableType:
+    """Return words and what they stand before, indented; the columns of all grids are equal."""
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(style="dim", no_wrap=True, min_width=10)
     grid.add_column(overflow="fold")
-    grid.add_row("cause", Text(f"{told.summary} ({finding.cause.value}, {finding.certainty:.0%})"))
-    for number, sentence in enumerate(told.evidence):
-        grid.add_row("" if number else "seen", Text(sentence))
-    for number, step in enumerate(told.remedy):
-        grid.add_row("" if number else "repair", Text(f"{number + 1}. {step}"))
-    if told.tell_apart:
-        grid.add_row("tell apart", Text(told.tell_apart))
-    if told.reference:
-        grid.add_row("see", Text(told.reference))
+    for word, text in rows:
+        grid.add_row(word, Text(text))
     return Padding(grid, (0, 0, 0, 2))
 
 
