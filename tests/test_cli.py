@@ -113,6 +113,11 @@ def test_check_without_a_file_is_made_of_options() -> None:
         (["check", "-c", "CONFIG", "--depth", "deeper"], 64, "'deeper' is no depth"),
         (["check", "-c", "CONFIG", "--depth", "send"], 64, "needs a recipient"),
         (["check", "-c", "CONFIG", "--depth", "auth"], 64, "needs a credential"),
+        (
+            ["check", "-c", "CONFIG", "--host", "localhost", "--token-file", "x"],
+            64,
+            "-c and --host, --token-file exclude",
+        ),
         (["check", "-c", "missing.yaml"], 3, "missing.yaml"),
         (["validate", "-c", "missing.yaml"], 1, "missing.yaml"),
         (["run", "-c", "missing.yaml"], 1, "missing.yaml"),

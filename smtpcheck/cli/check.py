@@ -91,9 +91,13 @@ def _load(config_file: list[Path] | None, given: Mapping[str, object]) -> "Loade
     """Return the settings of the files, or of the options where they name a mailbox, host or token."""
     from smtpcheck.config import from_options, load
 
-    if config_file is None and given.keys() - {"depth"}:
-        return from_options(given)
-    return load(files_of(config_file))
+    own = given.keys() - {"depth"}
+    if config_file and own:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(own))
+        raise typer.BadParameter(
+            f"a check is made of a configuration file or of options: -c and {options} exclude each other"
+        )
+    return from_options(given) if own else load(files_of(config_file))
 
 
 def _chosen(settings: "Settings", names: "list[str]") -> "list[Check]":
