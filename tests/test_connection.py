@@ -419,6 +419,7 @@ def test_trouble_while_taking_leave_is_no_fault(
     conversation = talk(make_check(server.port, timeout=20), Depth.SEND)
     assert outline(conversation) == [(phase, None) for phase in WHOLE]
     assert conversation.steps[-1].exchanges == (Exchange("QUIT", None),)
+    assert conversation.steps[-1].seconds < 10, "the answer to QUIT is waited for as long as the check's timeout"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
