@@ -3,8 +3,8 @@
 Rules of this file:
 - An own certificate is found by its thumbprint, then signature, names, audience and times are judged, each with its own
   error (RFC 7523 section 3, https://learn.microsoft.com/entra/identity-platform/certificate-credentials).
-- An assertion without a thumbprint whose issuer is not the client is a foreign issuer's: issuer, subject and audience
-  must be those of one federated credential, letter by letter
+- An assertion whose issuer is not the client is a foreign one's, if there are federated credentials or no thumbprint:
+  issuer, subject and audience must be those of one of them, letter by letter
   (https://learn.microsoft.com/entra/workload-id/workload-identity-federation).
 """
 
@@ -41,7 +41,8 @@ def verify_assertion(assertion: str, app: App, audiences: Sequence[str], now: fl
         unverified = jwt.decode(assertion, options={"verify_signature": False})
     except jwt.InvalidTokenError as error:
         raise EntraError(50027) from error
-    if not header.keys() & _THUMBPRINTS.keys() and unverified.get("iss") != app.client_id:
+    signs_itself = header.keys() & _THUMBPRINTS.keys() and not app.federated
+    if unverified.get("iss") != app.client_id and not signs_itself:
         _verify_federated(assertion, unverified, app, now)
         return
     certificate, thumbprint = _registered(header, app.certificates)
