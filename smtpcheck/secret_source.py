@@ -297,6 +297,11 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def files_of(*sources: SecretSource | None) -> tuple[Path, ...]:
+    """Return the files among the sources."""
+    return tuple(source.file for source in sources if source is not None and source.file is not None)
+
+
 def _state(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_mtime_ns, found.st_size, found.st_ino
 

@@ -81,6 +81,10 @@ class HttpsIssuer:
         self.answer(f"{path}/.well-known/openid-configuration", as_json(200, names | other))
 
 
+def _missing(_: Asked) -> Reply:
+    return as_json(404, {"message": "no such page"})
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -105,8 +109,7 @@ def _handler(issuer: HttpsIssuer) -> type[BaseHTTPRequestHandler]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             asked = Asked(self.command, parts.path, query, headers, body)
             issuer.asked.append(asked)
-            answer = issuer.answers.get(parts.path, lambda _: as_json(404, {"message": "no such page"}))
-            status, named, text = answer(asked)
+            status, named, text = issuer.answers.get(parts.path, _missing)(asked)
             lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in named.items())]
             whole = "\r\n".join([*lines, f"Content-Length: {len(text.encode())}", "Connection: close", "", text])
             try:

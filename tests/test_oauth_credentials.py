@@ -83,10 +83,17 @@ def test_a_scope_tells_its_clouds(scope: str, clouds: set[Cloud]) -> None:
     [
         ({"tenant": "common"}, "client credentials need the tenant itself, not 'common'"),
         ({"tenant": "Organizations"}, "client credentials need the tenant itself, not 'Organizations'"),
+        (
+            {"client_secret": None, "client_assertion": {"file": "t"}, "read_expiry_from_graph": True},
+            "read_expiry_from_graph has no meaning without client_secret",
+        ),
         ({"tenant": "contoso.com "}, "String should match pattern"),
         ({"client_id": "c\n"}, "String should match pattern"),
-        ({"client_secret": None}, "give client_secret or client_certificate, one of them"),
-        ({"client_certificate": {"file": "x"}}, "give client_secret or client_certificate, one of them"),
+        ({"client_secret": None}, "give client_secret, client_certificate or client_assertion, one of them"),
+        (
+            {"client_certificate": {"file": "x"}},
+            "give client_secret, client_certificate or client_assertion, one of them",
+        ),
         (
             {"cloud": "china", "scope": "https://outlook.office365.com/.default"},
             (

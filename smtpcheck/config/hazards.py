@@ -22,6 +22,7 @@ from smtpcheck.config.mailboxes import Entry
 from smtpcheck.config.problems import KeyPath, Place, Problems
 from smtpcheck.config.providers import provider_of_credential, provider_of_host
 from smtpcheck.model import Check, Depth, Provider, Security
+from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS, Cloud, clouds_of_smtp_host
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.microsoft import Microsoft
@@ -50,10 +51,10 @@ def look_at_check(check: Check, credential: Credential | None, entry: Entry, pro
     if check.server.ca_file and (trouble := _trouble_of_trust(check.server.ca_file)):
         problems.error(entry.at(("server", "ca_file")), trouble, value=check.server.ca_file)
     _look_at_plaintext(check, entry, problems)
-    private = isinstance(credential, Microsoft) and credential.authority is not None
+    private = isinstance(credential, CloudCredential) and credential.authority is not None
     if check.provider is Provider.MICROSOFT and not private:
         _look_at_exchange(check, credential, entry, problems)
-    if isinstance(credential, Microsoft) and not private:
+    if isinstance(credential, CloudCredential) and not private:
         _look_at_cloud(check, credential, entry, problems)
     if credential is not None and not private:
         _look_at_owner(check, credential, entry, problems)
@@ -189,10 +190,10 @@ def _look_at_exchange(check: Check, credential: Credential | None, entry: Entry,
 
 
 def _host_of(credential: Credential | None) -> str:
-    return CLOUDS[credential.cloud if isinstance(credential, Microsoft) else Cloud.GLOBAL].smtp_host
+    return CLOUDS[credential.cloud if isinstance(credential, CloudCredential) else Cloud.GLOBAL].smtp_host
 
 
-def _look_at_cloud(check: Check, credential: Microsoft, entry: Entry, problems: Problems) -> None:
+def _look_at_cloud(check: Check, credential: CloudCredential, entry: Entry, problems: Problems) -> None:
     homes = clouds_of_smtp_host(check.server.host)
     if homes and credential.cloud not in homes:
         problems.error(

@@ -17,9 +17,8 @@ from smtpcheck.config.models import CheckSection, DefaultsSection, ServerSection
 from smtpcheck.config.problems import Problems, nearest
 from smtpcheck.config.providers import default_host, provider_of_credential, provider_of_host
 from smtpcheck.model import Check, Depth, Provider, Security, Server, Warn
-from smtpcheck.oauth.clouds import CLOUDS
+from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.credential import Credential
-from smtpcheck.oauth.microsoft import Microsoft
 
 SHORTEST_SEND_INTERVAL = 900.0
 _SUBMISSION_PORT = 587
@@ -150,8 +149,8 @@ class Resolver:
 def _host_of(credential: Credential | None) -> str | None:
     if credential is None:
         return None
-    if isinstance(credential, Microsoft):
-        return None if credential.authority else CLOUDS[credential.cloud].smtp_host
+    if isinstance(credential, CloudCredential):
+        return credential.smtp_host
     provider = provider_of_credential(credential.type)
     return default_host(provider) if provider else None
 

@@ -1,12 +1,16 @@
 """Ways to a token. To add one: a file with its `Credential` and its flow, and its line in `CREDENTIAL_TYPES`."""
 
 from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.managed_identity import ManagedIdentity
 from smtpcheck.oauth.microsoft import Microsoft
+from smtpcheck.oauth.microsoft_user import MicrosoftUser
 from smtpcheck.oauth.oauth2 import OAuth2
 from smtpcheck.oauth.ready_token import ReadyToken
 
 CREDENTIAL_TYPES: tuple[type[Credential], ...] = (
     Microsoft,
+    MicrosoftUser,
+    ManagedIdentity,
     OAuth2,
     ReadyToken,
 )

@@ -119,6 +119,7 @@ class _Source:
         self.lock = asyncio.Lock()
         self.backoff = Backoff()
         self.refused: set[str] = set()
+        self.errand: asyncio.Task[None] | None = None
         self.requests = {"success": 0, "error": 0}
         self.seconds: float | None = None
         self.fresh_success: bool | None = None
@@ -198,11 +199,18 @@ class TokenBroker:
         now = self._monotonic()
         for source in self._sources.values():
             self._keep_alive(source, now)
+            self._begin_errand(source)
             for subject, slot in tuple(source.slots.items()):
                 if self._is_due(source, slot, now):
                     self._launch(source, slot, subject)
                 elif self._is_over(slot):
                     del source.slots[subject]
+
+    async def errand(self, credential: str) -> None:
+        """Let the credential do now what can wait, if there is something, and wait for it. KeyError: no such one."""
+        errand = self._begin_errand(self._sources[credential])
+        if errand is not None:
+            await asyncio.wait({errand})
 
     # -- what is known of the credentials -----------------------------------------------------------------------------
 
@@ -239,9 +247,10 @@ class TokenBroker:
         flights = [
             slot.flight.task for source in self._sources.values() for slot in source.slots.values() if slot.flight
         ]
-        for task in flights:
+        errands = [source.errand for source in self._sources.values() if source.errand]
+        for task in (*flights, *errands):
             task.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        await asyncio.gather(*flights, *errands, return_exceptions=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self._store is not None:
             self._store.close()
@@ -286,6 +295,20 @@ class TokenBroker:
         slot = source.slots.setdefault(None, _Slot())
         if self._may_ask(source, slot, now) and not (source.backoff.holds(now) or slot.backoff.holds(now)):
             self._launch(source, slot, None)
+
+    def _begin_errand(self, source: _Source) -> "asyncio.Task[None] | None":
+        if source.errand is None and source.flow.errand_due:
+            source.errand = asyncio.create_task(self._errand(source), name=f"errand of {source.name}")
+        return source.errand
+
+    async def _errand(self, source: _Source) -> None:
+        try:
+            async with self._places:
+                await asyncio.get_running_loop().run_in_executor(self._pool, source.flow.errand)
+        except Exception:  # noqa: BLE001 - nobody waits for it
+            _log.exception("errand failed inside smtpcheck", credential=source.name)
+        finally:
+            source.errand = None
 
     def _is_over(self, slot: _Slot) -> bool:
         """Return whether nobody has asked for the token for long: a mailbox that is checked no more."""

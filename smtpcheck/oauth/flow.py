@@ -58,6 +58,15 @@ class Flow(Protocol):
         """Look at what the credential keeps on disk, if it does; blocks briefly, and is called every few seconds."""
         return
 
+    @property
+    def errand_due(self) -> bool:
+        """Whether there is something to do that can wait; costs no read."""
+        return False
+
+    def errand(self) -> None:
+        """Do what can wait, apart from the requests for tokens, and perhaps beside one; blocks."""
+        return
+
     def request(self, subject: str | None) -> Granted | TokenError:
         """Ask the issuer for a token of `subject` (None where the credential has one token for all) and wait for it."""
         ...

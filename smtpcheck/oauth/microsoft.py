@@ -1,6 +1,5 @@
 """Type `microsoft`: a token for the application itself (client credentials, RFC 6749 4.4) from Entra, by MSAL."""
 
-from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Literal, Self
@@ -8,32 +7,33 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from smtpcheck.model import CredentialHints
-from smtpcheck.oauth.clouds import CLOUDS, Cloud, clouds_of_scope
-from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.cloud_credential import CLIENT_ID, TENANT, CloudCredential
+from smtpcheck.oauth.clouds import CLOUDS, clouds_of_scope
 from smtpcheck.oauth.flow import Flow
 from smtpcheck.oauth.key_file import KeyFile
 from smtpcheck.oauth.token_store import TokenFile
-from smtpcheck.secret_source import SecretSource
+from smtpcheck.secret_source import SecretSource, files_of
 
 _NO_TENANT = {"common", "organizations", "consumers"}
+_PROOFS = ("client_secret", "client_certificate", "client_assertion")
 
 
-class Microsoft(Credential):
-    """Client credentials at Microsoft Entra, with a secret or a certificate."""
+class Microsoft(CloudCredential):
+    """Client credentials at Microsoft Entra, with a secret, a certificate or a federated credential."""
 
     type: Literal["microsoft"] = "microsoft"
-    cloud: Cloud = Field(default=Cloud.GLOBAL, description="The cloud that the tenant lives in.")
-    tenant: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$", description="The tenant's id or one of its domains.")
-    client_id: str = Field(pattern=r"^[!-~]+$", description="The application (client) id.")
+    tenant: str = Field(pattern=TENANT, description="The tenant's id or one of its domains.")
+    client_id: str = Field(pattern=CLIENT_ID, description="The application (client) id.")
     client_secret: SecretSource | None = Field(default=None, description="The secret's value, not its id.")
     client_certificate: KeyFile | None = Field(default=None, description="Instead of a secret.")
+    client_assertion: SecretSource | None = Field(
+        default=None, description="Instead of a secret: the token of a federated credential, read at each use."
+    )
     client_secret_expires: date | None = Field(
         default=None, description="The day on which the secret ends, as the portal says."
     )
-    authority: str | None = Field(
-        default=None,
-        pattern=r"^https://[^\s?#]+$",
-        description="An issuer that speaks like Entra, instead of the cloud's; the tenant is appended.",
+    read_expiry_from_graph: bool = Field(
+        default=False, description="Whether to read that day from Graph; needs Application.Read.All."
     )
     configured_scope: str | None = Field(
         default=None, alias="scope", pattern=r"^[!-~]+$", description="The scope, instead of the cloud's for SMTP."
@@ -47,8 +47,7 @@ class Microsoft(Credential):
     @property
     def authority_url(self) -> str:
         """The tenant's authority at the issuer."""
-        root = self.authority or f"https://{CLOUDS[self.cloud].authority}"
-        return f"{root.rstrip('/')}/{self.tenant}"
+        return self.at_authority(self.tenant)
 
     def hints(self, name: str) -> CredentialHints:
         """Return what a remedy's text may say of the credential called `name`."""
@@ -62,14 +61,18 @@ class Microsoft(Credential):
         )
 
     def files(self) -> tuple[Path, ...]:
-        """Return the files of the secret or certificate."""
-        return (*super().files(), *_files(self))
+        """Return the files of the secret, certificate or assertion."""
+        certificate = self.client_certificate
+        key = (certificate.file, *files_of(certificate.passphrase)) if certificate else ()
+        return (*super().files(), *key, *files_of(self.client_secret, self.client_assertion))
 
     def flow(self, login: TokenFile | None = None) -> Flow:  # noqa: ARG002
         """Return the way to tokens of the application; nothing is read or opened yet."""
         from smtpcheck.oauth.entra import Application, EntraFlow  # noqa: PLC0415 - MSAL is heavy
+        from smtpcheck.oauth.graph import Graph  # noqa: PLC0415 - it needs MSAL too
 
-        certificate, expires = self.client_certificate, self.client_secret_expires
+        certificate, expires, host = self.client_certificate, self.client_secret_expires, CLOUDS[self.cloud].graph
+        graph = Graph((self.authority or f"https://{host}").rstrip("/"), f"https://{host}/.default")
         return EntraFlow(
             Application(
                 authority=self.authority_url,
@@ -81,6 +84,8 @@ class Microsoft(Credential):
                 secret_expires_at=datetime.combine(expires, time(), UTC).timestamp() if expires else None,
                 ca_file=self.ca_file,
                 proxy=self.proxy,
+                assertion=self.client_assertion,
+                graph=graph if self.read_expiry_from_graph else None,
             )
         )
 
@@ -93,8 +98,10 @@ class Microsoft(Credential):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if (self.client_secret is None) == (self.client_certificate is None):
-            raise ValueError("give client_secret or client_certificate, one of them")
+        if sum(getattr(self, proof) is not None for proof in _PROOFS) != 1:
+            raise ValueError("give client_secret, client_certificate or client_assertion, one of them")
+        if self.read_expiry_from_graph and self.client_secret is None:
+            raise ValueError("read_expiry_from_graph has no meaning without client_secret")
         homes = clouds_of_scope(self.scope)
         if homes and self.cloud not in homes and self.authority is None:
             raise ValueError(
@@ -102,11 +109,3 @@ class Microsoft(Credential):
                 f" its scope is {CLOUDS[self.cloud].scope}"
             )
         return self
-
-
-def _files(credential: Microsoft) -> Iterable[Path]:
-    sources = [credential.client_secret]
-    if credential.client_certificate is not None:
-        yield credential.client_certificate.file
-        sources.append(credential.client_certificate.passphrase)
-    yield from (source.file for source in sources if source is not None and source.file is not None)

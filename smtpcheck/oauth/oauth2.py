@@ -13,8 +13,8 @@ from smtpcheck.oauth.flow import Flow
 from smtpcheck.oauth.key_file import KeyFile
 from smtpcheck.oauth.registration import AuthMethod, Endpoints, Registration
 from smtpcheck.oauth.token_store import TokenFile
-from smtpcheck.oauth.user_credential import Show, UserCredential, files_of
-from smtpcheck.secret_source import SecretSource
+from smtpcheck.oauth.user_credential import Show, UserCredential
+from smtpcheck.secret_source import SecretSource, files_of
 
 _URL = r"^https://[^\s?#]+$"
 _OFFLINE = frozenset({"keep_alive", "lifetime", "refresh_token", "device_endpoint"})

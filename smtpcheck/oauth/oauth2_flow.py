@@ -13,8 +13,6 @@ from smtpcheck.secret import Secret
 class ClientCredentialsFlow(Flow):
     """A token for the client itself (RFC 6749 4.4)."""
 
-    life = Life()
-
     def __init__(self, registration: Registration) -> None:
         """Take what to ask with; nothing is read or opened yet."""
         self._registration = registration
@@ -24,6 +22,11 @@ class ClientCredentialsFlow(Flow):
     def issuer(self) -> str:
         """The host that is asked."""
         return self._registration.host
+
+    @property
+    def life(self) -> Life:
+        """Nothing: nobody says when a client's secret ends."""
+        return Life()
 
     def request(self, subject: str | None) -> Granted | TokenError:  # noqa: ARG002
         """Ask for a token; `subject` has no meaning here."""

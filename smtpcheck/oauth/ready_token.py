@@ -12,7 +12,7 @@ from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import Flow, Granted, Life
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.secret import Secret
-from smtpcheck.secret_source import SecretSource, SecretUnreadableError
+from smtpcheck.secret_source import SecretSource, SecretUnreadableError, files_of
 
 READ_AGAIN_SECONDS = 300.0
 """How long a token is used before its source is read again; a file that changes is read again at once."""
@@ -31,7 +31,7 @@ class ReadyToken(Credential):
 
     def files(self) -> tuple[Path, ...]:
         """Return the token's file, if it is one."""
-        return (*super().files(), *((self.source.file,) if self.source.file else ()))
+        return (*super().files(), *files_of(self.source))
 
     def flow(self, login: TokenFile | None = None) -> Flow:  # noqa: ARG002
         """Return the way to the token; nothing is read yet."""

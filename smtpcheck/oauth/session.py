@@ -41,6 +41,7 @@ Connecting, sending and waiting for the headers have both together."""
 MAX_ANSWER = 1024 * 1024
 
 _KEPT_HEADERS = ("Date", "Retry-After", "Content-Type")
+_SECRET_HEADERS = ("Authorization", "X-IDENTITY-HEADER", "secret")
 _PUBLIC_FIELDS = frozenset(
     {"client_id", "grant_type", "scope", "client_info", "client_assertion_type", "resource", "audience", "claims"}
 )
@@ -263,7 +264,7 @@ def _secrets(request: requests.PreparedRequest) -> frozenset[str]:
     values = {value for name, value in fields if name not in _PUBLIC_FIELDS}
     header = request.headers.get("Authorization", "")
     scheme, _, proof = header.partition(" ")
-    values |= {header, proof}
+    values |= {proof, *(request.headers.get(name, "") for name in _SECRET_HEADERS)}
     if scheme == "Basic":
         values.add(unquote_plus(base64.b64decode(proof).decode("utf-8", "replace").partition(":")[2]))
     return frozenset(value for value in values if value)

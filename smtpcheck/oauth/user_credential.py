@@ -6,7 +6,7 @@ Rules of this file:
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -18,7 +18,7 @@ from smtpcheck.duration import DURATION_JSON, parse_period
 from smtpcheck.model import TokenError
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.credential import Credential
-from smtpcheck.secret_source import SecretSource
+from smtpcheck.secret_source import SecretSource, files_of
 
 _WEEK = 7 * 86400.0
 _Period = Annotated[float, PlainValidator(parse_period), WithJsonSchema(DURATION_JSON)]
@@ -73,8 +73,3 @@ class UserCredential(Credential):
     @abstractmethod
     def login_issuer(self) -> str:
         """The URL that names the issuer of the login."""
-
-
-def files_of(*sources: SecretSource | None) -> Iterable[Path]:
-    """Return the files among the sources of secrets."""
-    return (source.file for source in sources if source is not None and source.file is not None)

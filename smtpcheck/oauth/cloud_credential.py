@@ -1,0 +1,30 @@
+"""What the credentials at Microsoft Entra have in common: a cloud, or an issuer of one's own that speaks like it."""
+
+from pydantic import Field
+
+from smtpcheck.oauth.clouds import CLOUDS, Cloud
+from smtpcheck.oauth.credential import Credential
+
+CLIENT_ID = r"^[!-~]+$"
+TENANT = r"^[A-Za-z0-9][A-Za-z0-9.-]*$"
+
+
+class CloudCredential(Credential):
+    """A credential at Microsoft Entra."""
+
+    cloud: Cloud = Field(default=Cloud.GLOBAL, description="The cloud that the tenant lives in.")
+    authority: str | None = Field(
+        default=None,
+        pattern=r"^https://[^\s?#]+$",
+        description="An issuer that speaks like Entra, instead of the cloud's; the tenant is appended.",
+    )
+
+    @property
+    def smtp_host(self) -> str | None:
+        """The host of client submission; None with an issuer of one's own."""
+        return None if self.authority else CLOUDS[self.cloud].smtp_host
+
+    def at_authority(self, tenant: str) -> str:
+        """Return the tenant's URL at the issuer."""
+        root = self.authority or f"https://{CLOUDS[self.cloud].authority}"
+        return f"{root.rstrip('/')}/{tenant}"

@@ -1,0 +1,69 @@
+"""A user's login and tokens at Entra by MSAL: a device code once, then the refresh token.
+
+Rule of this file: MSAL asks for offline_access, openid and profile by itself, and refuses to be told so.
+"""
+
+import time
+from threading import Event
+from urllib.parse import urlsplit
+
+from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.oauth.answer import TokenResponse
+from smtpcheck.oauth.microsoft_user import MicrosoftUser
+from smtpcheck.oauth.msal_client import MsalClient, Question
+from smtpcheck.oauth.refresh import RefreshFlow, Terms
+from smtpcheck.oauth.session import CaUnusableError, IssuerSession
+from smtpcheck.oauth.token_store import TokenFile
+from smtpcheck.oauth.user_credential import Invitation, Show
+from smtpcheck.secret import Secret
+
+
+def entra_user_flow(user: MicrosoftUser, login: TokenFile | None) -> RefreshFlow:
+    """Return the flow that redeems the user's refresh token."""
+
+    def redeem(token: Secret) -> TokenResponse | TokenError:
+        return _ask(user, lambda app: app.acquire_token_by_refresh_token(token.reveal(), [user.scope]))
+
+    terms = Terms(
+        issuer=user.login_issuer,
+        host=urlsplit(user.login_issuer).hostname or "",
+        client_id=user.client_id,
+        scope=user.scope,
+        keep_alive=user.keep_alive,
+        lifetime=user.lifetime,
+        configured=user.refresh_token,
+    )
+    return RefreshFlow(terms, login, redeem)
+
+
+def sign_in(user: MicrosoftUser, show: Show, cancelled: Event) -> TokenResponse | TokenError:
+    """Let somebody log in by a device code; blocks, see `UserCredential.sign_in`."""
+
+    def by_device_code(app: object) -> object:
+        flow = app.initiate_device_flow([user.scope])  # type: ignore[attr-defined]
+        show(Invitation(flow["verification_uri"], flow["user_code"], flow["expires_at"]))
+        return app.acquire_token_by_device_flow(  # type: ignore[attr-defined]
+            flow, exit_condition=lambda flow: cancelled.is_set() or time.time() > flow["expires_at"]
+        )
+
+    return _ask(user, by_device_code)
+
+
+def _ask(user: MicrosoftUser, question: Question) -> TokenResponse | TokenError:
+    try:
+        session = IssuerSession(ca_file=user.ca_file, proxy=user.proxy)
+    except CaUnusableError as error:
+        return TokenError(
+            TokenErrorKind.TLS,
+            at=time.time(),
+            endpoint=user.login_issuer,
+            description=str(error),
+            requested_scope=user.scope,
+        )
+    client = MsalClient(
+        authority=user.login_issuer,
+        client_id=user.client_id,
+        credential=None,
+        session=session,
+    )
+    return client.ask(question, scope=user.scope)

@@ -1,0 +1,81 @@
+"""Tokens of a managed identity, by MSAL's ManagedIdentityClient.
+
+Rule of this file: the endpoint is of this machine, so it is asked without TLS and never by a proxy. MSAL finds it by
+the environment (App Service, Functions, Service Fabric, Arc, Machine Learning), else at 169.254.169.254.
+"""
+
+import os
+import time
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import msal
+import requests
+
+from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.oauth.answer import token_error, token_response
+from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.managed_identity import ManagedIdentity
+from smtpcheck.oauth.msal_client import NoTokenCache
+from smtpcheck.oauth.session import IssuerSession
+
+_VARIABLES = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT", "AZURE_POD_IDENTITY_AUTHORITY_HOST")
+_METADATA_SERVICE = "169.254.169.254"
+
+
+class ManagedIdentityFlow(Flow):
+    """A token for the machine or service itself."""
+
+    def __init__(self, identity: ManagedIdentity, resource: str) -> None:
+        """Take whose tokens are wanted, and for what; nothing is asked yet."""
+        self._identity = identity
+        self._resource = resource
+
+    @property
+    def issuer(self) -> str:
+        """The host of the endpoint."""
+        named = (os.environ.get(name) for name in _VARIABLES)
+        return next((host for url in named if url and (host := urlsplit(url).hostname)), _METADATA_SERVICE)
+
+    @property
+    def life(self) -> Life:
+        """Nothing: Azure renews what is behind it."""
+        return Life()
+
+    def request(self, subject: str | None) -> Granted | TokenError:  # noqa: ARG002
+        """Ask for a token; `subject` has no meaning here."""
+        session = IssuerSession(local=True)
+        asked_at = time.time()
+        try:
+            result = self._client(session).acquire_token_for_client(resource=self._resource)
+        except requests.RequestException as error:
+            return session.trouble(error, requested_scope=self._identity.scope)
+        except Exception:
+            if session.last is None or session.last.granted:
+                raise
+            return self._refusal(session)
+        finally:
+            session.close()
+        if session.last is None or not session.last.granted:
+            return self._refusal(session)
+        answer = token_response(session.last, asked_at=asked_at)
+        # App Service says `expires_on`, which MSAL has made `expires_in`.
+        return Granted(answer.token, asked_at + float(result["expires_in"]))
+
+    def _client(self, session: IssuerSession) -> Any:
+        identity = self._identity
+        named = {
+            "client_id": identity.client_id,
+            "object_id": identity.object_id,
+            "resource_id": identity.resource_id,
+        }
+        given = {name: value for name, value in named.items() if value is not None}
+        who = msal.UserAssignedManagedIdentity(**given) if given else msal.SystemAssignedManagedIdentity()
+        return msal.ManagedIdentityClient(who, http_client=session, token_cache=NoTokenCache(), http_cache={})
+
+    def _refusal(self, session: IssuerSession) -> TokenError:
+        if session.last is None:
+            raise RuntimeError("the managed identity endpoint was not asked")
+        error = token_error(session.last, requested_scope=self._identity.scope)
+        return replace(error, kind=TokenErrorKind.HTTP) if error.kind is TokenErrorKind.DISCOVERY else error

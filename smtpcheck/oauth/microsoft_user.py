@@ -1,0 +1,75 @@
+"""Type `microsoft-user`: a token for a user of Entra or a personal account, by MSAL, after `smtpcheck login`."""
+
+from threading import Event
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from smtpcheck.model import CredentialHints, TokenError
+from smtpcheck.oauth.answer import TokenResponse
+from smtpcheck.oauth.cloud_credential import CLIENT_ID, TENANT, CloudCredential
+from smtpcheck.oauth.clouds import CLOUDS, Cloud
+from smtpcheck.oauth.flow import Flow
+from smtpcheck.oauth.token_store import TokenFile
+from smtpcheck.oauth.user_credential import Show, UserCredential
+
+_PERSONAL_HOST = "smtp-mail.outlook.com"
+
+
+class MicrosoftUser(CloudCredential, UserCredential):
+    """A user of Microsoft Entra, or a personal Microsoft account."""
+
+    type: Literal["microsoft-user"] = "microsoft-user"
+    tenant: str = Field(
+        default="common",
+        pattern=TENANT,
+        description="The tenant; or common (any account), organizations (work or school), consumers (personal).",
+    )
+    client_id: str = Field(pattern=CLIENT_ID, description="The application (client) id; it allows public client flows.")
+    configured_scope: str | None = Field(
+        default=None, alias="scope", pattern=r"^[!-~]+$", description="The scope, instead of the cloud's for SMTP."
+    )
+
+    @property
+    def scope(self) -> str:
+        """The scope that is requested: the cloud's for SMTP unless configured."""
+        return self.configured_scope or CLOUDS[self.cloud].delegated_scope
+
+    @property
+    def smtp_host(self) -> str | None:
+        """The host of client submission; personal accounts have their own."""
+        return _PERSONAL_HOST if self.tenant == "consumers" and self.authority is None else super().smtp_host
+
+    @property
+    def login_issuer(self) -> str:
+        """The tenant's URL at the issuer."""
+        return self.at_authority(self.tenant)
+
+    def hints(self, name: str) -> CredentialHints:
+        """Return what a remedy's text may say of the credential called `name`."""
+        return CredentialHints(
+            name=name,
+            type=self.type,
+            tenant=self.tenant,
+            client_id=self.client_id,
+            cloud=self.cloud,
+            scope=self.scope,
+        )
+
+    def flow(self, login: TokenFile | None = None) -> Flow:
+        """Return the way to the user's tokens; nothing is read or opened yet."""
+        from smtpcheck.oauth.entra_user import entra_user_flow  # noqa: PLC0415 - MSAL is heavy
+
+        return entra_user_flow(self, login)
+
+    def sign_in(self, show: Show, cancelled: Event, port: int = 0) -> TokenResponse | TokenError:  # noqa: ARG002
+        """Let somebody log in by a device code."""
+        from smtpcheck.oauth.entra_user import sign_in  # noqa: PLC0415 - MSAL is heavy
+
+        return sign_in(self, show, cancelled)
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.tenant in {"common", "consumers"} and self.cloud is not Cloud.GLOBAL and self.authority is None:
+            raise ValueError(f"tenant {self.tenant} means personal accounts, which cloud {self.cloud} does not have")
+        return self
