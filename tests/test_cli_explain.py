@@ -153,7 +153,7 @@ def test_nothing_heavy_is_loaded() -> None:
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=ENVIRONMENT)
     assert run.stdout.splitlines()[-1] == "set()"
     program = (
-        "import sys; from smtpcheck import finding_text; from smtpcheck.diagnosis import catalogue, explain, observation;"
+        "import sys; from smtpcheck import finding_text; from smtpcheck.diagnosis import catalogue, observation;"
         "print({'pydantic', 'typer', 'structlog'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=ENVIRONMENT)

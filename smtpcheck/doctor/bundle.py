@@ -38,9 +38,10 @@ _NO_HOSTS = frozenset({"yaml", "json", "pem", "txt", "csv", "db", "md", "py", "l
 
 _PATTERN = re.compile(
     r"""
-    (?P<address>[A-Za-z0-9!#$%&'*+?^_`{|}~.-]{1,64}(?:@|%40)[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.){0,8}[A-Za-z0-9-]{1,63})
+    (?P<address>(?<![\w.+-])[\w.+-]{1,64}(?:@|%40)[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.){0,8}[A-Za-z0-9-]{1,63})
     |(?P<id>(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9a-f]{40,64})(?![0-9A-Za-z]))
-    |(?P<ip>(?:(?<=IPv6:)|(?<![\w.:]))(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:%\w{1,15})?)(?![\w:]))
+    |(?P<ip>(?<![\w.:])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?!\w|\.\d)
+        |(?:(?<=IPv6:)|(?<![\w.:]))[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:[0-9]{0,3}(?:\.[0-9]{1,3}){3})?(?:%\w{1,15})?)
     |(?P<path>(?<![\w/:.-])/(?:[\w.@+-]{1,255}/){1,32}[\w.@+-]{1,255})
     |(?P<host>(?<![\w.-])(?:[A-Za-z0-9_][A-Za-z0-9_-]{0,62}\.){1,8}[A-Za-z]{2,24}(?![\w-]|\.\w))
     """,
@@ -125,11 +126,18 @@ class Redaction:
             case "address":
                 return self._address(found)
             case "ip":
-                return self._name(kind, found) if _is_ip(found) else None
+                return self._ip(found)
             case "host":
                 return self._host(found) if _looks_like_host(found) and not _is_public(found) else None
             case _:
                 return self._name(kind, found)
+
+    def _ip(self, found: str) -> str | None:
+        """Return what stands for an IP address; a colon behind it is no part of it."""
+        for address, rest in ((found, ""), (found.removesuffix(":"), ":")):
+            if _is_ip(address):
+                return f"{self._name('ip', address)}{rest}"
+        return None
 
     def _host(self, found: str) -> str:
         key = found.casefold()

@@ -78,7 +78,7 @@ class Examination:
         yield await self._refuse()
         yield await self._watched()
         yield await asyncio.to_thread(secrecy, self.evidence)
-        folder = self._settings.agent.state / "doctor"
+        folder = self._settings.agent.state / "doctor" if self._settings.files else None
         yield await asyncio.to_thread(maintenance, self.evidence, folder)
 
     async def _ask(self) -> None:

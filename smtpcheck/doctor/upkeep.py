@@ -3,6 +3,7 @@
 Rules of this file:
 - What was seen is kept in one small file for each check under `doctor/` of the state folder, written to a temporary
   file first and then renamed. A folder that may not be written is no fault: it is said, and the rest goes on.
+- A check that is made of options has no name that lasts: nothing of it is kept or compared.
 - Dates of retirements are those of Microsoft's announcement for SMTP AUTH with Basic authentication of January 2026
   (https://techcommunity.microsoft.com/blog/exchange/4489835); they have been moved before.
 """
@@ -24,12 +25,14 @@ _ENDINGS = (Cause.CERTIFICATE_EXPIRING, Cause.SECRET_EXPIRING, Cause.CLIENT_CERT
 _PASSWORDS = frozenset({"LOGIN", "PLAIN"})
 
 Sight = Mapping[str, object]
-"""What is compared from one examination to the next: `at`, `ehlo`, `tls`, `certificate_issuer`."""
+"""What is compared from one examination to the next: `ehlo`, `tls`, `certificate_issuer`; and `at`, `server`."""
 
 
-def maintenance(evidence: Evidence, folder: Path) -> Examined:
-    """Return stage 12, and keep what was seen in `folder`. Blocks on files."""
-    notes = [*_ends(evidence), *_retirements(evidence), *_drift(evidence, folder)]
+def maintenance(evidence: Evidence, folder: Path | None) -> Examined:
+    """Return stage 12, and keep what was seen in `folder` if there is one. Blocks on files."""
+    notes = [*_ends(evidence), *_retirements(evidence)]
+    if folder is not None:
+        notes += _drift(evidence, folder)
     return examined(Stage.MAINTENANCE, notes, findings_about(evidence, *_ENDINGS))
 
 
@@ -69,7 +72,7 @@ def _drift(evidence: Evidence, folder: Path) -> Iterator[Note]:
         return
     path = folder / f"{evidence.check.name}.json"
     before = _load(path)
-    if before is None:
+    if before is None or before.get("server") != seen["server"]:
         yield hint("no earlier examination to compare with")
     else:
         yield from _changes(before, seen)
@@ -85,6 +88,7 @@ def _sight(evidence: Evidence) -> Sight | None:
     tls = evidence.report.tls
     return {
         "at": evidence.now,
+        "server": f"{evidence.check.server.host}:{evidence.check.server.port}",
         "ehlo": sorted(line.upper() for line in evidence.ehlo),
         "tls": f"{tls.version} {tls.cipher}" if tls else "none",
         "certificate_issuer": tls.certificate.issuer if tls and tls.certificate else "",
