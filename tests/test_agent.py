@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -258,3 +259,29 @@ async def test_a_reload_tells_what_waits_for_the_next_start(tmp_path: Path) -> N
     told = [log for log in logs if log["log_level"] == "warning"]
     event = "these settings take effect at the next start"
     assert told == [{"event": event, "log_level": "warning", "settings": ["agent.max_open_connections"]}] * 2
+
+
+async def test_a_check_runs_once_at_a_time(tmp_path: Path) -> None:
+    """A slot that comes while the last run goes on is left out and counted, and nobody can ask for a second run."""
+    async with World(tmp_path, SILENT) as world:
+        edit(world.config, lambda document: document["checks"][0].update(interval="300ms", timeout="1500ms"))
+        async with running(world.config) as agent:
+            await until(lambda: world.exchange.connections.total() > 0)
+            assert isinstance(await agent.check_now("silent"), TooSoon)
+            await until(lambda: "silent" in agent.state.checks)
+            text = await shown(agent)
+    left_out = re.search(r'^smtpcheck_runs_skipped_total{reason="running"} (\S+)$', text, re.MULTILINE)
+    assert left_out
+    assert float(left_out[1]) >= 2
+
+
+async def test_a_reload_takes_another_client_at_once(tmp_path: Path) -> None:
+    """The token of the old one is used no more, and what is wrong with the new one shows."""
+    async with World(tmp_path, HEALTHY) as world, running(world.config) as agent:
+        await until(lambda: "healthy" in agent.state.checks)
+        unknown = "00000000-0000-0000-0000-000000000000"
+        edit(world.config, lambda document: document["credentials"]["contoso"].update(client_id=unknown))
+        assert await agent.reload() == ()
+        report = await agent.check_now("healthy")
+    assert isinstance(report, Report)
+    assert report.cause is Cause.APP_NOT_IN_TENANT
