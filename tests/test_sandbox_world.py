@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import smtplib
 import ssl
 import stat
@@ -9,6 +10,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import google.auth.exceptions
+import google.auth.transport.requests
+import google.oauth2.credentials
+import google.oauth2.service_account
 import msal
 import pytest
 import requests
@@ -17,7 +22,8 @@ import yaml
 
 from smtpcheck.cause import Cause
 from smtpcheck.model import Finding, Outcome, Report
-from smtpcheck.sandbox.scenarios import SCENARIOS, Registration, Scenario
+from smtpcheck.sandbox.scenarios import GMAIL, SCENARIOS, Registration, Scenario, Way
+from smtpcheck.sandbox.session import Listener
 from smtpcheck.sandbox.world import World
 
 SEEN: dict[str, str] = {
@@ -48,9 +54,11 @@ class Client:
     def __init__(self, world: World) -> None:
         self.settings: dict[str, Any] = yaml.safe_load(world.config.read_text())
         self.folder = world.config.parent
+        self.mailbox = ""
 
     def see(self, name: str) -> str:
         check = next(check for check in self.settings["checks"] if check["name"] == name)
+        self.mailbox = check["mailbox"]
         token, error = self.token(self.settings["credentials"][check["credential"]])
         try:
             return error or self.converse(check, token)
@@ -60,24 +68,63 @@ class Client:
             return str(failure).rpartition(": ")[2]
 
     def token(self, keys: dict[str, Any]) -> tuple[str, str]:
-        """Return a token, or the code why there is none."""
-        assert keys["type"] == "microsoft"
-        credential: object
-        if "client_certificate" in keys:
-            pem = (self.folder / keys["client_certificate"]["file"]).read_text()
-            key, _, certificate = pem.partition("-----BEGIN CERTIFICATE")
-            credential = {"private_key": key, "public_certificate": f"-----BEGIN CERTIFICATE{certificate}"}
-        else:
-            credential = (self.folder / keys["client_secret"]["file"]).read_text()
+        """Return a token, or why there is none."""
         with requests.Session() as session:
             session.trust_env = False
             session.verify = str(self.folder / keys["ca_file"])
-            authority = keys["authority"] + keys["tenant"]
-            client = msal.ConfidentialClientApplication(
-                keys["client_id"], credential, authority, instance_discovery=False, http_client=session
-            )
-            answer = client.acquire_token_for_client([keys.get("scope", "https://outlook.office365.com/.default")])
+            if keys["type"].startswith("google"):
+                return self.google_token(keys, session)
+            answer = self.microsoft_token(keys, session)
         return answer.get("access_token", ""), answer.get("error_description", "").partition(":")[0]
+
+    def microsoft_token(self, keys: dict[str, Any], session: requests.Session) -> dict[str, Any]:
+        authority = keys["authority"] + keys["tenant"]
+        answer: dict[str, Any]
+        if keys["type"] == "microsoft-user":
+            public = msal.PublicClientApplication(
+                keys["client_id"], authority=authority, instance_discovery=False, http_client=session
+            )
+            scopes = ["https://outlook.office.com/SMTP.Send"]
+            answer = public.acquire_token_by_refresh_token(self.read(keys["refresh_token"]["file"]), scopes)
+            return answer
+        assert keys["type"] == "microsoft"
+        credential: object
+        if "client_certificate" in keys:
+            key, _, certificate = self.read(keys["client_certificate"]["file"]).partition("-----BEGIN CERTIFICATE")
+            credential = {"private_key": key, "public_certificate": f"-----BEGIN CERTIFICATE{certificate}"}
+        elif "client_assertion" in keys:
+            credential = {"client_assertion": lambda: self.read(keys["client_assertion"]["file"])}
+        else:
+            credential = self.read(keys["client_secret"]["file"])
+        client = msal.ConfidentialClientApplication(
+            keys["client_id"], credential, authority, instance_discovery=False, http_client=session
+        )
+        answer = client.acquire_token_for_client([keys.get("scope", "https://outlook.office365.com/.default")])
+        return answer
+
+    def google_token(self, keys: dict[str, Any], session: requests.Session) -> tuple[str, str]:
+        credentials: Any
+        if keys["type"] == "google-service-account":
+            credentials = google.oauth2.service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
+                json.loads(self.read(keys["key_file"])), scopes=["https://mail.google.com/"], subject=self.mailbox
+            )
+        else:
+            credentials = google.oauth2.credentials.Credentials(  # type: ignore[no-untyped-call]
+                None,
+                self.read(keys["refresh_token"]["file"]),
+                None,
+                f"{keys['issuer']}token",
+                keys["client_id"],
+                self.read(keys["client_secret"]["file"]),
+            )
+        try:
+            credentials.refresh(google.auth.transport.requests.Request(session))
+        except google.auth.exceptions.RefreshError as error:
+            return "", str(error.args[1]["error_description"])
+        return str(credentials.token), ""
+
+    def read(self, name: str) -> str:
+        return (self.folder / name).read_text()
 
     def converse(self, check: dict[str, Any], token: str) -> str:
         """Return the beginning of the last reply, or what ended the conversation."""
@@ -94,6 +141,8 @@ class Client:
                 return "XOAUTH2 not offered"
             response = f"user={check['mailbox']}\x01auth=Bearer {token}\x01\x01"
             answer = smtp.docmd("AUTH XOAUTH2", base64.b64encode(response.encode()).decode())
+            if answer[0] == 334:
+                answer = smtp.docmd("")
             sender = check.get("sender", check["mailbox"])
             depth = check.get("depth", "auth")
             if answer[0] == 235 and depth in {"sender", "send"}:
@@ -238,6 +287,7 @@ async def test_a_scenario_is_one_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "rows",
     [
+        [Scenario("name-a", ""), Scenario("name-b", "", registration=Registration("g", Way.GOOGLE_USER))],
         [Scenario("a", ""), Scenario("a", "")],
         [
             Scenario("a", "", registration=Registration("r")),
@@ -247,5 +297,52 @@ async def test_a_scenario_is_one_row(tmp_path: Path) -> None:
 )
 def test_rows_that_contradict_each_other_are_refused(tmp_path: Path, rows: list[Scenario]) -> None:
     """Two scenarios, or two different registrations, of one name are a mistake in the table."""
-    with pytest.raises(ValueError, match="name"):
+    with pytest.raises(ValueError, match=r"the (same )?name|a listener belongs to one service"):
         World(tmp_path, rows)
+
+
+NOT_DELEGATED = (
+    "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the "
+    "scopes requested."
+)
+WAYS = {
+    "federated": (Registration("federated", Way.FEDERATED), "235 2.7.0"),
+    "federated-other": (Registration("federated-other", Way.FEDERATED, wrong_secret=True), "AADSTS700213"),
+    "user": (Registration("user", Way.USER), "235 2.7.0"),
+    "user-revoked": (Registration("user-revoked", Way.USER, revoked=True), "AADSTS70008"),
+    "google-account": (Registration("google-account", Way.GOOGLE_ACCOUNT), "235 2.7.0"),
+    "google-key": (Registration("google-key", Way.GOOGLE_ACCOUNT, revoked=True), "Invalid JWT Signature."),
+    "google-delegation": (
+        Registration("google-delegation", Way.GOOGLE_ACCOUNT, delegated=False),
+        NOT_DELEGATED,
+    ),
+    "google-user": (Registration("google-user", Way.GOOGLE_USER), "235 2.7.0"),
+    "google-user-revoked": (
+        Registration("google-user-revoked", Way.GOOGLE_USER, revoked=True),
+        "Token has been expired or revoked.",
+    ),
+}
+"""Rows for every way to a token, with what a plain client sees last."""
+
+
+async def test_a_row_may_go_each_way_to_a_token(tmp_path: Path) -> None:
+    """Federated clients, users and service accounts, of Microsoft and Google, work or fail as the row says."""
+    rows = [
+        Scenario(name, "", registration=registration, server=GMAIL if registration.way.google else Listener())
+        for name, (registration, _) in WAYS.items()
+    ]
+    async with World(tmp_path, rows) as world:
+        seen = {name: await asyncio.to_thread(Client(world).see, name) for name in world.expected}
+        assert not [secret for secret in world.secrets() if secret in world.config.read_text()]
+        assert {*world.google.issued, *world.google.assertions, *world.issuer.sign_ins.issued} <= world.secrets()
+    assert seen == {name: last for name, (_, last) in WAYS.items()}
+
+
+async def test_scenarios_of_one_registration_share_it_for_all_of_their_mailboxes(tmp_path: Path) -> None:
+    """A service account acts for the mailbox of each of its checks."""
+    shared = Registration("shared", Way.GOOGLE_ACCOUNT)
+    rows = [Scenario(name, "", server=GMAIL, registration=shared) for name in ("one", "two")]
+    async with World(tmp_path, rows) as world:
+        seen = [await asyncio.to_thread(Client(world).see, row.name) for row in rows]
+        assert world.google.token_requests.total() == 2
+    assert seen == ["235 2.7.0", "235 2.7.0"]

@@ -24,6 +24,7 @@ from aiohttp.typedefs import Handler
 
 from smtpcheck.sandbox.device import DeviceCodes, Poll
 from smtpcheck.sandbox.google_accounts import (
+    MAIL_SCOPE,
     SCOPES,
     SIGN_IN_SCOPES,
     Fault,
@@ -176,6 +177,13 @@ class GoogleIssuer:
         """Decline a device as the user; raise `KeyError` unless the code waits."""
         self._devices.decide(user_code, None)
 
+    def sign_in(self, client_id: str, address: str, scope: str = MAIL_SCOPE) -> str:
+        """Return a refresh token as a user has it who signed in just now."""
+        token = f"1//0{secrets.token_urlsafe(72)}"
+        self._grants[token] = _Grant(client_id, address, scope, self.clock(), self.clock())
+        self.issued.append(token)
+        return token
+
     def revoke(self, refresh_token: str) -> None:
         """End a refresh token, as the user may in the account's settings; raise `KeyError` if there is none."""
         self._grants[refresh_token].revoked = True
@@ -303,9 +311,7 @@ class GoogleIssuer:
 
     def _begin(self, client: GoogleClient, address: str, scope: str) -> dict[str, object]:
         """Return the answer to a sign-in, with a refresh token, as clients of the kind desktop always get it."""
-        token = f"1//0{secrets.token_urlsafe(72)}"
-        self._grants[token] = _Grant(client.client_id, address, scope, self.clock(), self.clock())
-        self.issued.append(token)
+        token = self.sign_in(client.client_id, address, scope)
         ends = {"refresh_token_expires_in": _TESTING_SECONDS - 1} if client.testing else {}
         return self._answer(client.client_id, address, scope) | {"refresh_token": token} | ends
 

@@ -3,21 +3,46 @@
 Rules of this file:
 - A scenario is one row of `SCENARIOS`; nothing else is touched to add one.
 - What is expected is what can truly be observed from the client's end.
-- Scenarios that name the same registration share a credential, and those with equal listeners share a port.
+- Scenarios that name the same registration share a credential, and those with equal listeners share a port. The
+  registration's way decides whether the mailbox lies at Exchange Online or at Gmail, whose listeners differ (`GMAIL`).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from smtpcheck.cause import Cause
 from smtpcheck.model import Outcome, Report
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.authority import Certificate
-from smtpcheck.sandbox.issuer import Trouble
+from smtpcheck.sandbox.directory import Trouble
+from smtpcheck.sandbox.gmail import MECHANISMS
 from smtpcheck.sandbox.session import Listener
 
+GMAIL = Listener(mechanisms=MECHANISMS)
+"""What smtp.gmail.com shows on port 587, for scenarios at Google."""
 DOMAIN = "contoso.example"
 RECIPIENT = f"probe@{DOMAIN}"
+
+
+class Way(StrEnum):
+    """How a client proves itself, and to whom."""
+
+    SECRET = "secret"
+    CERTIFICATE = "certificate"
+    FEDERATED = "federated"
+    """A token that another issuer signed for it."""
+    USER = "user"
+    """The refresh token of a user who signed in."""
+    GOOGLE_ACCOUNT = "google_account"
+    """The key of a service account at Google."""
+    GOOGLE_USER = "google_user"
+    """The refresh token of a user who signed in at Google."""
+
+    @property
+    def google(self) -> bool:
+        """Return whether it leads to Google, and the mailbox so lies at Gmail."""
+        return self in {Way.GOOGLE_ACCOUNT, Way.GOOGLE_USER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +51,17 @@ class Registration:
 
     name: str
     """Of the credential; two registrations of the same name must be equal."""
-    certificate: bool = False
-    """The client proves itself with a certificate instead of a secret."""
+    way: Way = Way.SECRET
     known: bool = True
     """Whether the issuer has it."""
     wrong_secret: bool = False
-    """The configured secret is not the app's."""
+    """The configured secret is not the app's, or the assertion is another one's."""
     secret_expired: bool = False
     disabled: bool = False
+    revoked: bool = False
+    """The refresh token, or the key of a service account, is dead."""
+    delegated: bool = True
+    """Whether a service account of Google may act for users."""
     roles: tuple[str, ...] = ("SMTP.SendAsApp",)
     trouble: Trouble | None = None
     keys: Mapping[str, object] = field(default_factory=dict)
@@ -92,7 +120,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         "healthy-certificate",
         "The application proves itself with a certificate instead of a secret.",
-        registration=Registration("contoso-certificate", certificate=True),
+        registration=Registration("contoso-certificate", Way.CERTIFICATE),
     ),
     Scenario(
         "secret-expired",

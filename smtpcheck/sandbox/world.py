@@ -2,12 +2,11 @@
 
 Rules of this file:
 - All of it lives in the running event loop and in one folder; `close` leaves no socket and no task behind.
-- Ids, secrets and keys are made anew for each world; secret files have mode 0600.
+- Each credential makes its own ids and secrets; secret files have mode 0600.
 """
 
 import json
 import os
-import secrets
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,8 +14,12 @@ from types import TracebackType
 from typing import Self
 
 from smtpcheck.sandbox.authority import Authority, Certificate
+from smtpcheck.sandbox.credentials import WAYS, Credential
+from smtpcheck.sandbox.directory import Tenant
 from smtpcheck.sandbox.exchange import Exchange
-from smtpcheck.sandbox.issuer import App, Issuer, Tenant
+from smtpcheck.sandbox.gmail import Gmail
+from smtpcheck.sandbox.google import GoogleIssuer
+from smtpcheck.sandbox.issuer import Issuer
 from smtpcheck.sandbox.mail_service import Mailbox
 from smtpcheck.sandbox.scenarios import DOMAIN, SCENARIOS, Registration, Scenario
 from smtpcheck.sandbox.session import Listener
@@ -33,8 +36,10 @@ class World:
         ca_file: the authority that issued every certificate, in PEM.
         scenarios: what the world was made of.
         expected: the scenario of each check, by the check's name.
-        issuer: the issuer; its apps may be changed while the world runs.
-        exchange: the SMTP service; its mailboxes may be changed while the world runs.
+        issuer: the issuer like Entra; its apps may be changed while the world runs.
+        google: the issuer like Google; its accounts may be changed while the world runs.
+        exchange: the SMTP service like Exchange Online; its mailboxes may be changed while the world runs.
+        gmail: the SMTP service like Gmail, with the mailboxes of the scenarios at Google.
         ports: the port of each listener.
     """
 
@@ -48,30 +53,42 @@ class World:
         self.ca_file = folder / "ca.pem"
         self._folder, self._listen = folder, listen
         self._authority = Authority()
-        self._credentials = [_Credential(registration, self._authority) for registration in self._registrations()]
-        apps = {one.app.client_id: one.app for one in self._credentials if one.registration.known}
-        tenant = Tenant(str(uuid.uuid4()), _TENANT_DOMAIN, apps)
-        self.issuer = Issuer([tenant])
-        self.exchange = Exchange(self.issuer.key, tenant.id, map(_mailbox, self.scenarios))
+        self._credentials = [
+            WAYS[registration.way](registration, addresses, self._authority)
+            for registration, addresses in self._registrations()
+        ]
+        self._tenant = Tenant(str(uuid.uuid4()), _TENANT_DOMAIN, {})
+        self.issuer = Issuer([self._tenant])
+        self.google = GoogleIssuer([])
+        at_google = [scenario for scenario in self.scenarios if scenario.registration.way.google]
+        others = [scenario for scenario in self.scenarios if not scenario.registration.way.google]
+        if {scenario.server for scenario in at_google} & {scenario.server for scenario in others}:
+            raise ValueError("a listener belongs to one service")
+        self.exchange = Exchange(self.issuer.key, self._tenant.id, map(_mailbox, others))
+        self.gmail = Gmail(self.google, map(_mailbox, at_google))
         self.ports: dict[Listener, int] = {}
 
     async def start(self) -> None:
         """Open the ports and write the folder."""
         contexts = {kind: self._authority.server_context(kind) for kind in Certificate}
         await self.issuer.start(contexts[Certificate.VALID])
+        await self.google.start(contexts[Certificate.VALID])
         for scenario in self.scenarios:
             listener = scenario.server
+            service = self.gmail if scenario.registration.way.google else self.exchange
             if listener not in self.ports:
-                self.ports[listener] = await self.exchange.listen(listener, contexts[listener.certificate])
+                self.ports[listener] = await service.listen(listener, contexts[listener.certificate])
         self.ca_file.write_bytes(self._authority.pem)
         for credential in self._credentials:
-            _write_secret(self._folder / credential.file, credential.proof)
+            credential.register(self._tenant, self.issuer, self.google)
+            for name, content in credential.files().items():
+                _write_secret(self._folder / name, content)
         self.config.write_text(self._configuration(), encoding="utf-8")
 
     async def close(self) -> None:
         """Close every port and cut every connection; the folder stays."""
-        await self.exchange.close()
-        await self.issuer.close()
+        for service in (self.exchange, self.gmail, self.issuer, self.google):
+            await service.close()
 
     async def __aenter__(self) -> Self:
         try:
@@ -88,16 +105,19 @@ class World:
 
     def secrets(self) -> frozenset[str]:
         """Return every token, secret, assertion and private key that has existed so far."""
-        proofs = {text for one in self._credentials for text in (one.proof, one.app.secret)}
-        issued = {*self.issuer.minted, *self.issuer.assertions, *self.issuer.sign_ins.issued}
-        return frozenset(proofs | issued)
+        own = (text for one in self._credentials for text in one.secrets())
+        entra = (*self.issuer.minted, *self.issuer.assertions, *self.issuer.sign_ins.issued)
+        return frozenset({*own, *entra, *self.google.issued, *self.google.assertions})
 
-    def _registrations(self) -> Iterable[Registration]:
-        found: dict[str, Registration] = {}
+    def _registrations(self) -> Iterable[tuple[Registration, list[str]]]:
+        """Return each registration with the addresses of its checks."""
+        found: dict[str, tuple[Registration, list[str]]] = {}
         for scenario in self.scenarios:
             name = scenario.registration.name
-            if found.setdefault(name, scenario.registration) != scenario.registration:
+            registration, addresses = found.setdefault(name, (scenario.registration, []))
+            if registration != scenario.registration:
                 raise ValueError(f"two registrations have the name {name}")
+            addresses.append(_address(scenario))
         return found.values()
 
     def _configuration(self) -> str:
@@ -113,17 +133,9 @@ class World:
         ]
         return "\n".join(parts) + "\n"
 
-    def _credential(self, credential: "_Credential") -> dict[str, object]:
-        registration = credential.registration
-        return {
-            "type": "microsoft",
-            "authority": self.issuer.url,
-            "tenant": _TENANT_DOMAIN,
-            "client_id": credential.app.client_id,
-            "client_certificate" if registration.certificate else "client_secret": {"file": credential.file},
-            "ca_file": self.ca_file.name,
-            **registration.keys,
-        }
+    def _credential(self, credential: Credential) -> dict[str, object]:
+        keys = credential.keys(self._tenant, self.issuer, self.google)
+        return {**keys, "ca_file": self.ca_file.name, **credential.registration.keys}
 
     def _check(self, scenario: Scenario) -> dict[str, object]:
         listener = scenario.server
@@ -138,33 +150,6 @@ class World:
             },
             **scenario.check,
         }
-
-
-class _Credential:
-    """A registration with its ids and secrets."""
-
-    def __init__(self, registration: Registration, authority: Authority) -> None:
-        self.registration = registration
-        name = registration.name
-        self.file = f"{name}.pem" if registration.certificate else f"{name}.secret"
-        self.app = App(
-            client_id=str(uuid.uuid4()),
-            secret=_secret(),
-            roles=registration.roles,
-            secret_expired=registration.secret_expired,
-            disabled=registration.disabled,
-            trouble=registration.trouble,
-        )
-        self.proof = _secret() if registration.wrong_secret else self.app.secret
-        if registration.certificate:
-            key, certificate = authority.client_credential(name)
-            self.proof = key + certificate
-            self.app.certificates = (certificate.encode(),)
-
-
-def _secret() -> str:
-    """Return a client secret that looks like Entra's."""
-    return f"{secrets.token_hex(2)}8Q~{secrets.token_hex(16)}"
 
 
 def _address(scenario: Scenario) -> str:

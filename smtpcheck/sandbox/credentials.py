@@ -1,0 +1,213 @@
+"""The credentials of a world: what stands at the issuer for a registration, and what the configuration says of it.
+
+Rules of this file:
+- One class for each way to a token; a new way is a class here and its line in `WAYS`.
+- Ids, secrets and keys are made anew for each world. Secrets are in files, never in the configuration.
+"""
+
+import secrets
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+
+from smtpcheck.sandbox.authority import Authority
+from smtpcheck.sandbox.directory import Accounts, App, FederatedCredential, Tenant, User
+from smtpcheck.sandbox.google import GoogleIssuer
+from smtpcheck.sandbox.google_accounts import GoogleClient, GoogleUser, ServiceAccount
+from smtpcheck.sandbox.issuer import Issuer
+from smtpcheck.sandbox.scenarios import Registration, Way
+from smtpcheck.sandbox.tokens import SigningKey
+
+_CLUSTER = "https://oidc.sandbox.example/cluster/"
+_SUBJECT = "system:serviceaccount:mail:smtpcheck"
+_DAY = 86400
+
+
+class Credential(ABC):
+    """A registration with its ids and secrets.
+
+    Attributes:
+        file: the name of the file that proves it.
+        proof: the content of that file: a secret, key, assertion or refresh token.
+    """
+
+    ending = "secret"
+
+    def __init__(self, registration: Registration, addresses: Iterable[str], authority: Authority) -> None:
+        """Prepare it for the mailboxes of its checks; `authority` issues certificates."""
+        self.registration = registration
+        self.addresses = tuple(addresses)
+        self.file = f"{registration.name}.{self.ending}"
+        self.proof = ""
+        del authority
+
+    @abstractmethod
+    def register(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> None:
+        """Make it known at its issuer, which is listening; `tenant` is the issuer's."""
+
+    @abstractmethod
+    def keys(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> Mapping[str, object]:
+        """Return what the configuration says of it, but for the authority to trust."""
+
+    def files(self) -> Mapping[str, str]:
+        """Return the content of each file by its name; all of them are secret."""
+        return {self.file: self.proof}
+
+    def secrets(self) -> frozenset[str]:
+        """Return its own secrets; tokens are the issuers'."""
+        return frozenset(self.files().values()) - {""}
+
+
+class _Application(Credential):
+    """An application at Entra with a client secret."""
+
+    key = "client_secret"
+
+    def __init__(self, registration: Registration, addresses: Iterable[str], authority: Authority) -> None:
+        super().__init__(registration, addresses, authority)
+        self.app = App(
+            client_id=str(uuid.uuid4()),
+            secret=_secret(),
+            roles=registration.roles,
+            secret_expired=registration.secret_expired,
+            disabled=registration.disabled,
+            trouble=registration.trouble,
+        )
+        self.proof = _secret() if registration.wrong_secret else self.app.secret
+
+    def register(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> None:
+        del issuer, google
+        if self.registration.known:
+            tenant.apps[self.app.client_id] = self.app
+
+    def keys(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> Mapping[str, object]:
+        del google
+        return {
+            "type": "microsoft",
+            "authority": issuer.url,
+            "tenant": tenant.domain,
+            "client_id": self.app.client_id,
+            self.key: {"file": self.file},
+        }
+
+    def secrets(self) -> frozenset[str]:
+        return super().secrets() | {self.app.secret}
+
+
+class _Certified(_Application):
+    """One with a certificate."""
+
+    key, ending = "client_certificate", "pem"
+
+    def __init__(self, registration: Registration, addresses: Iterable[str], authority: Authority) -> None:
+        super().__init__(registration, addresses, authority)
+        key, certificate = authority.client_credential(registration.name)
+        self.proof = key + certificate
+        self.app.certificates = (certificate.encode(),)
+
+
+class _Federated(_Application):
+    """One that a cluster's issuer vouches for; a wrong secret is here a wrong subject."""
+
+    key, ending = "client_assertion", "jwt"
+
+    def __init__(self, registration: Registration, addresses: Iterable[str], authority: Authority) -> None:
+        super().__init__(registration, addresses, authority)
+        key, now = SigningKey(), int(time.time())
+        self.app.federated = (FederatedCredential(_CLUSTER, _SUBJECT, key.public_pem),)
+        subject = f"{_SUBJECT}-old" if registration.wrong_secret else _SUBJECT
+        names = {"iss": _CLUSTER, "sub": subject, "aud": "api://AzureADTokenExchange"}
+        self.proof = key.sign({**names, "iat": now, "nbf": now, "exp": now + _DAY})
+
+
+class _User(_Application):
+    """A user of Entra who signed in to the application; the file holds the refresh token."""
+
+    ending = "refresh-token"
+
+    def __init__(self, registration: Registration, addresses: Iterable[str], authority: Authority) -> None:
+        super().__init__(registration, addresses, authority)
+        self.app.public, self.app.accounts = True, Accounts.ALL_TENANTS_AND_PERSONAL
+
+    def register(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> None:
+        super().register(tenant, issuer, google)
+        tenant.users += [User(address) for address in self.addresses]
+        self.proof = issuer.sign_ins.sign_in(self.app.client_id, self.addresses[0])
+        if self.registration.revoked:
+            issuer.sign_ins.revoke(self.proof)
+
+    def keys(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> Mapping[str, object]:
+        keys = dict(super().keys(tenant, issuer, google))
+        del keys[self.key]
+        return {**keys, "type": "microsoft-user", "refresh_token": {"file": self.file}}
+
+
+class _GoogleAccount(Credential):
+    """A service account of Google that acts for the mailboxes of its checks; revoked, its key is deleted."""
+
+    ending = "json"
+
+    def __init__(self, registration: Registration, addresses: Iterable[str], authority: Authority) -> None:
+        super().__init__(registration, addresses, authority)
+        self.account = ServiceAccount(f"{registration.name}@sandbox-project.iam.gserviceaccount.com")
+        if not registration.delegated:
+            self.account.delegated = None
+
+    def register(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> None:
+        del tenant, issuer
+        google.users |= {address.casefold(): GoogleUser(address) for address in self.addresses}
+        google.accounts[self.account.email] = self.account
+        self.proof = self.account.key_file(google.token_uri)
+        if self.registration.revoked:
+            self.account.keys.clear()
+
+    def keys(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> Mapping[str, object]:
+        del tenant, issuer, google
+        return {"type": "google-service-account", "key_file": self.file}
+
+
+class _GoogleUser(Credential):
+    """A user of Google who signed in to a desktop client; the file holds the refresh token."""
+
+    ending = "refresh-token"
+
+    def __init__(self, registration: Registration, addresses: Iterable[str], authority: Authority) -> None:
+        super().__init__(registration, addresses, authority)
+        self.client = GoogleClient()
+
+    def register(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> None:
+        del tenant, issuer
+        google.users |= {address.casefold(): GoogleUser(address) for address in self.addresses}
+        google.clients[self.client.client_id] = self.client
+        self.proof = google.sign_in(self.client.client_id, self.addresses[0])
+        if self.registration.revoked:
+            google.revoke(self.proof)
+
+    def keys(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> Mapping[str, object]:
+        del tenant, issuer
+        return {
+            "type": "google-user",
+            "issuer": google.url,
+            "client_id": self.client.client_id,
+            "client_secret": {"file": f"{self.registration.name}.secret"},
+            "refresh_token": {"file": self.file},
+        }
+
+    def files(self) -> Mapping[str, str]:
+        return {**super().files(), f"{self.registration.name}.secret": self.client.secret}
+
+
+WAYS: Mapping[Way, type[Credential]] = {
+    Way.SECRET: _Application,
+    Way.CERTIFICATE: _Certified,
+    Way.FEDERATED: _Federated,
+    Way.USER: _User,
+    Way.GOOGLE_ACCOUNT: _GoogleAccount,
+    Way.GOOGLE_USER: _GoogleUser,
+}
+
+
+def _secret() -> str:
+    """Return a client secret that looks like Entra's."""
+    return f"{secrets.token_hex(2)}8Q~{secrets.token_hex(16)}"
