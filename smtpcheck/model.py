@@ -129,6 +129,8 @@ class Check:
     warn: Warn
     labels: tuple[tuple[str, str], ...] = ()
     """The user's own labels, sorted by name."""
+    granted_at: float | None = None
+    """When the mailbox's rights were last changed (Unix seconds), if the configuration says so."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------

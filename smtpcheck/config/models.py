@@ -8,7 +8,7 @@ Rules of this file:
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from smtpcheck.config.fields import (
     DepthName,
@@ -124,6 +124,9 @@ class CheckSection(ConfigSection):
     )
     warn: WarnSection = Field(default=WarnSection(), description="From when on a check that still works is a warning.")
     labels: Labels = Field(default={}, description="Labels of its metrics.")
+    granted: AwareDatetime | None = Field(
+        default=None, description="When rights were last granted, as 2026-11-20T10:00Z: they take up to two hours."
+    )
 
 
 class ChecksSection(CheckSection):

@@ -75,6 +75,7 @@ class Resolver:
             mechanism=section.mechanism,
             warn=_warn(section.warn, self._warn),
             labels=tuple(sorted(section.labels.items())),
+            granted_at=section.granted.timestamp() if section.granted else None,
         )
 
     def look_at_reference(self, entry: Entry) -> None:
