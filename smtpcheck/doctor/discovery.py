@@ -7,7 +7,6 @@ Rules of this file:
 
 import asyncio
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import requests
@@ -58,21 +57,14 @@ def _ask(credential: Microsoft) -> Discovery:
 
 
 def _read(authority: str, answer: Answer) -> Discovery:
-    offset = _clock_offset(answer)
+    as_error = token_error(answer, requested_scope="")
     document = answer.json
     issuer = document.get("issuer") if document and answer.status == 200 else None
     if not isinstance(issuer, str):
-        return Discovery(authority, clock_offset=offset, trouble=_said(token_error(answer, requested_scope="")))
+        return Discovery(authority, clock_offset=as_error.clock_offset, trouble=_said(as_error))
     home = urlsplit(authority).netloc
     mismatch = home not in _OWN_HOSTS and urlsplit(issuer).netloc != home
-    return Discovery(authority, issuer=issuer[:512], clock_offset=offset, mismatch=mismatch)
-
-
-def _clock_offset(answer: Answer) -> float | None:
-    try:
-        return parsedate_to_datetime(answer.headers["date"]).timestamp() - answer.at
-    except (KeyError, ValueError):
-        return None
+    return Discovery(authority, issuer=issuer[:512], clock_offset=as_error.clock_offset, mismatch=mismatch)
 
 
 def _said(error: TokenError) -> str:

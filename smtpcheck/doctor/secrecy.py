@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pydantic import BaseModel
+
 from smtpcheck.doctor.credential_stages import is_of_entra
 from smtpcheck.doctor.evidence import Evidence, words
 from smtpcheck.doctor.verdict import Examined, Note, Stage, examined, hint, ok, skipped, warning
 from smtpcheck.model import Security
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.microsoft import Microsoft
-from smtpcheck.oauth.ready_token import ReadyToken
 from smtpcheck.secret_source import SecretHazard, SecretSource, SecretUnreadableError
 
 _NEEDED = frozenset({"smtp.send", "smtp.sendasapp", "openid", "profile", "email", "offline_access"})
@@ -37,6 +38,9 @@ _HAZARDS = {
     SecretHazard.BYTE_ORDER_MARK: "begins with a byte order mark",
     SecretHazard.GUID: "has the form of a GUID: the id of a client secret rather than its value",
 }
+_WORDS = {"source": "the token", "file": "the client key", "passphrase": "the key's passphrase"}
+"""How a field of a credential is called, where its own name does not tell."""
+_PUBLIC_FILES = frozenset({"ca_file"})
 
 
 def secrecy(evidence: Evidence) -> Examined:
@@ -46,18 +50,17 @@ def secrecy(evidence: Evidence) -> Examined:
     return examined(Stage.SECRETS, [*notes, *_transport(evidence), *_excess(evidence)])
 
 
-def _held(credential: Credential) -> Iterator[Note]:
-    if isinstance(credential, ReadyToken):
-        yield from _source("the token", credential.source)
-    if not isinstance(credential, Microsoft):
-        return
-    if credential.client_secret is not None:
-        yield from _source("the client secret", credential.client_secret)
-        yield from _hazards(credential.client_secret)
-    if credential.client_certificate is not None:
-        yield from _file("the client key", credential.client_certificate.file)
-        if credential.client_certificate.passphrase is not None:
-            yield from _source("the key's passphrase", credential.client_certificate.passphrase)
+def _held(model: BaseModel) -> Iterator[Note]:
+    """Yield where each secret of a credential and its parts lies."""
+    for name in type(model).model_fields:
+        value, what = getattr(model, name), _WORDS.get(name, f"the {name.replace('_', ' ')}")
+        if isinstance(value, SecretSource):
+            yield from _source(what, value)
+            yield from _hazards(what, value)
+        elif isinstance(value, BaseModel):
+            yield from _held(value)
+        elif isinstance(value, Path) and name not in _PUBLIC_FILES:
+            yield from _file(what, value)
 
 
 def _source(what: str, source: SecretSource) -> Iterator[Note]:
@@ -89,13 +92,13 @@ def _file(what: str, path: Path) -> Iterator[Note]:
         yield ok(f"{what} in {path} can be read by its owner alone (mode {mode:04o})")
 
 
-def _hazards(source: SecretSource) -> Iterator[Note]:
+def _hazards(what: str, source: SecretSource) -> Iterator[Note]:
     try:
         found = source.hazards()
     except SecretUnreadableError as error:
-        yield warning(f"the client secret cannot be read: {error}")
+        yield warning(f"{what} cannot be read: {error}")
         return
-    yield from (warning(f"the client secret {text}") for hazard, text in _HAZARDS.items() if hazard in found)
+    yield from (warning(f"{what} {text}") for hazard, text in _HAZARDS.items() if hazard in found)
 
 
 def _kind(credential: Credential) -> Iterator[Note]:
