@@ -1,0 +1,58 @@
+"""The log: what of a fault it shows, and what it never shows."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from smtpcheck.log import LogFormat, LogLevel, configure
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """Undo what `configure` does to the process."""
+    loggers = [logging.getLogger(name) for name in (None, "smtpcheck", "msal")]
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+
+
+def _fail() -> None:
+    local = "hunter" + "2"
+    raise ValueError(f"{len(local)} characters")
+
+
+@pytest.mark.parametrize("style", list(LogFormat))
+def test_a_traceback_shows_the_way_and_no_local_variable(style: LogFormat, capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogLevel.INFO, style)
+    try:
+        _fail()
+    except ValueError:
+        structlog.get_logger("smtpcheck.test").exception("internal error", check="billing")
+    said = capsys.readouterr().err
+    assert [word in said for word in ("billing", "in _fail", "7 characters", "hunter2")] == [True, True, True, False]
+
+
+def test_a_line_of_json_for_each_event_of_ours_and_of_others(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogLevel.INFO, LogFormat.JSON)
+    structlog.get_logger("smtpcheck.test").info("run", seconds=0.5)
+    structlog.get_logger("smtpcheck.test").debug("too much")
+    logging.getLogger("aiohttp").warning("odd %s", "request")
+    logging.getLogger("aiohttp").info("too much")
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(e["logger"], e["level"], e["event"], e.get("seconds")) for e in events] == [
+        ("smtpcheck.test", "info", "run", 0.5),
+        ("aiohttp", "warning", "odd request", None),
+    ]
+
+
+def test_msal_does_not_log_the_bodies_of_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogLevel.DEBUG, LogFormat.JSON)
+    logging.getLogger("msal.oauth2cli.oauth2").error("Token response is not in json format: %s", "hunter2")
+    assert capsys.readouterr().err == ""
