@@ -7,7 +7,8 @@ Rules of this file:
 - Settings are never mutated: a reload builds all that is new off the loop, and swaps it when it is complete. A bad file
   keeps the old settings. What the agent has opened or built for good (its port, its folder, its limits) waits for the
   next start, and the log says so.
-- The report goes one way: probe -> judgement of the whole (cut off) -> state -> metrics. Nothing flows back.
+- The report goes one way: probe -> judgement of the whole (cut off) -> state -> metrics. Nothing flows back but
+  the breaker: a check that was refused is postponed.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from smtpcheck import __version__
 from smtpcheck.cause import Cause
+from smtpcheck.check_state import CheckState
 from smtpcheck.config import AgentSettings, Loaded, Problem, Settings
 from smtpcheck.cutoff import CutOff
 from smtpcheck.diagnosis import catalogue
@@ -34,6 +36,7 @@ from smtpcheck.state import State
 
 TICK_SECONDS = 0.25
 REFRESH_SECONDS = 5.0
+RETENTION_SECONDS = 6 * 3600.0
 CHECK_NOW_SPACING = 10.0
 """Seconds between two runs of one check that somebody asked for."""
 
@@ -55,13 +58,15 @@ class StateFolderError(Exception):
 class Agent:
     """Runs the checks of one configuration until it is stopped."""
 
-    def __init__(self, settings: Settings, kit: Kit, load: Callable[[], Loaded], *, first_within: float = 60.0) -> None:
-        """Take the settings, what `build_kit` made of them, and how to load them anew.
+    def __init__(
+        self, settings: Settings, kit: Kit, state: State, load: Callable[[], Loaded], *, first_within: float = 60.0
+    ) -> None:
+        """Take the settings, what `build_kit` made of them, what is remembered, and how to load the settings anew.
 
         The first run of each check falls within min(its interval, `first_within` seconds) of the start.
         """
         self.settings = settings
-        self.state = State()
+        self.state = state
         self._kit = kit
         self._load = load
         self._started_with = settings.agent
@@ -92,7 +97,10 @@ class Agent:
                 f"the state folder {folder} cannot be used: {error.strerror}. "
                 f"Make it writable for this user, or name another one in agent.state"
             ) from error
-        return cls(settings, await build_kit(settings, locks, claims=True), load, first_within=first_within)
+        kit = await build_kit(settings, locks, claims=True)
+        state = await State.kept(folder)
+        await state.fetch([check.name for check in settings.checks])
+        return cls(settings, kit, state, load, first_within=first_within)
 
     # -- what the web page and the commands ask -----------------------------------------------------------------------
 
@@ -132,12 +140,16 @@ class Agent:
         )
 
     async def check_now(self, name: str) -> Report | TooSoon:
-        """Run the check at once with a fresh token; the result counts like any other. KeyError: no such check."""
+        """Run the check at once with a fresh token, whatever its breaker says; the result counts like any other.
+
+        KeyError: no such check.
+        """
         check, now = self._checks[name], self._kit.monotonic()
         wait = self._asked_at.get(name, -CHECK_NOW_SPACING) + CHECK_NOW_SPACING - now
         if name in self._running or wait > 0:
             return TooSoon(max(wait, 1.0))
         self._asked_at[name] = now
+        self.state.close_breaker(name)
         return await self._start(check, due=None, fresh=True)
 
     async def reload(self) -> tuple[Problem, ...]:
@@ -160,10 +172,12 @@ class Agent:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run the checks until `stop` is set, then let the running ones end within their own time limits."""
-        self._schedule.replace(self.settings.checks, self._kit.monotonic())
+        self._plan()
         self._show_all()
+        self._retain()
         self._scheduler.add_job(self._tick, "interval", seconds=TICK_SECONDS, id="tick")
         self._scheduler.add_job(self._kit.tokens.refresh_due, "interval", seconds=REFRESH_SECONDS, id="refresh ahead")
+        self._scheduler.add_job(self._retain, "interval", seconds=RETENTION_SECONDS, id="retention")
         self._scheduler.start()
         try:
             await stop.wait()
@@ -214,9 +228,28 @@ class Agent:
         before = self.state.checks.get(check.name)
         changed = before is None or (before.report.outcome, before.report.cause) != (report.outcome, report.cause)
         self._internal_errors += report.cause is Cause.INTERNAL
-        self._metrics.record(check, report, self.state.record(check, report))
+        state = self.state.record(check, report)
+        self._metrics.record(check, report, state)
+        self._pace(check.name, state)
         log = _log.info if changed else _log.debug
         log("run", check=check.name, **_facts(report))
+
+    def _pace(self, name: str, state: CheckState) -> None:
+        """Postpone a check while its breaker is open, and bring it back when it is not."""
+        now = self._kit.monotonic()
+        if (until := state.breaker.until) is None:
+            self._schedule.resume(name, now)
+        else:
+            self._schedule.postpone(name, now + until - self._kit.wall())
+
+    def _plan(self) -> None:
+        """Schedule the checks of the settings; one that was refused before waits on."""
+        self._schedule.replace(self.settings.checks, self._kit.monotonic())
+        for name, state in self.state.checks.items():
+            self._pace(name, state)
+
+    def _retain(self) -> None:
+        self.state.forget_old(self._kit.wall())
 
     async def _drain(self) -> None:
         tasks = tuple(self._running.values())
@@ -228,16 +261,18 @@ class Agent:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await self._kit.close()
+        await self.state.close()
 
     # -- reload -------------------------------------------------------------------------------------------------------
 
     async def _swap(self, settings: Settings) -> None:
         kit = await rebuilt(self._kit, settings)
+        await self.state.fetch([check.name for check in settings.checks])
         self._kit, self.settings = kit, settings
         self._checks = {check.name: check for check in settings.checks}
         self.state.keep(self._checks)
         self._cut_off = CutOff(_window(settings.checks))
-        self._schedule.replace(settings.checks, kit.monotonic())
+        self._plan()
         self._show_all()
 
     def _show_all(self) -> None:

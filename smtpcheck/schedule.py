@@ -25,6 +25,9 @@ class _Slots:
     interval: float
     anchor: float
     next_at: float
+    queued_at: float
+    """The time of its entry in the heap; any other entry of the same check is dead."""
+    postponed: bool = False
 
     def first_from(self, earliest: float) -> float:
         """Return the first slot later than `earliest`."""
@@ -50,7 +53,9 @@ class Schedule:
             known = before.get(check.name)
             unchanged = known is not None and known.interval == check.interval
             self._slots[check.name] = known if known and unchanged else self._first(check, now)
-        self._heap = [(slots.next_at, name) for name, slots in self._slots.items()]
+        for slots in self._slots.values():
+            slots.queued_at = slots.next_at
+        self._heap = [(slots.queued_at, name) for name, slots in self._slots.items()]
         heapq.heapify(self._heap)
 
     def due(self, now: float) -> list[tuple[str, float]]:
@@ -60,13 +65,19 @@ class Schedule:
         while heap and heap[0][0] <= now:
             due_at, name = heap[0]
             slots = self._slots[name]
+            if slots.queued_at != due_at:
+                heapq.heappop(heap)
+                continue
             if slots.next_at > due_at:
+                slots.queued_at = slots.next_at
                 heapq.heapreplace(heap, (slots.next_at, name))
                 continue
             fired.append((name, due_at))
             following = slots.first_from(due_at + slots.interval / 2)
             slots.next_at = following if following > now else slots.first_from(now)
             self.skipped += round((slots.next_at - following) / slots.interval)
+            slots.queued_at = slots.next_at
+            slots.postponed = False
             heapq.heapreplace(heap, (slots.next_at, name))
         return fired
 
@@ -79,12 +90,24 @@ class Schedule:
         slots = self._slots[name]
         if slots.next_at <= until:
             slots.next_at = slots.first_from(until)
+            slots.postponed = True
+
+    def resume(self, name: str, now: float) -> None:
+        """Move a check that is postponed back to its first slot later than `now`; any other stays."""
+        slots = self._slots[name]
+        if not slots.postponed:
+            return
+        slots.postponed = False
+        slots.next_at = slots.first_from(now)
+        if slots.next_at < slots.queued_at:
+            slots.queued_at = slots.next_at
+            heapq.heappush(self._heap, (slots.next_at, name))
 
     def _first(self, check: Check, now: float) -> _Slots:
         """Return the slots of a check that is new at `now`."""
         share = _share(check.name)
         first_at = now + share * min(check.interval, self._first_within)
-        return _Slots(check.interval, anchor=now + share * check.interval, next_at=first_at)
+        return _Slots(check.interval, anchor=now + share * check.interval, next_at=first_at, queued_at=first_at)
 
 
 def _share(name: str) -> float:

@@ -1,115 +1,205 @@
-"""What the agent remembers of every check: the last reports, counts and a short history.
+"""What the agent remembers of every check, in memory and in the state file.
 
 Rules of this file:
-- Pure and in memory; time comes with the reports. A `CheckState` is never mutated: `State.record` puts a new one in
-  its place, so what a page or a scrape holds stays whole.
+- The event loop works with memory alone; the file follows within seconds, and is read at the start and at a reload.
 - Ten thousand checks fit: the last runs are packed rows, and what reports have in common (replies, certificates) is
   held once.
+- A check that leaves the configuration leaves memory at once and the file after `KEEP_DAYS`: one that comes back, or
+  was renamed by mistake, finds its counts again.
 """
 
-import struct
-from collections.abc import Collection, Hashable, Mapping
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
-from smtpcheck.cause import Cause
+import structlog
+
+from smtpcheck.breaker import Breaker
+from smtpcheck.check_state import CheckState, first
+from smtpcheck.history import DAY_SECONDS, Day, day, day_of, runs
 from smtpcheck.model import Check, Outcome, Report, Step
+from smtpcheck.store.database import Database, Values, Write
+from smtpcheck.store.packing import UnreadableReportError, pack, unpack
 
-HISTORY_LENGTH = 60
-"""How many of the last runs the history of a check holds."""
+FILE_NAME = "state.db"
+KEEP_DAYS = 90
+"""How many days of history are kept, and how long the rows of a check that is gone."""
 
-_ROW = struct.Struct("<ddBB")
-_OUTCOMES = tuple(Outcome)
-_CAUSES = (None, *Cause)
-_OUTCOME_INDEX = {outcome: index for index, outcome in enumerate(_OUTCOMES)}
-_CAUSE_INDEX = {cause: index for index, cause in enumerate(_CAUSES)}
+_CHECK = Write(
+    "INSERT INTO checks (name, runs, failures, last_success, since, last_run, day, refusals, backoff_until, history,"
+    " report) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET runs = excluded.runs,"
+    " failures = excluded.failures, last_success = excluded.last_success, since = excluded.since,"
+    " last_run = excluded.last_run, day = excluded.day, refusals = excluded.refusals,"
+    " backoff_until = excluded.backoff_until, history = excluded.history, report = excluded.report",
+    every=2.0,
+)
+_FAILURE = Write("INSERT OR REPLACE INTO failures (name, report) VALUES (?, ?)", every=0.0)
+"""Written with the row of its check or before it: never is the last failure forgotten."""
+_DAY = Write("INSERT OR REPLACE INTO days (day, name, hours) VALUES (?, ?, ?)", every=60.0)
+_KNOWN = (
+    "SELECT checks.name, runs, failures, last_success, since, refusals, backoff_until, history, checks.report,"
+    " failures.report, hours FROM checks"
+    " LEFT JOIN failures ON failures.name = checks.name"
+    " LEFT JOIN days ON days.day = checks.day AND days.name = checks.name"
+    " WHERE checks.name IN (SELECT value FROM json_each(?))"
+)
+_DAYS = "SELECT day, hours FROM days WHERE name = ? ORDER BY day"
+_OLD_DAYS = Write("DELETE FROM days WHERE day < ?", every=0.0)
+_OLD_CHECKS = Write("DELETE FROM checks WHERE last_run < ?", every=0.0)
+_OLD_FAILURES = Write("DELETE FROM failures WHERE name NOT IN (SELECT name FROM checks)", every=0.0)
 
 _POOL_SIZE = 4_096
 _T = TypeVar("_T", bound=Hashable)
-
-
-class Run(NamedTuple):
-    """One row of the history."""
-
-    started_at: float
-    """Unix seconds."""
-    seconds: float
-    outcome: Outcome
-    cause: Cause | None
-
-
-@dataclass(frozen=True, slots=True)
-class CheckState:
-    """What is remembered of one check that has run at least once."""
-
-    report: Report
-    """The last run."""
-    failure: Report | None
-    """The last run that was critical; the same as `report` while it still fails."""
-    runs: int
-    failures: int
-    """How many runs were critical."""
-    last_success_at: float | None
-    """When the last run that reached its depth began (Unix seconds)."""
-    since: float
-    """When the first run with the present outcome began (Unix seconds)."""
-    packed_history: bytes
-    """The last runs as packed rows, oldest first; read them by `history`."""
-
-    def history(self) -> tuple[Run, ...]:
-        """Return the last `HISTORY_LENGTH` runs, oldest first."""
-        return tuple(
-            Run(started_at, seconds, _OUTCOMES[outcome], _CAUSES[cause])
-            for started_at, seconds, outcome, cause in _ROW.iter_unpack(self.packed_history)
-        )
+_log = structlog.get_logger(__name__)
 
 
 class State:
     """The states of all checks."""
 
     def __init__(self) -> None:
+        """Begin without any, and in memory alone."""
         self._checks: dict[str, CheckState] = {}
         self._pool = _Pool()
+        self._file: Database | None = None
+
+    @classmethod
+    async def kept(cls, folder: Path) -> Self:
+        """Return the states that are kept in a folder; what hinders that is in `trouble`."""
+        state = cls()
+        state._file = Database(folder / FILE_NAME, state._put_all)
+        await state._file.open()
+        return state
 
     @property
     def checks(self) -> Mapping[str, CheckState]:
         """Return a live view of the states by name; a check that has not run yet is absent."""
         return MappingProxyType(self._checks)
 
+    @property
+    def trouble(self) -> str:
+        """Return why nothing outlives a restart at present, as a sentence; empty when all is well."""
+        return self._file.trouble if self._file else ""
+
     def record(self, check: Check, report: Report) -> CheckState:
         """Remember a run and return the new state of its check."""
         report = self._pool.compact(report)
         before = self._checks.get(check.name)
-        failed = report.outcome is Outcome.CRITICAL
-        succeeded = report.outcome in (Outcome.OK, Outcome.WARNING)
-        unchanged = before is not None and before.report.outcome is report.outcome
-        state = CheckState(
-            report=report,
-            failure=report if failed else before.failure if before else None,
-            runs=(before.runs if before else 0) + 1,
-            failures=(before.failures if before else 0) + failed,
-            last_success_at=report.started_at if succeeded else before.last_success_at if before else None,
-            since=before.since if before and unchanged else report.started_at,
-            packed_history=_appended(before.packed_history if before else b"", report),
-        )
+        state = before.after(report, check.interval) if before else first(report, check.interval)
         self._checks[check.name] = state
+        if self._file is not None:
+            recovered = before is not None and before.failure is before.report and state.failure is before.failure
+            _put(self._file, check.name, state, failure=recovered)
+            if state.breaker != (before.breaker if before else Breaker()):
+                self._file.hasten(_CHECK)
         return state
 
-    def forget(self, name: str) -> None:
-        """Drop one check; an unknown name is fine."""
-        self._checks.pop(name, None)
+    def close_breaker(self, name: str) -> None:
+        """Forget what a check was refused, so that it is tried again; an unknown name is fine."""
+        if state := self._checks.get(name):
+            self._checks[name] = replace(state, breaker=Breaker())
+
+    async def fetch(self, names: Iterable[str]) -> None:
+        """Take into memory what the file knows of these checks and memory does not."""
+        missing = set(names) - self._checks.keys()
+        if self._file is None or not missing:
+            return
+        for name, *values in await self._file.read(_KNOWN, (json.dumps(sorted(missing)),)):
+            self._checks[name] = self._restored(name, values)
 
     def keep(self, names: Collection[str]) -> None:
-        """Drop every check that is not among `names`."""
+        """Drop from memory every check that is not among `names`."""
         for name in self._checks.keys() - set(names):
             del self._checks[name]
 
+    async def days(self, name: str) -> tuple[Day, ...]:
+        """Return the history of a check by days, oldest first; days without a run are left out."""
+        rows = await self._file.read(_DAYS, (name,)) if self._file else []
+        if not rows and (state := self._checks.get(name)):
+            rows = [(state.day, state.packed_hours)]
+        return tuple(day(number, hours) for number, hours in rows)
 
-def _appended(rows: bytes, report: Report) -> bytes:
-    """Return the packed rows with one more run; the oldest leaves when they are too many."""
-    row = _ROW.pack(report.started_at, report.seconds, _OUTCOME_INDEX[report.outcome], _CAUSE_INDEX[report.cause])
-    return (rows + row)[-HISTORY_LENGTH * _ROW.size :]
+    def forget_old(self, now: float) -> None:
+        """Have the file drop what is older than `KEEP_DAYS` at Unix time `now`."""
+        if self._file is not None:
+            self._file.put(_OLD_DAYS, "", lambda: (day_of(now) - KEEP_DAYS,))
+            self._file.put(_OLD_CHECKS, "", lambda: (now - KEEP_DAYS * DAY_SECONDS,))
+            self._file.put(_OLD_FAILURES, "", tuple)
+
+    async def close(self) -> None:
+        """Bring everything into the file, and let go of it."""
+        if self._file is not None:
+            await self._file.close()
+
+    def _put_all(self, file: Database) -> None:
+        """Have all that is in memory written into a new file."""
+        for name, state in self._checks.items():
+            _put(file, name, state, failure=True)
+
+    def _restored(self, name: str, values: list[Any]) -> CheckState:
+        """Return a state from its row."""
+        count, failures, last_success, since, refusals, until, history, packed, packed_failure, hours = values
+        report = self._report(name, packed) or _outline(name, history)
+        failure = self._report(name, packed_failure) if packed_failure else None
+        return CheckState(
+            report=report,
+            failure=report if report.outcome is Outcome.CRITICAL else failure,
+            runs=count,
+            failures=failures,
+            last_success_at=last_success,
+            since=since,
+            packed_history=history,
+            packed_hours=hours or b"",
+            breaker=Breaker(refusals, until),
+        )
+
+    def _report(self, name: str, packed: bytes) -> Report | None:
+        try:
+            return self._pool.compact(unpack(packed))
+        except UnreadableReportError as error:
+            _log.warning("a kept report cannot be read; its counts can", check=name, error=str(error))
+            return None
+
+
+def _put(file: Database, name: str, state: CheckState, *, failure: bool) -> None:
+    """Have a check's rows written; its last failure besides where that is no longer its last run."""
+    if failure and state.failure is not None:
+        file.put(_FAILURE, name, partial(_failure_row, name, state.failure))
+    file.put(_CHECK, name, partial(_check_row, name, state))
+    file.put(_DAY, (state.day, name), partial(_day_row, name, state))
+
+
+def _failure_row(name: str, failure: Report) -> Values:
+    return name, pack(failure)
+
+
+def _day_row(name: str, state: CheckState) -> Values:
+    return state.day, name, state.packed_hours
+
+
+def _check_row(name: str, state: CheckState) -> Values:
+    return (
+        name,
+        state.runs,
+        state.failures,
+        state.last_success_at,
+        state.since,
+        state.report.started_at,
+        state.day,
+        state.breaker.refusals,
+        state.breaker.until,
+        state.packed_history,
+        pack(state.report),
+    )
+
+
+def _outline(name: str, history: bytes) -> Report:
+    """Return what the history says of the last run."""
+    last = runs(history)[-1]
+    return Report(name, last.started_at, last.seconds, last.outcome, cause=last.cause)
 
 
 class _Pool:

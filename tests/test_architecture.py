@@ -46,11 +46,13 @@ TABLE = {
     "cause.py": _row(Layer.VOCABULARY),
     "model.py": _row(Layer.VOCABULARY),
     "secret.py": _row(Layer.VOCABULARY),
+    "breaker.py": _row(Layer.PURE),
+    "check_state.py": _row(Layer.PURE),
     "cutoff.py": _row(Layer.PURE),
     "duration.py": _row(Layer.PURE),
+    "history.py": _row(Layer.PURE),
     "judge.py": _row(Layer.PURE),
     "schedule.py": _row(Layer.PURE),
-    "state.py": _row(Layer.PURE),
     "delivery/__init__.py": _row(Layer.PURE),
     "delivery/message.py": _row(Layer.PURE),
     "diagnosis/": _row(Layer.PURE),
@@ -65,6 +67,9 @@ TABLE = {
     "log.py": _row(Layer.EDGE),
     "oauth/": _row(Layer.EDGE, "msal", reveals=True),
     "secret_source.py": _row(Layer.EDGE),
+    "state.py": _row(Layer.EDGE),
+    "store/": _row(Layer.EDGE, "sqlite3"),
+    "store/packing.py": _row(Layer.EDGE, "msgspec"),
     "smtp/connection.py": _row(Layer.EDGE, "socket"),
     "smtp/resolver.py": _row(Layer.EDGE, "socket"),
     "smtp/tls.py": _row(Layer.EDGE),
@@ -85,7 +90,7 @@ TABLE = {
     "web/": _row(Layer.FRONT, "prometheus_client"),
 }
 
-RESTRICTED = frozenset({"msal", "apscheduler", "yaml", "socket", "prometheus_client"})
+RESTRICTED = frozenset({"msal", "msgspec", "apscheduler", "yaml", "socket", "sqlite3", "prometheus_client"})
 """Libraries that only the rows which name them may import."""
 
 PURE_LIBRARIES = frozenset(

@@ -240,9 +240,20 @@ def test_the_headers_of_the_formats_differ() -> None:
     assert header("smtpcheck_runs", openmetrics=True)[1] == "# TYPE smtpcheck_runs counter"
 
 
+def test_a_refused_check_shows_until_when_it_waits() -> None:
+    """Fifteen minutes after a login that was refused as locked, and no more after the next success."""
+    locked = replace(REFUSED, check="billing", cause=Cause.ACCOUNT_LOCKED)
+    name = "smtpcheck_backoff_until_timestamp_seconds"
+    labels = '{check="billing",site="north",team="finance"}'
+    assert lines(scraped((CHECK, locked)), name) == [f"{labels} {1700000001.5 + 900}"]
+    assert lines(scraped((CHECK, locked), (CHECK, GOOD)), name) == []
+
+
 def everything() -> Metrics:
     """Return metrics with at least one sample of every family of checks."""
-    metrics = scraped(*TWO, (CHECK, UNKNOWN), (CHECK, WARNED), (replace(CHECK, name="dead"), NO_TOKEN))
+    locked = replace(REFUSED, check="locked", cause=Cause.ACCOUNT_LOCKED)
+    dead, waiting = (replace(CHECK, name=name) for name in ("dead", "locked"))
+    metrics = scraped(*TWO, (CHECK, UNKNOWN), (CHECK, WARNED), (dead, NO_TOKEN), (waiting, locked))
     metrics.observe_lag(0.02)
     return metrics
 

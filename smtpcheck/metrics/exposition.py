@@ -14,11 +14,11 @@ from collections.abc import Collection, Iterable, Mapping
 from prometheus_client import exposition as text_format
 from prometheus_client.openmetrics import exposition as openmetrics_format
 
+from smtpcheck.check_state import CheckState
 from smtpcheck.metrics.fragments import Row, render
 from smtpcheck.metrics.own import AgentState, Measurements, Scrape
 from smtpcheck.metrics.table import PER_CHECK
 from smtpcheck.model import Check, CredentialState, Report
-from smtpcheck.state import CheckState
 
 CONTENT_TYPE_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 CONTENT_TYPE_OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -11,10 +11,10 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from smtpcheck.cause import Cause
+from smtpcheck.check_state import CheckState
 from smtpcheck.metrics import table
 from smtpcheck.metrics.table import Family
 from smtpcheck.model import Check, Outcome, Phase, Report
-from smtpcheck.state import CheckState
 
 OAUTH_ERRORS = frozenset(
     {
@@ -97,6 +97,8 @@ def _samples(check: Check, state: CheckState | None, expose_addresses: bool) -> 
         yield from _samples_of_run(state.report)
         if state.last_success_at is not None:
             yield table.LAST_SUCCESS, (), round(state.last_success_at, 3)
+        if state.breaker.until is not None:
+            yield table.BACKOFF_UNTIL, (), round(state.breaker.until, 3)
 
 
 def _samples_of_run(report: Report) -> _Samples:

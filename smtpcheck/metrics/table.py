@@ -99,6 +99,11 @@ CHECK_INFO = Family(
     ("provider", "credential", "host", "port", "depth", "mailbox"),
 )
 INTERVAL = Family("smtpcheck_interval_seconds", Kind.GAUGE, "The configured interval of the check.")
+BACKOFF_UNTIL = Family(
+    "smtpcheck_backoff_until_timestamp_seconds",
+    Kind.GAUGE,
+    "Until when the check waits because the server refused it, as Unix time; absent unless it waits.",
+)
 
 PER_CHECK = (
     SUCCESS,
@@ -115,6 +120,7 @@ PER_CHECK = (
     TLS_INFO,
     CHECK_INFO,
     INTERVAL,
+    BACKOFF_UNTIL,
 )
 
 _CREDENTIAL = ("credential",)

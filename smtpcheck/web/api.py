@@ -105,6 +105,7 @@ def _summary(row: Row) -> Json:
         "causes": list(row.causes),
         "last_run": row.last_run,
         "next_run": row.next_run,
+        "backoff_until": row.backoff_until,
         "seconds": row.seconds,
         "token_expires": row.token_expires,
         "secret_expires": row.secret_expires,

@@ -112,6 +112,7 @@ def _page(request: web.Request, template: str, **values: object) -> web.Response
         .render(
             now=now,
             version=__version__,
+            trouble=agent.state.trouble,
             refresh_seconds=REFRESH_SECONDS,
             distance=partial(words.distance, now=now),
             describe=partial(describe, catalogue=agent.catalogue),

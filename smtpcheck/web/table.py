@@ -84,6 +84,8 @@ class Row:
     report: Report | None
     """The last one."""
     next_run: float | None
+    backoff_until: float | None
+    """While the check waits because the server refused it: until when."""
     credential: CredentialState | None
 
     @property
@@ -199,7 +201,13 @@ def _all_rows(agent: AgentView) -> list[Row]:
 def _row(agent: AgentView, check: Check, credentials: Mapping[str, CredentialState]) -> Row:
     state = agent.state.checks.get(check.name)
     credential = credentials.get(check.credential) if check.credential else None
-    return Row(check, state.report if state else None, agent.next_run(check.name), credential)
+    return Row(
+        check=check,
+        report=state.report if state else None,
+        next_run=agent.next_run(check.name),
+        backoff_until=state.breaker.until if state else None,
+        credential=credential,
+    )
 
 
 _KEYS: Mapping[str, Callable[[Row], float | str | None]] = {
