@@ -1,6 +1,8 @@
 """Ways to a token. To add one: a file with its `Credential` and its flow, and its line in `CREDENTIAL_TYPES`."""
 
 from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.google_service_account import GoogleServiceAccount
+from smtpcheck.oauth.google_user import GoogleUser
 from smtpcheck.oauth.managed_identity import ManagedIdentity
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.oauth.microsoft_user import MicrosoftUser
@@ -11,6 +13,8 @@ CREDENTIAL_TYPES: tuple[type[Credential], ...] = (
     Microsoft,
     MicrosoftUser,
     ManagedIdentity,
+    GoogleServiceAccount,
+    GoogleUser,
     OAuth2,
     ReadyToken,
 )

@@ -28,6 +28,7 @@ ASSUMED_SECONDS = 3600.0
 """The life of a token whose answer does not say it (RFC 6749 5.1 recommends that it does)."""
 
 _MAX_TEXT = 4096
+_BROKEN_ASSERTION = ("Invalid JWT", "Invalid grant: account not found")
 _CLIENT_ERRORS = frozenset({"invalid_client", "deleted_client", "disabled_client"})
 _AADSTS = re.compile(r"AADSTS(\d{4,9})")
 _TRACE = re.compile(r"Trace ID: ([0-9a-fA-F-]{36})")
@@ -120,10 +121,10 @@ def seconds_of(value: object) -> float | None:
 def concerns_client(error: TokenError) -> bool:
     """Return whether an OAuth error is surely the client's own, whoever the token was to be for.
 
-    Google says `invalid_grant` and "Invalid JWT ..." of a key that is gone, and of a clock that is wrong
+    Google says `invalid_grant` and "Invalid JWT ..." of a key that is gone and of a clock that is wrong
     (https://developers.google.com/identity/protocols/oauth2/service-account#jwt-error-codes).
     """
-    broken = error.error == "invalid_grant" and error.description.startswith("Invalid JWT")
+    broken = error.error == "invalid_grant" and error.description.startswith(_BROKEN_ASSERTION)
     return error.error in _CLIENT_ERRORS or broken
 
 

@@ -1,0 +1,182 @@
+"""Tokens for mailboxes by domain-wide delegation, by google-auth.
+
+Rules of this file:
+- google-auth decides what is sent; what came back is judged by the session's record of it. It would ask again by itself
+  after a 5xx, so an answer that is no success ends its work at once.
+- The assertion names the mailbox as subject and is signed with the account's key; or, without a key, by the IAM
+  Credentials API (`signBlob`), asked with a token of the workload identity federation.
+- The issuer is what the key's own file names as `token_uri`.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from google.auth import iam, identity_pool
+from google.auth.credentials import Credentials
+from google.auth.exceptions import GoogleAuthError
+from google.auth.transport import Request
+from google.oauth2 import service_account
+
+from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.oauth.answer import token_error, token_response
+from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.google_service_account import GoogleServiceAccount
+from smtpcheck.oauth.session import CaUnusableError, IssuerSession
+
+_TOKEN_URI = "https://oauth2.googleapis.com/token"
+_IAM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+
+
+class DelegationFlow(Flow):
+    """A token for each mailbox."""
+
+    def __init__(self, account: GoogleServiceAccount) -> None:
+        """Take whose key it is; nothing is read or opened yet."""
+        self._account = account
+        self._token_uri = _TOKEN_URI
+
+    @property
+    def issuer(self) -> str:
+        """The host that is asked, as the key's file says since it was read first."""
+        return urlsplit(self._token_uri).hostname or ""
+
+    @property
+    def life(self) -> Life:
+        """Nothing: Google's keys end when somebody deletes them."""
+        return Life()
+
+    def request(self, subject: str | None) -> Granted | TokenError:
+        """Ask for a token of the mailbox `subject`."""
+        try:
+            info = _read(self._account.key_file)
+            self._token_uri = str(info.get("token_uri", _TOKEN_URI))
+            session = IssuerSession(ca_file=self._account.ca_file, proxy=self._account.proxy)
+        except _KeyUnusableError as error:
+            return self._failure(TokenErrorKind.CERTIFICATE_UNUSABLE, str(error))
+        except CaUnusableError as error:
+            return self._failure(TokenErrorKind.TLS, str(error))
+        try:
+            return self._ask(info, session, subject)
+        finally:
+            session.close()
+
+    def _ask(self, info: Mapping[str, Any], session: IssuerSession, subject: str | None) -> Granted | TokenError:
+        transport, asked_at = _Transport(session), time.time()
+        try:
+            self._credentials(info, transport, subject).refresh(transport)
+        except requests.RequestException as error:
+            return session.trouble(error, requested_scope=self._account.scope)
+        except _KeyUnusableError as error:
+            return self._failure(TokenErrorKind.CERTIFICATE_UNUSABLE, str(error))
+        except GoogleAuthError as error:
+            if session.last is None:
+                return self._failure(TokenErrorKind.SECRET_UNREADABLE, str(error)[:500])
+        except Exception:
+            if session.last is None or session.last.granted:
+                raise
+        if session.last is None or not session.last.granted:
+            return self._refusal(session)
+        answer = token_response(session.last, asked_at=asked_at)
+        return Granted(answer.token, answer.expires_at)
+
+    def _credentials(self, info: Mapping[str, Any], transport: "_Transport", subject: str | None) -> Any:
+        scopes = [self._account.scope]
+        if info.get("type") == "service_account":
+            try:
+                return service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
+                    info, scopes=scopes, subject=subject
+                )
+            except (ValueError, GoogleAuthError) as error:
+                raise _KeyUnusableError(
+                    f"{self._account.key_file} holds no usable key ({type(error).__name__})"
+                ) from None
+        try:
+            source: Any = identity_pool.Credentials.from_info(info, scopes=[_IAM_SCOPE])  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError, GoogleAuthError):
+            text = "is neither a service account's key nor a workload identity federation by a file or an address"
+            raise _KeyUnusableError(f"{self._account.key_file} {text}") from None
+        email = self._account.service_account or getattr(source, "service_account_email", None)
+        if not email:
+            raise _KeyUnusableError(f"{self._account.key_file} names no service account: configure service_account")
+        source.refresh(transport)
+        signer = iam.Signer(transport, _Bearer(source.token), email)  # type: ignore[no-untyped-call]
+        return service_account.Credentials(  # type: ignore[no-untyped-call]
+            signer, email, self._token_uri, scopes=scopes, subject=subject
+        )
+
+    def _refusal(self, session: IssuerSession) -> TokenError:
+        if session.last is None:
+            raise RuntimeError("nobody was asked")
+        return token_error(session.last, requested_scope=self._account.scope)
+
+    def _failure(self, kind: TokenErrorKind, description: str) -> TokenError:
+        return TokenError(
+            kind=kind,
+            at=time.time(),
+            endpoint=self._token_uri,
+            description=description,
+            requested_scope=self._account.scope,
+        )
+
+
+class _KeyUnusableError(Exception):
+    """The key's file cannot be used. Says which and why."""
+
+
+class _NoSuccessError(Exception):
+    """The answer is no success; the session has it."""
+
+
+@dataclass(frozen=True)
+class _Response:
+    """An answer as google-auth takes it."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+class _Bearer(Credentials):
+    """A token as it is. google-auth's own kinds ask further hosts in the background when they are used."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.token = token
+
+    def refresh(self, request: Any) -> None:
+        """Do nothing: it is fresh."""
+
+
+class _Transport(Request):
+    """Lets google-auth ask by our session."""
+
+    def __init__(self, session: IssuerSession) -> None:
+        self._session = session
+
+    def __call__(
+        self, url: str, method: str = "GET", body: Any = None, headers: Any = None, timeout: Any = None, **kwargs: Any
+    ) -> _Response:
+        """Ask, and end google-auth's work unless the answer is a success."""
+        del timeout, kwargs
+        response = self._session.request(method, url, data=body, headers=headers)
+        if response.status_code != 200:
+            raise _NoSuccessError
+        return _Response(response.status_code, response.headers, response.content)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        info = json.loads(path.read_bytes())
+    except OSError as error:
+        raise _KeyUnusableError(f"{path} cannot be read ({(error.strerror or '').lower()})") from None
+    except ValueError:
+        raise _KeyUnusableError(f"{path} is no JSON") from None
+    if not isinstance(info, dict):
+        raise _KeyUnusableError(f"{path} is no JSON of a service account")
+    return info

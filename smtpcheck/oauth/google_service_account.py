@@ -1,0 +1,48 @@
+"""Type `google-service-account`: tokens for the mailboxes of a Workspace by domain-wide delegation."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from smtpcheck.model import CredentialHints
+from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.flow import Flow
+from smtpcheck.oauth.google_user import MAIL_SCOPE
+from smtpcheck.oauth.token_store import TokenFile
+from smtpcheck.secret_source import ConfiguredPath
+
+
+class GoogleServiceAccount(Credential):
+    """A service account of Google that acts for each mailbox."""
+
+    uses_subject: ClassVar[bool] = True
+
+    type: Literal["google-service-account"] = "google-service-account"
+    key_file: ConfiguredPath = Field(
+        description="JSON of the service account's key, or of a workload identity federation without any key."
+    )
+    service_account: str | None = Field(
+        default=None,
+        pattern=r"^[^\s@]+@[^\s@]+$",
+        description="The service account's address, where the JSON of a federation does not name it.",
+    )
+
+    @property
+    def scope(self) -> str:
+        """The scope for mail."""
+        return MAIL_SCOPE
+
+    def hints(self, name: str) -> CredentialHints:
+        """Return what a remedy's text may say of the credential called `name`."""
+        return CredentialHints(name=name, type=self.type, client_id=self.service_account or "", scope=self.scope)
+
+    def files(self) -> tuple[Path, ...]:
+        """Return the key's file."""
+        return (*super().files(), self.key_file)
+
+    def flow(self, login: TokenFile | None = None) -> Flow:  # noqa: ARG002
+        """Return the way to the mailboxes' tokens; nothing is read or opened yet."""
+        from smtpcheck.oauth.google_delegation import DelegationFlow  # noqa: PLC0415 - google-auth is heavy
+
+        return DelegationFlow(self)
