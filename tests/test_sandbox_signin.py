@@ -196,6 +196,29 @@ async def test_a_device_code_is_as_entra_gives_it(site: Site) -> None:
     assert site.issuer.device_requests == {site.app.client_id: 1}
 
 
+async def test_the_page_for_devices_decides_too(site: Site) -> None:
+    """The address that a device shows leads to a page that approves and declines, once for each code."""
+
+    def work() -> tuple[list[int], list[Answer]]:
+        approved, declined = site.device_code(), site.device_code()
+        page = approved["verification_uri"]
+        with site.session() as session:
+            assert "Enter the code" in session.get(page, timeout=5).text
+            forms = [
+                {"code": approved["user_code"], "user": "nobody@x.example"},
+                {"code": approved["user_code"].lower(), "user": ANNA},
+                {"code": approved["user_code"], "user": ANNA},
+                {"code": declined["user_code"], "decline": "1"},
+            ]
+            statuses = [session.post(page, data=form, timeout=5).status_code for form in forms]
+        return statuses, [site.poll(device["device_code"]) for device in (approved, declined)]
+
+    statuses, polls = await asyncio.to_thread(work)
+    assert statuses == [400, 200, 400, 200]
+    assert "access_token" in polls[0]
+    assert told(polls[1]) == ("authorization_declined", [65004])
+
+
 async def test_each_poll_has_its_answer(site: Site) -> None:
     """Waiting, haste, a refusal, the end and a code used before are told apart."""
     sign_ins = site.issuer.sign_ins
@@ -317,6 +340,24 @@ async def test_a_refresh_token_that_never_was_is_malformed(site: Site) -> None:
     site.app = other
     answers = [await asyncio.to_thread(site.refresh, one) for one in ("1.nonsense", token)]
     assert [told(answer) for answer in answers] == [("invalid_request", [9002313])] * 2
+
+
+async def test_a_device_code_is_of_its_client_alone(site: Site) -> None:
+    """Another application polls in vain, and the first one still gets its tokens."""
+    device = await asyncio.to_thread(site.device_code)
+    site.issuer.sign_ins.approve(device["user_code"], ANNA)
+    mine, site.app = site.app, App(str(uuid.uuid4()), "", public=True, accounts=Accounts.ALL_TENANTS)
+    site.tenant.apps[site.app.client_id] = site.app
+    assert told(await asyncio.to_thread(site.poll, device["device_code"])) == ("bad_verification_code", [70018])
+    site.app = mine
+    assert "access_token" in await asyncio.to_thread(site.poll, device["device_code"])
+
+
+async def test_a_refresh_token_is_of_its_users_tenant(site: Site) -> None:
+    """At another tenant, or the path of personal accounts, the user is a stranger."""
+    token = (await asyncio.to_thread(site.sign_in, BEN))["refresh_token"]
+    answers = [await asyncio.to_thread(site.refresh, token, tenant) for tenant in (DOMAIN, "consumers")]
+    assert [told(answer) for answer in answers] == [("interaction_required", [50020])] * 2
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from aiohttp import BasicAuth, web
 from aiohttp.typedefs import Handler
 
 from smtpcheck.sandbox.device import DeviceCodes, Poll
+from smtpcheck.sandbox.device_page import DevicePage
 from smtpcheck.sandbox.google_accounts import (
     MAIL_SCOPE,
     SCOPES,
@@ -153,6 +154,7 @@ class GoogleIssuer:
         app.router.add_post("/token", self._token)
         app.router.add_post("/revoke", self._revoke)
         app.router.add_get("/tokeninfo", self._tokeninfo)
+        DevicePage(self.approve, self.decline).serve(app)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
@@ -170,8 +172,8 @@ class GoogleIssuer:
         return self._access.get(token)
 
     def approve(self, user_code: str, address: str) -> None:
-        """Approve a device as the user; raise `KeyError` unless the code waits."""
-        self._devices.decide(user_code, address)
+        """Approve a device as the user; raise `KeyError` unless the code waits and there is such a user."""
+        self._devices.decide(user_code, self.users[address.casefold()].address)
 
     def decline(self, user_code: str) -> None:
         """Decline a device as the user; raise `KeyError` unless the code waits."""

@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from smtpcheck.sandbox.assertion import verify_assertion
+from smtpcheck.sandbox.device_page import DevicePage
 from smtpcheck.sandbox.directory import App, Directory, Tenant, Trouble
 from smtpcheck.sandbox.entra import ERRORS, EntraError, error_body
 from smtpcheck.sandbox.graph import Graph
@@ -77,6 +78,7 @@ class Issuer:
         app.router.add_post("/{tenant}/oauth2/v2.0/devicecode", self._device_code)
         app.router.add_post("/{tenant}/oauth2/v2.0/token", self._token)
         app.router.add_get("/v1.0/{item}", Graph(self._directory, self.key).item)
+        DevicePage(self.sign_ins.approve, self.sign_ins.decline).serve(app)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
