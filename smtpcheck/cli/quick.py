@@ -33,9 +33,11 @@ CaFile = Annotated[Path | None, _option("--ca-file", "PEM certificates to trust.
 
 
 def settings_of(config_file: list[Path] | None, options: Mapping[str, object]) -> "Settings":
-    """Return the settings of the files, or of the options where no file is named and any is given; else exit."""
+    """Return the settings of the files, or of the options; both together are wrong use."""
     from smtpcheck.config import from_options, load
 
     given = {name: value for name, value in options.items() if value is not None}
-    loaded = from_options(given) if config_file is None and given else load(files_of(config_file))
-    return settings_or_exit(loaded, NOT_USABLE)
+    if config_file and given:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
+        raise typer.BadParameter(f"-c and {named} exclude each other: a check is made of a file or of options")
+    return settings_or_exit(from_options(given) if given else load(files_of(config_file)), NOT_USABLE)

@@ -31,6 +31,8 @@ _CLOSED = frozenset(
     | {"smtpcheck", "excluded", "enhanced", "version", "cipher", "header_typ", "idtyp", "ver"}
 )
 """Keys whose values are words of closed lists or our own, and stand for nothing of the site."""
+_IDS = ("tenant", "client_id", "object_id", "resource_id")
+"""Keys of credentials that name whose they are."""
 _SHORTEST = 3
 """A known name that is shorter is no name: it would be replaced within every other sentence."""
 _NO_HOSTS = frozenset({"yaml", "json", "pem", "txt", "csv", "db", "md", "py", "log", "listen", "state"})
@@ -213,7 +215,7 @@ def _hosts(evidence: Evidence) -> Iterator[str]:
 
 def _ids(evidence: Evidence) -> Iterator[str]:
     credential = evidence.credential
-    yield from (str(getattr(credential, name, "") or "") for name in ("tenant", "client_id"))
+    yield from (str(getattr(credential, name, "") or "") for name in _IDS)
     for name in ("tid", "appid", "azp", "client_id", "oid", "sub"):
         if isinstance(value := evidence.claims.get(name), str):
             yield value

@@ -14,12 +14,17 @@ from math import ceil
 from urllib.parse import urlsplit
 
 from smtpcheck.cause import Cause
+from smtpcheck.doctor.discovery import authority_of
 from smtpcheck.doctor.evidence import Evidence, claim, words
 from smtpcheck.doctor.verdict import Examined, Note, Stage, examined, failed, hint, ok, skipped, warning
 from smtpcheck.model import Finding, Provider, TokenFacts
 from smtpcheck.oauth.claims import HEADER_TYPE, JWT
+from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS
+from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.managed_identity import ManagedIdentity
 from smtpcheck.oauth.microsoft import Microsoft
+from smtpcheck.oauth.microsoft_user import MicrosoftUser
 from smtpcheck.oauth.ready_token import ReadyToken
 
 MAX_AUTH_LINE = 12288
@@ -136,11 +141,10 @@ def _flow(evidence: Evidence) -> Iterator[Note]:
     if isinstance(credential, ReadyToken):
         yield ok(f"a ready token from {credential.source}; no issuer is asked")
         return
-    if isinstance(credential, Microsoft):
-        proof = "certificate" if credential.client_certificate else "secret"
-        yield ok(f"client credentials with a {proof} at {credential.authority_url}, cloud {credential.cloud}")
-    elif credential is not None:
-        yield ok(f"credential of type {credential.type}" + (f" at {evidence.issuer}" if evidence.issuer else ""))
+    if credential is not None:
+        where = authority_of(credential) or evidence.issuer
+        cloud = f", cloud {credential.cloud}" if isinstance(credential, CloudCredential) else ""
+        yield ok(f"{_kind(credential)}{f' at {where}' if where else ''}{cloud}")
     if found is None:
         return
     if found.trouble:
@@ -151,6 +155,14 @@ def _flow(evidence: Evidence) -> Iterator[Note]:
         yield ok(f"the authority answers and names the issuer {found.issuer}")
     if found.clock_offset is not None:
         yield _clock(found.clock_offset)
+
+
+def _kind(credential: Credential) -> str:
+    if not isinstance(credential, Microsoft):
+        return f"credential of type {credential.type}"
+    proofs = {"secret": credential.client_secret, "certificate": credential.client_certificate}
+    proof = next((name for name, value in proofs.items() if value is not None), "federated assertion")
+    return f"client credentials with a {proof}"
 
 
 def _clock(offset: float) -> Note:
@@ -247,15 +259,20 @@ def _requested(evidence: Evidence, requested: str) -> Note:
         if _GOOGLE_SCOPE in requested.split():
             return ok(f"{requested} is requested")
         return failed(f"{requested} is requested; SMTP at Google takes {_GOOGLE_SCOPE} alone")
-    if urlsplit(requested.split(maxsplit=1)[0]).hostname in _GRAPH_HOSTS:
-        right = CLOUDS[credential.cloud].scope if isinstance(credential, Microsoft) else "Exchange Online's"
-        return failed(f"{requested} is requested, a scope of Microsoft Graph; SMTP needs {right}")
-    if isinstance(credential, Microsoft):
-        right = CLOUDS[credential.cloud].scope
-        hosts = {urlsplit(scope).hostname for scope in (right, CLOUDS[credential.cloud].delegated_scope)}
-        if urlsplit(requested).hostname not in hosts | {"outlook.office.com", "outlook.office365.com"}:
-            return warning(f"{requested} is requested; the scope for SMTP in cloud {credential.cloud} is {right}")
+    right = _right_scope(credential) if isinstance(credential, CloudCredential) else ""
+    hosts = [urlsplit(scope).hostname for scope in requested.split()]
+    if any(host in _GRAPH_HOSTS for host in hosts):
+        return failed(
+            f"{requested} is requested, of Microsoft Graph; SMTP needs {right or 'a scope of Exchange Online'}"
+        )
+    if right and not {urlsplit(right).hostname, "outlook.office.com", "outlook.office365.com"} & set(hosts):
+        return warning(f"{requested} is requested; the scope for SMTP here is {right}")
     return ok(f"{requested} is requested")
+
+
+def _right_scope(credential: CloudCredential) -> str:
+    facts = CLOUDS[credential.cloud]
+    return facts.delegated_scope if isinstance(credential, MicrosoftUser) else facts.scope
 
 
 def _audience(audience: str) -> Note:
@@ -318,13 +335,13 @@ def _renewal(evidence: Evidence) -> Iterator[Note]:
     if state.refresh_token_expires_at is not None:
         margin = evidence.check.warn.refresh_token
         yield ending("the refresh token", state.refresh_token_expires_at, margin, evidence.now)
-    if isinstance(credential, Microsoft):
+    if isinstance(credential, Microsoft | ManagedIdentity):
         yield ok("an application needs no refresh token: it just asks again")
-        if credential.client_secret and state.client_secret_expires_at is None:
-            yield hint(
-                "when the client secret ends is not known; set client_secret_expires in its credential to the day "
-                "that the portal shows, and you are warned in time"
-            )
+    if isinstance(credential, Microsoft) and credential.client_secret and state.client_secret_expires_at is None:
+        yield hint(
+            "when the client secret ends is not known; set client_secret_expires in its credential to the day "
+            "that the portal shows, and you are warned in time"
+        )
 
 
 # -- shared ------------------------------------------------------------------------------------------------------------
@@ -333,7 +350,7 @@ def _renewal(evidence: Evidence) -> Iterator[Note]:
 def is_of_entra(evidence: Evidence) -> bool:
     """Return whether the token comes from Microsoft Entra, or from one that speaks like it."""
     host = urlsplit(claim(evidence.claims, "iss")).hostname or ""
-    return host == "sts.windows.net" or "microsoftonline" in host or isinstance(evidence.credential, Microsoft)
+    return host == "sts.windows.net" or "microsoftonline" in host or isinstance(evidence.credential, CloudCredential)
 
 
 def ending(what: str, end: float, margin: float, now: float) -> Note:

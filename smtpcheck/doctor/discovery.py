@@ -14,7 +14,9 @@ import requests
 from smtpcheck.model import TokenError
 from smtpcheck.oauth.answer import Answer, token_error
 from smtpcheck.oauth.clouds import CLOUDS
+from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.microsoft import Microsoft
+from smtpcheck.oauth.microsoft_user import MicrosoftUser
 from smtpcheck.oauth.session import CaUnusableError, IssuerSession
 
 _OWN_HOSTS = frozenset(facts.authority for facts in CLOUDS.values())
@@ -35,13 +37,24 @@ class Discovery:
     """Whether it names an issuer of another host."""
 
 
-async def discover(credential: Microsoft) -> Discovery:
-    """Ask the credential's authority for its discovery document."""
-    return await asyncio.to_thread(_ask, credential)
+def authority_of(credential: Credential) -> str:
+    """Return the URL of the credential's tenant at Entra or an issuer that speaks like it; empty for any other."""
+    match credential:
+        case Microsoft():
+            return credential.authority_url
+        case MicrosoftUser():
+            return credential.login_issuer
+        case _:
+            return ""
 
 
-def _ask(credential: Microsoft) -> Discovery:
-    authority = credential.authority_url
+async def discover(credential: Credential) -> Discovery | None:
+    """Ask the credential's authority for its discovery document; None where it has no authority of that kind."""
+    authority = authority_of(credential)
+    return await asyncio.to_thread(_ask, credential, authority) if authority else None
+
+
+def _ask(credential: Credential, authority: str) -> Discovery:
     try:
         session = IssuerSession(ca_file=credential.ca_file, proxy=credential.proxy)
     except CaUnusableError as error:

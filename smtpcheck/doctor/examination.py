@@ -22,7 +22,6 @@ from smtpcheck.doctor.upkeep import maintenance
 from smtpcheck.doctor.verdict import Examined
 from smtpcheck.doctor.watcher import monitoring, watcher
 from smtpcheck.model import Check, Depth, Phase
-from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.probe import Kit, probe
 
 
@@ -87,10 +86,7 @@ class Examination:
         if credential is None or not check.depth.needs_token:
             return
         asking = probe(replace(check, depth=Depth.TOKEN), self._kit, fresh=True)
-        if isinstance(credential, Microsoft):
-            asked, discovery = await asyncio.gather(asking, discover(credential))
-        else:
-            asked, discovery = await asking, None
+        asked, discovery = await asyncio.gather(asking, discover(credential))
         state = self._kit.tokens.state(check.credential or "")
         self.evidence = replace(self.evidence, asked=asked, discovery=discovery, state=state, now=self._wall())
 
