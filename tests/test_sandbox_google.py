@@ -291,6 +291,16 @@ async def test_a_code_is_bound_to_its_client_address_and_verifier(
     assert later[-1] == "invalid_grant"
 
 
+async def test_a_code_lives_ten_minutes(site: Site) -> None:
+    """Later it gives no token."""
+    site.issuer.visitor = ANNA
+    back = await asyncio.to_thread(site.browse, scope=MAIL_SCOPE)
+    site.ahead = 601
+    form = {"grant_type": "authorization_code", "code": back["code"], "redirect_uri": REDIRECT}
+    status, answer = await asyncio.to_thread(lambda: site.token(**form))
+    assert (status, answer) == (400, {"error": "invalid_grant", "error_description": "Malformed auth code."})
+
+
 async def test_the_browser_comes_back_with_a_refusal(site: Site) -> None:
     """Nobody signed in, no test user, and an unknown scope are told at the client's own address."""
     refusals = [await asyncio.to_thread(site.browse, scope=MAIL_SCOPE)]

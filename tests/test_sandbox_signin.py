@@ -166,6 +166,9 @@ async def test_a_personal_account_gets_opaque_tokens(site: Site, tenant: str) ->
     assert site.issuer.key.verify(answer["access_token"], [GRAPH]) is None
     assert site.issuer.key.verify(f"EwB{answer['access_token'][4:]}", AUDIENCES) is None
     assert answer["id_token_claims"]["tid"] == PERSONAL_TENANT
+    site.issuer.sign_ins.lifetime = -1
+    ended = await asyncio.to_thread(site.refresh, answer["refresh_token"], tenant)
+    assert site.issuer.key.verify(ended["access_token"], AUDIENCES) is None
 
 
 async def test_a_user_signs_in_where_the_account_belongs(site: Site) -> None:
