@@ -19,7 +19,7 @@ import threading
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Annotated, Self
+from typing import IO, Annotated, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
@@ -141,6 +141,8 @@ class SecretSource(BaseModel):
         json_schema_extra={"minProperties": 1, "maxProperties": 1},
     )
 
+    KINDS: ClassVar[tuple[str, ...]] = ("file", "env", "command", "value")
+
     file: ConfiguredPath | None = Field(
         default=None, description="A file that holds the secret; relative to the config file."
     )
@@ -156,10 +158,10 @@ class SecretSource(BaseModel):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        given = [name for name in ("file", "env", "command", "value") if getattr(self, name) is not None]
+        given = [name for name in self.KINDS if getattr(self, name) is not None]
         if len(given) != 1:
             found = f"has {' and '.join(given)}" if given else "has none of them"
-            raise ValueError(f"must have exactly one of file, env, command and value; it {found}")
+            raise ValueError(f"must have exactly one of {', '.join(self.KINDS[:-1])} and {self.KINDS[-1]}; it {found}")
         return self
 
     def __str__(self) -> str:

@@ -72,7 +72,7 @@ def _tell(model: type[BaseModel], detail: ErrorDetails, at: At, problems: Proble
 def _tell_unknown_key(owner: type[BaseModel] | None, path: KeyPath, at: At, problems: Problems) -> None:
     known = [field.alias or name for name, field in owner.model_fields.items()] if owner else []
     hint = nearest(str(path[-1]), known)
-    secretive = owner is SecretSource and not hint.startswith("did you mean")
+    secretive = owner is not None and issubclass(owner, SecretSource) and not hint.startswith("did you mean")
     problems.error(at(path[:-1] if secretive else path), "unknown key", hint=hint)
 
 
@@ -88,7 +88,7 @@ def _words(model: type[BaseModel], path: KeyPath, detail: ErrorDetails) -> tuple
     message = _SENTENCES.get(kind, "").format(**context) or detail["msg"].replace("Input should be", "must be")
     if kind == "string_type" and isinstance(value, bool | int | float):
         return message, "write it in quotes"
-    if kind == "model_type" and _model_at(model, path) is SecretSource:
+    if kind == "model_type" and issubclass(_model_at(model, path) or BaseModel, SecretSource):
         return message, "write {file: PATH}, {env: NAME}, {command: [PROGRAM, ...]} or {value: TEXT}"
     if kind == "string_pattern_mismatch":
         return message, _description(model, path)

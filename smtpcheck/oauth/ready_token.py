@@ -2,9 +2,10 @@
 
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from smtpcheck.model import TokenError, TokenErrorKind
 from smtpcheck.oauth.claims import expiry
@@ -12,17 +13,53 @@ from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import Flow, Granted, Life
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.secret import Secret
-from smtpcheck.secret_source import SecretSource, SecretUnreadableError, files_of
+from smtpcheck.secret_source import SecretHazard, SecretSource, SecretUnreadableError, files_of
 
 READ_AGAIN_SECONDS = 300.0
 """How long a token is used before its source is read again; a file that changes is read again at once."""
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class TokenSource(SecretSource):
+    """Where a ready token comes from; exactly one of the five."""
+
+    KINDS: ClassVar[tuple[str, ...]] = (*SecretSource.KINDS, "url")
+
+    url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s#]+$",
+        description="An address that answers with the token: as JSON with access_token, or as plain text.",
+    )
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], SecretSource] = Field(
+        default={}, description="Headers of the request to the address, as a key that it wants."
+    )
+
+    def __str__(self) -> str:
+        return super().__str__() if self.url is None else f"address {self.url.partition('?')[0]}"
+
+    def hazards(self) -> frozenset[SecretHazard]:
+        """Return what is suspicious about the token; of one behind an address nothing is known, for it is not asked.
+
+        Raises:
+            SecretUnreadableError: As `read()`.
+        """
+        return super().hazards() if self.url is None else frozenset()
+
+    @model_validator(mode="after")
+    def _keeps_headers_private(self) -> Self:
+        if self.headers and self.url is None:
+            raise ValueError("headers have no meaning without url")
+        if self.url is not None and self.url.startswith("http:") and urlsplit(self.url).hostname not in _LOOPBACK:
+            raise ValueError("a token travels by https; http is for this machine alone")
+        return self
 
 
 class ReadyToken(Credential):
     """A token that something else keeps fresh."""
 
     type: Literal["token"] = "token"
-    source: SecretSource = Field(alias="from", description="Where the token is read from.")
+    source: TokenSource = Field(alias="from", description="Where the token is read from.")
 
     @property
     def scope(self) -> str:
@@ -30,12 +67,16 @@ class ReadyToken(Credential):
         return ""
 
     def files(self) -> tuple[Path, ...]:
-        """Return the token's file, if it is one."""
-        return (*super().files(), *files_of(self.source))
+        """Return the files of the token and of what the request for it needs."""
+        return (*super().files(), *files_of(self.source, *self.source.headers.values()))
 
     def flow(self, login: TokenFile | None = None) -> Flow:  # noqa: ARG002
         """Return the way to the token; nothing is read yet."""
-        return ReadyTokenFlow(self.source)
+        if self.source.url is None:
+            return ReadyTokenFlow(self.source)
+        from smtpcheck.oauth.token_address import TokenAddressFlow  # noqa: PLC0415 - needs requests
+
+        return TokenAddressFlow(self.source.url, self.source.headers, ca_file=self.ca_file, proxy=self.proxy)
 
 
 class ReadyTokenFlow(Flow):

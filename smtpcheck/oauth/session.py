@@ -54,10 +54,18 @@ class CaUnusableError(Exception):
 class IssuerSession(requests.Session):
     """A session for one issuer; not for two threads at once."""
 
-    def __init__(self, *, ca_file: Path | None = None, proxy: str | None = None, local: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        ca_file: Path | None = None,
+        proxy: str | None = None,
+        local: bool = False,
+        private_headers: tuple[str, ...] = (),
+    ) -> None:
         """Trust `ca_file` alone if there is one; ask by `proxy` if there is one. Raises CaUnusableError.
 
-        A `local` one speaks plain HTTP as well, and knows no proxy.
+        A `local` one speaks plain HTTP as well, and knows no proxy. What stands in `private_headers` is kept out of all
+        that is told of an answer.
         """
         super().__init__()
         self.trust_env = False
@@ -65,6 +73,7 @@ class IssuerSession(requests.Session):
         """The last answer since `forget`."""
         self._proxy = proxy
         self._local = local
+        self._private_headers = (*_SECRET_HEADERS, *private_headers)
         self._wires: list[_Wire] = []
         self._sent: frozenset[str] = frozenset()
         self._url = ""
@@ -89,7 +98,7 @@ class IssuerSession(requests.Session):
         """Send the request and read its whole answer, as every method of the session does."""
         self.last = None
         self._url = request.url or ""
-        self._sent = self._sent | _secrets(request)
+        self._sent = self._sent | _secrets(request, self._private_headers)
         proxies = {"https": self._proxy} if self._proxy else {} if self._local else get_environ_proxies(self._url)
         kwargs |= {
             "timeout": (CONNECT_SECONDS, ANSWER_SECONDS),
@@ -257,14 +266,14 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
         raise CaUnusableError(f"CA file {ca_file} cannot be read ({(error.strerror or '').lower()})") from None
 
 
-def _secrets(request: requests.PreparedRequest) -> frozenset[str]:
+def _secrets(request: requests.PreparedRequest, headers: tuple[str, ...]) -> frozenset[str]:
     """Return the values of the request that nobody may see."""
     body = request.body.decode("utf-8", "replace") if isinstance(request.body, bytes) else request.body
     fields = parse_qsl(body if isinstance(body, str) else "", keep_blank_values=True)
     values = {value for name, value in fields if name not in _PUBLIC_FIELDS}
     header = request.headers.get("Authorization", "")
     scheme, _, proof = header.partition(" ")
-    values |= {proof, *(request.headers.get(name, "") for name in _SECRET_HEADERS)}
+    values |= {proof, *(request.headers.get(name, "") for name in headers)}
     if scheme == "Basic":
         values.add(unquote_plus(base64.b64decode(proof).decode("utf-8", "replace").partition(":")[2]))
     return frozenset(value for value in values if value)
