@@ -107,6 +107,7 @@ def test_check_without_a_file_is_made_of_options() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        ([], 64, "Usage: smtpcheck"),
         (["check", "--nonsense"], 64, "No such option: --nonsense"),
         (["chekc"], 64, "No such command 'chekc'"),
         (["check", "-c", "CONFIG", "nobody"], 64, "there is no check 'nobody'"),

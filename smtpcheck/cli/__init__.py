@@ -7,14 +7,13 @@ Rules of this package:
 - What is heavy is imported inside the command, so that `--help` and `explain` start at once.
 """
 
-import os
 import sys
 from typing import Annotated
 
 import typer
 
 from smtpcheck import __version__
-from smtpcheck.cli import check, config, demo, doctor, explain, run
+from smtpcheck.cli import check, config, demo, doctor, explain, login, run
 
 EX_USAGE = 64
 _INTERRUPTED = 130
@@ -22,12 +21,12 @@ _INTERRUPTED = 130
 app = typer.Typer(
     name="smtpcheck",
     help="Watches SMTP with OAuth2: gets tokens, does the handshake, names the cause and the repair.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, check, doctor, explain, config, demo):
+for command in (run, check, doctor, explain, login, config, demo):
     command.register(app)
 
 
@@ -39,11 +38,15 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    del version  # the callback has answered it
+    del version  # its own callback has answered it
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(EX_USAGE)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,7 +59,4 @@ def main(arguments: list[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         print("smtpcheck: interrupted", file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return code if isinstance(code, int) else 0

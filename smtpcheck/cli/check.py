@@ -3,23 +3,23 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smtpcheck.cli.options import NOT_USABLE, ConfigFiles, Format, files_of, settings_or_exit
+from smtpcheck.cli import quick
+from smtpcheck.cli.options import ConfigFiles, Format
 from smtpcheck.cli.run import run_loop
 from smtpcheck.log import LogLevel, configure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from smtpcheck.config import Loaded, Settings
+    from smtpcheck.config import Settings
     from smtpcheck.gate import MailboxLocks
     from smtpcheck.model import Check, Depth, Report
 
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(name="check")(check)
-
-
-def _option(name: str, text: str) -> object:
-    return typer.Option(name, help=text, rich_help_panel="Without a configuration file")
 
 
 def check(
@@ -42,30 +38,27 @@ def check(
         str | None, typer.Option(help="How far to go: connect, token, auth, sender, recipient or send.")
     ] = None,
     output: Annotated[Format, typer.Option("--format", help="How to show the result.")] = Format.TEXT,
-    host: Annotated[str | None, _option("--host", "The SMTP server.")] = None,
-    port: Annotated[int | None, _option("--port", "Its port.")] = None,
-    security: Annotated[str | None, _option("--security", "starttls, implicit or none.")] = None,
-    mailbox: Annotated[str | None, _option("--mailbox", "The mailbox to log in as.")] = None,
-    recipient: Annotated[str | None, _option("--recipient", "Whom to name or send to.")] = None,
-    mechanism: Annotated[str | None, _option("--mechanism", "xoauth2 or oauthbearer.")] = None,
-    cloud: Annotated[str | None, _option("--cloud", "global, gcc-high, dod or china.")] = None,
-    tenant: Annotated[str | None, _option("--tenant", "The Entra tenant.")] = None,
-    client_id: Annotated[str | None, _option("--client-id", "The application (client) id.")] = None,
-    client_secret_file: Annotated[Path | None, _option("--client-secret-file", "A file with the secret.")] = None,
-    client_certificate_file: Annotated[
-        Path | None, _option("--client-certificate-file", "A file with key and certificate.")
-    ] = None,
-    authority: Annotated[str | None, _option("--authority", "Another issuer than Microsoft's.")] = None,
-    token_file: Annotated[Path | None, _option("--token-file", "A file with a ready access token.")] = None,
-    ca_file: Annotated[Path | None, _option("--ca-file", "PEM certificates to trust.")] = None,
+    host: quick.Host = None,
+    port: quick.Port = None,
+    security: quick.SecurityName = None,
+    mailbox: quick.Mailbox = None,
+    recipient: quick.Recipient = None,
+    mechanism: quick.MechanismName = None,
+    cloud: quick.CloudName = None,
+    tenant: quick.Tenant = None,
+    client_id: quick.ClientId = None,
+    client_secret_file: quick.ClientSecretFile = None,
+    client_certificate_file: quick.ClientCertificateFile = None,
+    authority: quick.Authority = None,
+    token_file: quick.TokenFile = None,
+    ca_file: quick.CaFile = None,
 ) -> int:
-    """Run checks once and show what came out. Never sends a message unless --depth send asks for it.
+    """Run checks once and show what came out.
 
-    Exit codes: 0 ok, 1 warning, 2 critical, 3 unknown.
+    Never sends a message unless --depth send asks for it. Exit codes: 0 ok, 1 warning, 2 critical, 3 unknown.
     """
     configure(LogLevel.ERROR)
     options = {
-        "depth": depth,
         "host": host,
         "port": port,
         "security": security,
@@ -81,23 +74,12 @@ def check(
         "token_file": token_file,
         "ca_file": ca_file,
     }
-    given = {name: value for name, value in options.items() if value is not None}
-    settings = settings_or_exit(_load(config_file, given), NOT_USABLE)
-    checks = [_at_depth(each, depth) for each in _chosen(settings, names or [])]
-    return run_loop(_run(settings, checks, output))
-
-
-def _load(config_file: list[Path] | None, given: Mapping[str, object]) -> "Loaded":
-    """Return the settings of the files, or of the options where they name a mailbox, host or token."""
-    from smtpcheck.config import from_options, load
-
-    own = given.keys() - {"depth"}
-    if config_file and own:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(own))
-        raise typer.BadParameter(
-            f"a check is made of a configuration file or of options: -c and {options} exclude each other"
-        )
-    return from_options(given) if own else load(files_of(config_file))
+    settings = quick.settings_of(config_file, options, depth)
+    checks = _chosen(settings, names or [])
+    code = run_loop(_run(settings, [_at_depth(each, depth) for each in checks], output))
+    if output is Format.TEXT and depth is None:
+        _say_what_was_not_sent(checks)
+    return code
 
 
 def _chosen(settings: "Settings", names: "list[str]") -> "list[Check]":
@@ -128,6 +110,13 @@ def _allowed(check: "Check", depth: "Depth") -> "Depth":
     if depth.needs_token and check.credential is None:
         raise typer.BadParameter(f"depth {depth} needs a credential, and the check {check.name} names none")
     return depth
+
+
+def _say_what_was_not_sent(checks: "list[Check]") -> None:
+    from smtpcheck.model import Depth
+
+    if names := [check.name for check in checks if check.depth is Depth.SEND]:
+        print(f"No message was sent for {', '.join(names)}: --depth send sends one.")
 
 
 async def _run(settings: "Settings", checks: "list[Check]", output: Format) -> int:

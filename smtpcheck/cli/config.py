@@ -19,7 +19,10 @@ def validate(
     config_file: ConfigFiles = None,
     strict: Annotated[bool, typer.Option("--strict", help="An unreadable secret is an error too.")] = False,
 ) -> int:
-    """Show every problem of the configuration, and what it will cause at each host. Exit 0 or 1."""
+    """Show every problem of the configuration.
+
+    Without an error it also says what the configuration will cause at each host. Exit 0 or 1.
+    """
     from smtpcheck.config import demand, load
     from smtpcheck.render import demand_tables, print_text
 
@@ -34,7 +37,7 @@ def validate(
 
 
 def schema() -> None:
-    """Print the JSON Schema of the configuration, for editors."""
+    """Print the configuration's JSON Schema, for editors."""
     from smtpcheck.config import json_schema
 
     print(json.dumps(json_schema(), indent=2))

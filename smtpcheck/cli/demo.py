@@ -33,9 +33,10 @@ def demo(
     log_level: Level = LogLevel.WARNING,
     log_format: Style = None,
 ) -> int:
-    """Run on an embedded world: an issuer like Entra, a server like Exchange Online, and a check for each cause.
+    """Run on an embedded world, with a check for each cause.
 
-    Nothing leaves this machine. With --once: exit 0 if each check came out as its scenario says, else 2.
+    An issuer answers like Entra, and a server like Exchange Online. Nothing leaves this machine. With --once: exit 0
+    if each check came out as its scenario says, else 2.
     """
     configure(log_level, log_format)
     address(listen_address)

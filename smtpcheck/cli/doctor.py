@@ -61,7 +61,7 @@ def doctor(
     token_file: quick.TokenFile = None,
     ca_file: quick.CaFile = None,
 ) -> int:
-    """Examine one check in twelve steps, from the authority to the server's certificate, and say what to repair.
+    """Examine one check in twelve steps.
 
     Asks for a fresh token and goes as deep as the check does, up to the recipient. Exit codes: 0 ok, 1 warning,
     2 critical, 3 unknown.

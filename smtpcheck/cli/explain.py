@@ -44,7 +44,7 @@ def explain(
     everything: Annotated[bool, typer.Option("--list", help="List every cause with its meaning.")] = False,
     output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
 ) -> None:
-    """Say what an error of SMTP or OAuth2 means, how sure that is, and what repairs it.
+    """Say what an error means, and what repairs it.
 
     Takes what people paste: a reply, a code, a log, a stack trace, a transcript, the JSON of an issuer. Nothing is sent
     anywhere; tokens and secrets in the text are not repeated.

@@ -32,12 +32,14 @@ TokenFile = Annotated[Path | None, _option("--token-file", "A file with a ready 
 CaFile = Annotated[Path | None, _option("--ca-file", "PEM certificates to trust.")]
 
 
-def settings_of(config_file: list[Path] | None, options: Mapping[str, object]) -> "Settings":
-    """Return the settings of the files, or of the options; both together are wrong use."""
+def settings_of(config_file: list[Path] | None, options: Mapping[str, object], depth: str | None = None) -> "Settings":
+    """Return the settings of the files, or of the options, at a depth if one is given; both are wrong use."""
     from smtpcheck.config import from_options, load
 
     given = {name: value for name, value in options.items() if value is not None}
     if config_file and given:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
         raise typer.BadParameter(f"-c and {named} exclude each other: a check is made of a file or of options")
+    if given and depth is not None:
+        given["depth"] = depth
     return settings_or_exit(from_options(given) if given else load(files_of(config_file)), NOT_USABLE)

@@ -42,7 +42,7 @@ def run(
     log_level: Level = LogLevel.INFO,
     log_format: Style = None,
 ) -> int:
-    """Run the checks on their schedule, with the page and the metrics."""
+    """Run the checks on their schedule, with page and metrics."""
     from smtpcheck.config import load
 
     configure(log_level, log_format)
