@@ -106,7 +106,7 @@ class Database:
     async def commit(self, statement: str, values: Values) -> None:
         """Write one row and wait until it is on the disk, before whatever must not happen without it.
 
-        Raises NotKeptError.
+        Raises NotKeptError, and sqlite3.IntegrityError where the tables forbid the row.
         """
         await self._call(lambda: self._commit_durably(statement, values))
 
@@ -191,10 +191,14 @@ class Database:
             raise NotKeptError(self.trouble)
         try:
             self._connection.execute("PRAGMA synchronous = FULL")
-            with self._connection as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                connection.execute(statement, values)
-            self._connection.execute("PRAGMA synchronous = NORMAL")
+            try:
+                with self._connection as connection:
+                    connection.execute("BEGIN IMMEDIATE")
+                    connection.execute(statement, values)
+            finally:
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+        except sqlite3.IntegrityError:
+            raise
         except sqlite3.Error as error:
             self._failed(error)
             raise NotKeptError(self.trouble) from error
