@@ -31,9 +31,13 @@ SEEN: dict[str, str] = {
     "healthy-sender": "250 2.1.0",
     "healthy-send": "250 2.0.0",
     "healthy-certificate": "235 2.7.0",
+    "healthy-federated": "235 2.7.0",
+    "healthy-user": "235 2.7.0",
     "secret-expired": "AADSTS7000222",
     "secret-wrong": "AADSTS7000215",
     "app-unknown": "AADSTS700016",
+    "federated-mismatch": "AADSTS700213",
+    "login-revoked": "AADSTS70008",
     "audience-wrong": "535 5.7.3",
     "smtp-auth-disabled": "535 5.7.139",
     "mailbox-right-missing": "430 4.2.0",
@@ -183,9 +187,13 @@ def test_the_scenarios_cover_what_must_be_shown() -> None:
         "healthy-sender": (Outcome.OK, set()),
         "healthy-send": (Outcome.OK, set()),
         "healthy-certificate": (Outcome.OK, set()),
+        "healthy-federated": (Outcome.OK, set()),
+        "healthy-user": (Outcome.OK, set()),
         "secret-expired": (Outcome.CRITICAL, Cause.SECRET_EXPIRED),
         "secret-wrong": (Outcome.CRITICAL, Cause.SECRET_INVALID),
         "app-unknown": (Outcome.CRITICAL, Cause.APP_NOT_IN_TENANT),
+        "federated-mismatch": (Outcome.CRITICAL, Cause.FEDERATED_ASSERTION_MISMATCH),
+        "login-revoked": (Outcome.CRITICAL, Cause.REFRESH_TOKEN_EXPIRED_OR_REVOKED),
         "audience-wrong": (Outcome.CRITICAL, Cause.WRONG_TOKEN_AUDIENCE),
         "smtp-auth-disabled": (Outcome.CRITICAL, Cause.SMTP_AUTH_DISABLED_TENANT),
         "mailbox-right-missing": (Outcome.CRITICAL, Cause.MAILBOX_PERMISSION_MISSING),
@@ -236,7 +244,8 @@ async def test_the_configuration_is_complete(world: World, tmp_path: Path) -> No
 async def test_secret_files_are_the_owners_alone(world: World) -> None:
     """Every file that holds a secret has mode 0600, and the configuration holds none."""
     credentials = yaml.safe_load(world.config.read_text())["credentials"].values()
-    names = [(keys.get("client_secret") or keys["client_certificate"])["file"] for keys in credentials]
+    names = [value["file"] for keys in credentials for value in keys.values() if isinstance(value, dict)]
+    assert len(names) == len(credentials)
     files = [world.config.parent / name for name in names]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
     assert {path.read_text() for path in files} <= world.secrets()

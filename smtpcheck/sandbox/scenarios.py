@@ -123,6 +123,16 @@ SCENARIOS: tuple[Scenario, ...] = (
         registration=Registration("contoso-certificate", Way.CERTIFICATE),
     ),
     Scenario(
+        "healthy-federated",
+        "Another issuer vouches for the application, as a cluster does for its services.",
+        registration=Registration("contoso-federated", Way.FEDERATED),
+    ),
+    Scenario(
+        "healthy-user",
+        "A user has signed in, and the refresh token lives.",
+        registration=Registration("contoso-user", Way.USER),
+    ),
+    Scenario(
         "secret-expired",
         "The client secret has reached its end.",
         Cause.SECRET_EXPIRED,
@@ -139,6 +149,18 @@ SCENARIOS: tuple[Scenario, ...] = (
         "The tenant does not know the client id.",
         Cause.APP_NOT_IN_TENANT,
         registration=Registration("contoso-unknown-app", known=False),
+    ),
+    Scenario(
+        "federated-mismatch",
+        "The token of the other issuer has a subject that the application does not know.",
+        Cause.FEDERATED_ASSERTION_MISMATCH,
+        registration=Registration("contoso-federated-mismatch", Way.FEDERATED, wrong_secret=True),
+    ),
+    Scenario(
+        "login-revoked",
+        "A user had signed in, but the refresh token is dead.",
+        Cause.REFRESH_TOKEN_EXPIRED_OR_REVOKED,
+        registration=Registration("contoso-user-revoked", Way.USER, revoked=True),
     ),
     Scenario(
         "audience-wrong",
