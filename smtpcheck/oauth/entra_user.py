@@ -4,12 +4,12 @@ Rule of this file: MSAL asks for offline_access, openid and profile by itself, a
 """
 
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from threading import Event
-from urllib.parse import urlsplit
 
 from smtpcheck.model import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse
-from smtpcheck.oauth.microsoft_user import MicrosoftUser
 from smtpcheck.oauth.msal_client import MsalClient, Question
 from smtpcheck.oauth.refresh import RefreshFlow, Terms
 from smtpcheck.oauth.session import CaUnusableError, IssuerSession
@@ -18,25 +18,28 @@ from smtpcheck.oauth.user_credential import Invitation, Show
 from smtpcheck.secret import Secret
 
 
-def entra_user_flow(user: MicrosoftUser, login: TokenFile | None) -> RefreshFlow:
+@dataclass(frozen=True, slots=True)
+class UserApplication:
+    """The public client that a user logs in to."""
+
+    authority: str
+    """The tenant's URL at the issuer."""
+    client_id: str
+    scope: str
+    ca_file: Path | None
+    proxy: str | None
+
+
+def entra_user_flow(user: UserApplication, terms: Terms, login: TokenFile | None) -> RefreshFlow:
     """Return the flow that redeems the user's refresh token."""
 
     def redeem(token: Secret) -> TokenResponse | TokenError:
         return _ask(user, lambda app: app.acquire_token_by_refresh_token(token.reveal(), [user.scope]))
 
-    terms = Terms(
-        issuer=user.login_issuer,
-        host=urlsplit(user.login_issuer).hostname or "",
-        client_id=user.client_id,
-        scope=user.scope,
-        keep_alive=user.keep_alive,
-        lifetime=user.lifetime,
-        configured=user.refresh_token,
-    )
     return RefreshFlow(terms, login, redeem)
 
 
-def sign_in(user: MicrosoftUser, show: Show, cancelled: Event) -> TokenResponse | TokenError:
+def sign_in(user: UserApplication, show: Show, cancelled: Event) -> TokenResponse | TokenError:
     """Let somebody log in by a device code; blocks, see `UserCredential.sign_in`."""
 
     def by_device_code(app: object) -> object:
@@ -49,19 +52,19 @@ def sign_in(user: MicrosoftUser, show: Show, cancelled: Event) -> TokenResponse 
     return _ask(user, by_device_code)
 
 
-def _ask(user: MicrosoftUser, question: Question) -> TokenResponse | TokenError:
+def _ask(user: UserApplication, question: Question) -> TokenResponse | TokenError:
     try:
         session = IssuerSession(ca_file=user.ca_file, proxy=user.proxy)
     except CaUnusableError as error:
         return TokenError(
             TokenErrorKind.TLS,
             at=time.time(),
-            endpoint=user.login_issuer,
+            endpoint=user.authority,
             description=str(error),
             requested_scope=user.scope,
         )
     client = MsalClient(
-        authority=user.login_issuer,
+        authority=user.authority,
         client_id=user.client_id,
         credential=None,
         session=session,

@@ -26,17 +26,28 @@ from google.oauth2 import service_account
 from smtpcheck.model import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import token_error, token_response
 from smtpcheck.oauth.flow import Flow, Granted, Life
-from smtpcheck.oauth.google_service_account import GoogleServiceAccount
 from smtpcheck.oauth.session import CaUnusableError, IssuerSession
 
 _TOKEN_URI = "https://oauth2.googleapis.com/token"
 _IAM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """What a service account asks with."""
+
+    key_file: Path
+    address: str | None
+    """The account's address, where the file does not name it."""
+    scope: str
+    ca_file: Path | None
+    proxy: str | None
+
+
 class DelegationFlow(Flow):
     """A token for each mailbox."""
 
-    def __init__(self, account: GoogleServiceAccount) -> None:
+    def __init__(self, account: Delegation) -> None:
         """Take whose key it is; nothing is read or opened yet."""
         self._account = account
         self._token_uri = _TOKEN_URI
@@ -101,7 +112,7 @@ class DelegationFlow(Flow):
         except (ValueError, TypeError, GoogleAuthError):
             text = "is neither a service account's key nor a workload identity federation by a file or an address"
             raise _KeyUnusableError(f"{self._account.key_file} {text}") from None
-        email = self._account.service_account or getattr(source, "service_account_email", None)
+        email = self._account.address or getattr(source, "service_account_email", None)
         if not email:
             raise _KeyUnusableError(f"{self._account.key_file} names no service account: configure service_account")
         source.refresh(transport)

@@ -43,6 +43,8 @@ class GoogleServiceAccount(Credential):
 
     def flow(self, login: TokenFile | None = None) -> Flow:  # noqa: ARG002
         """Return the way to the mailboxes' tokens; nothing is read or opened yet."""
-        from smtpcheck.oauth.google_delegation import DelegationFlow  # noqa: PLC0415 - google-auth is heavy
+        from smtpcheck.oauth.google_delegation import Delegation, DelegationFlow  # noqa: PLC0415 - google-auth is heavy
 
-        return DelegationFlow(self)
+        return DelegationFlow(
+            Delegation(self.key_file, self.service_account, self.scope, ca_file=self.ca_file, proxy=self.proxy)
+        )

@@ -80,7 +80,7 @@ class GoogleUser(UserCredential):
         """Return the way to the user's tokens; nothing is read or opened yet."""
         from smtpcheck.oauth.oauth2_flow import refresh_flow  # noqa: PLC0415 - needs requests
 
-        return refresh_flow(self.registration, self, login)
+        return refresh_flow(self.registration, self.terms, login)
 
     def sign_in(self, show: Show, cancelled: Event, port: int = 0) -> TokenResponse | TokenError:
         """Let somebody log in with a browser that comes back to this machine."""

@@ -10,8 +10,6 @@ from smtpcheck.oauth.clouds import CLOUDS
 from smtpcheck.oauth.flow import Flow
 from smtpcheck.oauth.token_store import TokenFile
 
-_DEFAULT = "/.default"
-
 
 class ManagedIdentity(CloudCredential):
     """The identity of the Azure machine or service; that of the system, unless one assigned by a user is named."""
@@ -36,7 +34,9 @@ class ManagedIdentity(CloudCredential):
         """Return the way to the identity's tokens; nothing is asked yet."""
         from smtpcheck.oauth.managed_identity_flow import ManagedIdentityFlow  # noqa: PLC0415 - MSAL is heavy
 
-        return ManagedIdentityFlow(self, self.scope.removesuffix(_DEFAULT))
+        named = {"client_id": self.client_id, "object_id": self.object_id, "resource_id": self.resource_id}
+        identity = {name: value for name, value in named.items() if value is not None}
+        return ManagedIdentityFlow(identity, self.scope)
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -6,6 +6,7 @@ the environment (App Service, Functions, Service Fabric, Arc, Machine Learning),
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +17,6 @@ import requests
 from smtpcheck.model import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import token_error, token_response
 from smtpcheck.oauth.flow import Flow, Granted, Life
-from smtpcheck.oauth.managed_identity import ManagedIdentity
 from smtpcheck.oauth.msal_client import NoTokenCache
 from smtpcheck.oauth.session import IssuerSession
 
@@ -27,10 +27,10 @@ _METADATA_SERVICE = "169.254.169.254"
 class ManagedIdentityFlow(Flow):
     """A token for the machine or service itself."""
 
-    def __init__(self, identity: ManagedIdentity, resource: str) -> None:
-        """Take whose tokens are wanted, and for what; nothing is asked yet."""
+    def __init__(self, identity: Mapping[str, str], scope: str) -> None:
+        """Take the id of whose tokens are wanted (none: the system's), and for what; nothing is asked yet."""
         self._identity = identity
-        self._resource = resource
+        self._scope = scope
 
     @property
     def issuer(self) -> str:
@@ -48,9 +48,9 @@ class ManagedIdentityFlow(Flow):
         session = IssuerSession(local=True)
         asked_at = time.time()
         try:
-            result = self._client(session).acquire_token_for_client(resource=self._resource)
+            result = self._client(session).acquire_token_for_client(resource=self._scope.removesuffix("/.default"))
         except requests.RequestException as error:
-            return session.trouble(error, requested_scope=self._identity.scope)
+            return session.trouble(error, requested_scope=self._scope)
         except Exception:
             if session.last is None or session.last.granted:
                 raise
@@ -64,18 +64,12 @@ class ManagedIdentityFlow(Flow):
         return Granted(answer.token, asked_at + float(result["expires_in"]))
 
     def _client(self, session: IssuerSession) -> Any:
-        identity = self._identity
-        named = {
-            "client_id": identity.client_id,
-            "object_id": identity.object_id,
-            "resource_id": identity.resource_id,
-        }
-        given = {name: value for name, value in named.items() if value is not None}
-        who = msal.UserAssignedManagedIdentity(**given) if given else msal.SystemAssignedManagedIdentity()
+        named = self._identity
+        who = msal.UserAssignedManagedIdentity(**named) if named else msal.SystemAssignedManagedIdentity()
         return msal.ManagedIdentityClient(who, http_client=session, token_cache=NoTokenCache(), http_cache={})
 
     def _refusal(self, session: IssuerSession) -> TokenError:
         if session.last is None:
             raise RuntimeError("the managed identity endpoint was not asked")
-        error = token_error(session.last, requested_scope=self._identity.scope)
+        error = token_error(session.last, requested_scope=self._scope)
         return replace(error, kind=TokenErrorKind.HTTP) if error.kind is TokenErrorKind.DISCOVERY else error

@@ -1,7 +1,7 @@
 """Type `microsoft-user`: a token for a user of Entra or a personal account, by MSAL, after `smtpcheck login`."""
 
 from threading import Event
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,9 @@ from smtpcheck.oauth.clouds import CLOUDS, Cloud
 from smtpcheck.oauth.flow import Flow
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.oauth.user_credential import Show, UserCredential
+
+if TYPE_CHECKING:
+    from smtpcheck.oauth.entra_user import UserApplication
 
 _PERSONAL_HOST = "smtp-mail.outlook.com"
 
@@ -60,13 +63,18 @@ class MicrosoftUser(CloudCredential, UserCredential):
         """Return the way to the user's tokens; nothing is read or opened yet."""
         from smtpcheck.oauth.entra_user import entra_user_flow  # noqa: PLC0415 - MSAL is heavy
 
-        return entra_user_flow(self, login)
+        return entra_user_flow(self._application(), self.terms, login)
 
     def sign_in(self, show: Show, cancelled: Event, port: int = 0) -> TokenResponse | TokenError:  # noqa: ARG002
         """Let somebody log in by a device code."""
         from smtpcheck.oauth.entra_user import sign_in  # noqa: PLC0415 - MSAL is heavy
 
-        return sign_in(self, show, cancelled)
+        return sign_in(self._application(), show, cancelled)
+
+    def _application(self) -> "UserApplication":
+        from smtpcheck.oauth.entra_user import UserApplication  # noqa: PLC0415 - MSAL is heavy
+
+        return UserApplication(self.login_issuer, self.client_id, self.scope, self.ca_file, self.proxy)
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -125,7 +125,7 @@ class OAuth2(UserCredential):
 
         if self.grant is Grant.CLIENT_CREDENTIALS:
             return ClientCredentialsFlow(self.registration)
-        return refresh_flow(self.registration, self, login)
+        return refresh_flow(self.registration, self.terms, login)
 
     def sign_in(self, show: Show, cancelled: Event, port: int = 0) -> TokenResponse | TokenError:  # noqa: ARG002
         """Let somebody log in by a device code (RFC 8628)."""

@@ -6,7 +6,6 @@ from smtpcheck.oauth.flow import Flow, Granted, Life
 from smtpcheck.oauth.refresh import RefreshFlow, Terms
 from smtpcheck.oauth.registration import Client, Registration
 from smtpcheck.oauth.token_store import TokenFile
-from smtpcheck.oauth.user_credential import UserCredential
 from smtpcheck.secret import Secret
 
 
@@ -34,7 +33,7 @@ class ClientCredentialsFlow(Flow):
         return answer if isinstance(answer, TokenError) else Granted(answer.token, answer.expires_at)
 
 
-def refresh_flow(registration: Registration, credential: UserCredential, login: TokenFile | None) -> RefreshFlow:
+def refresh_flow(registration: Registration, terms: Terms, login: TokenFile | None) -> RefreshFlow:
     """Return the flow that redeems a refresh token at the issuer of the registration."""
     client = Client(registration)
 
@@ -43,13 +42,4 @@ def refresh_flow(registration: Registration, credential: UserCredential, login: 
             {"grant_type": "refresh_token", "refresh_token": token.reveal(), "scope": registration.scope}
         )
 
-    terms = Terms(
-        issuer=registration.url,
-        host=registration.host,
-        client_id=registration.client_id,
-        scope=registration.scope,
-        keep_alive=credential.keep_alive,
-        lifetime=credential.lifetime,
-        configured=credential.refresh_token,
-    )
     return RefreshFlow(terms, login, redeem)

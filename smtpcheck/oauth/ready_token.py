@@ -76,7 +76,8 @@ class ReadyToken(Credential):
             return ReadyTokenFlow(self.source)
         from smtpcheck.oauth.token_address import TokenAddressFlow  # noqa: PLC0415 - needs requests
 
-        return TokenAddressFlow(self.source.url, self.source.headers, ca_file=self.ca_file, proxy=self.proxy)
+        source, again = self.source, READ_AGAIN_SECONDS
+        return TokenAddressFlow(self.source.url, source.headers, ca_file=self.ca_file, proxy=self.proxy, again=again)
 
 
 class ReadyTokenFlow(Flow):

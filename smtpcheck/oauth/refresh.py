@@ -10,6 +10,7 @@ Rules of this file:
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -31,8 +32,6 @@ class Terms:
 
     issuer: str
     """The URL that names the issuer."""
-    host: str
-    """The host that is asked."""
     client_id: str
     scope: str
     keep_alive: float
@@ -41,7 +40,6 @@ class Terms:
     """Seconds from the issue of a refresh token to its end, where the issuer does not say."""
     configured: SecretSource | None
     """A refresh token from elsewhere."""
-    client_secret_expires_at: float | None = None
 
 
 class RefreshFlow(Flow):
@@ -53,12 +51,12 @@ class RefreshFlow(Flow):
         self._file = file
         self._redeem = redeem
         self._unwritten: Login | None = None
-        self._life = Life(client_secret_expires_at=terms.client_secret_expires_at)
+        self._life = Life()
 
     @property
     def issuer(self) -> str:
         """The host that is asked."""
-        return self._terms.host
+        return urlsplit(self._terms.issuer).hostname or ""
 
     @property
     def life(self) -> Life:
@@ -70,7 +68,7 @@ class RefreshFlow(Flow):
         try:
             login = self._login()
         except (LoginUnusableError, SecretUnreadableError):
-            self._life = Life(client_secret_expires_at=self._terms.client_secret_expires_at)
+            self._life = Life()
         else:
             self._life = self._life_of(login)
 
@@ -129,7 +127,6 @@ class RefreshFlow(Flow):
         terms = self._terms
         stated = login.issued_at + terms.lifetime if terms.lifetime is not None else None
         return Life(
-            client_secret_expires_at=terms.client_secret_expires_at,
             refresh_token_last_refresh_at=login.refreshed_at,
             refresh_token_expires_at=stated if login.expires_at is None else login.expires_at,
             login_at=login.login_at if not login.imported else None,

@@ -12,7 +12,6 @@ from smtpcheck.model import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import Answer, token_error, token_response
 from smtpcheck.oauth.claims import expiry
 from smtpcheck.oauth.flow import Flow, Granted, Life
-from smtpcheck.oauth.ready_token import READ_AGAIN_SECONDS
 from smtpcheck.oauth.session import CaUnusableError, IssuerSession
 from smtpcheck.secret import Secret
 from smtpcheck.secret_source import SecretSource, SecretUnreadableError
@@ -25,13 +24,14 @@ class TokenAddressFlow(Flow):
     """Asks the broker for the token."""
 
     def __init__(
-        self, url: str, headers: Mapping[str, SecretSource], *, ca_file: Path | None, proxy: str | None
+        self, url: str, headers: Mapping[str, SecretSource], *, ca_file: Path | None, proxy: str | None, again: float
     ) -> None:
-        """Take what to ask; nothing is read or asked yet."""
+        """Take what to ask, and after how many seconds to ask again at the latest; nothing is read or asked yet."""
         self._url = url
         self._headers = headers
         self._ca_file = ca_file
         self._proxy = proxy
+        self._again = again
 
     @property
     def issuer(self) -> str:
@@ -65,18 +65,18 @@ class TokenAddressFlow(Flow):
         finally:
             session.close()
         assert session.last is not None  # noqa: S101 - the request has just returned
-        return _granted(session.last, asked_at) or token_error(session.last, requested_scope="")
+        return _granted(session.last, asked_at, self._again) or token_error(session.last, requested_scope="")
 
     def _failure(self, kind: TokenErrorKind, description: str) -> TokenError:
         return TokenError(kind, at=time.time(), endpoint=self._url.partition("?")[0], description=description)
 
 
-def _granted(answer: Answer, asked_at: float) -> Granted | None:
+def _granted(answer: Answer, asked_at: float, again: float) -> Granted | None:
     if answer.granted:
         response = token_response(answer, asked_at=asked_at)
-        return Granted(response.token, response.expires_at, refresh_in=READ_AGAIN_SECONDS)
+        return Granted(response.token, response.expires_at, refresh_in=again)
     text = answer.text.strip()
     plain = answer.headers.get("content-type", "").partition(";")[0].strip() == "text/plain"
     if answer.status == 200 and plain and _TOKEN.fullmatch(text):
-        return Granted(Secret(text), expiry(text), refresh_in=READ_AGAIN_SECONDS)
+        return Granted(Secret(text), expiry(text), refresh_in=again)
     return None

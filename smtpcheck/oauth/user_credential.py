@@ -18,6 +18,7 @@ from smtpcheck.duration import DURATION_JSON, parse_period
 from smtpcheck.model import TokenError
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.refresh import Terms
 from smtpcheck.secret_source import SecretSource, files_of
 
 _WEEK = 7 * 86400.0
@@ -42,6 +43,7 @@ Show = Callable[[Invitation], None]
 class UserCredential(Credential):
     """A credential that acts for a user."""
 
+    client_id: str
     refresh_token: SecretSource | None = Field(
         default=None, description="A refresh token from elsewhere, instead of `smtpcheck login`."
     )
@@ -60,6 +62,18 @@ class UserCredential(Credential):
     def files(self) -> tuple[Path, ...]:
         """Return the file of a refresh token from elsewhere."""
         return (*super().files(), *files_of(self.refresh_token))
+
+    @property
+    def terms(self) -> Terms:
+        """What a login must fit, and how it is kept alive."""
+        return Terms(
+            issuer=self.login_issuer,
+            client_id=self.client_id,
+            scope=self.scope,
+            keep_alive=self.keep_alive,
+            lifetime=self.lifetime,
+            configured=self.refresh_token,
+        )
 
     @abstractmethod
     def sign_in(self, show: Show, cancelled: Event, port: int = 0) -> TokenResponse | TokenError:

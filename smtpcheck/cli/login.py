@@ -1,0 +1,202 @@
+"""`smtpcheck login`: somebody logs in once, and smtpcheck keeps the refresh token.
+
+Rules of this file:
+- Nothing is kept before it is known to be right: whose mailbox it is, and that the check's server takes the token.
+- The token itself is shown nowhere.
+"""
+
+import asyncio
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smtpcheck.cli.options import NOT_USABLE, ConfigFiles, files_of, settings_or_exit
+from smtpcheck.cli.run import run_loop
+from smtpcheck.log import LogLevel, configure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from smtpcheck.config import Loaded, Settings
+    from smtpcheck.model import Check, Report, TokenError
+    from smtpcheck.oauth.answer import TokenResponse
+    from smtpcheck.oauth.token_store import Login, TokenFile
+    from smtpcheck.oauth.user_credential import Invitation, UserCredential
+    from smtpcheck.secret import Secret
+
+DONE, UNSURE, REFUSED = 0, 1, 2
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(name="login")(login)
+
+
+def login(
+    name: Annotated[str, typer.Argument(metavar="CREDENTIAL", help="A credential that acts for a user.")],
+    config_file: ConfigFiles = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where the browser comes back to on 127.0.0.1. [default: a free one]")
+    ] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Keep the login although it seems to be the wrong one.")
+    ] = False,
+) -> int:
+    """Log in for a credential, see that the login is right, and keep its refresh token.
+
+    Exit codes: 0 kept, 1 kept but not tried at the server, 2 refused, 3 configuration not usable.
+    """
+    from smtpcheck.oauth.token_store import TokenStore
+
+    configure(LogLevel.ERROR)
+    settings = settings_or_exit(_load(config_file), NOT_USABLE)
+    credential = _credential(settings, name)
+    file = TokenStore(settings.agent.state / "tokens", key=settings.agent.token_key).file(name)
+    return run_loop(_login(settings, credential, file, port=port, force=force))
+
+
+def _load(config_file: list[Path] | None) -> "Loaded":
+    from smtpcheck.config import load
+
+    return load(files_of(config_file))
+
+
+def _credential(settings: "Settings", name: str) -> "UserCredential":
+    from smtpcheck.oauth.user_credential import UserCredential
+
+    credential = settings.credentials.get(name)
+    if credential is None:
+        known = ", ".join(sorted(settings.credentials)) or "none"
+        raise typer.BadParameter(f"there is no credential {name!r}; there is: {known}")
+    if not isinstance(credential, UserCredential):
+        raise typer.BadParameter(f"{name} is of type {credential.type}, for which nobody logs in")
+    if not credential.needs_login:
+        raise typer.BadParameter(f"{name} has its token from the configuration; nobody logs in for it")
+    return credential
+
+
+async def _login(
+    settings: "Settings", credential: "UserCredential", file: "TokenFile", *, port: int, force: bool
+) -> int:
+    from smtpcheck.model import TokenError
+    from smtpcheck.oauth.refresh import first_login
+
+    answer = await _signed_in(credential, port)
+    if isinstance(answer, TokenError):
+        return _refused(f"The login failed: {_reason(answer)}")
+    kept = first_login(answer, issuer=credential.login_issuer, client_id=credential.client_id, now=time.time())
+    if kept is None:
+        return _refused("The issuer gave no refresh token; most want the scope offline_access for it.")
+    print(f"Logged in as {answer.account or 'somebody whom the issuer does not name'}.")
+    checks = [check for check in settings.checks if check.credential == file.name]
+    stranger = next((check for check in checks if _is_of_another(check, answer.account)), None)
+    if stranger is not None and not force:
+        return _refused(
+            f"That is not the mailbox of check {stranger.name}, {stranger.mailbox}. Nothing is kept.\n"
+            "Log in as that user; for a shared mailbox that this user may open, add --force."
+        )
+    reports = await _tried(settings, checks, file.name, answer.token)
+    if any(_is_login_refused(report) for report in reports) and not force:
+        return _refused("The server refuses the login. Nothing is kept; to keep it all the same, add --force.")
+    return await asyncio.to_thread(_keep, file, kept, tried=bool(reports) and not any(map(_has_failed, reports)))
+
+
+async def _signed_in(credential: "UserCredential", port: int) -> "TokenResponse | TokenError":
+    """Let somebody log in, and show on a terminal how long there is time for it."""
+    ends: list[float] = []
+    cancelled = threading.Event()
+
+    def show(invitation: "Invitation") -> None:
+        ends.append(invitation.expires_at)
+        code = f"\nand type the code\n\n    {invitation.code}\n" if invitation.code else ""
+        print(f"To log in, open\n\n    {invitation.address}\n{code}", flush=True)
+
+    task = asyncio.create_task(asyncio.to_thread(credential.sign_in, show, cancelled, port))
+    try:
+        with _progress() as tell:
+            while not task.done():
+                left = max(ends[0] - time.time(), 0.0) if ends else 0.0
+                tell(f"Waiting for the login, {left // 60:.0f}:{left % 60:02.0f} left" if ends else "Asking the issuer")
+                await asyncio.wait({task}, timeout=0.5)
+        return task.result()
+    finally:
+        cancelled.set()
+
+
+@contextmanager
+def _progress() -> "Iterator[Callable[[str], None]]":
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("") as status:
+        yield status.update
+
+
+async def _tried(settings: "Settings", checks: "list[Check]", name: str, token: "Secret") -> "list[Report]":
+    """Log in at each check's server with the token, and show what came out."""
+    from smtpcheck import render
+    from smtpcheck.diagnosis import catalogue
+    from smtpcheck.model import Depth, Outcome
+    from smtpcheck.oauth.ready_token import ReadyToken
+    from smtpcheck.round import run_round
+
+    wanted = [replace(check, depth=Depth.AUTH) for check in checks if check.depth >= Depth.AUTH]
+    if not wanted:
+        return []
+    ready = ReadyToken.model_validate({"from": {"value": token}})
+    trial = replace(settings, credentials={**settings.credentials, name: ready})
+    reports = list((await run_round(trial, wanted)).values())
+    render.print_text(render.report_table(reports))
+    rules = catalogue.load()
+    for check, report in zip(wanted, reports, strict=True):
+        if report.outcome is not Outcome.OK:
+            render.print_text(render.details(report, check, rules))
+    return reports
+
+
+def _keep(file: "TokenFile", kept: "Login", *, tried: bool) -> int:
+    from smtpcheck.oauth.token_store import LoginUnusableError
+
+    try:
+        with file.held():
+            file.write(kept)
+    except LoginUnusableError as error:
+        return _refused(f"The login is right, but it cannot be kept: {error}")
+    print(f"The refresh token is kept in {file.path}; a running agent takes it up within seconds.")
+    if not tried:
+        print("It has not been accepted by a server yet: run smtpcheck check.")
+    return DONE if tried else UNSURE
+
+
+def _is_of_another(check: "Check", account: str) -> bool:
+    return bool(account) and check.mailbox.casefold() != account.casefold()
+
+
+def _has_failed(report: "Report") -> bool:
+    return report.failed_step is not None
+
+
+def _is_login_refused(report: "Report") -> bool:
+    from smtpcheck.model import FaultKind, Phase
+
+    step = report.failed_step
+    return (
+        step is not None and step.phase is Phase.AUTH and step.fault is not None and step.fault.kind is FaultKind.REPLY
+    )
+
+
+def _reason(error: "TokenError") -> str:
+    return ": ".join(part for part in (error.error, error.description) if part) or error.kind.value
+
+
+def _refused(text: str) -> int:
+    print(text, file=sys.stderr)
+    return REFUSED
