@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import yaml
 
@@ -18,6 +19,8 @@ from smtpcheck.cause import Cause
 from smtpcheck.config import Settings, load
 from smtpcheck.doctor import Examination, Examined, Stage, Verdict, as_json, outcome_of, redacted
 from smtpcheck.model import Outcome
+from smtpcheck.oauth import broker
+from smtpcheck.oauth.broker import Grant
 from smtpcheck.probe import build_kit
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.scenarios import SCENARIOS, Scenario
@@ -152,6 +155,35 @@ async def test_it_goes_on_after_a_failure(tmp_path: Path) -> None:
     assert seen.text(Stage.TEST) == "there is no token to log in with"
 
 
+async def test_an_issuer_that_cannot_be_reached_belongs_to_the_first_step(tmp_path: Path) -> None:
+    """The connection is examined all the same."""
+    async with World(tmp_path, only("healthy")) as world:
+        settings = settings_of(world.config)
+        await world.issuer.close()
+        seen = await examine(settings, "healthy")
+    assert (seen.verdict(Stage.FLOW), seen.verdict(Stage.CONNECTION)) == (Verdict.FAILED, Verdict.OK)
+    assert "the authority gives no discovery document" in seen.text(Stage.FLOW, Verdict.FAILED)
+    assert seen.causes(Stage.FLOW) != []
+    assert [stage for stage in Stage if seen.verdict(stage) is Verdict.FAILED] == [Stage.FLOW]
+
+
+async def test_the_token_is_asked_for_past_the_one_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead secret must not hide behind a token that still holds."""
+    monkeypatch.setattr(broker, "SPACING_SECONDS", 0.0)
+    async with World(tmp_path, only("healthy")) as world:
+        settings = settings_of(world.config)
+        (app,) = world.issuer.tenants[0].apps.values()
+        kit = await build_kit(settings)
+        try:
+            assert isinstance(await kit.tokens.token("contoso", None, timeout=10), Grant)
+            app.secret_expired = True
+            stages = [stage async for stage in Examination(settings.checks[0], settings, kit).run()]
+        finally:
+            await kit.close()
+    causes = {finding.cause for examined in stages for finding in examined.findings}
+    assert Cause.SECRET_EXPIRED in causes
+
+
 async def test_the_wrong_audience_is_read_from_the_token(tmp_path: Path) -> None:
     """The scope and the claims say it before any server is asked."""
     async with World(tmp_path, only("audience-wrong")) as world:
@@ -240,12 +272,21 @@ async def test_the_proof_of_refusal(tmp_path: Path) -> None:
         assert world.exchange.logins.total() == 2
         assert seen.verdict(Stage.ERRORS) is Verdict.OK
         assert f"a wrong token is refused: {replies.AUTH_UNSUCCESSFUL}" in seen.text(Stage.ERRORS)
-        world.exchange._permits = lambda *_: True  # type: ignore[method-assign]
+        tokens = []
+
+        def take(token: str, *_: object) -> bool:
+            tokens.append(token)
+            return True
+
+        world.exchange._permits = take  # type: ignore[method-assign,assignment]
         careless = await examine(settings, "healthy", probe_refusal=True)
     assert (careless.verdict(Stage.ERRORS), careless.causes(Stage.ERRORS)) == (
         Verdict.FAILED,
         [Cause.UNEXPECTED_SUCCESS],
     )
+    right, wrong = (jwt.decode(token, options={"verify_signature": False}) for token in tokens)
+    assert {name: wrong[name] for name in ("aud", "roles", "oid", "exp")}.items() <= right.items()
+    assert tokens[1] not in world.issuer.minted
 
 
 async def test_a_wrong_token_proves_nothing_where_the_right_one_is_refused(tmp_path: Path) -> None:

@@ -199,6 +199,11 @@ def test_what_has_the_form_of_a_name_is_replaced_though_nobody_named_it(lost: st
     assert shown.endswith(" there")
 
 
+@pytest.mark.parametrize("token", ["eyJhbGciOiJSUzI1NiJ9.eyJhIjoxfQ.c2ln", "ya29.a0AfB_byC1234567890", "x" * 60])
+def test_a_token_that_slipped_in_is_masked(token: str) -> None:
+    assert Redaction().text(f"seen {token} there") == "seen *** there"
+
+
 @given(st.text(max_size=300))
 def test_any_text_is_taken(text: str) -> None:
     Redaction(hosts=["mail.example.org"], domains=["example.org"], ids=["abc-def"]).text(text)
