@@ -136,6 +136,14 @@ async def test_the_token_of_a_user_opens_the_own_mailbox(site: Site, mechanism: 
     assert await site.talk(token, mechanism=mechanism) == ["235 2.7.0 Accepted"]
 
 
+async def test_a_name_may_be_escaped(site: Site) -> None:
+    """In OAUTHBEARER comma and equals sign stand as =2C and =3D (RFC 5801 section 4)."""
+    odd = "a,=b@contoso.example"
+    site.gmail.mailboxes[odd] = Mailbox(odd)
+    token = site.issuer.mint(odd, [MAIL_SCOPE])
+    assert await site.talk(token, "a=2C=3Db@contoso.example", "OAUTHBEARER") == ["235 2.7.0 Accepted"]
+
+
 @pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
 async def test_a_refusal_is_a_challenge_and_then_535(site: Site, mechanism: str) -> None:
     """Wrong scope, wrong user, unknown mailbox and garbage are 400 in the challenge, a token at its end is 401."""
