@@ -115,9 +115,19 @@ def renewal(evidence: Evidence) -> Examined:
 
 def stage_of_refusal(evidence: Evidence) -> Stage | None:
     """Return the stage that the issuer's refusal is about, None where there was none."""
-    if evidence.asked is None or evidence.asked.cause is None:
-        return None
-    return _STAGE_OF.get(evidence.asked.cause, Stage.TOKEN)
+    findings = _refusal(evidence)
+    return _STAGE_OF.get(findings[0].cause, Stage.TOKEN) if findings else None
+
+
+def _refusal(evidence: Evidence) -> tuple[Finding, ...]:
+    """Return why there is no fresh token, also where one in memory still holds; best first."""
+    if evidence.asked is None or evidence.asked.cause is not None:
+        return evidence.asked.findings if evidence.asked else ()
+    causes = [finding.cause for finding in evidence.asked.warnings]
+    if Cause.FRESH_TOKEN_FAILING not in causes:
+        return ()
+    failing = causes.index(Cause.FRESH_TOKEN_FAILING)
+    return (evidence.asked.warnings[failing + 1], evidence.asked.warnings[failing])
 
 
 def _with_refusal(evidence: Evidence, stage: Stage, notes: Iterator[Note]) -> Examined:
@@ -125,12 +135,11 @@ def _with_refusal(evidence: Evidence, stage: Stage, notes: Iterator[Note]) -> Ex
         return examined(stage, [skipped("the check names no credential")])
     if evidence.asked is None:
         return examined(stage, [skipped(f"depth {evidence.check.depth} needs no token")])
-    where = stage_of_refusal(evidence)
-    if where is not stage:
+    if stage_of_refusal(evidence) is not stage:
         return examined(stage, notes)
-    error = evidence.token_error
+    error = evidence.token_error or (evidence.state.error if evidence.state else None)
     said = error.description or error.error or error.kind.value if error else "smtpcheck itself failed"
-    return examined(stage, [*notes, failed(f"no token: {said}")], evidence.asked.findings)
+    return examined(stage, [*notes, failed(f"no fresh token: {said}")], _refusal(evidence))
 
 
 # -- the stages -------------------------------------------------------------------------------------------------------
