@@ -42,6 +42,7 @@ TOKEN = as_json(200, {"access_token": "ya29.the-token", "token_type": "Bearer", 
 def issuer(tmp_path: Path) -> Iterator[HttpsIssuer]:
     with serving(tmp_path) as issuer:
         issuer.answer("/token", TOKEN)
+        issuer.discovery()
         yield issuer
 
 
@@ -177,7 +178,7 @@ def _user(issuer: HttpsIssuer, **other: object) -> GoogleUser:
     fields = {
         "client_id": "id.apps.googleusercontent.com",
         "client_secret": {"value": "GOCSPX-secret"},
-        "authority": issuer.url,
+        "issuer": f"{issuer.url}/",
         "ca_file": issuer.ca_file,
     }
     return GoogleUser.model_validate(fields | other)
@@ -246,7 +247,7 @@ def test_a_user_who_declines(issuer: HttpsIssuer) -> None:
     answer = _user(issuer).sign_in(browser.show, Event())
     browser.end()
     assert isinstance(answer, TokenError)
-    assert (answer.error, issuer.asked) == ("access_denied", [])
+    assert (answer.error, issuer.forms) == ("access_denied", [])
 
 
 def test_a_login_that_is_given_up(issuer: HttpsIssuer) -> None:

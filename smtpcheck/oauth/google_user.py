@@ -9,7 +9,6 @@ Rules of this file:
 from pathlib import Path
 from threading import Event
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -35,7 +34,7 @@ class GoogleUser(UserCredential):
     type: Literal["google-user"] = "google-user"
     client_id: str = Field(pattern=r"^[!-~]+$", description="The OAuth client's id, of the kind desktop app.")
     client_secret: SecretSource = Field(description="The OAuth client's secret.")
-    authority: str | None = Field(
+    issuer: str | None = Field(
         default=None, pattern=r"^https://[^\s?#]+$", description="An issuer that speaks like Google, instead of it."
     )
 
@@ -46,22 +45,17 @@ class GoogleUser(UserCredential):
 
     @property
     def login_issuer(self) -> str:
-        """The token endpoint."""
+        """The token endpoint, or the issuer that is configured."""
         return self.registration.url
 
     @property
     def registration(self) -> Registration:
         """The client as Google knows it."""
-        endpoints = Endpoints(token=_TOKEN, authorization=_AUTHORIZATION)
-        if self.authority is not None:
-            root = self.authority.rstrip("/")
-            endpoints = Endpoints(
-                token=root + urlsplit(_TOKEN).path, authorization=root + urlsplit(_AUTHORIZATION).path
-            )
         return Registration(
             client_id=self.client_id,
             auth_method=AuthMethod.POST,
-            endpoints=endpoints,
+            issuer=self.issuer,
+            endpoints=Endpoints() if self.issuer else Endpoints(token=_TOKEN, authorization=_AUTHORIZATION),
             secret=self.client_secret,
             scope=self.scope,
             ca_file=self.ca_file,
