@@ -145,6 +145,13 @@ def test_no_token_and_no_secret_is_repeated() -> None:
             assert [secret for secret in secrets if secret in shown] == []
 
 
+def test_control_characters_of_the_text_do_not_reach_the_terminal() -> None:
+    pasted = "535 5.7.3 Authentication \x1b[31munsuccessful\x07\x9b2J\u202e"
+    shown = explain("-", given=pasted.encode()).stdout.decode()
+    assert [sign for sign in shown if not sign.isprintable() and sign != "\n"] == []
+    assert "Authentication" in shown
+
+
 def test_nothing_heavy_is_loaded() -> None:
     """Neither the diagnosis nor the command pulls in what a configuration, a token or the page needs."""
     heavy = "{'msal', 'aiohttp', 'requests', 'cryptography', 'apscheduler', 'prometheus_client', 'jinja2'}"

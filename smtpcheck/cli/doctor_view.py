@@ -14,7 +14,7 @@ from rich.text import Text
 
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.doctor import Examined, Stage, Verdict, outcome_of
-from smtpcheck.finding_text import findings_text
+from smtpcheck.finding_text import findings_text, printable
 from smtpcheck.model import Check, Outcome
 
 _PIPE_WIDTH = 80
@@ -71,7 +71,7 @@ class View:
         notes.add_column(width=1)
         notes.add_column(overflow="fold")
         for note in examined.notes:
-            notes.add_row(Text(_MARKS[note.verdict], _STYLES[note.verdict]), Text(note.text))
+            notes.add_row(Text(_MARKS[note.verdict], _STYLES[note.verdict]), Text(printable(note.text)))
         self._print(Padding(notes, (0, 0, 0, 5)))
         if examined.findings:
             self._print(Padding(findings_text(examined.findings, self._catalogue), (0, 0, 0, 3)))

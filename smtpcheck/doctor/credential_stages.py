@@ -192,7 +192,7 @@ def _application(evidence: Evidence) -> Iterator[Note]:
             if appid
             else skipped("a ready token that does not name its application")
         )
-    elif evidence.token is not None:
+    elif stage_of_refusal(evidence) is None:
         client = f" {credential.client_id}" if isinstance(credential, Microsoft) else ""
         yield ok(f"the issuer accepts application{client} and what it proves itself with")
     elif stage_of_refusal(evidence) is not Stage.APPLICATION:
