@@ -3,14 +3,17 @@
 Rules of this file:
 - Libraries that log by `logging` come out in the same form. msal is silenced: at its lower levels it logs bodies.
 - Tracebacks are plain: the richer ones show local variables, and with them secrets.
+- structlog is imported when the log is set up: a command that logs nothing starts without it.
 - No token and no secret is ever handed to the log; this file does not filter, it is handed none.
 """
 
 import logging
 import sys
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import structlog
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 
 class LogLevel(StrEnum):
@@ -31,9 +34,11 @@ class LogFormat(StrEnum):
 
 def configure(level: LogLevel = LogLevel.INFO, style: LogFormat | None = None) -> None:
     """Set up the log of the process; without `style` a terminal gets console lines and anything else JSON."""
+    import structlog
+
     if style is None:
         style = LogFormat.CONSOLE if sys.stderr.isatty() else LogFormat.JSON
-    shared: list[structlog.typing.Processor] = [
+    shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -63,7 +68,9 @@ def configure(level: LogLevel = LogLevel.INFO, style: LogFormat | None = None) -
     logging.captureWarnings(capture=True)
 
 
-def _last(style: LogFormat) -> list[structlog.typing.Processor]:
+def _last(style: LogFormat) -> list["Processor"]:
+    import structlog
+
     if style is LogFormat.JSON:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     renderer = structlog.dev.ConsoleRenderer(

@@ -33,6 +33,9 @@ def validate(
         print(f"{count} error{'s' * (count != 1)}: nothing would start", file=sys.stderr)
         return 1
     print_text(demand_tables(demand(loaded.settings)))
+    for name, credential in loaded.settings.credentials.items():
+        if credential.unknown_end:
+            print(f"credential {name}: {credential.unknown_end}")
     return 0
 
 

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import structlog
 import typer
 
 from smtpcheck.cli.options import ConfigFiles, Level, Style, files_of, settings_or_exit
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from smtpcheck.agent import Agent
 
 EXIT_FAILURE = 1
-
-_log = structlog.get_logger(__name__)
 
 
 def register(app: typer.Typer) -> None:
@@ -85,6 +82,8 @@ async def serve(
 
     `listening` is told the page's address once it is served. Raises ServeError where it cannot be.
     """
+    import structlog
+
     from smtpcheck import web
 
     loop = asyncio.get_running_loop()
@@ -101,7 +100,7 @@ async def serve(
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, reload)
         bound = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        _log.info("listening", address=bound)
+        structlog.get_logger(__name__).info("listening", address=bound)
         if listening is not None:
             listening(bound)
         await agent.run(stop)
