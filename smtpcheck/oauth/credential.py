@@ -47,6 +47,11 @@ class Credential(BaseModel):
         A credential that acts for a user keeps its refresh token in `login`; without it no token can be got.
         """
 
+    @property
+    def unknown_end(self) -> str:
+        """What about this credential ends at a time that nobody knows, and how to make it known; else empty."""
+        return ""
+
     def hints(self, name: str) -> CredentialHints:
         """Return what a remedy's text may say of the credential called `name`."""
         return CredentialHints(name=name, type=self.type, scope=self.scope)

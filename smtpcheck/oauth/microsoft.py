@@ -45,6 +45,16 @@ class Microsoft(CloudCredential):
         return self.configured_scope or CLOUDS[self.cloud].scope
 
     @property
+    def unknown_end(self) -> str:
+        """How to make known when the secret ends."""
+        if self.client_secret is None or self.client_secret_expires is not None or self.read_expiry_from_graph:
+            return ""
+        return (
+            "nobody knows when the client secret ends: set client_secret_expires to the day that the portal shows, or "
+            "read_expiry_from_graph: true and grant the application Application.Read.All"
+        )
+
+    @property
     def authority_url(self) -> str:
         """The tenant's authority at the issuer."""
         return self.at_authority(self.tenant)

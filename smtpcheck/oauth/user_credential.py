@@ -59,6 +59,13 @@ class UserCredential(Credential):
         """Whether somebody has to run `smtpcheck login`."""
         return self.refresh_token is None
 
+    @property
+    def unknown_end(self) -> str:
+        """How to make known when the refresh token ends."""
+        if self.lifetime is not None or not (self.needs_login or self.refresh_token):
+            return ""
+        return "when the refresh token ends is known only if the issuer says so: set lifetime if you know it"
+
     def files(self) -> tuple[Path, ...]:
         """Return the file of a refresh token from elsewhere."""
         return (*super().files(), *files_of(self.refresh_token))
