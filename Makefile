@@ -19,7 +19,7 @@ ifneq ($(shell cat $(MADE_FOR) 2>/dev/null),$(strip $(IDENTITY)))
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench wheel clean
+.PHONY: help demo test check bench soak wheel clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,6 +37,9 @@ check: $(DEV) ## check style and types
 
 bench: $(DEV) ## measure what it costs, beside others and beside its goals (Linux, a few minutes)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+soak: $(DEV) ## kill a process that keeps its state two hundred times
+	@SMTPCHECK_KILLS=200 $(BIN)/python -m pytest -q tests/test_state_kills.py $(ARGS)
 
 wheel: $(DEV) ## build the wheel into dist/
 	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

@@ -138,6 +138,30 @@ def test_postponing_never_brings_a_run_forward() -> None:
     assert schedule.next_at("billing") == due_at
 
 
+def test_a_check_that_need_not_wait_any_more_comes_back_to_its_next_slot_once() -> None:
+    """However often it is postponed and brought back, every slot fires it once."""
+    schedule = Schedule()
+    schedule.replace(named("billing", "orders"), START)
+    slots = {name: [schedule.next_at(name) + 60 * number for number in range(6)] for name in ("billing", "orders")}
+    now = START
+    for seconds in (600, 30, 600):
+        schedule.postpone("billing", START + seconds)
+        schedule.resume("billing", now)
+    assert schedule.next_at("billing") == pytest.approx(slots["billing"][0])
+    fired = fire(schedule, START + 359)
+    assert fired == {name: pytest.approx(times) for name, times in slots.items()}
+    schedule.postpone("billing", START + 600)
+    assert fire(schedule, START + 599, since=START + 359.25).keys() == {"orders"}
+
+
+def test_a_check_that_does_not_wait_is_not_brought_forward() -> None:
+    schedule = Schedule(first_within=1.0)
+    schedule.replace(named("billing", interval=3600.0), START)
+    due_at = schedule.next_at("billing")
+    schedule.resume("billing", START)
+    assert schedule.next_at("billing") == due_at
+
+
 @given(
     interval=st.floats(0.5, 1e6),
     ticks=st.lists(st.floats(0.0, 1e5), min_size=1, max_size=30),
