@@ -199,6 +199,15 @@ def test_what_has_the_form_of_a_name_is_replaced_though_nobody_named_it(lost: st
     assert shown.endswith(" there")
 
 
+def test_what_was_cut_off_is_replaced_too() -> None:
+    """Evidence is quoted up to some length, wherever that falls."""
+    whole = "denied for anna.smith@xsite.org at mail.xsite.org, app 11111111-2222-3333-4444-555555555555"
+    redaction = Redaction(domains=["xsite.org"], hosts=["mail.xsite.org"], ids=["11111111-2222-3333-4444-555555555555"])
+    shown = " ".join(redaction.text(whole[:length]) for length in range(len(whole) + 1))
+    for part in ("anna.smith@", "@xsi", "mail.xsite", "11111111-2222"):
+        assert part not in shown
+
+
 @pytest.mark.parametrize("token", ["eyJhbGciOiJSUzI1NiJ9.eyJhIjoxfQ.c2ln", "ya29.a0AfB_byC1234567890", "x" * 60])
 def test_a_token_that_slipped_in_is_masked(token: str) -> None:
     assert Redaction().text(f"seen {token} there") == "seen *** there"

@@ -4,6 +4,7 @@ Rules of this file:
 - Pure. What the configuration and the run name (mailboxes, hosts, tenants, ids, files) is replaced wherever it stands,
   whole and in any case, in replies, claims and evidence too; so is whatever has the form of an address, an id, an IP
   address, a host name or a path.
+- A quotation may have been cut: the beginning of an address, a host or an id is replaced too.
 - The same thing gets the same name everywhere: `user1@domain1.example`, `host-1`, `id-1`, `ip-1`, `path-1`.
 - Hosts of the great providers and of documentation stay, for they tell what is to be repaired; the names that they give
   their customers (`contoso.onmicrosoft.com`) do not.
@@ -41,11 +42,11 @@ _NO_HOSTS = frozenset({"yaml", "json", "pem", "txt", "csv", "db", "md", "py", "l
 _PATTERN = re.compile(
     r"""
     (?P<address>(?<![\w.+-])[\w.+-]{1,64}(?:@|%40)[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.){0,8}[A-Za-z0-9-]{1,63})
-    |(?P<id>(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9a-f]{40,64})(?![0-9A-Za-z]))
+    |(?P<id>(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}(?:-[0-9A-Fa-f]{0,12}){0,3}|[0-9a-f]{40,64})(?![0-9A-Za-z]))
     |(?P<ip>(?<![\w.:])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?!\w|\.\d)
         |(?:(?<=IPv6:)|(?<![\w.:]))[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:[0-9]{0,3}(?:\.[0-9]{1,3}){3})?(?:%\w{1,15})?)
     |(?P<path>(?<![\w/:.-])/(?:[\w.@+-]{1,255}/){1,32}[\w.@+-]{1,255})
-    |(?P<host>(?<![\w.-])(?:[A-Za-z0-9_][A-Za-z0-9_-]{0,62}\.){1,8}[A-Za-z]{2,24}(?![\w-]|\.\w))
+    |(?P<host>(?<![\w.-])(?:[A-Za-z0-9_][A-Za-z0-9_-]{0,62}\.){1,8}(?:[A-Za-z]{2,24}(?![\w-]|\.\w)|[A-Za-z]\Z))
     """,
     re.VERBOSE,
 )
