@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from smtpcheck.doctor import Stage
+from smtpcheck.gate import MailboxLocks
 from smtpcheck.sandbox.scenarios import SCENARIOS, Scenario
 from smtpcheck.sandbox.world import World
 
@@ -113,6 +114,23 @@ async def test_json_and_bundle(tmp_path: Path) -> None:
     for name in ("contoso.example", "smtp-auth-disabled@", tenant.id, tenant.domain, *tenant.apps, str(tmp_path)):
         assert name in shown or name == "smtp-auth-disabled@"
         assert name.casefold() not in posted.casefold()
+
+
+async def test_it_waits_for_the_mailbox_that_an_agent_holds(tmp_path: Path) -> None:
+    """What needs no connection is shown meanwhile, line by line, in a pipe too."""
+    async with World(tmp_path, only("healthy")) as world:
+        locks = MailboxLocks(tmp_path / "state" / "locks")
+        command = (sys.executable, "-m", "smtpcheck", "doctor", "-c", str(world.config), "healthy")
+        async with locks.hold("healthy@contoso.example"):
+            process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=ENVIRONMENT)
+            assert process.stdout
+            async with asyncio.timeout(60):
+                while b" 5 access token" not in await process.stdout.readline():
+                    pass
+            assert world.exchange.connections.total() == 0
+        locks.close()
+        await asyncio.wait_for(process.communicate(), 60)
+        assert world.exchange.logins.total() == 1
 
 
 async def test_without_a_configuration_file(tmp_path: Path) -> None:
