@@ -127,6 +127,7 @@ async def test_it_waits_for_the_mailbox_that_an_agent_holds(tmp_path: Path) -> N
             async with asyncio.timeout(60):
                 while b" 5 access token" not in await process.stdout.readline():
                     pass
+            await asyncio.sleep(1)
             assert world.exchange.connections.total() == 0
         locks.close()
         await asyncio.wait_for(process.communicate(), 60)
