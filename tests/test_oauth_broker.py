@@ -42,6 +42,8 @@ class Issuer:
     error: TokenError | None = None
     refresh_in: float | None = None
     bug: bool = False
+    known: Life = field(default_factory=lambda: Life(client_secret_expires_at=5.0))
+    errand: Callable[[], object] | None = None
     subjects: list[str | None] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
@@ -73,10 +75,22 @@ class Issuer:
 
 class FakeFlow(Flow):
     issuer = "issuer.example"
-    life = Life(client_secret_expires_at=5.0)
+
+    @property
+    def life(self) -> Life:
+        return self._issuer.known
 
     def __init__(self, issuer: Issuer) -> None:
         self._issuer = issuer
+
+    @property
+    def errand_due(self) -> bool:
+        return self._issuer.errand is not None
+
+    def errand(self) -> None:
+        errand, self._issuer.errand = self._issuer.errand, None
+        if errand is not None:
+            errand()
 
     def request(self, subject: str | None) -> Granted | TokenError:
         return self._issuer.request(subject)
@@ -513,3 +527,67 @@ async def test_what_never_reached_the_issuer_is_no_request(broker: TokenBroker, 
     await _refused(broker)
     (state,) = broker.states()
     assert (state.requests, state.success) == ({"success": 0, "error": 0}, False)
+
+
+# -- what goes on although nobody asks --------------------------------------------------------------------------------
+
+
+async def test_a_refresh_token_that_nobody_needs_is_kept_alive(
+    broker: TokenBroker, issuer: Issuer, clock: Clock
+) -> None:
+    """Once when it is due, and not again before it is due again."""
+    issuer.known = Life(keep_alive_at=clock.wall() + 100)
+    await _settle(broker)
+    assert issuer.asked == 0
+    clock.now += 100
+    issuer.free.clear()
+    await broker.refresh_due()
+    issuer.known = Life(keep_alive_at=clock.wall() + 604800)
+    issuer.free.set()
+    for _ in range(50):
+        await _settle(broker)
+        clock.now += 3600
+    assert issuer.asked == 1
+
+
+async def test_a_refresh_token_that_cannot_be_kept_alive_makes_few_requests(
+    broker: TokenBroker, issuer: Issuer, clock: Clock
+) -> None:
+    issuer.known, issuer.error = Life(keep_alive_at=0.0), REFUSED
+    for _ in range(720):
+        await _settle(broker)
+        clock.now += 5
+    assert 10 < issuer.asked < 16
+    state = broker.state("a")
+    assert state is not None
+    assert (state.success, state.error is not None) == (False, True)
+
+
+async def test_a_login_ends_the_waiting(broker: TokenBroker, issuer: Issuer, clock: Clock) -> None:
+    issuer.known, issuer.error = Life(login_at=1.0), REFUSED
+    await broker.refresh_due()
+    await _refused(broker)
+    issuer.error = None
+    await _refused(broker)
+    issuer.known = Life(login_at=2.0)
+    await broker.refresh_due()
+    await _granted(broker)
+
+
+async def test_what_can_wait_is_done_beside_the_requests(broker: TokenBroker, issuer: Issuer) -> None:
+    """A request for a token does not wait for it, and a fault of it harms nobody."""
+    done = threading.Event()
+    released = threading.Event()
+
+    def errand() -> None:
+        released.wait(10)
+        done.set()
+        raise ZeroDivisionError
+
+    issuer.errand = errand
+    await broker.refresh_due()
+    await _granted(broker)
+    assert not done.is_set()
+    released.set()
+    await broker.errand("a")
+    assert done.is_set()

@@ -134,3 +134,17 @@ def test_every_type_has_a_name_and_a_schema_in_which_all_but_the_name_is_describ
     assert schema["properties"]["type"]["const"] == schema["properties"]["type"]["default"]
     undescribed = [key for key, value in schema["properties"].items() if "description" not in value]
     assert undescribed == ["type"]
+
+
+@pytest.mark.parametrize(
+    ("other", "known"),
+    [
+        ({}, False),
+        ({"client_secret_expires": "2030-01-01"}, True),
+        ({"read_expiry_from_graph": True}, True),
+        ({"client_secret": None, "client_certificate": {"file": "app.pem"}}, True),
+    ],
+)
+def test_how_to_make_an_unknown_end_known(other: dict[str, object], *, known: bool) -> None:
+    said = _microsoft(**other).unknown_end
+    assert said == "" if known else ("client_secret_expires" in said and "read_expiry_from_graph" in said)

@@ -36,7 +36,7 @@ _INBOUND_HOST = ".mail.protection.outlook.com"
 def look_at_credential(credential: Credential, place: Place, problems: Problems) -> None:
     """Tell what is wrong with a credential whose form is right."""
     for path, source in _members(credential, SecretSource):
-        _look_at_secret(source, place + path, problems)
+        look_at_secret(source, place + path, problems)
     for path, file in _members(credential, Path):
         if not _is_readable(file):
             problems.warning(place + path, f"file {file} cannot be read")
@@ -98,7 +98,8 @@ def _load_trust(file: str, stamp: object) -> None:  # noqa: ARG001 - a part of t
     ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
 
 
-def _look_at_secret(source: SecretSource, place: Place, problems: Problems) -> None:
+def look_at_secret(source: SecretSource, place: Place, problems: Problems) -> None:
+    """Tell what is wrong with a secret, or suspicious about it."""
     try:
         hazards = source.hazards()
     except SecretUnreadableError as error:

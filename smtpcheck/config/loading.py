@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from smtpcheck.config.document import Document, read
-from smtpcheck.config.hazards import look_at_check, look_at_credential
+from smtpcheck.config.hazards import look_at_check, look_at_credential, look_at_secret
 from smtpcheck.config.mailboxes import Entry, expand
 from smtpcheck.config.models import AgentSection, CheckSection, DefaultsSection
 from smtpcheck.config.problems import Place, Problems, Source, nearest
@@ -155,6 +155,8 @@ class Loading:
         """Return what came together; of use only if no problem is an error."""
         agent = self._part("agent", AgentSection) or AgentSection()
         defaults = self._part("defaults", DefaultsSection) or DefaultsSection()
+        if agent.token_key is not None:
+            look_at_secret(agent.token_key, self._parts["agent"][0] / "token_key", self._problems)
         for name, credential in self._credentials.items():
             look_at_credential(credential, self._credential_places[name], self._problems)
         checks = self._checks(defaults)

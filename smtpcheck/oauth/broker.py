@@ -293,6 +293,7 @@ class TokenBroker:
         if due is None or self._wall() < due:
             return
         slot = source.slots.setdefault(None, _Slot())
+        slot.wanted_at = now
         if self._may_ask(source, slot, now) and not (source.backoff.holds(now) or slot.backoff.holds(now)):
             self._launch(source, slot, None)
 
