@@ -44,7 +44,7 @@ def printable(text: str) -> str:
 def findings_text(findings: Sequence[Finding], catalogue: Catalogue) -> RenderableType:
     """Return the first finding whole, and each of the next few in one line."""
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(style="dim", no_wrap=True, min_width=10)
     grid.add_column(overflow="fold")
     for finding in findings[:1]:
         _add_whole(grid, finding, catalogue)

@@ -1,7 +1,7 @@
 """Reports as text for a terminal, as JSON and as one line for Nagios.
 
 Rules of this file:
-- Pure: it makes text of values; only `print_text` writes.
+- It makes text of values; `finding_text.show` writes it.
 - On a terminal colour and tables, plain text in a pipe, NO_COLOR respected (rich sees to it). Eighty columns suffice.
 - Nothing is known here that a report does not hold; what a finding means is asked of the catalogue.
 """
@@ -9,20 +9,17 @@ Rules of this file:
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from smtpcheck.config import Demand
 from smtpcheck.diagnosis.catalogue import Catalogue
-from smtpcheck.diagnosis.explain import describe
-from smtpcheck.model import Check, Finding, Outcome, Report
+from smtpcheck.finding_text import findings_text
+from smtpcheck.model import Check, Outcome, Report
 
 _STYLES = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.CRITICAL: "red", Outcome.UNKNOWN: "magenta"}
 _MARKS = {Outcome.OK: "✓", Outcome.WARNING: "!", Outcome.CRITICAL: "✗", Outcome.UNKNOWN: "?"}
-_MOST_NAMED = 4
-"""How many of the less certain findings are named."""
 
 
 class Expectation(Protocol):
@@ -37,18 +34,6 @@ class Expectation(Protocol):
         """The outcome that must come out."""
 
 
-def print_text(text: RenderableType) -> None:
-    """Write to standard output; a pipe gets plain text of at most 160 columns, without blanks at line ends."""
-    console = Console(highlight=False)
-    if console.is_terminal:
-        console.print(text)
-        return
-    console = Console(highlight=False, width=160)
-    with console.capture() as captured:
-        console.print(text)
-    console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
-
-
 def report_table(reports: Sequence[Report]) -> Table:
     """Return one row a check: outcome, phase and cause, seconds."""
     table = _table("check", "outcome", "phase", "cause")
@@ -61,35 +46,10 @@ def report_table(reports: Sequence[Report]) -> Table:
 
 def details(report: Report, check: Check, catalogue: Catalogue) -> RenderableType:
     """Return what is to be known of a run that was not ok: the best finding whole, the others by name."""
-    findings = report.findings or report.warnings
     host = f"[{check.server.host}]" if ":" in check.server.host else check.server.host
     head = Text.assemble((report.check, "bold"), f"  {check.mailbox} via {host}:{check.server.port}")
-    parts: list[RenderableType] = [head]
-    shown = findings[:1] if report.findings else findings
-    parts += [_finding(finding, catalogue) for finding in shown]
-    if others := findings[1 : 1 + _MOST_NAMED] if report.findings else ():
-        named = ", ".join(f"{finding.cause.value} ({finding.certainty:.0%})" for finding in others)
-        parts.append(_grid([("or", named)]))
-    return Group(*parts, Text())
-
-
-def _finding(finding: Finding, catalogue: Catalogue) -> RenderableType:
-    told = describe(finding, catalogue)
-    rows = [("cause", f"{told.summary} ({finding.cause.value}, {finding.certainty:.0%})")]
-    rows += [("" if number else "seen", sentence) for number, sentence in enumerate(told.evidence)]
-    rows += [("" if number else "repair", f"{number + 1}. {step}") for number, step in enumerate(told.remedy)]
-    rows += [(name, text) for name, text in (("tell apart", told.tell_apart), ("see", told.reference)) if text]
-    return _grid(rows)
-
-
-def _grid(rows: Sequence[tuple[str, str]]) -> RenderableType:
-    """Return words and what they stand before, indented; the columns of all grids are equal."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True, min_width=10)
-    grid.add_column(overflow="fold")
-    for word, text in rows:
-        grid.add_row(word, Text(text))
-    return Padding(grid, (0, 0, 0, 2))
+    shown = [report.findings] if report.findings else [(warning,) for warning in report.warnings]
+    return Group(head, *(findings_text(findings, catalogue) for findings in shown), Text())
 
 
 def summary(reports: Sequence[Report]) -> str:

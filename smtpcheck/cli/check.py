@@ -1,7 +1,6 @@
 """`smtpcheck check`: some or all checks, each once."""
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smtpcheck.cli import quick
-from smtpcheck.cli.options import ConfigFiles, Format
+from smtpcheck.cli.options import ConfigFiles, Format, locks_of_agent
 from smtpcheck.cli.run import run_loop
 from smtpcheck.log import LogLevel, configure
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from smtpcheck.config import Settings
-    from smtpcheck.gate import MailboxLocks
     from smtpcheck.model import Check, Depth, Report
 
 
@@ -124,17 +122,9 @@ async def _run(settings: "Settings", checks: "list[Check]", output: Format) -> i
     from smtpcheck.round import run_round
 
     with _progress(len(checks), output) as seen:
-        reports = list((await run_round(settings, checks, locks=_locks(settings), seen=seen)).values())
+        reports = list((await run_round(settings, checks, locks=locks_of_agent(settings), seen=seen)).values())
     _show(checks, reports, output)
     return Outcome.worst([report.outcome for report in reports]).exit_code
-
-
-def _locks(settings: "Settings") -> "MailboxLocks | None":
-    """Return the locks that an agent beside this command holds; None where there is no such agent's folder."""
-    from smtpcheck.gate import MailboxLocks
-
-    folder = settings.agent.state / "locks"
-    return MailboxLocks(folder) if os.access(folder, os.W_OK) else None
 
 
 @contextmanager
@@ -155,6 +145,7 @@ def _progress(total: int, output: Format) -> "Iterator[Callable[[Report], None]]
 def _show(checks: "list[Check]", reports: "list[Report]", output: Format) -> None:
     from smtpcheck import render
     from smtpcheck.diagnosis import catalogue
+    from smtpcheck.finding_text import show
     from smtpcheck.report_json import report_as_json
 
     if output is Format.NAGIOS:
@@ -164,8 +155,8 @@ def _show(checks: "list[Check]", reports: "list[Report]", output: Format) -> Non
     if output is Format.JSON:
         print(json.dumps([report_as_json(report, rules) for report in reports], indent=2, default=str))
         return
-    render.print_text(render.report_table(reports))
+    show(render.report_table(reports))
     for check, report in zip(checks, reports, strict=True):
         if report.outcome is not report.outcome.OK:
-            render.print_text(render.details(report, check, rules))
-    render.print_text(render.summary(reports))
+            show(render.details(report, check, rules))
+    show(render.summary(reports))

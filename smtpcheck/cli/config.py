@@ -24,7 +24,8 @@ def validate(
     Without an error it also says what the configuration will cause at each host. Exit 0 or 1.
     """
     from smtpcheck.config import demand, load
-    from smtpcheck.render import demand_tables, print_text
+    from smtpcheck.finding_text import show
+    from smtpcheck.render import demand_tables
 
     loaded = load(files_of(config_file), strict=strict)
     show_problems(loaded)
@@ -32,7 +33,7 @@ def validate(
         count = sum(problem.severity == "error" for problem in loaded.problems)
         print(f"{count} error{'s' * (count != 1)}: nothing would start", file=sys.stderr)
         return 1
-    print_text(demand_tables(demand(loaded.settings)))
+    show(demand_tables(demand(loaded.settings)))
     for name, credential in loaded.settings.credentials.items():
         if credential.unknown_end:
             print(f"credential {name}: {credential.unknown_end}")

@@ -45,7 +45,8 @@ def demo(
 
 
 async def _once(folder: Path) -> int:
-    from smtpcheck.render import print_text, scenario_table
+    from smtpcheck.finding_text import show
+    from smtpcheck.render import scenario_table
     from smtpcheck.round import run_round
     from smtpcheck.sandbox.world import World
 
@@ -53,7 +54,7 @@ async def _once(folder: Path) -> int:
         settings = _settings(world)
         reports = await run_round(settings, settings.checks)
         right = {scenario.name for scenario in world.scenarios if scenario.expects(reports[scenario.name])}
-        print_text(scenario_table(reports, world.scenarios, right))
+        show(scenario_table(reports, world.scenarios, right))
         return 0 if len(right) == len(reports) else 2
 
 

@@ -1,7 +1,6 @@
 """`smtpcheck doctor`: one check examined in twelve steps."""
 
 import json
-import os
 import sys
 from contextlib import aclosing
 from pathlib import Path
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smtpcheck.cli import quick
-from smtpcheck.cli.options import NOT_USABLE, ConfigFiles
+from smtpcheck.cli.options import NOT_USABLE, ConfigFiles, locks_of_agent
 from smtpcheck.cli.run import run_loop
 from smtpcheck.log import LogLevel, configure
 
 if TYPE_CHECKING:
     from smtpcheck.config import Settings
     from smtpcheck.doctor import Examination
-    from smtpcheck.gate import MailboxLocks
     from smtpcheck.model import Check
     from smtpcheck.probe import Kit
 
@@ -117,7 +115,7 @@ async def _run(
     from smtpcheck.doctor import Examination, outcome_of
     from smtpcheck.probe import build_kit
 
-    kit = await build_kit(settings, _locks(settings))
+    kit = await build_kit(settings, locks_of_agent(settings))
     try:
         examination = Examination(check, settings, kit, send=send, probe_refusal=probe_refusal)
         await _show(examination, kit, as_json=output == "json")
@@ -126,14 +124,6 @@ async def _run(
     if bundle is not None and not _write(bundle, examination, kit):
         return NOT_USABLE
     return outcome_of(examination.stages).exit_code
-
-
-def _locks(settings: "Settings") -> "MailboxLocks | None":
-    """Return the locks that an agent beside this command holds; None where there is no such agent's folder."""
-    from smtpcheck.gate import MailboxLocks
-
-    folder = settings.agent.state / "locks"
-    return MailboxLocks(folder) if os.access(folder, os.W_OK) else None
 
 
 async def _show(examination: "Examination", kit: "Kit", *, as_json: bool) -> None:

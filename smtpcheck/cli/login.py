@@ -144,6 +144,7 @@ async def _tried(settings: "Settings", checks: "list[Check]", name: str, token: 
     """Log in at each check's server with the token, and show what came out."""
     from smtpcheck import render
     from smtpcheck.diagnosis import catalogue
+    from smtpcheck.finding_text import show
     from smtpcheck.model import Depth, Outcome
     from smtpcheck.oauth.ready_token import ReadyToken
     from smtpcheck.round import run_round
@@ -154,11 +155,11 @@ async def _tried(settings: "Settings", checks: "list[Check]", name: str, token: 
     ready = ReadyToken.model_validate({"from": {"value": token}})
     trial = replace(settings, credentials={**settings.credentials, name: ready})
     reports = list((await run_round(trial, wanted)).values())
-    render.print_text(render.report_table(reports))
+    show(render.report_table(reports))
     rules = catalogue.load()
     for check, report in zip(wanted, reports, strict=True):
         if report.outcome is not Outcome.OK:
-            render.print_text(render.details(report, check, rules))
+            show(render.details(report, check, rules))
     return reports
 
 

@@ -1,5 +1,6 @@
 """Options that several commands share, and what every command does with them."""
 
+import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -12,6 +13,7 @@ from smtpcheck.log import LogFormat, LogLevel
 
 if TYPE_CHECKING:
     from smtpcheck.config import Loaded, Settings
+    from smtpcheck.gate import MailboxLocks
 
 DEFAULT_FILES = (Path("checks.yaml"), Path("/etc/smtpcheck/checks.yaml"))
 NOT_USABLE = 3
@@ -61,3 +63,11 @@ def show_problems(loaded: "Loaded") -> None:
     """Show every problem of a configuration on standard error."""
     for problem in loaded.problems:
         print(problem, file=sys.stderr)
+
+
+def locks_of_agent(settings: "Settings") -> "MailboxLocks | None":
+    """Return the locks that an agent beside this command holds; None where there is no such agent's folder."""
+    from smtpcheck.gate import MailboxLocks
+
+    folder = settings.agent.state / "locks"
+    return MailboxLocks(folder) if os.access(folder, os.W_OK) else None
