@@ -1,9 +1,9 @@
 """From what was seen to the causes, and from a cause to the text of its repair.
 
 Rules of this file:
-- The catalogue's rules decide; this file only turns an observation into the facts that they ask for.
-- All rules that match are heard; a cause has the highest certainty that any of them gives it.
-- Claims are read unverified, as hints. Missing roles are a hint too: Exchange RBAC for applications needs none.
+- The catalogue decides; this file only turns an observation into what its rules ask for.
+- All rules that match are heard; a cause has the highest certainty that any of them gives it. An exclusion takes a
+  cause out again that something seen speaks against, unless a rule is all but certain of it.
 - No free text is quoted unmasked; a value enters a command only if it is a plain identifier.
 """
 
@@ -12,15 +12,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from smtpcheck.cause import Cause
+from smtpcheck.diagnosis.facts import app_only, facts
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.observation import Observation
+from smtpcheck.diagnosis.phase import phase_of, provider_of
+from smtpcheck.diagnosis.reading import aadsts_of, codes_of, enhanced_of, plain_text
 from smtpcheck.model import Finding
+
+CERTAIN = 0.9
+"""From which certainty on a rule is not overruled by an exclusion, and a finding needs no other ones named."""
 
 _MOST = 10
 _QUOTED = 300
-_ENHANCED = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d]|\.\d)")
-_AADSTS = re.compile(r"aadsts(\d{4,8})")
-_PLAIN = re.compile(r"[\w.@+-]{1,254}")
+_LOOKALIKES = 4
+_PLAIN = re.compile(r"\w[\w.@+-]{0,253}")
 _BLANK = re.compile(r"\{(\w{1,20})\}")
 _PLACEHOLDERS = {
     "tenant": "<tenant id>",
@@ -31,21 +36,7 @@ _PLACEHOLDERS = {
     "host": "<host>",
     "port": "<port>",
 }
-_EXCHANGE = (
-    "outlook.office.com",
-    "outlook.office365.com",
-    "00000002-0000-0ff1-ce00-000000000000",
-    "outlook.office365.us",
-    "outlook-dod.office365.us",
-    "partner.outlook.cn",
-)
-_CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"
-_PROVIDERS = (
-    ("microsoft", ("aadsts", "outlook.com", "office365", "outlook.office")),
-    ("google", ("gsmtp", "google", "gmail")),
-    ("yahoo", ("yahoo",)),
-)
-_NETWORK = ("refused", "unreachable", "timeout", "reset")
+_CLOUD_HOSTS = {"gcc-high": "outlook.office365.us", "dod": "outlook-dod.office365.us", "china": "partner.outlook.cn"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +53,56 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Conditions:
+    """What must have been seen; a condition that is empty always holds."""
+
+    sets: tuple[tuple[str, frozenset[str]], ...] = ()
+    """Fields of the observation with the values they may have; phase and provider also match when not known."""
+    code: frozenset[int] = frozenset()
+    enhanced: frozenset[str] = frozenset()
+    aadsts: frozenset[int] = frozenset()
+    seen: frozenset[str] = frozenset()
+    not_seen: frozenset[str] = frozenset()
+    text: tuple[str, ...] = ()
+    """One of them stands in the text of all that was said, in lower case."""
+    with_text: tuple[str, ...] = ()
+    """One of these too."""
+    without_text: tuple[str, ...] = ()
+    """None of these."""
+    pattern: re.Pattern[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
-    """One row of the catalogue: every condition that it has must hold."""
+    """One row of the catalogue."""
 
     id: str
-    sets: tuple[tuple[str, frozenset[str]], ...]
-    """Fields of the observation with the values they may have; phase and provider also match when not known."""
-    enhanced: frozenset[str]
-    aadsts: frozenset[int]
-    text: re.Pattern[str] | None
-    """Searched in the lower-case text of all that was said."""
-    seen: frozenset[str]
-    not_seen: frozenset[str]
+    conditions: Conditions
     cause: Cause
     certainty: float
     also: tuple[tuple[Cause, float], ...]
     """Other causes of the same observation, by how common they are."""
     reference: str
     retry: bool | None
+    """None: as the cause says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """What speaks against causes."""
+
+    id: str
+    conditions: Conditions
+    causes: frozenset[Cause]
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All causes and all rules."""
+    """All causes, all rules and all exclusions."""
 
     entries: Mapping[Cause, Entry]
     rules: tuple[Rule, ...]
+    exclusions: tuple[Exclusion, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +125,7 @@ class _Said:
 
     fields: Mapping[str, str]
     text: str
+    codes: frozenset[int]
     enhanced: frozenset[str]
     aadsts: frozenset[int]
     facts: Mapping[str, str]
@@ -121,12 +137,12 @@ def explain(observation: Observation, catalogue: Catalogue) -> tuple[Finding, ..
     said = _said(observation)
     best: dict[Cause, tuple[float, Rule]] = {}
     for rule in catalogue.rules:
-        if _matches(rule, said):
+        if _holds(rule.conditions, said):
             for cause, certainty in ((rule.cause, rule.certainty), *rule.also):
                 if cause not in best or certainty > best[cause][0]:
                     best[cause] = (certainty, rule)
     values = _values(observation)
-    ranked = sorted(best.items(), key=lambda item: -item[1][0])[:_MOST]
+    ranked = sorted(_left(best, said, catalogue).items(), key=lambda item: -item[1][0])[:_MOST]
     findings = tuple(
         Finding(cause, certainty, rule.id, _evidence(observation, rule, said), values)
         for cause, (certainty, rule) in ranked
@@ -138,15 +154,16 @@ def describe(finding: Finding, catalogue: Catalogue) -> Explanation:
     """Return the finding as text; what is not known stands in the commands as a placeholder."""
     entry = catalogue.entries[finding.cause]
     rule = next((rule for rule in catalogue.rules if rule.id == finding.rule), None)
+    own = rule if rule and rule.cause == finding.cause else None
     return Explanation(
         cause=finding.cause,
         certainty=finding.certainty,
         summary=entry.definition,
         evidence=finding.evidence,
         remedy=tuple(_BLANK.sub(lambda blank: _fill(blank[1], finding.values), step) for step in entry.steps),
-        tell_apart=entry.tell_apart,
-        reference=rule.reference if rule and rule.reference and rule.cause == finding.cause else entry.reference,
-        retry=rule.retry if rule and rule.retry is not None and rule.cause == finding.cause else entry.retry,
+        tell_apart=_tell_apart(finding, entry, rule, catalogue),
+        reference=own.reference if own and own.reference else entry.reference,
+        retry=own.retry if own and own.retry is not None else entry.retry,
     )
 
 
@@ -155,158 +172,118 @@ def as_json(findings: tuple[Finding, ...], catalogue: Catalogue) -> dict[str, li
     return {"findings": [asdict(describe(finding, catalogue)) for finding in findings]}
 
 
-def _matches(rule: Rule, said: _Said) -> bool:
-    for name, allowed in rule.sets:
+def _left(
+    best: Mapping[Cause, tuple[float, Rule]], said: _Said, catalogue: Catalogue
+) -> Mapping[Cause, tuple[float, Rule]]:
+    """Return the causes that nothing speaks against; all of them if nothing else were left."""
+    against = {
+        cause for exclusion in catalogue.exclusions if _holds(exclusion.conditions, said) for cause in exclusion.causes
+    }
+    left = {cause: item for cause, item in best.items() if cause not in against or item[0] >= CERTAIN}
+    return left or best
+
+
+def _holds(asked: Conditions, said: _Said) -> bool:
+    for name, allowed in asked.sets:
         value = said.fields[name]
         if value not in allowed and not (not value and name in {"phase", "provider"}):
             return False
     return (
-        (not rule.aadsts or not rule.aadsts.isdisjoint(said.aadsts))
-        and (not rule.enhanced or not rule.enhanced.isdisjoint(said.enhanced))
-        and rule.seen <= said.facts.keys()
-        and rule.not_seen.isdisjoint(said.facts)
-        and (rule.text is None or rule.text.search(said.text) is not None)
+        (not asked.aadsts or not asked.aadsts.isdisjoint(said.aadsts))
+        and (not asked.code or not asked.code.isdisjoint(said.codes))
+        and (not asked.enhanced or not asked.enhanced.isdisjoint(said.enhanced))
+        and asked.seen <= said.facts.keys()
+        and asked.not_seen.isdisjoint(said.facts)
+        and (not asked.text or any(part in said.text for part in asked.text))
+        and (not asked.with_text or any(part in said.text for part in asked.with_text))
+        and not any(part in said.text for part in asked.without_text)
+        and (asked.pattern is None or asked.pattern.search(said.text) is not None)
     )
 
 
 def _said(seen: Observation) -> _Said:
-    parts = (*seen.replies, seen.challenge, seen.description, seen.detail, seen.exception)
-    text = " ".join(part for part in parts if part).lower()
-    codes = frozenset(seen.error_codes) | {int(code) for code in _AADSTS.findall(text)}
-    provider = seen.provider if seen.provider != "generic" else ""
-    known = (name for name, words in _PROVIDERS if any(word in text for word in words))
+    replies = "\n".join(seen.replies)
+    told = "\n".join(part for part in (seen.challenge, seen.description, seen.detail, seen.exception) if part)
+    text = plain_text(f"{replies}\n{told}")
+    provider = provider_of(text, seen.host) if seen.provider in {"", "generic"} else seen.provider
     fields = {
-        "phase": seen.phase,
-        "provider": provider or next(known, seen.provider),
+        "phase": seen.phase or phase_of(text),
+        "provider": provider or seen.provider,
         "flow": seen.flow,
-        "error": seen.error,
+        "error": seen.error.lower(),
         "fault": seen.fault,
         "kind": seen.token_kind,
     }
-    return _Said(fields, text, frozenset(_ENHANCED.findall(text)), codes, dict(_facts(seen)))
+    return _Said(
+        fields,
+        text,
+        codes_of(f"{replies}\n{told}"),
+        enhanced_of(replies, prose=False) | enhanced_of(told, prose=True),
+        frozenset(seen.error_codes) | aadsts_of(text),
+        facts(seen),
+    )
 
 
-def _facts(seen: Observation) -> Iterator[tuple[str, str]]:
-    if seen.phase == "auth" or not seen.phase:
-        yield from _claim_facts(seen)
-    yield from _scope_facts(seen)
-    yield from _network_facts(seen)
-    offered = [line.upper().split() for line in seen.ehlo]
-    auth = next((words for words in offered if words and words[0].startswith("AUTH")), None)
-    if seen.ehlo and seen.phase == "auth" and (auth is None or not {"XOAUTH2", "OAUTHBEARER"} & set(auth)):
-        yield "mechanism_missing", "EHLO offers neither XOAUTH2 nor OAUTHBEARER"
-    if seen.auth_line_length > 12288:
-        yield "long_line", f"the AUTH line has {seen.auth_line_length} octets; RFC 4954 allows 12288"
-    if seen.clock_offset is not None and abs(seen.clock_offset) > 120:
-        yield "clock_off", f"the issuer's clock differs from ours by {seen.clock_offset:.0f} seconds"
-    if seen.granted_at is not None and seen.now is not None and 0 <= seen.now - seen.granted_at < 7200:
-        yield "granted_lately", "a right was granted less than two hours ago"
-    certificate = seen.tls.certificate if seen.tls else None
-    if certificate and not certificate.verified and re.search("office365|outlook|gmail|google|yahoo", seen.host):
-        yield "intercepted", "a private issuer signed the certificate of a big provider"
-
-
-def _claim_facts(seen: Observation) -> Iterator[tuple[str, str]]:
-    claims = seen.claims
-    audience = claims.get("aud")
-    if isinstance(audience, str) and audience:
-        if not any(name in audience.lower() for name in _EXCHANGE):
-            yield "audience_other", "the token's audience (aud) is not Exchange Online"
-        elif not isinstance(claims.get("scp"), str) and "roles" not in claims and _app_only(claims):
-            yield "roles_missing", "the app-only token has no roles claim; only RBAC for applications needs none"
-        elif "smtp.send" not in f"{claims.get('scp')} {claims.get('roles')}".lower():
-            yield "permission_missing", "neither scp nor roles names an SMTP permission"
-    if _app_only(claims):
-        yield "app_only", "the token is an application's own"
-    if claims.get("tid") == _CONSUMERS:
-        yield "personal", "the token's tenant (tid) is that of personal accounts"
-    expiry = claims.get("exp", seen.token_expires_at)
-    if isinstance(expiry, int | float) and seen.now is not None and expiry < seen.now:
-        yield "expired", "the token's end (exp) has passed"
-    names = [
-        str(claims[key]).lower() for key in ("upn", "preferred_username", "unique_name", "email") if claims.get(key)
-    ]
-    if names and seen.sasl_user and seen.sasl_user.lower() not in names:
-        yield "user_differs", "the token belongs to another user than the SASL user"
-        if re.match(r"(?i)(shared|info|support|sales|office|contact|noreply|team|billing)\b", seen.sasl_user):
-            yield "shared_name", "the SASL user is named like a shared mailbox"
-
-
-def _app_only(claims: Mapping[str, object]) -> bool:
-    return claims.get("idtyp") == "app" or ("appid" in claims and not claims.keys() & {"scp", "upn", "unique_name"})
-
-
-def _scope_facts(seen: Observation) -> Iterator[tuple[str, str]]:
-    scopes = seen.scope.lower().split()
-    known = [scope for scope in scopes if scope not in {"openid", "profile", "email", "offline_access"}]
-    if any("graph.microsoft" in scope or scope.startswith(("user.", "mail.", "directory.")) for scope in known):
-        yield "scope_graph", "a Microsoft Graph scope was requested"
-    if known and not any(scope.startswith("https://mail.google.com") for scope in known):
-        yield "scope_without_gmail", "the requested scope lacks https://mail.google.com/"
-    if {"openid", "profile"} & set(scopes):
-        yield (
-            "scope_openid",
-            "OpenID scopes were requested too, so an id token may have been taken for the access token",
-        )
-
-
-def _network_facts(seen: Observation) -> Iterator[tuple[str, str]]:
-    failed = {attempt.family for attempt in seen.attempts if attempt.fault}
-    if failed == {6} or (
-        seen.phase == "connect" and re.search(r"\[?[0-9a-f]{1,4}:[0-9a-f:]{2,40}\]?:\d", seen.exception)
-    ):
-        yield "only_ipv6", "only IPv6 addresses were tried and failed"
-    elif seen.phase == "connect" and seen.fault in _NETWORK and seen.port in {25, 465, 587, 2525}:
-        yield "mail_port", f"connecting to port {seen.port} failed for every address"
-    if seen.port in {465, 587, 25} and (seen.security, seen.port) in {
-        ("implicit", 587),
-        ("implicit", 25),
-        ("starttls", 465),
-    }:
-        yield "odd_port", f"port {seen.port} is not usual with {seen.security}"
+def _tell_apart(finding: Finding, entry: Entry, rule: Rule | None, catalogue: Catalogue) -> str:
+    """Return what tells the cause from others, and where the observation fits several, what tells those."""
+    if rule is None or finding.certainty >= CERTAIN:
+        return entry.tell_apart
+    alike = [cause for cause in (rule.cause, *(cause for cause, _ in rule.also)) if cause != finding.cause]
+    if not alike:
+        return entry.tell_apart
+    others = "; ".join(f"{cause} ({catalogue.entries[cause].tell_apart})" for cause in alike[:_LOOKALIKES])
+    return f"{entry.tell_apart}. The same is seen with: {others}"
 
 
 def _evidence(seen: Observation, rule: Rule, said: _Said) -> tuple[str, ...]:
-    return (*(said.facts[name] for name in sorted(rule.seen)), *_quotes(seen, rule.text))
+    return (*(said.facts[name] for name in sorted(rule.conditions.seen)), *_quotes(seen, rule.conditions))
 
 
-def _quotes(seen: Observation, pattern: re.Pattern[str] | None = None) -> Iterator[str]:
+def _quotes(seen: Observation, asked: Conditions | None = None) -> Iterator[str]:
     codes = " ".join(f"AADSTS{code}" for code in seen.error_codes[:5])
     quotes = {
         "reply": next((reply for reply in reversed(seen.replies) if reply), ""),
         "challenge": seen.challenge,
         "token error": " ".join(part for part in (seen.error, codes, seen.description) if part),
         "system": seen.detail,
-        "text": _around(pattern, seen.exception),
+        "text": _around(asked, seen.exception),
     }
     for name, quote in quotes.items():
         if quote:
             yield f"{name}: {mask(quote[: _MOST * _QUOTED])[:_QUOTED]}"
 
 
-def _around(pattern: re.Pattern[str] | None, text: str) -> str:
-    text = mask(text)
-    found = pattern.search(text.lower()) if pattern else None
-    return text[max(0, found.start() - _QUOTED // 3) :] if found else text
+def _around(asked: Conditions | None, text: str) -> str:
+    """Return the text from a little before what the rule found in it."""
+    lower = text.lower()
+    places = [at for part in (asked.text if asked else ()) if (at := lower.find(part)) >= 0]
+    if asked and asked.pattern and (found := asked.pattern.search(lower)):
+        places.append(found.start())
+    if asked and not places:
+        codes = (*(str(code) for code in asked.aadsts), *asked.enhanced, *(str(code) for code in asked.code))
+        places = [at for code in codes if (at := lower.find(code)) >= 0]
+    begin = max(0, min(places, default=0) - _QUOTED // 3)
+    return text[text.rfind(" ", 0, begin) + 1 if begin else 0 :]
 
 
 def _values(seen: Observation) -> dict[str, str]:
     hints, claims = seen.hints, seen.claims
     found = {
         "tenant": claims.get("tid") or (hints.tenant if hints else ""),
-        "client_id": claims.get("appid") or (hints.client_id if hints else ""),
-        "object_id": claims.get("oid") if _app_only(claims) else "",
+        "client_id": claims.get("appid") or claims.get("azp") or (hints.client_id if hints else ""),
+        "object_id": claims.get("oid") if app_only(claims) else "",
         "mailbox": seen.sasl_user,
         "sender": seen.sender,
         "host": seen.host,
         "port": str(seen.port or ""),
     }
-    return {
+    plain = {
         key: value
         for key, value in found.items()
         if isinstance(value, str) and _PLAIN.fullmatch(value) and mask(value) == value
     }
+    return {**plain, "exchange": _CLOUD_HOSTS.get(hints.cloud if hints else "", "outlook.office365.com")}
 
 
 def _fill(name: str, values: Mapping[str, str]) -> str:
-    return values.get(name) or _PLACEHOLDERS.get(name, f"<{name}>")
+    return values.get(name) or _PLACEHOLDERS.get(name, "outlook.office365.com" if name == "exchange" else f"<{name}>")

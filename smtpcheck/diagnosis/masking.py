@@ -1,17 +1,71 @@
 """Masks tokens and secrets in text that somebody pasted or a server sent.
 
-Rule of this file: rather one word too many than a token; every pattern takes time linear in the text.
+Rules of this file:
+- Rather one word too many than a token; what is known by its form, by its name or by its place is masked.
+- Paths, class names and host names stay, for they say what failed.
+- Every pattern takes time linear in the text: repetitions are bounded or possessive, and none begins inside a word.
 """
 
 import re
 
-_SECRET = re.compile(
-    r"(?i)(\bbearer |\b(?:client_secret|client_assertion|refresh_token|access_token|id_token|assertion|password)"
-    r"[\"']?[ \t]?[=:][ \t]?[\"']?)([^\s\"'&,;\x01]{6,})"
+MASK = "***"
+
+_NAMED = re.compile(
+    r"(?i)(?<![a-z])((?:client_?|app_?|shared_?)?(?:secret|assertion|password|passwd|passcode|pwd|pass)(?:_?value|word)?"
+    r"|(?:refresh|access|id|auth|oauth)_?token|api_?key|device_code|code_verifier|authorization_code|private_key)"
+    r"(\\{0,2}[\"']?\]?[ \t]{0,4}(?:=>|[=:])[ \t]{0,4}\\{0,2}(?:b?[\"'])?)(?!\*\*\*|null\b|none\b|bearer |basic )"
+    r"([^\s\"'&,;\\\x01]{4,8192}+)"
 )
-_TOKEN = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]{0,8192}){0,4}|\bya29\.[\w.-]{6,}|\bEwB[\w+/=-]{12,}|[\w+/-]{40,}={0,2}")
+"""A value that stands behind the name of a secret, in a form, a header, JSON, a configuration or code."""
+
+_SCHEME = re.compile(
+    r"(?i)(?<![a-z])(bearer|authorization[\"']? ?[:=] ?[\"']?basic)((?:[ \t]|%20|\+){1,4})"
+    r"(?!authentication\b|authorization\b|scheme\b|mechanism\b|tokens\b|\*\*\*)([^\s\"'&,;\\\x01]{6,8192}+)"
+)
+
+_LOGIN = re.compile(r"(?i)(\bauth[ \t]{1,3}(?:plain|login|xoauth2|oauthbearer|cram-md5)[ \t]{1,3})([\w+/=-]{4,16384}+)")
+
+_ANSWER = re.compile(
+    r"(\b334[ -][^\r\n]{0,1000}+(?:\r?\n)[^\r\n]{0,200}?[ \t'\">])([A-Za-z0-9+/]{6,16384}+={0,2})(?![\w.])"
+)
+"""What a client answers to a 334 in a transcript: user name, password or token in base64."""
+
+_FORM = re.compile(
+    r"eyJ[\w-]{8,16384}+(?:\.[\w-]{0,16384}+){0,4}"  # JWT and JWE, RFC 7515 and 7516
+    r"|(?<![\w-])(?:"
+    r"ya29\.[\w.-]{6,4096}+"  # Google: access token
+    r"|1//[\w-]{8,1024}+"  # Google: refresh token
+    r"|GOCSPX-[\w-]{8,128}+"  # Google: client secret
+    r"|Ew[A-D][\w+/-]{12,8192}+={0,2}"  # Microsoft, personal account: access token
+    r"|M\.[CR]\d{1,4}_[\w.!*$-]{8,4096}+"  # Microsoft, personal account: refresh token
+    r"|[01]\.A[\w-]{20,8192}+(?:\.[\w-]{1,8192}+){0,3}"  # Entra: refresh token
+    r"|[\w.~-]{3}\dQ~[\w.~-]{20,64}+"  # Entra: client secret
+    r")"
+    r"|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[^-]{0,16384}+"
+)
+
+_LONG = re.compile(r"(?<![\w+/-])[\w+/-]{32,16384}+={0,2}")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_PIECES = re.compile(r"[/_+-]")
+_WORD = re.compile(r"[A-Za-z]{0,40}\d{0,4}[A-Za-z]{0,2}|v\d{1,3}")
 
 
 def mask(text: str) -> str:
-    """Return `text` with every JWT, `ya29.`, `EwB`, Bearer value, named secret and long base64 replaced by `***`."""
-    return _TOKEN.sub("***", _SECRET.sub(r"\1***", text))
+    """Return `text` with every token and secret that can be recognised replaced by `***`."""
+    text = _ANSWER.sub(rf"\1{MASK}", _LOGIN.sub(rf"\1{MASK}", text))
+    text = _FORM.sub(MASK, _SCHEME.sub(rf"\1\2{MASK}", text))
+    return _LONG.sub(_long, _NAMED.sub(rf"\1\2{MASK}", text))
+
+
+def _long(found: re.Match[str]) -> str:
+    return found[0] if _is_known(found[0]) else MASK
+
+
+def _is_known(text: str) -> bool:
+    """Return whether a long run of base64's signs is a UUID, a path or a name made of words."""
+    if _UUID.fullmatch(text):
+        return True
+    pieces = _PIECES.split(text)
+    return all(_WORD.fullmatch(piece) or _UUID.fullmatch(piece) for piece in pieces) and (
+        len(pieces) > 1 or not any(sign.isdigit() for sign in text)
+    )

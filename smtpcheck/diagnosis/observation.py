@@ -2,22 +2,34 @@
 
 Rules of this file:
 - Nothing is judged here, and nothing is trusted: a value of a wrong type counts as not seen.
-- Free text is masked and bounded before it enters an observation.
+- A token in free text is read for its claims; then the text is masked and bounded before it enters an observation.
+- What stands in the text fills only what the observation does not say itself.
 """
 
-import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from smtpcheck.diagnosis.masking import mask
+from smtpcheck.diagnosis.reading import claims_of, json_objects, read
 from smtpcheck.model import Attempt, Check, CredentialHints, Report, TlsFacts
 
 MAX_TEXT = 256 * 1024
-"""How many characters of a pasted text are looked at."""
+"""How many characters of a pasted text or an exception are looked at."""
 
 _MAX_FIELD = 4096
-_ERROR = re.compile(r"[\"']?\berror[\"']?[ ]?[:=][ ]?[\"']([a-z_]{3,40})[\"']")
+_MAX_ITEMS = 64
+_DIGITS = re.compile(r"(?i)(?:aadsts)?(\d{4,8})")
+
+_FLOWS = {
+    "microsoft": "client_credentials",
+    "microsoft-managed-identity": "client_credentials",
+    "microsoft-user": "refresh_token",
+    "google-user": "refresh_token",
+    "google-service-account": "service_account",
+    "password": "password",
+}
+"""The flow of each type of credential, where the type has but one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,8 @@ class Observation:
     """How the token was got: `client_credentials`, `authorization_code`, `refresh_token`, `password`, ..."""
     phase: str = ""
     sasl_user: str = ""
+    sasl_fault: str = ""
+    """What is wrong with the login string that was sent, in words."""
     scope: str = ""
     """The scope that was requested."""
     token_kind: str = ""
@@ -40,6 +54,8 @@ class Observation:
     claims: Mapping[str, object] = field(default_factory=dict)
     token_form: str = ""
     token_expires_at: float | None = None
+    refresh_token_age: float | None = None
+    """Seconds since the sign-in that the refresh token comes from."""
     ehlo: tuple[str, ...] = ()
     replies: tuple[str, ...] = ()
     """The replies of the failed phase, the last one last."""
@@ -73,7 +89,7 @@ def observe(
     exchanges = step.exchanges if step else ()
     return Observation(
         provider=check.provider,
-        flow=_flow(hints),
+        flow=_FLOWS.get(hints.type, hints.type) if hints else "",
         phase=step.phase if step else "",
         sasl_user=check.mailbox,
         scope=(token.scope if token else "")
@@ -82,14 +98,15 @@ def observe(
         token_kind=error.kind if error else "",
         error=error.error if error else "",
         error_codes=error.error_codes if error else (),
-        description=_text(f"{error.description} {error.suberror} {error.body}") if error else "",
+        description=_text(f"{error.description} {error.suberror} {error.body}".strip()) if error else "",
         http_status=error.http_status if error else None,
         claims=token.claims if token else {},
         token_form=token.form if token else "",
         token_expires_at=token.expires_at if token else None,
+        refresh_token_age=error.refresh_token_age if error else None,
         ehlo=ehlo,
         replies=tuple(_text(str(exchange.reply)) for exchange in exchanges[-4:] if exchange.reply),
-        challenge=_text(" ".join(exchange.challenge for exchange in exchanges)),
+        challenge=_text(" ".join(exchange.challenge for exchange in exchanges if exchange.challenge)),
         fault=fault.kind if fault else "",
         detail=_text(fault.detail) if fault else "",
         attempts=report.attempts,
@@ -104,6 +121,7 @@ def observe(
         sender=check.sender,
         recipient=check.recipient or "",
         hints=hints,
+        granted_at=check.granted_at,
     )
 
 
@@ -111,52 +129,74 @@ def from_case(case: object) -> Observation:
     """Return the observation of a case with the keys `provider`, `flow`, `observed`; anything else is ignored."""
     case = _mapping(case)
     seen = _mapping(case.get("observed"))
-    error = _mapping(seen.get("token_error"))
-    codes = error.get("error_codes")
-    ehlo = seen.get("ehlo")
-    replies = seen.get("smtp_reply")
-    exception = _text(seen.get("exception"))
-    return Observation(
+    claims, error = seen.get("token_claims"), seen.get("token_error")
+    exception = _raw(seen.get("exception"))
+    replies = [_raw(line) for line in _items(seen.get("smtp_reply"))]
+    said = _token_error(error)
+    observation = replace(
+        said,
         provider=_text(case.get("provider")),
         flow=_text(case.get("flow")),
         phase=_text(seen.get("phase")),
         sasl_user=_text(seen.get("auth_identity")),
-        scope=_text(seen.get("requested_scope")),
-        error=_text(error.get("error")),
-        error_codes=tuple(code for code in codes if type(code) is int) if isinstance(codes, list) else (),
-        description=_text(error.get("error_description")),
-        claims=_mapping(seen.get("token_claims")),
-        ehlo=tuple(_text(line) for line in ehlo) if isinstance(ehlo, list) else tuple(_text(ehlo).splitlines()),
-        replies=tuple(_text(line) for line in replies) if isinstance(replies, list) else (_text(replies),),
-        exception=exception,
+        scope=" ".join(_text(scope) for scope in _items(seen.get("requested_scope"))),
+        claims=_mapping(claims) or claims_of(_raw(claims)),
+        ehlo=tuple(_text(line) for item in _items(seen.get("ehlo")) for line in _raw(item).splitlines()[:_MAX_ITEMS]),
+        replies=tuple(_text(reply) for reply in replies if reply),
     )
+    return _filled(observation, "\n".join(part for part in (exception, *replies, _raw(error)) if part), exception)
 
 
 def from_text(text: str) -> Observation:
     """Return what a pasted text says: a stack trace, a log, an SMTP transcript, a JSON error body or a bare code."""
-    text = mask(text[:MAX_TEXT])
-    try:
-        body = _mapping(json.loads(text))
-    except (ValueError, RecursionError):
-        body = {}
-    if "observed" in body:
-        return from_case(body)
-    if "error" in body:
-        return from_case({"observed": {"token_error": body}})
-    found = _ERROR.search(text)
-    return Observation(exception=text, error=found[1] if found else "")
+    text = text[:MAX_TEXT]
+    found: Observation | None = None
+    for body in json_objects(text):
+        if "observed" in body:
+            return from_case(body)
+        if found is None and isinstance(body.get("error"), str):
+            found = _token_error(body)
+    return _filled(found or Observation(), text, text)
 
 
-def _flow(hints: CredentialHints | None) -> str:
-    return (
-        {"microsoft": "client_credentials", "google-service-account": "service_account"}.get(hints.type, hints.type)
-        if hints
-        else ""
+def _filled(observation: Observation, text: str, exception: str) -> Observation:
+    """Return the observation with what the text says of things that it leaves open, and the exception masked."""
+    said = read(text)
+    return replace(
+        observation,
+        exception=mask(exception),
+        claims=observation.claims or said.claims,
+        token_form=observation.token_form or ("opaque" if said.opaque else ""),
+        sasl_user=observation.sasl_user or _text(said.sasl_user),
+        sasl_fault=said.sasl_fault,
+        challenge=observation.challenge or _text(said.challenge),
+        scope=observation.scope or _text(said.scope),
+        ehlo=observation.ehlo or tuple(_text(line) for line in said.ehlo),
+        error=observation.error or said.error,
     )
+
+
+def _token_error(value: object) -> Observation:
+    error = _mapping(value)
+    codes = (_DIGITS.fullmatch(str(code)) for code in _items(error.get("error_codes")) if type(code) in {int, str})
+    description = _text(error.get("error_description")) or _text(value)
+    return Observation(
+        error=_text(error.get("error")),
+        error_codes=tuple(int(code[1]) for code in codes if code),
+        description=" ".join(part for part in (description, _text(error.get("suberror"))) if part),
+    )
+
+
+def _items(value: object) -> Iterable[object]:
+    return value[:_MAX_ITEMS] if isinstance(value, list) else (value,) if isinstance(value, str | int) else ()
 
 
 def _mapping(value: object) -> dict[str, object]:
     return {key: item for key, item in value.items() if isinstance(key, str)} if isinstance(value, Mapping) else {}
+
+
+def _raw(value: object) -> str:
+    return value[:MAX_TEXT] if isinstance(value, str) else ""
 
 
 def _text(value: object) -> str:

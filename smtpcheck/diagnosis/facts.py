@@ -1,0 +1,340 @@
+"""What an observation shows beyond its text: facts that rules ask for by name, each with the sentence that shows it.
+
+Rules of this file:
+- A fact is what can be seen, not what it means: the catalogue says which cause it speaks for or against.
+- Claims are read unverified, as hints, and audience before permission: SMTP.Send in a token for Graph helps nothing.
+- The sentences are what a reader sees; a value in them is masked and bounded.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from smtpcheck.diagnosis.masking import mask
+from smtpcheck.diagnosis.observation import Observation
+from smtpcheck.diagnosis.reading import server_time
+
+GRANT_TAKES = 7200
+"""Seconds that Exchange Online takes at most until a right holds everywhere."""
+
+FACTS = frozenset(
+    {"audience_other", "audience_right", "id_token", "roles_missing", "permission_missing", "permission_right"}
+    | {
+        "app_only",
+        "delegated",
+        "personal",
+        "personal_address",
+        "expired",
+        "still_valid",
+        "not_yet_valid",
+        "token_opaque",
+    }
+    | {
+        "user_differs",
+        "user_same",
+        "role_address",
+        "administrator",
+        "user_no_address",
+        "service_account_user",
+    }
+    | {
+        "scope_graph",
+        "scope_right",
+        "scope_two_resources",
+        "scope_without_gmail",
+        "scope_gmail",
+        "scope_bare",
+        "scope_names_smtp",
+    }
+    | {"scope_delegated_for_app", "sasl_fault", "mechanism_missing", "starttls_missing", "auth_offered", "mx_host"}
+    | {"line_over_512", "line_over_12288", "clock_off", "granted_lately", "granted_long_ago"}
+    | {"certificate_foreign", "only_ipv6_failed", "ipv4_failed", "port_465"}
+    | {
+        "mail_port",
+        "odd_port",
+        "status_400",
+        "status_401",
+        "young_refresh_token",
+        "week_old_refresh_token",
+        "typ_at_jwt",
+    }
+)
+"""The names of all facts."""
+
+_EXCHANGE = re.compile(
+    r"https://(?:outlook\.office(?:365)?\.com|ps\.outlook\.com|outlook\.office365\.us|outlook-dod\.office365\.us|partner\.outlook\.cn)/?"
+    r"|(?:api://|spn:)?00000002-0000-0ff1-ce00-000000000000"
+)
+_GRAPH = re.compile(
+    r"https://(?:dod-)?(?:graph\.microsoft\.(?:com|us)|microsoftgraph\.chinacloudapi\.cn)/?|00000003-0000-0000-c000-000000000000"
+)
+_CLOUD = {"office365.us": "office365.us", "outlook.cn": "outlook.cn"}
+_CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"
+_CONSUMER_DOMAINS = re.compile(r"(?i).{1,64}@(?:outlook|hotmail|live|msn|passport|gmail|googlemail)\.[a-z.]{2,6}")
+_ROLE_NAMES = re.compile(
+    r"(?i)(?:shared|team|group|office|billing|invoices?|orders?|service|helpdesk|notifications?|alerts?|no-?reply|do-?not-?reply"
+    r"|info|marketing|sales|support|abuse|noc|security|postmaster|hostmaster|webmaster|contact|jobs|hr)\b.{0,64}"
+)
+"""Mailboxes that are named for a role (RFC 2142), as shared mailboxes mostly are."""
+_ADMINISTRATOR = re.compile(
+    r"(?i)(?:.{0,40}[._-])?(?:global)?adm(?:in(?:istrator)?)?(?:[._-].{0,40})?@.{1,190}|.{1,64}@[^.]{1,64}\.onmicrosoft\.com"
+)
+_OPENID = {"openid", "profile", "email", "offline_access", "address", "phone"}
+_GRAPH_SCOPE = re.compile(
+    r"(?:https://graph\.microsoft\.(?:com|us)/.{0,80}|(?:user|mail|directory|calendars|contacts|mailboxsettings|files)\.[\w.]{3,60})"
+)
+_EXCHANGE_SCOPE = re.compile(
+    r"https://(?:outlook\.office(?:365)?\.com|outlook(?:-dod)?\.office365\.us|partner\.outlook\.cn)/.{0,80}"
+)
+_BIG = re.compile(
+    r"(?:^|\.)(?:office365\.(?:com|us)|outlook\.(?:com|cn)|gmail\.com|google(?:mail)?\.com|yahoo\.com|aol\.com|office\.com)$"
+)
+_PUBLIC_ISSUERS = re.compile(
+    r"(?i)digicert|google trust|globalsign|microsoft|sectigo|entrust|let's encrypt|internet security research|amazon"
+    r"|geotrust|baltimore"
+)
+_NETWORK = frozenset({"refused", "unreachable", "timeout", "reset", "closed", "os"})
+_IPV6 = re.compile(
+    r"(?<![\w:.-])(?:(?:[0-9a-f]{1,4}:){3,7}[0-9a-f:]{1,5}|[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6}::[0-9a-f:]{0,30})"
+)
+_IPV4_FAILED = re.compile(
+    r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])[^\n]{0,80}?(?:time|refused|expired|unreachable|failed)"
+    r"|timed out|timeout:|time-?out\b(?! -1)|expired"
+)
+_NO_ROUTE = ("unreachable", "cannot assign requested address", "eaddrnotavail", "no route to host")
+
+
+def facts(seen: Observation) -> dict[str, str]:
+    """Return the facts that the observation shows, each with the sentence that shows it."""
+    now = seen.now if seen.now is not None else server_time(f"{' '.join(seen.replies)} {seen.exception[:8192]}")
+    return dict(
+        (
+            *_token_facts(seen, now),
+            *_user_facts(seen),
+            *_scope_facts(seen),
+            *_session_facts(seen),
+            *_clock_facts(seen, now),
+            *_certificate_facts(seen),
+            *_network_facts(seen),
+        )
+    )
+
+
+def app_only(claims: Mapping[str, object]) -> bool:
+    """Return whether the token is an application's own."""
+    return claims.get("idtyp") == "app" or ("appid" in claims and not claims.keys() & {"scp", "upn", "unique_name"})
+
+
+def _token_facts(seen: Observation, now: float | None) -> Iterator[tuple[str, str]]:
+    claims = seen.claims
+    audiences = [name.lower() for name in _words(claims.get("aud"))]
+    if audiences and seen.provider != "google":
+        yield from _audience_facts(seen, audiences)
+    if app_only(claims):
+        yield "app_only", "the token is an application's own (no user, no scp)"
+    elif claims.keys() & {"scp", "upn", "unique_name"}:
+        yield "delegated", "the token is a user's (it has scp or a user name)"
+    if claims.get("tid") == _CONSUMERS:
+        yield "personal", "the token's tenant (tid) is that of personal Microsoft accounts"
+    elif seen.token_form == "opaque" and not claims and seen.provider in {"", "microsoft"}:
+        yield "token_opaque", "the token is no JWT, as those of personal Microsoft accounts are"
+    if claims.get("header_typ") == "at+jwt":
+        yield "typ_at_jwt", "the token's header says at+jwt (RFC 9068), which Dovecot 2.3 refuses"
+    expiry, begin = _number(claims.get("exp")), _number(claims.get("nbf"))
+    expiry = expiry if expiry is not None else seen.token_expires_at
+    if now is not None and expiry is not None:
+        if expiry < now:
+            yield "expired", f"the token ended {_span(now - expiry)} before the login (exp)"
+        else:
+            yield "still_valid", f"the token is valid for another {_span(expiry - now)}"
+    if now is not None and begin is not None and begin > now + 60:
+        yield "not_yet_valid", f"the token begins only {_span(begin - now)} after the login (nbf): a clock is wrong"
+
+
+def _audience_facts(seen: Observation, audiences: list[str]) -> Iterator[tuple[str, str]]:
+    claims, shown = seen.claims, mask(" ".join(audiences))[:120]
+    application = str(claims.get("azp") or claims.get("appid") or (seen.hints.client_id if seen.hints else "")).lower()
+    if not any(_EXCHANGE.fullmatch(name) for name in audiences):
+        if "nonce" in claims or (application and application in audiences):
+            yield "id_token", "the token is addressed to the application itself: an id token, or one for its own API"
+        what = f"Microsoft Graph ({shown})" if any(_GRAPH.fullmatch(name) for name in audiences) else shown
+        yield "audience_other", f"the token is for {what}, not for Exchange Online (aud)"
+        return
+    for domain in _CLOUD:
+        if seen.host and any(domain in name for name in audiences) != (domain in seen.host):
+            yield "audience_other", f"the token is for {shown}, another cloud than that of {seen.host} (aud)"
+            return
+    yield "audience_right", f"the token is for Exchange Online (aud {shown})"
+    roles, scopes = _words(claims.get("roles")), _words(claims.get("scp"))
+    granted = [name.lower() for name in (*roles, *scopes)]
+    if any(name in {"smtp.send", "smtp.sendasapp"} for name in granted):
+        yield (
+            "permission_right",
+            f"the token permits SMTP ({'roles' if roles else 'scp'} {mask(' '.join((*roles, *scopes)))[:120]})",
+        )
+    elif granted:
+        name = "roles" if app_only(claims) else "scp"
+        yield (
+            "permission_missing",
+            f"the token permits only {mask(' '.join((*roles, *scopes)))[:120]} ({name}), not SMTP",
+        )
+    elif app_only(claims):
+        yield (
+            "roles_missing",
+            "the application's token has no roles claim; only Exchange's RBAC for applications needs none",
+        )
+    elif claims.keys() & {"upn", "unique_name", "scp"}:
+        yield "permission_missing", "the token has no scp claim that permits SMTP"
+
+
+def _user_facts(seen: Observation) -> Iterator[tuple[str, str]]:
+    claims, user = seen.claims, seen.sasl_user.lower()
+    names = [
+        str(claims[key]).lower() for key in ("upn", "preferred_username", "unique_name", "email") if claims.get(key)
+    ]
+    if user.endswith(".gserviceaccount.com"):
+        yield "service_account_user", "the SASL user is a service account's address instead of the mailbox"
+    elif user and "@" not in user:
+        yield "user_no_address", "the SASL user is no mail address"
+    if user and _CONSUMER_DOMAINS.fullmatch(user):
+        yield "personal_address", f"{_shown(user)} is the address of a personal account"
+    if names and user and user in names:
+        yield "user_same", f"the token belongs to {_shown(user)}, the SASL user"
+    elif names and user:
+        yield "user_differs", f"the token belongs to {_shown(names[0])}, but {_shown(user)} logs in"
+        if _ADMINISTRATOR.fullmatch(names[0]):
+            yield "administrator", f"{_shown(names[0])} is named like an administrator"
+    if (user and _ROLE_NAMES.match(user)) or "\\" in user:
+        yield "role_address", f"{_shown(user)} is named like a shared mailbox"
+
+
+def _scope_facts(seen: Observation) -> Iterator[tuple[str, str]]:
+    scopes = seen.scope.lower().split()
+    known = [scope for scope in scopes if scope not in _OPENID]
+    graph = [scope for scope in known if _GRAPH_SCOPE.fullmatch(scope)]
+    exchange = [scope for scope in known if _EXCHANGE_SCOPE.fullmatch(scope)]
+    if scopes and not known:
+        yield "scope_bare", f"only {' '.join(scopes)[:80]} was requested, nothing for mail"
+    if graph:
+        yield "scope_graph", f"a scope of Microsoft Graph was requested ({mask(graph[0])[:80]})"
+    if graph and exchange:
+        yield "scope_two_resources", "scopes of two resources were requested at once, and a token is for one"
+    if (
+        exchange
+        and not graph
+        and any(scope.endswith(("/.default", "/smtp.send", "/smtp.sendasapp")) for scope in exchange)
+    ):
+        yield "scope_right", f"the right scope was requested ({mask(exchange[0])[:80]})"
+    if exchange and not graph and any(scope.endswith("/smtp.send") for scope in exchange):
+        yield "scope_names_smtp", "SMTP.Send was requested"
+    if exchange and seen.flow == "client_credentials" and not any(scope.endswith("/.default") for scope in exchange):
+        yield "scope_delegated_for_app", "a delegated scope was requested with client credentials, which want /.default"
+    if any(scope.startswith("https://mail.google.com") for scope in known):
+        yield "scope_gmail", "https://mail.google.com/ was requested"
+    elif known:
+        yield "scope_without_gmail", f"{mask(known[0])[:80]} was requested, not https://mail.google.com/"
+
+
+def _session_facts(seen: Observation) -> Iterator[tuple[str, str]]:
+    if seen.sasl_fault:
+        yield "sasl_fault", seen.sasl_fault
+    lines = [line.upper().removeprefix("250-").removeprefix("250 ").replace("=", " ").split() for line in seen.ehlo]
+    auth = [word for words in lines if words[:1] == ["AUTH"] for word in words[1:]]
+    if auth:
+        yield "auth_offered", f"EHLO offers AUTH {' '.join(auth[:8])}"
+    upgradable = any(words[:1] == ["STARTTLS"] for words in lines)
+    if seen.ehlo and not upgradable and seen.phase in {"ehlo", "starttls"}:
+        yield "starttls_missing", "EHLO does not offer STARTTLS"
+    if (
+        seen.ehlo
+        and not {"XOAUTH2", "OAUTHBEARER"} & set(auth)
+        and (auth or not upgradable)
+        and seen.phase in {"", "auth", "ehlo_tls"}
+    ):
+        said = f"only {' '.join(auth[:8])}" if auth else "no AUTH at all"
+        yield "mechanism_missing", f"EHLO offers {said}: neither XOAUTH2 nor OAUTHBEARER"
+    if "mail.protection.outlook.com" in f"{seen.host} {seen.exception[:4096]}".lower():
+        yield "mx_host", "the host receives mail for a domain (MX); submission has another host"
+    if seen.auth_line_length > 12288:
+        yield "line_over_12288", f"the AUTH line has {seen.auth_line_length} octets; RFC 4954 allows 12288"
+    elif seen.auth_line_length > 512:
+        yield "line_over_512", f"the AUTH line has {seen.auth_line_length} octets; RFC 5321 promises only 512"
+    status = re.search(r"\"status\" ?: ?\"?(40[01])", seen.challenge)
+    if status:
+        yield f"status_{status[1]}", f"the server's challenge says status {status[1]}"
+
+
+def _clock_facts(seen: Observation, now: float | None) -> Iterator[tuple[str, str]]:
+    if seen.clock_offset is not None and abs(seen.clock_offset) > 120:
+        yield (
+            "clock_off",
+            f"the issuer's clock is {_span(abs(seen.clock_offset))} {_side(seen.clock_offset)} ours",
+        )
+    if seen.granted_at is not None and now is not None and now >= seen.granted_at:
+        since = now - seen.granted_at
+        name = "granted_lately" if since < GRANT_TAKES else "granted_long_ago"
+        yield name, f"a right was granted {_span(since)} before the login"
+    if seen.refresh_token_age is not None:
+        days = seen.refresh_token_age / 86400
+        name = "week_old_refresh_token" if 6.5 <= days <= 8 else "young_refresh_token" if days < 6.5 else ""
+        if name:
+            yield name, f"the sign-in behind the refresh token is {_span(seen.refresh_token_age)} old"
+
+
+def _certificate_facts(seen: Observation) -> Iterator[tuple[str, str]]:
+    certificate = seen.tls.certificate if seen.tls else None
+    if certificate is None or certificate.verified:
+        return
+    if _BIG.search(seen.host.lower()) and (certificate.self_signed or not _PUBLIC_ISSUERS.search(certificate.issuer)):
+        yield (
+            "certificate_foreign",
+            f"{seen.host} shows a certificate signed by {mask(certificate.issuer)[:120]}, no public authority",
+        )
+
+
+def _network_facts(seen: Observation) -> Iterator[tuple[str, str]]:
+    if seen.port == 465:
+        yield "port_465", "port 465 was used"
+    if (seen.security, seen.port) in {("implicit", 587), ("implicit", 25), ("starttls", 465)}:
+        yield "odd_port", f"{seen.security} TLS was used on port {seen.port}"
+    if seen.phase not in {"", "connect"}:
+        return
+    if seen.attempts and any(attempt.fault is None for attempt in seen.attempts):
+        return
+    families = {attempt.family for attempt in seen.attempts}
+    text = seen.exception[:16384].lower()
+    if families == {6}:
+        yield "only_ipv6_failed", "only IPv6 addresses were tried, and all failed"
+    elif 4 in families:
+        yield "ipv4_failed", "IPv4 addresses were tried too, and failed"
+        if seen.fault in _NETWORK and seen.port in {25, 465, 587, 2525}:
+            yield "mail_port", f"connecting to port {seen.port} failed for every address"
+    elif any(word in text for word in _NO_ROUTE) and _IPV6.search(text):
+        if _IPV4_FAILED.search(text):
+            yield "ipv4_failed", "an IPv4 address failed too"
+        else:
+            yield "only_ipv6_failed", "an IPv6 address was tried, for which there is no route"
+
+
+def _words(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return tuple(value.split())
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, Iterable) else ()
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and abs(value) < 1e15 else None
+
+
+def _shown(address: str) -> str:
+    return mask(address)[:120]
+
+
+def _side(offset: float) -> str:
+    return "ahead of" if offset > 0 else "behind"
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
