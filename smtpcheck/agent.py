@@ -28,7 +28,7 @@ from smtpcheck.diagnosis import catalogue
 from smtpcheck.gate import MailboxLocks
 from smtpcheck.judge import cut_off, failed_to_reach, hosts_tried
 from smtpcheck.metrics import AgentState, Metrics
-from smtpcheck.model import Check, CredentialState, Outcome, Report
+from smtpcheck.model import Check, CredentialState, Depth, Outcome, Report
 from smtpcheck.probe import Kit, build_kit, probe, rebuilt
 from smtpcheck.schedule import Schedule
 from smtpcheck.state import State
@@ -73,9 +73,9 @@ class Agent:
         self._schedule = Schedule(first_within)
         self._metrics = Metrics(settings.label_names, expose_addresses=settings.agent.expose_addresses)
         self._cut_off = CutOff(_window(settings.checks))
-        self._running: dict[str, asyncio.Task[Report]] = {}
+        self._running: dict[str, asyncio.Task[Report | TooSoon]] = {}
         self._asked_at: dict[str, float] = {}
-        self._skipped = 0
+        self._skipped = self._capped = 0
         self._internal_errors = 0
         self._reload = asyncio.Lock()
         self._reloaded_at = kit.wall()
@@ -128,7 +128,7 @@ class Agent:
             checks=len(self._checks),
             in_flight=len(self._running),
             cut_off=self._cut_off.is_cut_off(self._kit.monotonic()),
-            skipped={"running": self._skipped, "late": self._schedule.skipped},
+            skipped={"running": self._skipped, "late": self._schedule.skipped, "cap": self._capped},
             internal_errors=self._internal_errors,
             config_last_reload_successful=self._reload_successful,
             config_last_reload_success_timestamp=self._reloaded_at,
@@ -190,11 +190,16 @@ class Agent:
             else:
                 self._start(self._checks[name], due=due, fresh=False)
 
-    def _start(self, check: Check, *, due: float | None, fresh: bool) -> asyncio.Task[Report]:
-        task = asyncio.create_task(self._run(check, due, fresh=fresh), name=f"check {check.name}")
+    def _start(self, check: Check, *, due: float | None, fresh: bool) -> asyncio.Task[Report | TooSoon]:
+        task = asyncio.create_task(self._begin(check, due, fresh=fresh), name=f"check {check.name}")
         self._running[check.name] = task
         task.add_done_callback(lambda _: self._running.pop(check.name, None))
         return task
+
+    async def _begin(self, check: Check, due: float | None, *, fresh: bool) -> Report | TooSoon:
+        if check.depth is Depth.SEND and (seconds := await self._until_it_may_send(check)) > 0:
+            return TooSoon(seconds)
+        return await self._run(check, due, fresh=fresh)
 
     async def _run(self, check: Check, due: float | None, *, fresh: bool) -> Report:
         # Asked before the run, for a reload during it may drop the credential.
@@ -205,6 +210,19 @@ class Agent:
         if current := self._checks.get(check.name):
             self._keep(current, report)
         return report
+
+    async def _until_it_may_send(self, check: Check) -> float:
+        """Return how many seconds a check must wait to send another message, 0 if it may do so now; then it counts."""
+        hints, now = self._kit.hints.get(check.credential or ""), self._kit.wall()
+        tenant = (hints.tenant if hints else "") or check.mailbox.rpartition("@")[2]
+        until = await self.state.may_send(check.mailbox, tenant, now)
+        if until is None:
+            return 0.0
+        self._capped += 1
+        _log.warning("not run: no further message may be sent", check=check.name, seconds=round(until - now))
+        if check.name in self._checks:
+            self._schedule.postpone(check.name, self._kit.monotonic() + until - now)
+        return until - now
 
     def _judge_whole(self, check: Check, report: Report, issuer: str) -> Report:
         now = self._kit.monotonic()

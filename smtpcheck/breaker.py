@@ -75,11 +75,12 @@ def after(before: Breaker, report: Report, interval: float) -> Breaker:
     if report.outcome in (Outcome.OK, Outcome.WARNING):
         return Breaker()
     patience = _patience(report) if report.outcome is Outcome.CRITICAL else None
+    ended = report.started_at + report.seconds
     if patience is None:
-        return before
+        return Breaker(before.refusals, before.until if before.until is not None and before.until > ended else None)
     refusals = before.refusals + 1
     wait = patience.wait(refusals, interval)
-    return Breaker(refusals, report.started_at + report.seconds + wait if wait > interval else None)
+    return Breaker(refusals, ended + wait if wait > interval else None)
 
 
 def _patience(report: Report) -> Patience | None:

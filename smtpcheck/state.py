@@ -19,10 +19,11 @@ from typing import Any, Self, TypeVar, cast
 import structlog
 
 from smtpcheck.breaker import Breaker
+from smtpcheck.caps import MAILBOX, Caps, Limits
 from smtpcheck.check_state import CheckState, first
 from smtpcheck.history import DAY_SECONDS, Day, day, day_of, runs
 from smtpcheck.model import Check, Outcome, Report, Step
-from smtpcheck.store.database import Database, Values, Write
+from smtpcheck.store.database import RETRY_SECONDS, Database, NotKeptError, Values, Write
 from smtpcheck.store.packing import UnreadableReportError, pack, unpack
 
 FILE_NAME = "state.db"
@@ -50,6 +51,8 @@ _KNOWN = (
 _DAYS = "SELECT day, hours FROM days WHERE name = ? ORDER BY day"
 _OLD_DAYS = Write("DELETE FROM days WHERE day < ?", every=0.0)
 _OLD_CHECKS = Write("DELETE FROM checks WHERE last_run < ?", every=0.0)
+_SENT = "INSERT INTO sent (at, mailbox, tenant) VALUES (?, ?, ?)"
+_OLD_SENT = Write("DELETE FROM sent WHERE at < ?", every=0.0)
 _OLD_FAILURES = Write("DELETE FROM failures WHERE name NOT IN (SELECT name FROM checks)", every=0.0)
 
 _POOL_SIZE = 4_096
@@ -63,6 +66,7 @@ class State:
     def __init__(self) -> None:
         """Begin without any, and in memory alone."""
         self._checks: dict[str, CheckState] = {}
+        self._caps = Caps()
         self._pool = _Pool()
         self._file: Database | None = None
 
@@ -70,8 +74,10 @@ class State:
     async def kept(cls, folder: Path) -> Self:
         """Return the states that are kept in a folder; what hinders that is in `trouble`."""
         state = cls()
-        state._file = Database(folder / FILE_NAME, state._put_all)
-        await state._file.open()
+        state._file = file = Database(folder / FILE_NAME, state._put_all)
+        await file.open()
+        for at, mailbox, tenant in await file.read("SELECT at, mailbox, tenant FROM sent ORDER BY at"):
+            state._caps.count(mailbox, tenant, at)
         return state
 
     @property
@@ -122,12 +128,30 @@ class State:
             rows = [(state.day, state.packed_hours)]
         return tuple(day(number, hours) for number, hours in rows)
 
+    async def may_send(self, mailbox: str, tenant: str, now: float, limits: Limits = MAILBOX) -> float | None:
+        """Count one message of a mailbox before it is sent, and return None, or until when none may be (Unix seconds).
+
+        What was counted is on the disk when this returns: no kill makes more messages possible. Where it cannot be
+        written, no message may be sent.
+        """
+        if (until := self._caps.until(mailbox, tenant, now, limits)) is not None:
+            return until
+        self._caps.count(mailbox, tenant, now)
+        if self._file is not None:
+            try:
+                await self._file.commit(_SENT, (now, mailbox, tenant))
+            except NotKeptError:
+                self._caps.uncount(mailbox, tenant, now)
+                return now + RETRY_SECONDS
+        return None
+
     def forget_old(self, now: float) -> None:
         """Have the file drop what is older than `KEEP_DAYS` at Unix time `now`."""
         if self._file is not None:
             self._file.put(_OLD_DAYS, "", lambda: (day_of(now) - KEEP_DAYS,))
             self._file.put(_OLD_CHECKS, "", lambda: (now - KEEP_DAYS * DAY_SECONDS,))
             self._file.put(_OLD_FAILURES, "", tuple)
+            self._file.put(_OLD_SENT, "", lambda: (now - 2 * DAY_SECONDS,))
 
     async def close(self) -> None:
         """Bring everything into the file, and let go of it."""

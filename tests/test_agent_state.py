@@ -3,19 +3,24 @@
 import asyncio
 import re
 import sqlite3
+import time
 import zlib
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 import yaml
 from aiohttp.test_utils import TestClient, TestServer
 
-from smtpcheck.agent import Agent
+from smtpcheck.agent import Agent, TooSoon
 from smtpcheck.breaker import Breaker
+from smtpcheck.caps import Limits
 from smtpcheck.cause import Cause
 from smtpcheck.model import Outcome, Report
+from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
+from smtpcheck.state import State
 from smtpcheck.store.packing import unpack
 from smtpcheck.web import create_app
 from tests.test_agent import HEALTHY, edit, running, shown, until
@@ -153,3 +158,24 @@ def next_run(agent: Agent) -> float:
     found = agent.next_run("healthy")
     assert found is not None
     return found
+
+
+async def test_no_more_messages_are_sent_than_the_cap_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for more is told how long to wait, after a restart too, and a run that was left out is counted."""
+    send = tuple(scenario for scenario in SCENARIOS if scenario.name == "healthy-send")
+    monkeypatch.setattr(State.may_send, "__defaults__", (Limits(per_hour=2, per_day=9),))
+    async with World(tmp_path, send) as world:
+        async with running(world.config) as agent:
+            await until(lambda: "healthy-send" in agent.state.checks)
+            assert isinstance(await agent.check_now("healthy-send"), Report)
+            assert len(world.exchange.messages) == 2
+        async with running(world.config) as agent:
+            await until(agent.ready)
+            refused = await agent.check_now("healthy-send")
+            assert isinstance(refused, TooSoon)
+            assert 3500 < refused.seconds <= 3600
+            assert 'smtpcheck_runs_skipped_total{reason="cap"} 1.0' in await shown(agent)
+            next_run = agent.next_run("healthy-send")
+            assert next_run
+            assert next_run >= time.time() + refused.seconds - 1
+            assert (len(world.exchange.messages), agent.state.checks["healthy-send"].runs) == (2, 2)

@@ -47,6 +47,7 @@ TABLE = {
     "model.py": _row(Layer.VOCABULARY),
     "secret.py": _row(Layer.VOCABULARY),
     "breaker.py": _row(Layer.PURE),
+    "caps.py": _row(Layer.PURE),
     "check_state.py": _row(Layer.PURE),
     "cutoff.py": _row(Layer.PURE),
     "duration.py": _row(Layer.PURE),

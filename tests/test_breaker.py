@@ -104,6 +104,7 @@ def test_where_nobody_refused_a_token_or_a_sender_nothing_changes(report: Report
     assert waits(report, 20) == [None] * 20
     opened = Breaker(5, NOW + HOUR)
     assert after(opened, report, MINUTE) == opened
+    assert after(Breaker(5, NOW), report, MINUTE) == Breaker(5, None)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.OK, Outcome.WARNING])

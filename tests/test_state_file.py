@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from smtpcheck import state as state_module
 from smtpcheck.breaker import Breaker
+from smtpcheck.caps import Limits
 from smtpcheck.cause import Cause
 from smtpcheck.check_state import CheckState
 from smtpcheck.history import DAY_SECONDS, Day, Hour
@@ -388,3 +389,19 @@ async def test_what_is_committed_is_in_the_file_and_what_is_not_is_an_error(tmp_
         await unusable.commit(insert, ("two", b""))
     await unusable.close()
     assert rows(tmp_path, "SELECT name FROM failures") == [("one",)]
+
+
+async def test_a_cap_outlives_the_restart_and_a_broken_disk(tmp_path: Path) -> None:
+    """What was counted is counted; where it cannot be written, nothing may be sent."""
+    limits = Limits(per_hour=2, per_day=3)
+    asked = ("billing@example.org", "example.org", NOON, limits)
+    async with kept(tmp_path) as state:
+        assert await state.may_send(*asked) is None
+    async with kept(tmp_path) as state:
+        assert await asyncio.gather(*(state.may_send(*asked) for _ in range(3))) == [None, NOON + 3600, NOON + 3600]
+        state.forget_old(NOON + 3 * DAY_SECONDS)
+    assert rows(tmp_path, "SELECT * FROM sent") == []
+    (tmp_path / "folder" / FILE_NAME).mkdir(parents=True)
+    async with kept(tmp_path / "folder") as state:
+        assert await state.may_send(*asked) == NOON + database.RETRY_SECONDS
+        assert state._caps.until(*asked) is None

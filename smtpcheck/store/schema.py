@@ -37,6 +37,13 @@ STEPS = (
         PRIMARY KEY (day, name)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE sent (
+        at REAL NOT NULL,
+        mailbox TEXT NOT NULL,
+        tenant TEXT NOT NULL
+    );
+    """,
 )
 
 
