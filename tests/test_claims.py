@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpcheck.model import TokenFacts
-from smtpcheck.oauth.claims import CHOSEN, chosen_claims, expiry, token_facts
+from smtpcheck.oauth.claims import CHOSEN, all_claims, chosen_claims, expiry, token_facts
 from smtpcheck.secret import Secret
 
 
@@ -102,3 +102,8 @@ def test_only_chosen_claims_leave_and_all_of_them_can_be_written_as_json(
     claims = chosen_claims(_jwt(payload, {"typ": typ}))
     assert set(claims) <= {*CHOSEN, "header_typ"}
     json.dumps(claims, allow_nan=False)
+
+
+def test_all_claims_of_a_token_and_none_of_an_opaque_one() -> None:
+    claims = {"email": "a@example.org", "other": [1]}
+    assert (all_claims(_jwt(claims)), all_claims("EwBAAl3B")) == (claims, {})

@@ -14,20 +14,10 @@ from urllib.parse import quote, quote_plus
 import aiohttp
 import pytest
 
-from smtpcheck.sandbox.scenarios import GMAIL, SCENARIOS, Registration, Scenario, Way
-from smtpcheck.sandbox.session import Listener
+from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
+from tests.test_oauth_sandbox import SCENARIOS as WAYS
 
-WAYS = tuple(
-    Scenario(
-        f"way-{way.value}",
-        "One more way to a token.",
-        registration=Registration(f"way-{way.value}", way),
-        server=GMAIL if way.google else Listener(),
-    )
-    for way in Way
-)
-"""Every way to a token, so that each kind of secret is there to leak."""
 ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "ignore"}
 EDGE = 6
 """Characters at both ends of a base64 text that depend on what stands beside it."""

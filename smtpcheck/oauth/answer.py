@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from smtpcheck.model import TokenError, TokenErrorKind
-from smtpcheck.oauth.claims import expiry, payload
+from smtpcheck.oauth.claims import all_claims, expiry
 from smtpcheck.oauth.redaction import redact
 from smtpcheck.secret import Secret
 
@@ -105,7 +105,7 @@ def token_response(answer: Answer, *, asked_at: float) -> TokenResponse:
         expires_at=asked_at + seconds if seconds is not None else expiry(token) or asked_at + ASSUMED_SECONDS,
         refresh_token=Secret(refresh_token) if isinstance(refresh_token, str) and refresh_token else None,
         refresh_token_expires_at=None if refresh_seconds is None else asked_at + refresh_seconds,
-        account=_account(payload(id_token) if isinstance(id_token, str) else {}) or _account(payload(token)),
+        account=_account(all_claims(id_token) if isinstance(id_token, str) else {}) or _account(all_claims(token)),
     )
 
 

@@ -68,7 +68,7 @@ def expiry(token: str) -> float | None:
     return float(end) if isinstance(end, int | float) and not isinstance(end, bool) else None
 
 
-def payload(token: str) -> Mapping[str, object]:
+def all_claims(token: str) -> Mapping[str, object]:
     """Return all that an unverified JWT says; empty for anything else."""
     parts = _parts(token)
     return {} if parts is None else parts[1]

@@ -33,7 +33,7 @@ from smtpcheck.secret_source import SecretSource, SecretUnreadableError
 if sys.platform != "win32":
     import fcntl
 
-LOCK_SECONDS = 30.0
+LOCK_SECONDS = 60.0
 """How long to wait for another process that is using the same refresh token at this moment."""
 
 _RETRY_SECONDS = 0.05
@@ -233,7 +233,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _open_lock(path: Path) -> IO[bytes]:
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
 
 
 def _locked(file: IO[bytes]) -> bool:
