@@ -1,5 +1,7 @@
 """`smtpcheck login`: nothing is kept before it is known to be right."""
 
+import asyncio
+import json
 import os
 import re
 import signal
@@ -12,8 +14,12 @@ import jwt
 import pytest
 
 from smtpcheck.oauth.token_store import TokenStore
+from smtpcheck.sandbox.directory import User
+from smtpcheck.sandbox.scenarios import Way
+from smtpcheck.sandbox.world import World
 from smtpcheck.secret_source import SecretSource
 from tests.https_issuer import HttpsIssuer, as_json, serving
+from tests.test_oauth_sandbox import SCENARIOS
 
 ROOT = Path(__file__).parent.parent
 PENDING = as_json(400, {"error": "authorization_pending"})
@@ -129,3 +135,31 @@ def test_an_interrupt_ends_the_waiting(issuer: HttpsIssuer, tmp_path: Path) -> N
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 130
     assert _kept(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("visitor", "code", "said"),
+    [
+        ("way-user@contoso.example", 0, "is kept in"),
+        ("other@contoso.example", 2, "That is not the mailbox of check way-user, way-user@contoso.example."),
+    ],
+)
+async def test_a_login_at_entra_is_tried_at_the_server_and_used_from_then_on(
+    tmp_path: Path, visitor: str, code: int, said: str
+) -> None:
+    """MSAL's device code, a login at the check's server, and a check that lives on the refresh token."""
+    (scenario,) = (each for each in SCENARIOS if each.registration.way is Way.USER)
+    async with World(tmp_path, [scenario]) as world:
+        lines = world.config.read_text().splitlines(keepends=True)
+        world.config.write_text("".join(line for line in lines if "refresh_token" not in line))
+        world.issuer.tenants[0].users.append(User("other@contoso.example"))
+        world.issuer.sign_ins.visitor = visitor
+        ended = await asyncio.to_thread(_login, world.config, scenario.registration.name)
+        assert (ended.returncode, said in ended.stdout + ended.stderr) == (code, True)
+        command = [sys.executable, "-m", "smtpcheck", "check", "-c", str(world.config), "--format", "json"]
+        checked = await asyncio.to_thread(
+            subprocess.run, command, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        (report,) = json.loads(checked.stdout)
+        assert report["outcome"] == ("ok" if code == 0 else "critical")
+        assert (report["cause"] == "secret_unreadable") is (code != 0)
