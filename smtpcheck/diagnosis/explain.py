@@ -8,7 +8,7 @@ Rules of this file:
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from smtpcheck.cause import Cause
@@ -141,13 +141,13 @@ def explain(observation: Observation, catalogue: Catalogue) -> tuple[Finding, ..
             for cause, certainty in ((rule.cause, rule.certainty), *rule.also):
                 if cause not in best or certainty > best[cause][0]:
                     best[cause] = (certainty, rule)
-    values = _values(observation)
+    values, quotes = _values(observation), _quotes(observation)
     ranked = sorted(_left(best, said, catalogue).items(), key=lambda item: -item[1][0])[:_MOST]
     findings = tuple(
-        Finding(cause, certainty, rule.id, _evidence(observation, rule, said), values)
-        for cause, (certainty, rule) in ranked
+        Finding(cause, certainty, rule.id, _evidence(quotes, rule, said), values) for cause, (certainty, rule) in ranked
     )
-    return findings or (Finding(Cause.UNKNOWN, 0.0, "none", tuple(_quotes(observation)), values),)
+    nothing = tuple(f"{name}: {quote[:_QUOTED]}" for name, quote in quotes.items())
+    return findings or (Finding(Cause.UNKNOWN, 0.0, "none", nothing, values),)
 
 
 def describe(finding: Finding, catalogue: Catalogue) -> Explanation:
@@ -235,31 +235,33 @@ def _tell_apart(finding: Finding, entry: Entry, rule: Rule | None, catalogue: Ca
     return f"{entry.tell_apart}. The same is seen with: {others}"
 
 
-def _evidence(seen: Observation, rule: Rule, said: _Said) -> tuple[str, ...]:
-    return (*(said.facts[name] for name in sorted(rule.conditions.seen)), *_quotes(seen, rule.conditions))
+def _evidence(quotes: Mapping[str, str], rule: Rule, said: _Said) -> tuple[str, ...]:
+    shown = (f"{name}: {_around(rule.conditions, quote)[:_QUOTED]}" for name, quote in quotes.items())
+    return (*(said.facts[name] for name in sorted(rule.conditions.seen)), *shown)
 
 
-def _quotes(seen: Observation, asked: Conditions | None = None) -> Iterator[str]:
+def _quotes(seen: Observation) -> dict[str, str]:
+    """Return what may be quoted, masked."""
     codes = " ".join(f"AADSTS{code}" for code in seen.error_codes[:5])
     quotes = {
         "reply": next((reply for reply in reversed(seen.replies) if reply), ""),
         "challenge": seen.challenge,
         "token error": " ".join(part for part in (seen.error, codes, seen.description) if part),
         "system": seen.detail,
-        "text": _around(asked, seen.exception),
+        "text": seen.exception,
     }
-    for name, quote in quotes.items():
-        if quote:
-            yield f"{name}: {mask(quote[: _MOST * _QUOTED])[:_QUOTED]}"
+    return {name: mask(quote) for name, quote in quotes.items() if quote}
 
 
-def _around(asked: Conditions | None, text: str) -> str:
-    """Return the text from a little before what the rule found in it."""
+def _around(asked: Conditions, text: str) -> str:
+    """Return the text from a little before what the rule found in it, if it is long."""
+    if len(text) <= _QUOTED:
+        return text
     lower = text.lower()
-    places = [at for part in (asked.text if asked else ()) if (at := lower.find(part)) >= 0]
-    if asked and asked.pattern and (found := asked.pattern.search(lower)):
+    places = [at for part in asked.text if (at := lower.find(part)) >= 0]
+    if asked.pattern and (found := asked.pattern.search(lower)):
         places.append(found.start())
-    if asked and not places:
+    if not places:
         codes = (*(str(code) for code in asked.aadsts), *asked.enhanced, *(str(code) for code in asked.code))
         places = [at for code in codes if (at := lower.find(code)) >= 0]
     begin = max(0, min(places, default=0) - _QUOTED // 3)

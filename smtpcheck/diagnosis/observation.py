@@ -18,6 +18,8 @@ MAX_TEXT = 256 * 1024
 """How many characters of a pasted text or an exception are looked at."""
 
 _MAX_FIELD = 4096
+_MAX_OF_REPORT = 1024
+"""How many characters of each text of a run are looked at: a report takes a millisecond at most."""
 _MAX_ITEMS = 64
 _DIGITS = re.compile(r"(?i)(?:aadsts)?(\d{4,8})")
 
@@ -98,17 +100,17 @@ def observe(
         token_kind=error.kind if error else "",
         error=error.error if error else "",
         error_codes=error.error_codes if error else (),
-        description=_text(f"{error.description} {error.suberror} {error.body}".strip()) if error else "",
+        description=_short(f"{error.description} {error.suberror} {error.body}".strip()) if error else "",
         http_status=error.http_status if error else None,
         claims=token.claims if token else {},
         token_form=token.form if token else "",
         token_expires_at=token.expires_at if token else None,
         refresh_token_age=error.refresh_token_age if error else None,
         ehlo=ehlo,
-        replies=tuple(_text(str(exchange.reply)) for exchange in exchanges[-4:] if exchange.reply),
-        challenge=_text(" ".join(exchange.challenge for exchange in exchanges if exchange.challenge)),
+        replies=tuple(_short(str(exchange.reply)) for exchange in exchanges[-2:] if exchange.reply),
+        challenge=_short(" ".join(exchange.challenge for exchange in exchanges if exchange.challenge)),
         fault=fault.kind if fault else "",
-        detail=_text(fault.detail) if fault else "",
+        detail=_short(fault.detail) if fault else "",
         attempts=report.attempts,
         host=check.server.host,
         port=check.server.port,
@@ -201,3 +203,7 @@ def _raw(value: object) -> str:
 
 def _text(value: object) -> str:
     return mask(value[:_MAX_FIELD]) if isinstance(value, str) else ""
+
+
+def _short(value: str) -> str:
+    return mask(value[:_MAX_OF_REPORT])
