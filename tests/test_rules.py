@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from smtpcheck.metrics import table
-from tests.conftest import real_binary
+from tests.real.daemon import real_binary
 
 ROOT = Path(__file__).parent.parent
 RULES = ROOT / "dashboards" / "smtpcheck.rules.yaml"
