@@ -26,6 +26,7 @@ from smtpcheck.oauth.managed_identity import ManagedIdentity
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.oauth.microsoft_user import MicrosoftUser
 from smtpcheck.oauth.ready_token import ReadyToken
+from smtpcheck.oauth.user_credential import UserCredential
 
 MAX_AUTH_LINE = 12288
 """Octets of a line of an AUTH exchange with its end (RFC 4954 4)."""
@@ -346,11 +347,10 @@ def _renewal(evidence: Evidence) -> Iterator[Note]:
         yield ending("the refresh token", state.refresh_token_expires_at, margin, evidence.now)
     if isinstance(credential, Microsoft | ManagedIdentity):
         yield ok("an application needs no refresh token: it just asks again")
-    if isinstance(credential, Microsoft) and credential.client_secret and state.client_secret_expires_at is None:
-        yield hint(
-            "when the client secret ends is not known; set client_secret_expires in its credential to the day "
-            "that the portal shows, and you are warned in time"
-        )
+    of_user = isinstance(credential, UserCredential)
+    end = state.refresh_token_expires_at if of_user else state.client_secret_expires_at
+    if credential is not None and credential.unknown_end and end is None:
+        yield hint(credential.unknown_end)
 
 
 # -- shared ------------------------------------------------------------------------------------------------------------

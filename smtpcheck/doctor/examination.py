@@ -87,7 +87,9 @@ class Examination:
             return
         asking = probe(replace(check, depth=Depth.TOKEN), self._kit, fresh=True)
         asked, discovery = await asyncio.gather(asking, discover(credential))
-        state = self._kit.tokens.state(check.credential or "")
+        name = check.credential or ""
+        await self._kit.tokens.errand(name)
+        state = self._kit.tokens.state(name)
         self.evidence = replace(self.evidence, asked=asked, discovery=discovery, state=state, now=self._wall())
 
     async def _connect(self) -> None:
