@@ -153,7 +153,7 @@ REPLIES = [
     (
         "data",
         "microsoft",
-        "554 5.2.2 mailbox full; STOREDRV.Submission.Exception:QuotaExceededException.MapiExceptionShutoffQuotaExceeded",
+        "554 5.2.2 mailbox full; STOREDRV.Submission:QuotaExceededException.MapiExceptionShutoffQuotaExceeded",
         "mailbox_full",
         NO,
     ),
@@ -266,7 +266,7 @@ REPLIES = [
     (
         "starttls",
         "google",
-        "454 4.5.0 SMTP protocol violation, no commands allowed to pipeline after STARTTLS",
+        "454 4.5.0 SMTP protocol violation, no commands allowed to pipeline",
         "protocol_error",
         NO,
     ),
@@ -353,8 +353,10 @@ GOOGLE = [
     ("unauthorized_client", "Unauthorized client or scope in request.", "service_account", "google_dwd_not_authorized"),
     (
         "unauthorized_client",
-        "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the"
-        " scopes requested.",
+        (
+            "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of"
+            " the scopes requested."
+        ),
         "service_account",
         "google_dwd_not_authorized",
     ),

@@ -38,7 +38,7 @@ _ENHANCED_IN_PROSE = re.compile(
     r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?!\d|\.\d)"
     r"|(?<![\d.])(5\.7\.\d{1,3})(?!\d|\.\d)"
 )
-_AADSTS = re.compile(r"(?i)aadsts(\d{4,8})|error\?code=(\d{4,8})(?!\d)")
+_AADSTS = re.compile(r"(?i)(?:aadsts|error\?code=|error_codes\W{1,8})(\d{4,8})(?!\d)")
 _ERROR = re.compile(
     r"(?i)[\"']error[\"'] ?(?:[:=]|=>) ?[\"']([a-z_]{3,40})[\"']"
     r"|\berror ?[:=] ?[\"']?([a-z]{3,20}(?:_[a-z]{2,20}){1,3})\b"
@@ -125,7 +125,7 @@ def enhanced_of(text: str, *, prose: bool) -> frozenset[str]:
 
 def aadsts_of(text: str) -> frozenset[int]:
     """Return Entra's error numbers."""
-    return frozenset(int(found[1] or found[2]) for found in _AADSTS.finditer(text))
+    return frozenset(int(found[1]) for found in _AADSTS.finditer(text))
 
 
 def challenge_of(text: str) -> str:
