@@ -23,7 +23,11 @@ _SCHEME = re.compile(
     r"(?!authentication\b|authorization\b|scheme\b|mechanism\b|tokens\b|\*\*\*)([^\s\"'&,;\\\x01]{6,8192}+)"
 )
 
-_LOGIN = re.compile(r"(?i)(\bauth[ \t]{1,3}(?:plain|login|xoauth2|oauthbearer|cram-md5)[ \t]{1,3})([\w+/=-]{4,16384}+)")
+_LOGIN = re.compile(
+    r"((?i:\bauth[ \t]{1,3}(?:plain|login|xoauth2|oauthbearer|cram-md5))[ \t]{1,3})"
+    r"(?![A-Z0-9-]{4,20}(?![\w+/=])|[a-z]{2,20}(?![\w+/=]))([\w+/=-]{4,16384}+)"
+)
+"""A login in one line; what stands in capitals is another mechanism's name, what in small letters a word."""
 
 _ANSWER = re.compile(
     r"(\b334[ -][^\r\n]{0,1000}+(?:\r?\n)[^\r\n]{0,200}?[ \t'\">])([A-Za-z0-9+/]{6,16384}+={0,2})(?![\w.])"
@@ -47,7 +51,8 @@ _FORM = re.compile(
 _LONG = re.compile(r"(?<![\w+/-])[\w+/-]{32,16384}+={0,2}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _PIECES = re.compile(r"[/_+-]")
-_WORD = re.compile(r"[A-Za-z]{0,40}\d{0,4}[A-Za-z]{0,2}|v\d{1,3}")
+_WORD = re.compile(r"[A-Z]{0,5}[a-z]{0,30}(?:\d{0,3}[A-Z][a-z]{2,30}){0,6}\d{0,4}|v\d{1,3}")
+"""A word or a name made of words; a letter in capitals alone between small ones is chance, as in base64."""
 
 
 def mask(text: str) -> str:
