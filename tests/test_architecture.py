@@ -86,6 +86,7 @@ TABLE = {
     "cli/explain.py": _row(Layer.FRONT, "yaml"),
     "cli/": _row(Layer.FRONT, "socket"),
     "finding_text.py": _row(Layer.FRONT),
+    "health.py": _row(Layer.FRONT),
     "render.py": _row(Layer.FRONT),
     "sandbox/": _row(Layer.FRONT, "socket"),
     "web/": _row(Layer.FRONT, "prometheus_client"),
