@@ -250,7 +250,7 @@ def _quotes(seen: Observation) -> dict[str, str]:
         "system": seen.detail,
         "text": seen.exception,
     }
-    return {name: mask(quote) for name, quote in quotes.items() if quote}
+    return {name: " ".join(mask(quote).split()) for name, quote in quotes.items() if quote}
 
 
 def _around(asked: Conditions, text: str) -> str:

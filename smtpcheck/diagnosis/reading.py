@@ -27,11 +27,15 @@ _SASL = re.compile(r"(?<![\w+/-])((?:dXNlcj[0-3]|bixhPX|bixh)[\w+/]{4,16384}+={0
 _ESCAPE = re.compile(r"\\{1,4}(?:u0022|\"|(u0027|')|(?:r\\{1,4})?[nrt](?![a-z]))")
 _REPLY = re.compile(r"(?<![\d.:])([245]\d\d)([ -])(?:([245]\.\d{1,3}\.\d{1,3})(?: |$))?")
 _CODE = re.compile(
-    r"(?<![\w.:/-])([245]\d\d)[ :-]{1,2}(?=[245]\.\d{1,3}\.\d)"
-    r"|\(([45]\d\d), ?b?['\"]"
-    r"|(?:code|status|response|responded|said|error|replied|got|answer|err|failed)\W{1,4}(?:code\W{1,3})?([45]\d\d)(?![\d.])"
-    r"|(?m:^)[^\w\n]{0,12}(?:(?:s|server|server -> client)[:>] ?)?([245]\d\d)[ :-]"
+    r"(?<![\w.:/-])([245][0-5]\d)[ :-]{1,2}(?=[245]\.\d{1,3}\.\d)"
+    r"|\(([45][0-5]\d), ?b?['\"]"
+    r"|(?:code|status|response|responded|said|error|replied|got|answer|err|failed)\W{1,4}(?:code\W{1,3})?"
+    r"([45][0-5]\d)(?![\d.])"
+    r"|(?m:^)[^\w\n]{0,12}(?:(?:s|server|server -> client)[:>] ?)?([245][0-5]\d)[ :-]"
+    r"|[<>|\]:] {1,3}([45][0-5]\d)[ -](?=[a-z<#])"
 )
+"""A reply code where it is meant as one; none has a second digit over five (RFC 5321 4.2.1), but ports have."""
+
 _ENHANCED = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?!\d|\.\d)")
 _ENHANCED_IN_PROSE = re.compile(
     r"(?:(?<!\d)[245]\d\d['\"]?[ :,-]{1,3}(?:b?['\"])?|was: ?|error:? ?|\A|\n|#|: )"
