@@ -23,7 +23,7 @@ from smtpcheck.caps import MAILBOX, Caps, Limits
 from smtpcheck.check_state import CheckState, first
 from smtpcheck.history import DAY_SECONDS, Day, day, day_of, runs
 from smtpcheck.model import Check, Outcome, Report, Step
-from smtpcheck.store.database import RETRY_SECONDS, Database, NotKeptError, Values, Write
+from smtpcheck.store.database import RETRY_SECONDS, Database, Make, NotKeptError, Values, Write
 from smtpcheck.store.packing import UnreadableReportError, pack, unpack
 
 FILE_NAME = "state.db"
@@ -38,8 +38,7 @@ _CHECK = Write(
     " backoff_until = excluded.backoff_until, history = excluded.history, report = excluded.report",
     every=2.0,
 )
-_FAILURE = Write("INSERT OR REPLACE INTO failures (name, report) VALUES (?, ?)", every=0.0)
-"""Written with the row of its check or before it: never is the last failure forgotten."""
+_FAILURE = Write("INSERT OR REPLACE INTO failures (name, report) VALUES (?, ?)", every=2.0)
 _DAY = Write("INSERT OR REPLACE INTO days (day, name, hours) VALUES (?, ?, ?)", every=60.0)
 _KNOWN = (
     "SELECT checks.name, runs, failures, last_success, since, refusals, backoff_until, history, checks.report,"
@@ -49,11 +48,11 @@ _KNOWN = (
     " WHERE checks.name IN (SELECT value FROM json_each(?))"
 )
 _DAYS = "SELECT day, hours FROM days WHERE name = ? ORDER BY day"
-_OLD_DAYS = Write("DELETE FROM days WHERE day < ?", every=0.0)
-_OLD_CHECKS = Write("DELETE FROM checks WHERE last_run < ?", every=0.0)
+_OLD_DAYS = Write("DELETE FROM days WHERE day < ?", every=60.0)
+_OLD_CHECKS = Write("DELETE FROM checks WHERE last_run < ?", every=60.0)
 _SENT = "INSERT INTO sent (at, mailbox, tenant) VALUES (?, ?, ?)"
-_OLD_SENT = Write("DELETE FROM sent WHERE at < ?", every=0.0)
-_OLD_FAILURES = Write("DELETE FROM failures WHERE name NOT IN (SELECT name FROM checks)", every=0.0)
+_OLD_SENT = Write("DELETE FROM sent WHERE at < ?", every=60.0)
+_OLD_FAILURES = Write("DELETE FROM failures WHERE name NOT IN (SELECT name FROM checks)", every=60.0)
 
 _POOL_SIZE = 4_096
 _T = TypeVar("_T", bound=Hashable)
@@ -98,9 +97,8 @@ class State:
         self._checks[check.name] = state
         if self._file is not None:
             recovered = before is not None and before.failure is before.report and state.failure is before.failure
-            _put(self._file, check.name, state, failure=recovered)
-            if state.breaker != (before.breaker if before else Breaker()):
-                self._file.hasten(_CHECK)
+            turned = state.breaker != (before.breaker if before else Breaker())
+            _put(self._file, check.name, state, failure=recovered, at_once=turned)
         return state
 
     def close_breaker(self, name: str) -> None:
@@ -148,10 +146,12 @@ class State:
     def forget_old(self, now: float) -> None:
         """Have the file drop what is older than `KEEP_DAYS` at Unix time `now`."""
         if self._file is not None:
-            self._file.put(_OLD_DAYS, "", lambda: (day_of(now) - KEEP_DAYS,))
-            self._file.put(_OLD_CHECKS, "", lambda: (now - KEEP_DAYS * DAY_SECONDS,))
-            self._file.put(_OLD_FAILURES, "", tuple)
-            self._file.put(_OLD_SENT, "", lambda: (now - 2 * DAY_SECONDS,))
+            self._file.put(
+                (_OLD_DAYS, "", lambda: (day_of(now) - KEEP_DAYS,)),
+                (_OLD_CHECKS, "", lambda: (now - KEEP_DAYS * DAY_SECONDS,)),
+                (_OLD_FAILURES, "", tuple),
+                (_OLD_SENT, "", lambda: (now - 2 * DAY_SECONDS,)),
+            )
 
     async def close(self) -> None:
         """Bring everything into the file, and let go of it."""
@@ -188,12 +188,13 @@ class State:
             return None
 
 
-def _put(file: Database, name: str, state: CheckState, *, failure: bool) -> None:
+def _put(file: Database, name: str, state: CheckState, *, failure: bool, at_once: bool = False) -> None:
     """Have a check's rows written; its last failure besides where that is no longer its last run."""
+    rows: list[tuple[Write, Hashable, Make]] = [(_CHECK, name, partial(_check_row, name, state))]
     if failure and state.failure is not None:
-        file.put(_FAILURE, name, partial(_failure_row, name, state.failure))
-    file.put(_CHECK, name, partial(_check_row, name, state))
-    file.put(_DAY, (state.day, name), partial(_day_row, name, state))
+        rows.append((_FAILURE, name, partial(_failure_row, name, state.failure)))
+    file.put(*rows, at_once=at_once)
+    file.put((_DAY, (state.day, name), partial(_day_row, name, state)))
 
 
 def _failure_row(name: str, failure: Report) -> Values:

@@ -45,6 +45,7 @@ async def write(folder: Path) -> None:
 if __name__ == "__main__":
     # As quick as it can be, so that a kill hits a write.
     state_module._CHECK = replace(state_module._CHECK, every=0.01)
+    state_module._FAILURE = replace(state_module._FAILURE, every=0.01)
     state_module._DAY = replace(state_module._DAY, every=0.02)
     database._IDLE_SECONDS = 0.005
     asyncio.run(write(Path(sys.argv[1])))

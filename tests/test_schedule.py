@@ -154,6 +154,20 @@ def test_a_check_that_need_not_wait_any_more_comes_back_to_its_next_slot_once() 
     assert fire(schedule, START + 599, since=START + 359.25).keys() == {"orders"}
 
 
+def test_a_check_that_often_waits_and_comes_back_leaves_nothing_behind() -> None:
+    schedule = Schedule()
+    schedule.replace(named("billing", "orders"), START)
+    now = START
+    for _ in range(20):
+        now += 60
+        schedule.postpone("billing", now + 600)
+        schedule.due(now + 60)
+        schedule.resume("billing", now)
+    fired = fire(schedule, now + 1800, since=now)
+    assert len(fired["billing"]) == len(set(fired["billing"])) == 30
+    assert len(schedule._heap) == 2
+
+
 def test_a_check_that_does_not_wait_is_not_brought_forward() -> None:
     schedule = Schedule(first_within=1.0)
     schedule.replace(named("billing", interval=3600.0), START)

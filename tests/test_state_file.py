@@ -18,7 +18,6 @@ from smtpcheck import state as state_module
 from smtpcheck.breaker import Breaker
 from smtpcheck.caps import Limits
 from smtpcheck.cause import Cause
-from smtpcheck.check_state import CheckState
 from smtpcheck.history import DAY_SECONDS, Day, Hour
 from smtpcheck.model import Outcome, Report
 from smtpcheck.state import FILE_NAME, KEEP_DAYS, State
@@ -60,6 +59,14 @@ def rows(folder: Path, query: str) -> list[tuple[object, ...]]:
 def damaged(folder: Path) -> list[str]:
     """Return the names of the files that were kept aside, without their time."""
     return sorted(path.name.split("-2")[0] for path in folder.iterdir() if "damaged" in path.name)
+
+
+def overwrite(path: Path) -> None:
+    """Destroy all of a file but its first page, as a bad disk does."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (size - 4096))
 
 
 FAILURE = replace(full_report("billing"), started_at=NOON - 120)
@@ -113,9 +120,9 @@ async def test_of_several_rows_with_one_key_only_the_last_is_made(tmp_path: Path
     async with kept(tmp_path) as state:
         file = state._file
         assert file
-        file._due[write] = float("inf")
+        file._due[write.every] = float("inf")
         for number in range(3):
-            file.put(write, "billing", partial(row, number))
+            file.put((write, "billing", partial(row, number)))
     assert made == [2]
     assert rows(tmp_path, "SELECT name FROM failures") == [("check-2",)]
 
@@ -212,28 +219,28 @@ async def test_a_damaged_file_is_kept_aside_and_a_new_one_begun(tmp_path: Path) 
         assert dict(state.checks) == {"billing": expected}
 
 
-async def test_a_file_that_is_damaged_while_the_agent_runs_loses_nothing_that_is_in_memory(tmp_path: Path) -> None:
+async def test_a_file_that_is_damaged_while_the_agent_runs_loses_nothing_that_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The new file holds every check, the last failures too."""
+    monkeypatch.setattr(database, "_CACHE_KIB", 16)
+    monkeypatch.setattr(state_module, "_CHECK", replace(state_module._CHECK, every=0.0))
     names = [f"check-{number}" for number in range(300)]
-    in_memory: dict[str, CheckState] = {}
     async with kept(tmp_path) as state:
         for name in names:
-            check = replace(CHECK, name=name)
-            state.record(check, replace(FAILURE, check=name))
-            in_memory[name] = state.record(check, replace(run(NOON), check=name))
-    size = (tmp_path / FILE_NAME).stat().st_size
-    with (tmp_path / FILE_NAME).open("r+b") as file:
-        file.seek(4096)
-        file.write(b"\xff" * (size - 4096))
-    async with kept(tmp_path) as state:
-        assert dict(state.checks) == {}
-        for name in names:
-            check = replace(CHECK, name=name)
-            state.record(check, replace(FAILURE, check=name))
-            state.record(check, replace(run(NOON), check=name))
+            state.record(replace(CHECK, name=name), replace(FAILURE, check=name))
+            state.record(replace(CHECK, name=name), replace(run(NOON), check=name))
+        file = state._file
+        assert file
+        assert await file.read("PRAGMA wal_checkpoint(TRUNCATE)") == [(0, 0, 0)]
+        overwrite(tmp_path / FILE_NAME)
+        state.record(replace(CHECK, name="check-7"), replace(run(NOON), check="check-7"))
+        await until(lambda: damaged(tmp_path) != [])
+        expected = dict(state.checks)
     assert damaged(tmp_path)[0] == f"{FILE_NAME}.damaged"
     async with kept(tmp_path, *names) as state:
-        assert dict(state.checks) == in_memory
+        assert dict(state.checks) == expected
+        assert all(known.failure for known in expected.values())
 
 
 _FULL_DISK = """
@@ -259,9 +266,8 @@ async def main(folder):
         number += 1
         state.record(CHECK, run(number))
         await asyncio.sleep(0.01)
-    for _ in range(50):
-        number += 1
-        state.record(CHECK, run(number))
+    state.record(replace(CHECK, name="orders"), run(1.0))
+    await asyncio.sleep(0.5)
     sys.stderr.write(state.trouble + "\\n")
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     while state.trouble:
@@ -291,7 +297,8 @@ async def test_a_disk_without_room_stops_nothing_and_is_written_when_there_is_ro
     assert [line for line in found.stdout.splitlines() if trouble in line and "error" in line] != []
     assert "the state is kept again" in found.stdout
     async with kept(tmp_path) as state:
-        assert state.checks["billing"].runs == int(count) >= 52
+        await state.fetch(["orders"])
+        assert (state.checks["billing"].runs, state.checks["orders"].runs) == (int(count), 1)
 
 
 async def test_a_file_that_cannot_be_opened_is_left_alone(tmp_path: Path) -> None:

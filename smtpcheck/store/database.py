@@ -4,6 +4,7 @@ Rules of this file:
 - One thread holds the one connection. Rows are put from the event loop and written in batches; of several rows for one
   key only the last is written. What was put is in the file at the latest `Write.every` seconds later, and whoever needs
   to know that it is on the disk waits for `commit`.
+- Rows that were put together are written together: a file never knows one without the other.
 - A transaction is whole or not there, whenever the process is killed (WAL; https://www.sqlite.org/wal.html). Only
   `commit` waits for the disk itself; after a loss of power the last batches may be gone, as a whole.
 - Trouble is said loudly and stops nothing: a file that cannot be written is tried again, and the rows are kept until
@@ -45,7 +46,7 @@ _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 
 Values = Sequence[object]
-Row = Callable[[], Values]
+Make = Callable[[], Values]
 """Makes the values of a row; called in the thread."""
 
 
@@ -59,7 +60,7 @@ class Write:
 
     statement: str
     every: float
-    """Seconds within which such rows are gathered."""
+    """Seconds within which such rows are gathered. Kinds with the same number are written in one transaction."""
 
 
 class Database:
@@ -76,8 +77,8 @@ class Database:
         self._anew = anew
         self._connection: sqlite3.Connection | None = None
         self._usable = True
-        self._pending: dict[Write, dict[Hashable, Row]] = {}
-        self._due: dict[Write, float] = {}
+        self._pending: dict[Write, dict[Hashable, Make]] = {}
+        self._due: dict[float, float] = {}
         self._guard = threading.Lock()
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._retry_at = self._remind_at = 0.0
@@ -89,19 +90,17 @@ class Database:
         self._thread.start()
         await self._call(self._open)
 
-    def put(self, write: Write, key: Hashable, row: Row) -> None:
-        """Have a row written soon, in place of one with the same key that is still waiting."""
-        if self._usable:
-            with self._guard:
-                self._pending.setdefault(write, {})[key] = row
-            if not write.every:
-                self._jobs.put(_nothing)
-
-    def hasten(self, write: Write) -> None:
-        """Have the rows of one kind written at once."""
+    def put(self, *rows: tuple[Write, Hashable, Make], at_once: bool = False) -> None:
+        """Have rows written soon, or at once, each in place of one with the same key that is still waiting."""
+        if not self._usable:
+            return
         with self._guard:
-            self._due[write] = 0.0
-        self._jobs.put(_nothing)
+            for write, key, make in rows:
+                self._pending.setdefault(write, {})[key] = make
+                if at_once:
+                    self._due[write.every] = 0.0
+        if at_once:
+            self._jobs.put(_nothing)
 
     async def commit(self, statement: str, values: Values) -> None:
         """Write one row and wait until it is on the disk, before whatever must not happen without it.
@@ -169,22 +168,18 @@ class Database:
         else:
             self._succeeded()
 
-    def _take(self, now: float, *, everything: bool) -> dict[Write, dict[Hashable, Row]]:
+    def _take(self, now: float, *, everything: bool) -> dict[Write, dict[Hashable, Make]]:
         """Take away the rows that are due."""
         with self._guard:
-            taken = {
-                write: rows for write, rows in self._pending.items() if everything or self._due.get(write, 0.0) <= now
-            }
-            for write in taken:
-                del self._pending[write]
-                self._due[write] = now + write.every
-        return taken
+            due = {write.every for write in self._pending if everything or self._due.get(write.every, 0.0) <= now}
+            self._due |= {every: now + every for every in due}
+            return {write: self._pending.pop(write) for write in tuple(self._pending) if write.every in due}
 
-    def _put_back(self, rows: dict[Write, dict[Hashable, Row]]) -> None:
+    def _put_back(self, rows: dict[Write, dict[Hashable, Make]]) -> None:
         with self._guard:
             for write, older in rows.items():
                 self._pending[write] = older | self._pending.get(write, {})
-                self._due[write] = 0.0
+                self._due[write.every] = 0.0
 
     def _commit_durably(self, statement: str, values: Values) -> None:
         if self._connection is None:
@@ -284,12 +279,12 @@ class Database:
             _log.info("the state is kept again", file=str(self.path))
 
 
-def _made(rows: dict[Hashable, Row]) -> list[Values]:
+def _made(rows: dict[Hashable, Make]) -> list[Values]:
     """Return the values of rows; one that cannot be made is a fault of ours and costs only itself."""
     made = []
-    for key, row in rows.items():
+    for key, make in rows.items():
         try:
-            made.append(row())
+            made.append(make())
         except Exception:  # noqa: BLE001
             _log.exception("internal error: what was found of a check cannot be kept", key=key)
     return made

@@ -149,7 +149,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        blocks=words.blocks,
+        step=words.step,
         duration=words.duration,
         whole=words.whole,
         machine=words.machine,
