@@ -179,3 +179,16 @@ async def test_no_more_messages_are_sent_than_the_cap_allows(tmp_path: Path, mon
             assert next_run
             assert next_run >= time.time() + refused.seconds - 1
             assert (len(world.exchange.messages), agent.state.checks["healthy-send"].runs) == (2, 2)
+
+
+async def test_a_check_that_comes_back_by_a_reload_goes_on_counting(tmp_path: Path) -> None:
+    """Taken out of the configuration and put in again, it is known with all that was known before."""
+    async with World(tmp_path, HEALTHY) as world, running(world.config) as agent:
+        await until(lambda: "healthy" in agent.state.checks)
+        document, known = world.config.read_text(), agent.state.checks["healthy"]
+        edit(world.config, lambda document: document["checks"][0].update(name="renamed"))
+        assert await agent.reload() == ()
+        assert "healthy" not in agent.state.checks
+        world.config.write_text(document)
+        assert await agent.reload() == ()
+        assert agent.state.checks["healthy"] == known
