@@ -1,4 +1,4 @@
-"""Numbers as people read them: durations, times and distances in time.
+"""Numbers as people read them (durations, times, distances in time), and steps as people follow them.
 
 Rules of this file:
 - Pure: the present time is an argument.
@@ -6,13 +6,15 @@ Rules of this file:
 """
 
 import re
-import textwrap
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from smtpcheck.model import Outcome
 
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+
+_COMMAND = re.compile(r"(?<=: )(?:[A-Z][a-z]+-[A-Z]\w+|openssl|curl|nc|getent|printf|date)\b.*$")
+"""A cmdlet of PowerShell, or one of the programs that the steps use, and what follows."""
 
 OUTCOME_WORDS = {
     Outcome.OK: "OK",
@@ -63,23 +65,18 @@ def plain(identifier: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """A part of a longer text."""
+class Step:
+    """One step of a repair."""
 
-    text: str
-    command: bool
-    """Whether it is to be typed, and so keeps its line breaks."""
-
-
-def blocks(text: str) -> tuple[Block, ...]:
-    """Return the paragraphs of a text in their order; one whose every line is indented is a command."""
-    paragraphs = re.split(r"\n[ \t]*\n", text.strip("\n"))
-    return tuple(_block(paragraph) for paragraph in paragraphs if paragraph.strip())
+    prose: str
+    command: str
+    """What is to be typed, as it stands; empty if nothing is."""
 
 
-def _block(paragraph: str) -> Block:
-    command = all(line.startswith(("  ", "\t")) for line in paragraph.splitlines())
-    return Block(textwrap.dedent(paragraph) if command else paragraph, command)
+def step(text: str) -> Step:
+    """Return a step with its ready command, which ends it after a colon, apart."""
+    found = _COMMAND.search(text)
+    return Step(text[: found.start()].rstrip(), found[0]) if found else Step(text, "")
 
 
 def _utc(timestamp: float) -> datetime:
