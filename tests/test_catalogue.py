@@ -64,6 +64,7 @@ SHOWN_BY: dict[str, dict[str, Any]] = {
     "scope_two_resources": {"scope": "User.Read https://outlook.office.com/SMTP.Send"},
     "scope_without_gmail": {"scope": "https://www.googleapis.com/auth/gmail.send"},
     "scope_gmail": {"scope": "https://mail.google.com/"},
+    "scope_lacks_smtp": {"scope": "https://outlook.office.com/IMAP.AccessAsUser.All"},
     "scope_bare": {"scope": "offline_access"},
     "scope_delegated_for_app": {"scope": "https://outlook.office.com/SMTP.Send", "flow": "client_credentials"},
     "sasl_fault": {"sasl_fault": "no token"},
@@ -143,7 +144,14 @@ def _fitting(rule: Rule) -> Observation:
     sets = {name: max(values) for name, values in asked.sets}
     words = [*(str(code) for code in sorted(asked.code)[:1]), *sorted(asked.enhanced)[:1]]
     text = " ".join([*words, *asked.text[:1], *asked.with_text[:1], PATTERN_SAMPLES.get(rule.id, "")])
-    names = {"phase": "phase", "provider": "provider", "flow": "flow", "error": "error", "fault": "fault"}
+    names = {
+        "phase": "phase",
+        "known_phase": "phase",
+        "provider": "provider",
+        "flow": "flow",
+        "error": "error",
+        "fault": "fault",
+    }
     fields: dict[str, Any] = {field: sets[name] for name, field in names.items() if name in sets}
     fields |= {"token_kind": sets["kind"]} if "kind" in sets else {}
     seen = Observation(replies=(text,) if text.strip() else (), error_codes=tuple(sorted(asked.aadsts)[:1]))

@@ -4,6 +4,7 @@ Rules of this file:
 - A fault in the data is a fault of ours and raises at load; who needs the catalogue often keeps it.
 - A file of rules is a list of groups. What a group says under `when`, `reference` and `retry` holds for each of its
   rules, unless a rule says otherwise; so conditions and sources that belong together stand once.
+- `phase` also holds where the phase is not known, `known_phase` does not.
 """
 
 import re
@@ -21,7 +22,7 @@ __all__ = ["Catalogue", "load"]
 
 RULE_FILES = ("entra", "exchange", "google", "yahoo", "oauth2", "smtp", "network")
 
-_SETS = ("phase", "provider", "flow", "error", "fault", "kind")
+_SETS = ("phase", "known_phase", "provider", "flow", "error", "fault", "kind")
 _LISTS = ("code", "aadsts", "enhanced", "seen", "not_seen")
 _TEXTS = ("text", "with_text", "without_text")
 _CONDITIONS = {*_SETS, *_LISTS, *_TEXTS, "pattern"}

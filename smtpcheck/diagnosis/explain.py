@@ -206,8 +206,10 @@ def _said(seen: Observation) -> _Said:
     told = "\n".join(part for part in (seen.challenge, seen.description, seen.detail, seen.exception) if part)
     text = plain_text(f"{replies}\n{told}")
     provider = provider_of(text, seen.host) if seen.provider in {"", "generic"} else seen.provider
+    phase = seen.phase or phase_of(text)
     fields = {
-        "phase": seen.phase or phase_of(text),
+        "phase": phase,
+        "known_phase": phase,
         "provider": provider or seen.provider,
         "flow": seen.flow,
         "error": seen.error.lower(),

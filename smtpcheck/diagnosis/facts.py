@@ -44,6 +44,7 @@ FACTS = frozenset(
         "scope_gmail",
         "scope_bare",
         "scope_names_smtp",
+        "scope_lacks_smtp",
     }
     | {"scope_delegated_for_app", "sasl_fault", "mechanism_missing", "starttls_missing", "auth_offered", "mx_host"}
     | {"line_over_512", "line_over_12288", "clock_off", "granted_lately", "granted_long_ago"}
@@ -226,6 +227,8 @@ def _scope_facts(seen: Observation) -> Iterator[tuple[str, str]]:
         yield "scope_right", f"the right scope was requested ({mask(exchange[0])[:80]})"
     if exchange and not graph and any(scope.endswith("/smtp.send") for scope in exchange):
         yield "scope_names_smtp", "SMTP.Send was requested"
+    if exchange and not any(scope.endswith(("/.default", "/smtp.send", "/smtp.sendasapp")) for scope in exchange):
+        yield "scope_lacks_smtp", f"{mask(exchange[0])[:80]} was requested, but not SMTP.Send"
     if exchange and seen.flow == "client_credentials" and not any(scope.endswith("/.default") for scope in exchange):
         yield "scope_delegated_for_app", "a delegated scope was requested with client credentials, which want /.default"
     if any(scope.startswith("https://mail.google.com") for scope in known):
