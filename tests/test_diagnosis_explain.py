@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from smtpcheck.cause import Cause
+from smtpcheck.config import load as load_config
 from smtpcheck.diagnosis.catalogue import load
 from smtpcheck.diagnosis.explain import Explanation, describe, explain
-from smtpcheck.diagnosis.observation import Observation, from_case
-from smtpcheck.model import Attempt, CertificateFacts, CredentialHints, Fault, FaultKind, TlsFacts
+from smtpcheck.diagnosis.observation import Observation, from_case, observe
+from smtpcheck.model import Attempt, CertificateFacts, CredentialHints, Fault, FaultKind, Outcome, Report, TlsFacts
 
 CATALOGUE = load()
 EXCHANGE = "https://outlook.office365.com"
@@ -198,6 +199,19 @@ def test_a_right_that_was_granted_lately_may_not_hold_yet(hours: int, cause: str
     )
     causes = _causes(seen)
     assert (causes[0], "permission_not_propagated" in causes) == (cause, hours == 1)
+
+
+def test_the_configuration_says_when_a_right_was_granted(tmp_path: Path) -> None:
+    file = tmp_path / "checks.yaml"
+    file.write_text(
+        "credentials: {ready: {type: token, from: {value: abc}}}\n"
+        "checks: [{name: a, mailbox: a@example.org, credential: ready, server: {host: smtp.office365.com},"
+        " granted: 2026-11-20T10:00Z}]"
+    )
+    settings = load_config([file]).settings
+    assert settings is not None
+    report = Report("a", 0.0, 0.0, Outcome.CRITICAL)
+    assert observe(settings.checks[0], report, None, now=0.0).granted_at == 1795168800.0
 
 
 @pytest.mark.parametrize(
