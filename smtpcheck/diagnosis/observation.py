@@ -18,7 +18,7 @@ MAX_TEXT = 256 * 1024
 """How many characters of a pasted text or an exception are looked at."""
 
 _MAX_FIELD = 4096
-_MAX_OF_REPORT = 600
+_MAX_OF_REPORT = 400
 """How many characters of each text of a run are looked at: a report takes a millisecond at most."""
 _MAX_ITEMS = 64
 _DIGITS = re.compile(r"(?i)(?:aadsts)?(\d{4,8})")
