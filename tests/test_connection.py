@@ -374,7 +374,7 @@ def close(peer: Peer) -> None:
 @pytest.mark.parametrize(
     ("misdeed", "kind", "timeout"),
     [
-        (Peer.until_closed, FaultKind.TIMEOUT, 0.3),
+        (Peer.until_closed, FaultKind.TIMEOUT, 1.0),
         (reset_later, FaultKind.RESET, 5),
         (half_close, FaultKind.CLOSED, 5),
         (close, FaultKind.CLOSED, 5),
