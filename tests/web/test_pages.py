@@ -129,6 +129,16 @@ async def test_a_check_shows_its_run(client: Client) -> None:
     assert "*.outlook.com" in text
 
 
+async def test_times_of_a_token_are_times(client: Client, world: World) -> None:
+    """Its claims count seconds (RFC 7519 2); one that is none is shown as it came."""
+    report = ok_report("scanner")
+    assert report.token
+    claims = {"exp": 1_792_003_600, "iat": "soon", "nbf": 1e300}
+    world.record(replace(report, token=replace(report.token, claims=claims)))
+    text = _text(await _page(client, "/checks/scanner"))
+    assert "exp 2026-10-14 18:46:40 UTC iat soon nbf 1e+300" in text
+
+
 async def test_a_failed_token_shows_the_issuers_answer(client: Client) -> None:
     text = _text(await _page(client, "/checks/orders"))
     assert "invalid_client (HTTP 401)" in text
