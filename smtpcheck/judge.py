@@ -27,9 +27,7 @@ from smtpcheck.model import (
 
 _DAY = 86400.0
 _CUT_OFF_PHASES = frozenset({Phase.DNS, Phase.CONNECT})
-_OFFLINE_KINDS = frozenset(
-    {TokenErrorKind.NAME_NOT_FOUND, TokenErrorKind.CONNECT, TokenErrorKind.TIMEOUT, TokenErrorKind.PROXY}
-)
+_OFFLINE_KINDS = frozenset({TokenErrorKind.NAME_NOT_FOUND, TokenErrorKind.CONNECT, TokenErrorKind.PROXY})
 
 
 def judge(report: Report, findings: tuple[Finding, ...], warnings: tuple[Finding, ...]) -> Report:

@@ -132,6 +132,7 @@ def test_a_cut_off_run_is_unknown_and_keeps_what_it_found() -> None:
         (failed(Phase.CONNECT), True),
         (failed(Phase.TLS), False),
         (failed(Phase.TOKEN, FaultKind.TOKEN, TokenError(TokenErrorKind.CONNECT, at=NOW)), True),
+        (failed(Phase.TOKEN, FaultKind.TOKEN, TokenError(TokenErrorKind.TIMEOUT, at=NOW)), False),
         (failed(Phase.TOKEN, FaultKind.TOKEN, TokenError(TokenErrorKind.OAUTH, at=NOW)), False),
     ],
 )

@@ -1,6 +1,8 @@
 """Any OAuth2 issuer: discovery, every way in which a client proves itself, every grant."""
 
 import base64
+import contextlib
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -211,6 +213,19 @@ def test_the_issuers_error_is_kept_without_what_was_sent(issuer: HttpsIssuer) ->
     error = _error(issuer)
     assert (error.kind, error.http_status, error.error) == (TokenErrorKind.OAUTH, 401, "invalid_client")
     assert (error.description, error.endpoint) == ("not '[redacted]'", f"{issuer.url}/t1/token")
+
+
+def test_an_issuer_that_takes_no_connection_in_time_was_not_reached(
+    issuer: HttpsIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        error = _error(issuer, issuer=f"https://127.0.0.1:{full.getsockname()[1]}/t1")
+    assert error.kind is TokenErrorKind.CONNECT
 
 
 def test_an_issuer_that_drips_its_headers_holds_nobody_for_ever(

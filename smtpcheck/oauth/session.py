@@ -234,7 +234,7 @@ _KINDS: tuple[tuple[TokenErrorKind, tuple[type[BaseException], ...]], ...] = (
     ),
     (TokenErrorKind.TLS, (requests.exceptions.SSLError, urllib3.exceptions.SSLError, ssl.SSLError)),
     (TokenErrorKind.NAME_NOT_FOUND, (urllib3.exceptions.NameResolutionError,)),
-    (TokenErrorKind.CONNECT, (urllib3.exceptions.NewConnectionError,)),
+    (TokenErrorKind.CONNECT, (requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError)),
     (
         TokenErrorKind.TIMEOUT,
         (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError),
