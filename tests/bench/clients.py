@@ -75,7 +75,9 @@ def _smtpcheck(world: World) -> _Batch:
 def _agent(world: World) -> Agent:
     configure(LogLevel.WARNING, LogFormat.JSON)
     settings, again = configured(world, 100)
-    return _runner().run(Agent.create(settings, again))
+    agent = _runner().run(Agent.create(settings, again))
+    agent._plan()
+    return agent
 
 
 def _aiosmtplib(world: World) -> _Batch:
