@@ -47,7 +47,7 @@ def report_table(reports: Sequence[Report]) -> Table:
 def details(report: Report, check: Check, catalogue: Catalogue) -> RenderableType:
     """Return what is to be known of a run that was not ok: the best finding whole, the others by name."""
     host = f"[{check.server.host}]" if ":" in check.server.host else check.server.host
-    head = Text.assemble((report.check, "bold"), f"  {check.mailbox} via {host}:{check.server.port}")
+    head = Text.assemble((report.check, "bold"), "  ", f"{check.mailbox} via {host}:{check.server.port}".lstrip())
     shown = [report.findings] if report.findings else [(warning,) for warning in report.warnings]
     return Group(head, *(findings_text(findings, catalogue) for findings in shown), Text())
 

@@ -44,6 +44,11 @@ def test_the_words_before_each_fact_stand_in_one_column(check: Check, capsys: py
     assert [line for line in lines if line != line.rstrip() or line[:2].strip() or line[12:14].strip()] == []
 
 
+def test_a_check_without_a_mailbox_is_named_by_its_server(check: Check, capsys: pytest.CaptureFixture[str]) -> None:
+    show(render.details(REFUSED, replace(check, mailbox=""), RULES))
+    assert capsys.readouterr().out.splitlines()[0] == "office  via [::1]:587"
+
+
 def test_a_table_is_plain_text_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     show(render.report_table([REFUSED]))
     assert capsys.readouterr().out.splitlines() == [

@@ -44,7 +44,9 @@ class View:
     def __enter__(self) -> Self:
         check = self._check
         self._print(
-            Text.assemble((check.name, "bold"), f"  {check.mailbox} via {check.server.host}:{check.server.port}")
+            Text.assemble(
+                (check.name, "bold"), "  ", f"{check.mailbox} via {check.server.host}:{check.server.port}".lstrip()
+            )
         )
         if self._is_terminal:
             self._status.start()
