@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -135,6 +136,46 @@ def test_an_interrupt_ends_the_waiting(issuer: HttpsIssuer, tmp_path: Path) -> N
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 130
     assert _kept(tmp_path) is None
+
+
+def test_what_the_issuer_says_reaches_the_terminal_without_control_characters(
+    issuer: HttpsIssuer, tmp_path: Path
+) -> None:
+    code = {"device_code": "dc", "user_code": "\x1b[2J", "verification_uri": "https://x/\x07", "interval": 0.05}
+    issuer.answer("/device", as_json(200, code))
+    issuer.answer("/token", _granted("\x1b[31manna@example.org"))
+    ended = _login(_config(issuer, tmp_path), "anna")
+    assert (ended.returncode, "\x1b" in ended.stdout, "\x07" in ended.stdout) == (2, False, False)
+    assert "Logged in as \\x1b[31manna@example.org." in ended.stdout
+    issuer.answer("/token", as_json(400, {"error": "access_denied", "error_description": "\x1b[31mno"}))
+    assert _login(_config(issuer, tmp_path), "anna").stderr == "The login failed: access_denied: \\x1b[31mno\n"
+
+
+def test_nobody_is_asked_to_log_in_for_a_token_that_cannot_be_kept(issuer: HttpsIssuer, tmp_path: Path) -> None:
+    config = _config(issuer, tmp_path)
+    (tmp_path / "state").write_text("in the folder's place")
+    folder = _login(config, "anna")
+    (tmp_path / "state").unlink()
+    config.write_text(config.read_text().replace("{value: a-key}", "{file: missing.key}"))
+    key = _login(config, "anna")
+    assert [(each.returncode, each.stdout) for each in (folder, key)] == [(2, ""), (2, "")]
+    assert "cannot be used: not a directory" in folder.stderr
+    assert "missing.key does not exist" in key.stderr
+    assert issuer.asked == []
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    config = tmp_path / "checks.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config.write_text(
+            f"agent: {{state: {tmp_path / 'state'}}}\n"
+            "credentials: {g: {type: google-user, client_id: c, client_secret: {value: s}}}\n"
+            "checks: [{name: g, mailbox: g@gmail.com, credential: g}]\n"
+        )
+        ended = _login(config, "g", "--port", str(port))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"The login failed: the browser cannot come back to port {port} of 127.0.0.1: ")
 
 
 @pytest.mark.parametrize(

@@ -379,6 +379,20 @@ def test_a_device_code_is_shown_and_waited_for(issuer: HttpsIssuer, monkeypatch:
     }
 
 
+def test_an_issuer_in_passing_trouble_does_not_end_a_login(
+    issuer: HttpsIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked again, more slowly (RFC 8628 3.5); what is no trouble of the moment ends the login."""
+    monkeypatch.setattr(device, "_SLOWER", 0.01)
+    granted = as_json(200, {"access_token": "a", "refresh_token": "r", "expires_in": 60})
+    troubles: list[Reply] = [(429, {"Retry-After": "0"}, ""), (503, {}, ""), (503, {"Retry-After": "0"}, "")]
+    _device(issuer, *troubles, granted)
+    assert isinstance(_login(issuer)[0], TokenResponse)
+    assert issuer.lines.count("POST /t1/token") == 4
+    _device(issuer, (404, {}, "nothing here"), granted)
+    assert isinstance(_login(issuer)[0], TokenError)
+
+
 @pytest.mark.parametrize("error", ["access_denied", "expired_token"])
 def test_a_login_that_is_refused_ends_at_once(issuer: HttpsIssuer, error: str) -> None:
     _device(issuer, PENDING, as_json(400, {"error": error}))

@@ -90,7 +90,15 @@ def test_a_plain_file_is_taken_over_and_encrypted_when_it_is_written(tmp_path: P
     assert not file.path.read_bytes().startswith(b"{")
 
 
-@pytest.mark.parametrize("content", [b"{", b'{"refresh_token": 5}', b'{"refresh_token": "x", "more": 1}'])
+_WITHOUT_TIMES = (
+    b'{"refresh_token": "x", "issuer": "i", "client_id": "c", "login_at": "", "issued_at": 1, "refreshed_at": []}'
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0\0", b"{", b'{"refresh_token": 5}', b'{"refresh_token": "x", "more": 1}', _WITHOUT_TIMES],
+)
 def test_a_damaged_file_is_told_without_its_content(tmp_path: Path, content: bytes) -> None:
     file = TokenStore(tmp_path).file("anna")
     file.path.write_bytes(content)

@@ -2,7 +2,8 @@
 
 Rules of this file:
 - Nothing is kept before it is known to be right: whose mailbox it is, and that the check's server takes the token.
-- The token itself is shown nowhere.
+- The token itself is shown nowhere, and what the issuer says without its control characters.
+- Nobody is asked to log in for a token that could not be kept.
 """
 
 import asyncio
@@ -52,12 +53,16 @@ def login(
 
     Exit codes: 0 kept, 1 kept but not tried at the server, 2 refused, 3 configuration not usable.
     """
-    from smtpcheck.oauth.token_store import TokenStore
+    from smtpcheck.oauth.token_store import LoginUnusableError, TokenStore
 
     configure(LogLevel.ERROR)
     settings = settings_or_exit(_load(config_file), NOT_USABLE)
     credential = _credential(settings, name)
     file = TokenStore(settings.agent.state / "tokens", key=settings.agent.token_key).file(name)
+    try:
+        file.prepare()
+    except LoginUnusableError as error:
+        return _refused(f"The login could not be kept: {error}")
     return run_loop(_login(settings, credential, file, port=port, force=force))
 
 
@@ -84,6 +89,7 @@ def _credential(settings: "Settings", name: str) -> "UserCredential":
 async def _login(
     settings: "Settings", credential: "UserCredential", file: "TokenFile", *, port: int, force: bool
 ) -> int:
+    from smtpcheck.finding_text import printable
     from smtpcheck.model import TokenError
     from smtpcheck.oauth.refresh import first_login
 
@@ -93,7 +99,7 @@ async def _login(
     kept = first_login(answer, issuer=credential.login_issuer, client_id=credential.client_id, now=time.time())
     if kept is None:
         return _refused("The issuer gave no refresh token; most want the scope offline_access for it.")
-    print(f"Logged in as {answer.account or 'somebody whom the issuer does not name'}.")
+    print(printable(f"Logged in as {answer.account or 'somebody whom the issuer does not name'}."))
     checks = [check for check in settings.checks if check.credential == file.name]
     stranger = next((check for check in checks if _is_of_another(check, answer.account)), None)
     if stranger is not None and not force:
@@ -109,13 +115,15 @@ async def _login(
 
 async def _signed_in(credential: "UserCredential", port: int) -> "TokenResponse | TokenError":
     """Let somebody log in, and show on a terminal how long there is time for it."""
+    from smtpcheck.finding_text import printable
+
     ends: list[float] = []
     cancelled = threading.Event()
 
     def show(invitation: "Invitation") -> None:
         ends.append(invitation.expires_at)
         code = f"\nand type the code\n\n    {invitation.code}\n" if invitation.code else ""
-        print(f"To log in, open\n\n    {invitation.address}\n{code}", flush=True)
+        print(printable(f"To log in, open\n\n    {invitation.address}\n{code}"), flush=True)
 
     task = asyncio.create_task(asyncio.to_thread(credential.sign_in, show, cancelled, port))
     try:
@@ -199,5 +207,7 @@ def _reason(error: "TokenError") -> str:
 
 
 def _refused(text: str) -> int:
-    print(text, file=sys.stderr)
+    from smtpcheck.finding_text import printable
+
+    print(printable(text), file=sys.stderr)
     return REFUSED

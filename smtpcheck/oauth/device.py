@@ -13,7 +13,8 @@ GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _INTERVAL = 5.0
 _SLOWER = 5.0
 _LONGEST = 3600.0
-_GO_ON = frozenset({TokenErrorKind.TIMEOUT, TokenErrorKind.CONNECT})
+_PASSING = frozenset({TokenErrorKind.TIMEOUT, TokenErrorKind.CONNECT, TokenErrorKind.THROTTLED})
+"""What does not end the waiting, but slows it (RFC 8628 3.5)."""
 
 
 def sign_in_by_device_code(registration: Registration, show: Show, cancelled: Event) -> TokenResponse | TokenError:
@@ -29,9 +30,9 @@ def sign_in_by_device_code(registration: Registration, show: Show, cancelled: Ev
         answer = client.tokens(form)
         if not isinstance(answer, TokenError):
             return answer
-        if answer.error == "slow_down":
-            interval += _SLOWER
-        elif answer.error != "authorization_pending" and answer.kind not in _GO_ON:
+        if answer.error == "slow_down" or _is_passing(answer):
+            interval = max(interval + _SLOWER, answer.retry_after or 0.0)
+        elif answer.error != "authorization_pending":
             return answer
     reason = "cancelled" if cancelled.is_set() else "nobody has approved it in time"
     return TokenError(
@@ -42,6 +43,10 @@ def sign_in_by_device_code(registration: Registration, show: Show, cancelled: Ev
         description=f"the login was not completed: {reason}",
         requested_scope=registration.scope,
     )
+
+
+def _is_passing(error: TokenError) -> bool:
+    return error.kind in _PASSING or (error.kind is TokenErrorKind.HTTP and (error.http_status or 0) >= 500)
 
 
 def _invitation(answer: Answer) -> tuple[str, Invitation, float]:

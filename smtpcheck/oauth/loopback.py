@@ -40,7 +40,13 @@ def sign_in_by_browser(
     if isinstance(endpoints, TokenError):
         return endpoints
     verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
-    with _Server(port, state) as server:
+    try:
+        waiting = _Server(port, state)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        text = f"the browser cannot come back to port {port} of 127.0.0.1: {reason}; give another --port"
+        return _failure(registration, {"error_description": text}, TokenErrorKind.CONNECT)
+    with waiting as server:
         query = {
             **parameters,
             "response_type": "code",
@@ -60,12 +66,15 @@ def sign_in_by_browser(
     return client.tokens(form)
 
 
-def _failure(registration: Registration, answer: Mapping[str, str]) -> TokenError:
+def _failure(
+    registration: Registration, answer: Mapping[str, str], kind: TokenErrorKind = TokenErrorKind.OAUTH
+) -> TokenError:
+    unsaid = "access_denied" if kind is TokenErrorKind.OAUTH else ""
     return TokenError(
-        TokenErrorKind.OAUTH,
+        kind,
         at=time.time(),
         endpoint=registration.url,
-        error=answer.get("error", "access_denied")[:_MAX_TEXT],
+        error=answer.get("error", unsaid)[:_MAX_TEXT],
         description=answer.get("error_description", "the login was not completed")[:_MAX_TEXT],
         requested_scope=registration.scope,
     )

@@ -38,6 +38,8 @@ LOCK_SECONDS = 60.0
 
 _RETRY_SECONDS = 0.05
 _MAX_BYTES = 256 * 1024
+_SEALED = b"gAAAA"
+"""How what Fernet has encrypted begins: its version and the high bytes of the time, in base64."""
 
 
 class LoginUnusableError(Exception):
@@ -124,6 +126,8 @@ class TokenStore:
         """Return the content of a file. Raises LoginUnusableError where the key is missing or another one."""
         if content.startswith(b"{"):
             return content
+        if not content.startswith(_SEALED):
+            raise _damaged(path)
         key = self._fernet()
         if key is None:
             raise LoginUnusableError(f"{path} is encrypted: configure agent.token_key")
@@ -174,6 +178,11 @@ class TokenFile:
                 pause.wait(_RETRY_SECONDS)
             yield
 
+    def prepare(self) -> None:
+        """See that a token could be kept: the folder, the lock and the key are of use. Raises LoginUnusableError."""
+        with self.held():
+            self._store.seal(b"")
+
     def read(self) -> Login | None:
         """Return what is kept, None where there is nothing. Read again only when the file has changed.
 
@@ -208,9 +217,18 @@ class TokenFile:
 def _parsed(content: bytes, path: Path) -> Login:
     try:
         values = json.loads(content)
-        return Login(**{**values, "refresh_token": Secret(values["refresh_token"])})
+        login = Login(**{**values, "refresh_token": Secret(values["refresh_token"])})
     except (ValueError, TypeError, KeyError):
-        raise LoginUnusableError(f"{path} is damaged: remove it and log in again") from None
+        raise _damaged(path) from None
+    texts = (login.refresh_token.reveal(), login.issuer, login.client_id, login.account, login.imported)
+    times = (login.login_at, login.issued_at, login.refreshed_at, login.expires_at or 0.0)
+    if all(isinstance(text, str) for text in texts) and all(isinstance(time, int | float) for time in times):
+        return login
+    raise _damaged(path)
+
+
+def _damaged(path: Path) -> LoginUnusableError:
+    return LoginUnusableError(f"{path} is damaged: remove it and log in again")
 
 
 def _replace(path: Path, content: bytes) -> None:
