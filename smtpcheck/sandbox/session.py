@@ -22,6 +22,8 @@ from smtpcheck.sandbox.voices import Voice
 
 MAX_LINE = 12288
 """Octets of a command line with its end (RFC 4954 4 for AUTH)."""
+_OPENING_SECONDS = 1.0
+"""How long a connection that was just accepted may take to open; when its port closes first, it may never do."""
 _DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f.:]+\]|\[IPv6:[0-9A-Fa-f.:]+\]")
 _PATH = {"MAIL": re.compile(r"FROM: ?<([^<>]*)>", re.IGNORECASE), "RCPT": re.compile(r"TO: ?<([^<>]+)>", re.IGNORECASE)}
 _XOAUTH2 = re.compile(r"user=(?P<user>[^\x01]*)\x01auth=Bearer (?P<token>[^\x01]*)\x01\x01")
@@ -144,7 +146,9 @@ class Session(asyncio.Protocol):
 
     async def close(self) -> None:
         """Cut the connection and wait until it is gone."""
-        await self._opened
+        await asyncio.wait([self._opened], timeout=_OPENING_SECONDS)
+        if not self._opened.done():
+            return
         if self._handshake is not None:
             self._handshake.cancel()
             await asyncio.wait([self._handshake])
