@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smtpcheck.cause import Cause
 from smtpcheck.diagnosis.catalogue import load
 from smtpcheck.diagnosis.explain import as_json, explain
 from smtpcheck.diagnosis.masking import mask
@@ -301,3 +302,13 @@ def test_any_text_is_explained(text: str) -> None:
 )
 def test_a_text_of_any_length_is_cut_and_explained(piece: str) -> None:
     assert explain(from_text(piece * (2 * MAX_TEXT // len(piece))), CATALOGUE)
+
+
+def test_the_relay_of_a_postfix_log_line_is_no_denied_relay() -> None:
+    """`relay=host` stands in every line of Postfix's log; the reply within it decides."""
+    line = (
+        "postfix/smtp[1]: A1: to=<a@example.org>, relay=smtp.office365.com[192.0.2.1]:587, status=deferred (SASL "
+        "authentication failed; server smtp.office365.com[192.0.2.1] said: 535 5.7.3 Authentication unsuccessful)"
+    )
+    found = explain(from_text(line), CATALOGUE)
+    assert Cause.RECIPIENT_REJECTED not in [finding.cause for finding in found]

@@ -11,7 +11,20 @@ _PHASES = (
     ("token", ("tokenresponseexception", "refresherror", "/oauth2/", "oauth2.googleapis.com", "msal", "invalid jwt")),
     ("data", ("storedrv", "sendasdenied", "smtpdataerror", "5.7.60 ", "end of data", "permissions to send as")),
     ("mail", ("5.7.57", "during mail from", "mail from:", "sender address rejected", "smtpsenderrefused")),
-    ("rcpt", ("rcpt to", "smtprecipientsrefused", "relay", "recipient address rejected", "5.1.1 ", "user unknown")),
+    (
+        "rcpt",
+        (
+            "rcpt to",
+            "smtprecipientsrefused",
+            "relay access",
+            "relay denied",
+            "relaying denied",
+            "unable to relay",
+            "recipient address rejected",
+            "5.1.1 ",
+            "user unknown",
+        ),
+    ),
     (
         "auth",
         ("535", "534 ", "534-", "5.7.139", "5.7.3 auth", "5.7.8 ", "xoauth2", "authenticationexception", "auth login"),

@@ -33,7 +33,7 @@ from smtpcheck.model import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import Answer
 from smtpcheck.oauth.redaction import redact
 
-CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 20.0
 """How long to wait for the next byte of an answer, and how long for its whole body.
 
