@@ -1,5 +1,6 @@
-"""The clients that are compared. Each does the same to the server: connect, STARTTLS, XOAUTH2, QUIT.
+"""The clients that are compared. Each connects, does STARTTLS, logs in by XOAUTH2 (but blackbox_exporter) and quits.
 
+smtpcheck sends its token after the 334, as RFC 4954 wants it; the libraries send it in one line.
 Each runs in a process of its own with an event loop (or threads) of its own that lives from batch to batch; its TLS
 context is made once, also where the library would make one for each connection.
 """
