@@ -24,6 +24,7 @@ from yaml.events import (
 from smtpcheck.config.problems import KeyPath, Place, Problems
 
 _DEEPEST = 24
+_TOO_DEEP = f"is nested more than {_DEEPEST} levels deep"
 _MOST_REPEATED = 1_000_000
 _STRING = "tag:yaml.org,2002:str"
 
@@ -129,7 +130,10 @@ def parse(content: bytes, name: str, problems: Problems) -> Document | None:
         mark = error.problem_mark or error.context_mark
         reason = " ".join(part for part in (error.context, error.problem) if part)
         at = _Line(name, mark.line + 1 if mark else None)
-        problems.error(Place(at), f"is no YAML: {reason}", hint=_hint(error.problem or ""))
+        # libyaml scans ahead of its events, and newer ones have a limit of their own.
+        too_deep = "nesting depth" in reason
+        message = _TOO_DEEP if too_deep else f"is no YAML: {reason}"
+        problems.error(Place(at), message, hint=_hint(error.problem or ""))
     except yaml.YAMLError:
         first = next((index for index, sign in enumerate(text) if not _allowed(sign)), 0)
         at = _Line(name, text.count("\n", 0, first) + 1)
@@ -191,7 +195,7 @@ class _Builder:
         elif event.tag is not None:
             raise _tagged(line)
         elif depth >= _DEEPEST:
-            raise _Refused(f"is nested more than {_DEEPEST} levels deep", line)
+            raise _Refused(_TOO_DEEP, line)
         elif isinstance(event, MappingStartEvent):
             value = self._section(depth)
         else:
