@@ -29,7 +29,7 @@ class Sought:
     """One message that is to be found."""
 
     message_ids: tuple[str, ...]
-    """The Message-ID as it was sent and, where the server named another one when it accepted it, that one; with `<>`."""
+    """The Message-ID as it was sent and, where the server named another when it took it, that one; with `<>`."""
     mark: str
     """The correlation token, as it stands in the header `UNIQUE_HEADER` and in the subject."""
     sent_at: float
@@ -106,7 +106,7 @@ class Errand:
 class Finder(Protocol):
     """One way to look into one mailbox."""
 
-    async def search(self, errand: Errand, token: Secret, *, timeout: float) -> Search:
+    async def search(self, errand: Errand, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
         """Look for all messages of the errand over one connection; nothing is raised but cancellation.
 
         `timeout` bounds the whole search, in seconds.
