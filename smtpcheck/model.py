@@ -75,7 +75,7 @@ class IpVersion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One SMTP endpoint and how to speak to it."""
+    """One endpoint of SMTP, or of IMAP, and how to speak to it."""
 
     host: str
     port: int
@@ -83,7 +83,7 @@ class Server:
     server_name: str
     """The name that the certificate must cover; sent as SNI. The host unless configured."""
     ehlo: str
-    """The argument of EHLO (RFC 5321 4.1.1.1): a domain or an address literal."""
+    """The argument of EHLO (RFC 5321 4.1.1.1): a domain or an address literal; empty for IMAP."""
     ca_file: str | None = None
     """An absolute path of PEM certificates to trust instead of the system's."""
     ip_version: IpVersion = IpVersion.ANY

@@ -55,6 +55,7 @@ TABLE = {
     "judge.py": _row(Layer.PURE),
     "schedule.py": _row(Layer.PURE),
     "delivery/__init__.py": _row(Layer.PURE),
+    "delivery/find.py": _row(Layer.VOCABULARY),
     "delivery/finder.py": _row(Layer.PURE),
     "delivery/message.py": _row(Layer.PURE),
     "diagnosis/": _row(Layer.PURE),

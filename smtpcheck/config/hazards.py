@@ -6,9 +6,7 @@ Rules of this file:
 - Secrets are read to see that they can be, and no command is run.
 """
 
-import functools
 import os
-import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +19,7 @@ from smtpcheck.config.fields import is_address
 from smtpcheck.config.mailboxes import Entry
 from smtpcheck.config.problems import KeyPath, Place, Problems
 from smtpcheck.config.providers import provider_of_credential, provider_of_host
+from smtpcheck.config.trust import trouble_of_trust
 from smtpcheck.model import Check, Depth, Provider, Security
 from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS, Cloud, clouds_of_smtp_host
@@ -48,7 +47,7 @@ def look_at_credential(credential: Credential, place: Place, problems: Problems)
 
 def look_at_check(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:
     """Tell what cannot work about a check whose form is right."""
-    if check.server.ca_file and (trouble := _trouble_of_trust(check.server.ca_file)):
+    if check.server.ca_file and (trouble := trouble_of_trust(check.server.ca_file)):
         problems.error(entry.at(("server", "ca_file")), trouble, value=check.server.ca_file)
     _look_at_plaintext(check, entry, problems)
     private = isinstance(credential, CloudCredential) and credential.authority is not None
@@ -78,24 +77,6 @@ def _is_readable(file: Path) -> bool:
         return os.access(file, os.R_OK)
     except ValueError:  # a name with a null character
         return False
-
-
-def _trouble_of_trust(file: str) -> str:
-    """Return what is wrong with a file of certificates to trust, empty if nothing is."""
-    try:
-        found = Path(file).stat()
-        _load_trust(file, (found.st_mtime_ns, found.st_size, found.st_ino))
-    except ssl.SSLError:
-        return "holds no certificate in PEM form"
-    except (OSError, ValueError):
-        return "cannot be read"
-    return ""
-
-
-@functools.lru_cache(maxsize=64)
-def _load_trust(file: str, stamp: object) -> None:  # noqa: ARG001 - a part of the cache's key
-    """Load the certificates as a connection will; thousands of checks name the same file."""
-    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
 
 
 def look_at_secret(source: SecretSource, place: Place, problems: Problems) -> None:

@@ -1,14 +1,13 @@
 """The form of `checks.yaml`, as pydantic models: what may be written, before any default is filled in.
 
 Rules of this file:
-- An unknown key is an error everywhere. No error shows what was given (`hide_input_in_errors`): it may be a secret.
 - A key that a check may set and `defaults` may set too is optional here; `resolve` fills it in.
 - The descriptions are the texts that an editor shows by the JSON Schema.
 """
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, AwareDatetime, Field, PlainValidator, WithJsonSchema
 
 from smtpcheck.config.fields import (
     DepthName,
@@ -22,14 +21,9 @@ from smtpcheck.config.fields import (
     parse_listen,
     parse_name,
 )
+from smtpcheck.config.section import ConfigSection
 from smtpcheck.model import Depth, IpVersion, Mechanism, Security
 from smtpcheck.secret_source import ConfiguredPath, SecretSource
-
-
-class ConfigSection(BaseModel):
-    """A part of the file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class AgentSection(ConfigSection):

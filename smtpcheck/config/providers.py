@@ -1,4 +1,4 @@
-"""Which provider a mail host belongs to, and where its clients submit mail.
+"""Which provider a mail host belongs to, and where its clients submit and read mail.
 
 Rule of this file: data first; a further provider is a row. Sources:
 https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth,
@@ -25,6 +25,11 @@ _DEFAULT_HOSTS = {
     Provider.YAHOO: "smtp.mail.yahoo.com",
 }
 
+_DEFAULT_IMAP_HOSTS = {
+    Provider.GOOGLE: "imap.gmail.com",
+    Provider.YAHOO: "imap.mail.yahoo.com",
+}
+
 
 def provider_of_host(host: str) -> Provider | None:
     """Return the provider whose host this is, None if it is nobody's that we know."""
@@ -43,3 +48,8 @@ def provider_of_credential(credential_type: str) -> Provider | None:
 def default_host(provider: Provider) -> str | None:
     """Return the host where the provider's clients submit mail, None if the provider does not tell it."""
     return _DEFAULT_HOSTS.get(provider)
+
+
+def default_imap_host(provider: Provider) -> str | None:
+    """Return the host where the provider's clients read mail, None if the provider does not tell it."""
+    return _DEFAULT_IMAP_HOSTS.get(provider)

@@ -8,7 +8,8 @@ from pydantic import Field, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import NullableSchema, WithDefaultSchema
 
-from smtpcheck.config.models import AgentSection, ChecksSection, ConfigSection, DefaultsSection
+from smtpcheck.config.models import AgentSection, ChecksSection, DefaultsSection
+from smtpcheck.config.section import ConfigSection
 from smtpcheck.oauth import CREDENTIAL_TYPES
 
 

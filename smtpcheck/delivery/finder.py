@@ -1,7 +1,7 @@
 """What a finder is asked and what it answers: the values between the loopback and the ways to find a message again.
 
 Rules of this file:
-- Values and one protocol only. A finder opens one connection for all messages that are pending in one mailbox.
+- Values and protocols only. A finder opens one connection for all messages that are pending in one mailbox.
 - What fails is a value (`FinderError`): a finder that cannot log in says nothing of the mail.
 - A finder touches only messages whose correlation token `is_ours` accepts, whatever else they look like.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from smtpcheck.delivery.find import Find
 from smtpcheck.model import TokenError
 from smtpcheck.secret import Secret
 
@@ -110,4 +111,22 @@ class Finder(Protocol):
         """Look for all messages of the errand over one connection; nothing is raised but cancellation.
 
         `timeout` bounds the whole search, in seconds.
+        """
+
+
+class Searcher(Protocol):
+    """All ways to look into the mailboxes of a configuration, with their tokens and the order of their connections."""
+
+    async def search(
+        self,
+        find: Find,
+        errand: Errand,
+        *,
+        timeout: float,  # noqa: ASYNC109
+        token_timeout: float,
+    ) -> Search:
+        """Get a token, wait for the mailbox's turn, and look for all messages of the errand.
+
+        Nothing is raised but cancellation, and `ValueError` for `FindVia.NONE`. `timeout` bounds the search itself and
+        `token_timeout` the wait for the issuer, both in seconds; waiting for the mailbox's turn is in neither.
         """

@@ -24,6 +24,16 @@ class CloudCredential(Credential):
         """The host of client submission; None with an issuer of one's own."""
         return None if self.authority else CLOUDS[self.cloud].smtp_host
 
+    @property
+    def graph_url(self) -> str:
+        """The URL of Microsoft Graph, in front of `/v1.0/`; an issuer of one's own has it at its own address."""
+        return (self.authority or f"https://{CLOUDS[self.cloud].graph}").rstrip("/")
+
+    @property
+    def graph_scope(self) -> str:
+        """The scope of a token for the mail in Microsoft Graph."""
+        return f"https://{CLOUDS[self.cloud].graph}/.default"
+
     def at_authority(self, tenant: str) -> str:
         """Return the tenant's URL at the issuer."""
         root = self.authority or f"https://{CLOUDS[self.cloud].authority}"

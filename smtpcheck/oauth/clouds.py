@@ -35,6 +35,10 @@ class CloudFacts:
     """The scope of a user's token for SMTP."""
     graph: str
     """The host of Microsoft Graph."""
+    imap_host: str
+    """The host of IMAP, port 993 with implicit TLS."""
+    delegated_imap_scope: str
+    """The scope of a user's token for IMAP; an app-only one is for the whole of Exchange."""
 
 
 CLOUDS: dict[Cloud, CloudFacts] = {
@@ -44,6 +48,8 @@ CLOUDS: dict[Cloud, CloudFacts] = {
         scope="https://outlook.office365.com/.default",
         delegated_scope="https://outlook.office.com/SMTP.Send",
         graph="graph.microsoft.com",
+        imap_host="outlook.office365.com",
+        delegated_imap_scope="https://outlook.office.com/IMAP.AccessAsUser.All",
     ),
     Cloud.GCC_HIGH: CloudFacts(
         authority="login.microsoftonline.us",
@@ -51,6 +57,8 @@ CLOUDS: dict[Cloud, CloudFacts] = {
         scope="https://outlook.office365.us/.default",
         delegated_scope="https://outlook.office365.us/SMTP.Send",
         graph="graph.microsoft.us",
+        imap_host="outlook.office365.us",
+        delegated_imap_scope="https://outlook.office365.us/IMAP.AccessAsUser.All",
     ),
     Cloud.DOD: CloudFacts(
         authority="login.microsoftonline.us",
@@ -58,6 +66,8 @@ CLOUDS: dict[Cloud, CloudFacts] = {
         scope="https://outlook-dod.office365.us/.default",
         delegated_scope="https://outlook.office365.us/SMTP.Send",
         graph="dod-graph.microsoft.us",
+        imap_host="outlook-dod.office365.us",
+        delegated_imap_scope="https://outlook.office365.us/IMAP.AccessAsUser.All",
     ),
     Cloud.CHINA: CloudFacts(
         authority="login.partner.microsoftonline.cn",
@@ -65,6 +75,8 @@ CLOUDS: dict[Cloud, CloudFacts] = {
         scope="https://partner.outlook.cn/.default",
         delegated_scope="https://partner.outlook.cn/SMTP.Send",
         graph="microsoftgraph.chinacloudapi.cn",
+        imap_host="partner.outlook.cn",
+        delegated_imap_scope="https://partner.outlook.cn/IMAP.AccessAsUser.All",
     ),
 }
 
@@ -77,6 +89,11 @@ def clouds_of_scope(scope: str) -> frozenset[Cloud]:
         for cloud, facts in CLOUDS.items()
         if host in {urlsplit(facts.scope).hostname, urlsplit(facts.delegated_scope).hostname}
     )
+
+
+def clouds_of_imap_host(host: str) -> frozenset[Cloud]:
+    """Return the clouds that have this host for IMAP; empty for a host of none of them."""
+    return frozenset(cloud for cloud, facts in CLOUDS.items() if facts.imap_host == host.lower().rstrip("."))
 
 
 def clouds_of_smtp_host(host: str) -> frozenset[Cloud]:

@@ -40,6 +40,11 @@ class Credential(BaseModel):
     def scope(self) -> str:
         """The scope that is requested, scopes joined by blanks; empty where none is."""
 
+    @property
+    def imap_scope(self) -> str:
+        """The scope of a token for IMAP; the same one unless the provider has another."""
+        return self.scope
+
     @abstractmethod
     def flow(self, login: TokenFile | None = None) -> Flow:
         """Return the way to this credential's tokens; nothing is read or opened yet.

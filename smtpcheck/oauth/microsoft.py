@@ -81,8 +81,8 @@ class Microsoft(CloudCredential):
         from smtpcheck.oauth.entra import Application, EntraFlow  # noqa: PLC0415 - MSAL is heavy
         from smtpcheck.oauth.graph import Graph  # noqa: PLC0415 - it needs MSAL too
 
-        certificate, expires, host = self.client_certificate, self.client_secret_expires, CLOUDS[self.cloud].graph
-        graph = Graph((self.authority or f"https://{host}").rstrip("/"), f"https://{host}/.default")
+        certificate, expires = self.client_certificate, self.client_secret_expires
+        graph = Graph(self.graph_url, self.graph_scope)
         return EntraFlow(
             Application(
                 authority=self.authority_url,

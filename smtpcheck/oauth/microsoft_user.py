@@ -39,6 +39,16 @@ class MicrosoftUser(CloudCredential, UserCredential):
         return self.configured_scope or CLOUDS[self.cloud].delegated_scope
 
     @property
+    def imap_scope(self) -> str:
+        """The scope of a user's token for IMAP."""
+        return CLOUDS[self.cloud].delegated_imap_scope
+
+    @property
+    def graph_scope(self) -> str:
+        """The scope of a user's token for the mail in Microsoft Graph."""
+        return f"https://{CLOUDS[self.cloud].graph}/Mail.ReadWrite"
+
+    @property
     def smtp_host(self) -> str | None:
         """The host of client submission; personal accounts have their own."""
         return _PERSONAL_HOST if self.tenant == "consumers" and self.authority is None else super().smtp_host
