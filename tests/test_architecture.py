@@ -54,6 +54,8 @@ TABLE = {
     "history.py": _row(Layer.PURE),
     "judge.py": _row(Layer.PURE),
     "schedule.py": _row(Layer.PURE),
+    "alerts/notice.py": _row(Layer.PURE, "urllib"),
+    "alerts/": _row(Layer.PURE),
     "delivery/__init__.py": _row(Layer.PURE),
     "delivery/find.py": _row(Layer.VOCABULARY),
     "delivery/finder.py": _row(Layer.PURE),

@@ -128,6 +128,9 @@ AGENT = AgentState(
     internal_errors=4,
     config_last_reload_successful=True,
     config_last_reload_success_timestamp=1690000000.0,
+    notifications={("team", "success"): 3, ("team", "error"): 1, ("team", "dropped"): 0},
+    notifiers_failing={"team": False, "heartbeat": True},
+    alerts_firing={"critical": 2, "warning": 0},
 )
 
 BILLING_AND_ORDERS = """\
@@ -180,6 +183,13 @@ smtpcheck_runs_skipped_total{reason="still_running"} 3.0
 smtpcheck_internal_errors_total 4.0
 smtpcheck_config_last_reload_successful 1.0
 smtpcheck_config_last_reload_success_timestamp_seconds 1.69e+09
+smtpcheck_notifications_total{notifier="team",result="success"} 3.0
+smtpcheck_notifications_total{notifier="team",result="error"} 1.0
+smtpcheck_notifications_total{notifier="team",result="dropped"} 0.0
+smtpcheck_notifier_failing{notifier="team"} 0.0
+smtpcheck_notifier_failing{notifier="heartbeat"} 1.0
+smtpcheck_alerts_firing{severity="critical"} 2.0
+smtpcheck_alerts_firing{severity="warning"} 0.0
 """
 
 

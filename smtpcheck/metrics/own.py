@@ -36,6 +36,11 @@ class AgentState:
     config_last_reload_successful: bool = True
     config_last_reload_success_timestamp: float = 0.0
     """Unix seconds."""
+    notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """What notifiers told, by notifier and result."""
+    notifiers_failing: Mapping[str, bool] = field(default_factory=dict)
+    alerts_firing: Mapping[str, int] = field(default_factory=dict)
+    """Alerts that fire, by severity; empty where no alerts are configured."""
 
 
 class Measurements:
@@ -118,6 +123,12 @@ def _samples_of_agent(agent: AgentState) -> _Samples:
     yield table.INTERNAL_ERRORS, (), agent.internal_errors
     yield table.LAST_RELOAD_SUCCESSFUL, (), agent.config_last_reload_successful
     yield table.LAST_RELOAD_SUCCESS, (), agent.config_last_reload_success_timestamp
+    for labels, count in agent.notifications.items():
+        yield table.NOTIFICATIONS, labels, count
+    for notifier, failing in agent.notifiers_failing.items():
+        yield table.NOTIFIER_FAILING, (notifier,), failing
+    for severity, count in agent.alerts_firing.items():
+        yield table.ALERTS_FIRING, (severity,), count
 
 
 def _metric(family: Family) -> Metric:

@@ -231,6 +231,21 @@ LAST_RELOAD_SUCCESS = Family(
     Kind.GAUGE,
     "When the configuration was last loaded with success, as Unix time.",
 )
+NOTIFICATIONS = Family(
+    "smtpcheck_notifications_total",
+    Kind.COUNTER,
+    "Alerts by notifier and result: told (success), tried in vain (error), or given up (dropped).",
+    ("notifier", "result"),
+)
+NOTIFIER_FAILING = Family(
+    "smtpcheck_notifier_failing",
+    Kind.GAUGE,
+    "Whether the notifier's last attempt failed (1); the heartbeat is one of them.",
+    ("notifier",),
+)
+ALERTS_FIRING = Family(
+    "smtpcheck_alerts_firing", Kind.GAUGE, "The agent's own alerts that fire now, by severity.", ("severity",)
+)
 
 AGENT = (
     BUILD_INFO,
@@ -242,6 +257,9 @@ AGENT = (
     INTERNAL_ERRORS,
     LAST_RELOAD_SUCCESSFUL,
     LAST_RELOAD_SUCCESS,
+    NOTIFICATIONS,
+    NOTIFIER_FAILING,
+    ALERTS_FIRING,
 )
 
 TABLE = PER_CHECK + PER_CREDENTIAL + BY_PROVIDER + AGENT
