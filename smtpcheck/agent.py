@@ -11,6 +11,7 @@ Rules of this file:
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC
@@ -239,8 +240,9 @@ class Agent:
         state = self.state.record(check, report)
         self._metrics.record(check, report, state)
         self._pace(check.name, state)
-        log = _log.info if changed else _log.debug
-        log("run", check=check.name, **_facts(report))
+        level = logging.INFO if changed else logging.DEBUG
+        if logging.getLogger(__name__).isEnabledFor(level):
+            _log.log(level, "run", check=check.name, **_facts(report))
 
     def _pace(self, name: str, state: CheckState) -> None:
         """Postpone a check while its breaker is open, and bring it back when it is not."""

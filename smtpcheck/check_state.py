@@ -3,7 +3,7 @@
 Rule of this file: pure. A `CheckState` is never mutated; the next run makes a new one of it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from smtpcheck import breaker
 from smtpcheck.breaker import Breaker
@@ -46,8 +46,7 @@ class CheckState:
         """Return the state after one more run of a check with this interval in seconds."""
         failed = report.outcome is Outcome.CRITICAL
         same_day = day_of(report.started_at) == self.day
-        return replace(
-            self,
+        return CheckState(
             report=report,
             failure=report if failed else self.failure,
             runs=self.runs + 1,

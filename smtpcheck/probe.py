@@ -34,6 +34,9 @@ from smtpcheck.oauth.broker import Grant, TokenBroker
 from smtpcheck.oauth.token_store import TokenStore
 from smtpcheck.smtp.connection import Conversation, Network, converse
 
+_SILENCE = Conversation(steps=(), tls=None, attempts=(), mechanism="", auth_line_length=0, ehlo=())
+"""What a run says that opens no connection."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -111,19 +114,34 @@ async def probe(check: Check, kit: Kit, *, fresh: bool = False) -> Report:
 async def _run(check: Check, kit: Kit, started_at: float, *, fresh: bool) -> Report:
     answer, steps = await _acquire(check, kit, fresh=fresh)
     grant = answer if isinstance(answer, Grant) else None
+    seconds, waited, talk = sum([step.seconds for step in steps]), 0.0, _SILENCE
+    if check.depth.needs_connection:
+        begin = kit.monotonic()
+        async with kit.gate.admitted(check.mailbox or check.name):
+            admitted = kit.monotonic()
+            talk = await converse(
+                check,
+                check.depth if grant else Depth.CONNECT,
+                grant.token if grant else None,
+                origin=admitted - seconds,
+                network=kit.network,
+            )
+            waited, seconds = admitted - begin, seconds + kit.monotonic() - admitted
     report = Report(
         check=check.name,
         started_at=started_at,
-        seconds=sum(step.seconds for step in steps),
+        seconds=seconds,
         outcome=Outcome.UNKNOWN,
-        steps=steps,
+        steps=steps + talk.steps,
         token=grant.facts if grant else None,
         token_error=answer if isinstance(answer, TokenError) else None,
+        tls=talk.tls,
+        attempts=talk.attempts,
+        mechanism=talk.mechanism,
+        auth_line_length=talk.auth_line_length,
+        waited=waited,
     )
-    ehlo: tuple[str, ...] = ()
-    if check.depth.needs_connection:
-        report, ehlo = await _connect(check, kit, report, grant)
-    return _judge(check, kit, report, grant, ehlo)
+    return _judge(check, kit, report, grant, talk.ehlo)
 
 
 async def _acquire(check: Check, kit: Kit, *, fresh: bool) -> tuple[Grant | TokenError | None, tuple[Step, ...]]:
@@ -141,29 +159,6 @@ async def _acquire(check: Check, kit: Kit, *, fresh: bool) -> tuple[Grant | Toke
     if isinstance(answer, TokenError):
         return answer, (Step(Phase.TOKEN, 0.0, seconds, fault=token_fault(answer)),)
     return answer, () if answer.facts.from_cache else (Step(Phase.TOKEN, 0.0, seconds),)
-
-
-async def _connect(check: Check, kit: Kit, report: Report, grant: Grant | None) -> tuple[Report, tuple[str, ...]]:
-    """Return the report with the conversation in it, and the keywords of the last EHLO."""
-    depth = check.depth if grant else Depth.CONNECT
-    begin = kit.monotonic()
-    async with kit.gate.admitted(check.mailbox or check.name):
-        admitted = kit.monotonic()
-        talk: Conversation = await converse(
-            check, depth, grant.token if grant else None, origin=admitted - report.seconds, network=kit.network
-        )
-        ended = kit.monotonic()
-    with_talk = replace(
-        report,
-        seconds=report.seconds + ended - admitted,
-        steps=report.steps + talk.steps,
-        tls=talk.tls,
-        attempts=talk.attempts,
-        mechanism=talk.mechanism,
-        auth_line_length=talk.auth_line_length,
-        waited=admitted - begin,
-    )
-    return with_talk, talk.ehlo
 
 
 def _judge(check: Check, kit: Kit, report: Report, grant: Grant | None, ehlo: tuple[str, ...]) -> Report:

@@ -100,3 +100,14 @@ def test_the_cut_does_not_matter_and_nothing_raises(pieces: list[bytes], cuts: l
     raw = b"".join(pieces)
     edges = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
     assert parse(*(raw[a:b] for a, b in itertools.pairwise(edges))) == parse(raw)
+
+
+def test_what_a_server_says_again_is_shared_but_for_a_refusal() -> None:
+    """A refusal may repeat a token, and so is not remembered."""
+    [first], [again] = parse(b"250-mail\r\n250 STARTTLS\r\n"), parse(b"250-mail\r\n", b"250 STARTTLS\r\n")
+    [whole] = parse(b"250-mail\r\n250 STARTTLS\r\n")
+    assert first == again == whole
+    assert first is whole
+    refusals = [parse(b"535 5.7.3 no\r\n")[0] for _ in range(2)]
+    assert refusals[0] == refusals[1]
+    assert refusals[0] is not refusals[1]

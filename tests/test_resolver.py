@@ -38,6 +38,22 @@ def test_a_failed_lookup_is_a_value(monkeypatch: pytest.MonkeyPatch, error: Exce
     assert answer.fault.kind is kind
 
 
+async def test_the_answer_for_an_address_is_remembered_unless_it_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver, real = Resolver(), socket.getaddrinfo
+    answers = [OSError(24, "too many open files"), None]
+
+    def next_answer(*arguments: object) -> object:
+        if error := answers.pop(0):
+            raise error
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", next_answer)
+    failed, first, again = [await resolver.resolve("127.0.0.1", 587, IpVersion.ANY) for _ in range(3)]
+    assert failed.fault is not None
+    assert first.addresses[0][4] == ("127.0.0.1", 587)
+    assert again is first
+
+
 async def test_checks_of_one_moment_share_a_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     answer = Answer((), 0.5, Fault(FaultKind.NAME_NOT_FOUND))

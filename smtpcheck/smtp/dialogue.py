@@ -13,7 +13,8 @@ Rules of this file:
   (RFC 4954 4): servers answer that with a 535 that looks like a bad token.
 """
 
-from collections.abc import Generator
+import functools
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -198,7 +199,7 @@ class Dialogue:
 
     def _starttls(self) -> _PhaseTalk:
         self._begin_phase(Phase.STARTTLS)
-        if "STARTTLS" not in self._keywords():
+        if "STARTTLS" not in _keywords(self.ehlo):
             return self._end_phase(Fault(FaultKind.STARTTLS_NOT_OFFERED, ", ".join(self.ehlo)))
         reply = yield from self._command("STARTTLS")
         return self._judge(reply.code == 220)
@@ -215,7 +216,7 @@ class Dialogue:
             raise ValueError("authentication without a token")
         if not self._encrypted and not check.server.allow_plaintext:
             return self._end_phase(Fault(FaultKind.PLAINTEXT_REFUSED))
-        offered = self._keywords().get("AUTH", ())
+        offered = _keywords(self.ehlo).get("AUTH", ())
         mechanism = check.mechanism or sasl.choose(frozenset(offered), check.provider)
         if mechanism is None:
             return self._end_phase(Fault(FaultKind.MECHANISM_NOT_OFFERED, " ".join(offered)))
@@ -316,14 +317,16 @@ class Dialogue:
         self._phase = None
         return fault is None
 
-    def _keywords(self) -> dict[str, tuple[str, ...]]:
-        """Return what the last EHLO offers: keyword and parameters, in upper case (RFC 5321 4.1.1.1)."""
-        found: dict[str, tuple[str, ...]] = {}
-        for line in self.ehlo:
-            # Old servers write "AUTH=LOGIN PLAIN" beside the proper line.
-            keyword, *parameters = line.upper().replace("=", " ").split() or [""]
-            found[keyword] = (*found.get(keyword, ()), *parameters)
-        return found
+
+@functools.lru_cache(maxsize=256)
+def _keywords(ehlo: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    """Return what an EHLO's lines offer: keyword and parameters, in upper case (RFC 5321 4.1.1.1)."""
+    found: dict[str, tuple[str, ...]] = {}
+    for line in ehlo:
+        # Old servers write "AUTH=LOGIN PLAIN" beside the proper line.
+        keyword, *parameters = line.upper().replace("=", " ").split() or [""]
+        found[keyword] = (*found.get(keyword, ()), *parameters)
+    return found
 
 
 _ENDS = frozenset({FaultKind.TIMEOUT, FaultKind.CLOSED, FaultKind.RESET})

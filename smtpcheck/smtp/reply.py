@@ -4,10 +4,13 @@ Rules of this file:
 - Pure: bytes in, a `Reply` or a `Fault` out; no bytes whatsoever raise.
 - The result does not depend on how the bytes were cut into pieces.
 - Memory is bounded: a line holds at most `MAX_LINE` octets, a reply `MAX_LINES` lines and `MAX_REPLY` octets.
+- A server says the same run after run: what is whole, short and no refusal is parsed once, and all reports share it. A
+  refusal may repeat a token, so none is remembered.
 - Lenient where servers are known to be careless (bare LF, no text, a code outside the RFC's second digit), strict where
   a mistake would be taken for an answer (codes that differ within one reply, lines that do not begin with a code).
 """
 
+import functools
 import re
 
 from smtpcheck.model import Fault, FaultKind, Reply
@@ -16,9 +19,13 @@ MAX_LINE = 8192
 MAX_LINES = 100
 MAX_REPLY = 65536
 
+_REMEMBERED_OCTETS = 2048
+_REMEMBERED_REPLIES = 512
+
 _SHOWN = 64
 """How many octets of a line that is no SMTP are kept as evidence."""
 
+_NO_REFUSAL = (b"2", b"3")
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _BEGIN = re.compile(rb"[2-5](?:[0-9](?:[0-9](?:[ \r-]|$)|$)|$)|\r?$")
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s+|$)")
@@ -50,6 +57,17 @@ class ReplyParser:
 
     def next_reply(self) -> Reply | Fault | None:
         """Return the next whole reply, or why there will be none, or None while more bytes are needed."""
+        if not self._buffer:
+            return None
+        if not self._code and self._buffer[:1] in _NO_REFUSAL and len(self._buffer) <= _REMEMBERED_OCTETS:
+            reply = _whole(self._buffer)
+            if reply is not None:
+                self._buffer = b""
+                return reply
+        return self.parse()
+
+    def parse(self) -> Reply | Fault | None:
+        """Do as `next_reply`, but remember nothing."""
         while True:
             end = self._buffer.find(b"\n", 0, MAX_LINE)
             if end < 0:
@@ -93,6 +111,15 @@ class ReplyParser:
         reply = Reply(int(self._code), self._enhanced, tuple(self._lines))
         self._start()
         return reply
+
+
+@functools.lru_cache(maxsize=_REMEMBERED_REPLIES)
+def _whole(data: bytes) -> Reply | None:
+    """Return the reply that the bytes are, None if they are anything else."""
+    parser = ReplyParser()
+    parser.feed(data)
+    reply = parser.parse()
+    return reply if isinstance(reply, Reply) and not parser.rest else None
 
 
 def escaped(data: bytes) -> str:

@@ -6,7 +6,7 @@ Rules of this file:
 - Single flight: checks that ask for the same name at the same time share one lookup, and its answer, good or bad,
   serves those who ask within `SHARED_SECONDS` more. Ten thousand checks of one host so cost one lookup a second, and
   a check still sees the name service as it was in that second.
-- An address instead of a name is answered at once.
+- An address instead of a name is answered at once, and its answer, which never changes, is remembered.
 - The seconds of a lookup are measured in its thread: waiting for a place is not counted.
 """
 
@@ -57,14 +57,20 @@ class Resolver:
     def __init__(self) -> None:
         self._flights: dict[_Key, asyncio.Future[Answer]] = {}
         self._landed: dict[_Key, float] = {}
+        self._literals: dict[_Key, Answer] = {}
         self._waiting: deque[tuple[_Key, asyncio.Future[Answer]]] = deque()
         self._free = MAX_LOOKUPS
 
     async def resolve(self, host: str, port: int, ip_version: IpVersion) -> Answer:
         """Return the addresses of a host, or why there are none; never raises for what the world does."""
-        if _is_address(host):
-            return lookup(host, port, ip_version)
         key = (host, port, ip_version)
+        if key in self._literals:
+            return self._literals[key]
+        if _is_address(host):
+            answer = lookup(*key)
+            if answer.fault is None:
+                self._literals[key] = answer
+            return answer
         flight = self._flights.get(key)
         if flight is not None and flight.done():
             if time.monotonic() - self._landed[key] <= SHARED_SECONDS:
