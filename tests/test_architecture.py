@@ -59,6 +59,8 @@ TABLE = {
     "delivery/__init__.py": _row(Layer.PURE),
     "delivery/find.py": _row(Layer.VOCABULARY),
     "delivery/finder.py": _row(Layer.PURE),
+    "delivery/folders.py": _row(Layer.PURE),
+    "delivery/header.py": _row(Layer.PURE),
     "delivery/message.py": _row(Layer.PURE),
     "diagnosis/": _row(Layer.PURE),
     "metrics/": _row(Layer.PURE, "prometheus_client"),
@@ -68,6 +70,9 @@ TABLE = {
     "smtp/reply.py": _row(Layer.PURE),
     "smtp/sasl.py": _row(Layer.PURE, reveals=True),
     "diagnosis/catalogue.py": _row(Layer.EDGE, "yaml"),
+    "delivery/imap.py": _row(Layer.EDGE, "socket"),
+    "delivery/imap_client.py": _row(Layer.EDGE, "imapclient"),
+    "delivery/imap_stream.py": _row(Layer.EDGE, "socket"),
     "gate.py": _row(Layer.EDGE),
     "log.py": _row(Layer.EDGE),
     "oauth/": _row(Layer.EDGE, "msal", reveals=True),
@@ -97,7 +102,9 @@ TABLE = {
     "web/": _row(Layer.FRONT, "prometheus_client"),
 }
 
-RESTRICTED = frozenset({"msal", "msgspec", "apscheduler", "yaml", "socket", "sqlite3", "prometheus_client"})
+RESTRICTED = frozenset(
+    {"imapclient", "msal", "msgspec", "apscheduler", "yaml", "socket", "sqlite3", "prometheus_client"}
+)
 """Libraries that only the rows which name them may import."""
 
 PURE_LIBRARIES = frozenset(

@@ -61,19 +61,19 @@ def _find(folder: Path, text: str, credential: str | None) -> Find:
     return found
 
 
-def _imap(host: str, port: int = 993, security: Security = Security.IMPLICIT) -> Server:
+def _server(host: str, port: int = 993, security: Security = Security.IMPLICIT) -> Server:
     return Server(host, port, security, server_name=host, ehlo="")
 
 
 def test_imap_at_microsoft_needs_no_server_and_takes_the_token_of_the_check(tmp_path: Path) -> None:
-    expected = Find(FindVia.IMAP, TO, "contoso", scope="", server=_imap("outlook.office365.com"))
+    expected = Find(FindVia.IMAP, TO, "contoso", scope="", server=_server("outlook.office365.com"))
     assert _find(tmp_path, "{via: imap}", "contoso") == expected
 
 
 def test_a_user_at_microsoft_has_a_scope_of_its_own_for_imap(tmp_path: Path) -> None:
     found = _find(tmp_path, "{via: imap}", "anna")
     assert (found.server, found.scope) == (
-        _imap("outlook.office365.com"),
+        _server("outlook.office365.com"),
         "https://outlook.office.com/IMAP.AccessAsUser.All",
     )
 
@@ -88,13 +88,14 @@ def test_a_user_at_microsoft_has_a_scope_of_its_own_for_imap(tmp_path: Path) -> 
     ],
 )
 def test_graph_is_that_of_the_cloud(tmp_path: Path, credential: str, host: str, scope: str) -> None:
-    expected = Find(FindVia.GRAPH, "other@contoso.com", credential, scope=scope, graph=host)
+    server = _server(host.removeprefix("https://"), port=443)
+    expected = Find(FindVia.GRAPH, "other@contoso.com", credential, scope, server, graph=host)
     assert _find(tmp_path, f"{{via: graph, credential: {credential}, mailbox: other@contoso.com}}", "ready") == expected
 
 
 @pytest.mark.parametrize(("credential", "host"), [("workspace", "imap.gmail.com"), ("china", "partner.outlook.cn")])
 def test_the_provider_tells_the_server(tmp_path: Path, credential: str, host: str) -> None:
-    assert _find(tmp_path, "{via: imap}", credential).server == _imap(host)
+    assert _find(tmp_path, "{via: imap}", credential).server == _server(host)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_the_provider_tells_the_server(tmp_path: Path, credential: str, host: st
 )
 def test_port_and_security_imply_each_other(tmp_path: Path, text: str, port: int, security: Security) -> None:
     found = _find(tmp_path, f"{{via: imap, server: {{{text}}}}}", "site")
-    assert found.server == _imap("m.example.org", port, security)
+    assert found.server == _server("m.example.org", port, security)
 
 
 def test_everything_may_be_said(tmp_path: Path) -> None:

@@ -40,11 +40,14 @@ class Issuer:
     clock: Clock
     life: float | None = 3600.0
     error: TokenError | None = None
+    error_scope: str | None = None
+    """For which scope alone there is the error; None for all."""
     refresh_in: float | None = None
     bug: bool = False
     known: Life = field(default_factory=lambda: Life(client_secret_expires_at=5.0))
     errand: Callable[[], object] | None = None
     subjects: list[str | None] = field(default_factory=list)
+    scopes: list[str] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
     begun: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
@@ -57,8 +60,9 @@ class Issuer:
     def asked(self) -> int:
         return len(self.subjects)
 
-    def request(self, subject: str | None) -> Granted | TokenError:
+    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:
         self.subjects.append(subject)
+        self.scopes.append(scope)
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
         number = self.asked
@@ -67,7 +71,7 @@ class Issuer:
         self.at_once -= 1
         if self.bug:
             raise ZeroDivisionError
-        if self.error is not None:
+        if self.error is not None and self.error_scope in {None, scope}:
             return replace(self.error, at=self.clock.wall())
         end = None if self.life is None else self.clock.wall() + self.life
         return Granted(Secret(f"token {number} of {subject}"), end, self.refresh_in)
@@ -92,8 +96,8 @@ class FakeFlow(Flow):
         if errand is not None:
             errand()
 
-    def request(self, subject: str | None) -> Granted | TokenError:
-        return self._issuer.request(subject)
+    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:
+        return self._issuer.request(subject, scope)
 
 
 class Fake(Credential):
@@ -591,3 +595,34 @@ async def test_what_can_wait_is_done_beside_the_requests(broker: TokenBroker, is
     released.set()
     await broker.errand("a")
     assert done.is_set()
+
+
+async def test_each_scope_has_its_own_token_and_the_credentials_own_is_one_of_them(
+    broker: TokenBroker, issuer: Issuer
+) -> None:
+    answers = [await broker.token("a", None, timeout=5, scope=scope) for scope in ("", "mail", "graph", "graph")]
+    tokens = [answer.token.reveal() for answer in answers if isinstance(answer, Grant)]
+    assert tokens == ["token 1 of None", "token 1 of None", "token 2 of None", "token 2 of None"]
+    assert issuer.scopes == ["", "graph"]
+    assert [answer.facts.scope for answer in answers if isinstance(answer, Grant)] == ["mail", "mail", "graph", "graph"]
+
+
+async def test_a_scope_that_is_refused_is_no_fault_of_the_credential(
+    broker: TokenBroker, issuer: Issuer, clock: Clock
+) -> None:
+    issuer.error, issuer.error_scope = replace(GONE, error="consent_required"), "graph"
+    assert isinstance(await broker.token("a", None, timeout=5, scope="graph"), TokenError)
+    await _granted(broker)
+    (state,) = broker.states()
+    assert (state.success, state.fresh_success, state.error) == (True, True, None)
+    assert state.requests == {"success": 1, "error": 1}
+    again = await broker.token("a", None, timeout=5, scope="graph")
+    assert isinstance(again, TokenError) and again.requested_scope == REFUSED.requested_scope
+    assert issuer.asked == 2
+
+
+async def test_a_dead_secret_is_asked_with_once_for_all_scopes(broker: TokenBroker, issuer: Issuer) -> None:
+    issuer.error = REFUSED
+    await _refused(broker)
+    assert isinstance(await broker.token("a", None, timeout=5, scope="graph"), TokenError)
+    assert issuer.asked == 1

@@ -9,6 +9,7 @@ Rules of this file:
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, WithJsonSchema
 
@@ -120,7 +121,12 @@ class FindResolver:
                 hint="write via: imap, or name a credential whose type begins with microsoft",
             )
             return None
-        return Find(FindVia.GRAPH, scope=credential.graph_scope, graph=credential.graph_url) if usable else None
+        if not usable:
+            return None
+        at_graph = urlsplit(credential.graph_url)
+        host, ca_file = at_graph.hostname or "", str(credential.ca_file.absolute()) if credential.ca_file else None
+        server = Server(host, at_graph.port or 443, Security.IMPLICIT, server_name=host, ehlo="", ca_file=ca_file)
+        return Find(FindVia.GRAPH, scope=credential.graph_scope, server=server, graph=credential.graph_url)
 
     def _by_imap(self, section: FindSection, name: str, credential: Credential, at: At) -> Find | None:
         server = self._server(section.server, credential, at)

@@ -29,7 +29,7 @@ class Find:
     scope: str = ""
     """The scope that its token is asked for, where it is another one than the credential's own; else empty."""
     server: Server | None = None
-    """With `FindVia.IMAP`."""
+    """That of IMAP, or of Graph, for which only host, port and certificates count."""
     mechanism: Mechanism | None = None
     """With `FindVia.IMAP`; None: chosen by what the server offers."""
     graph: str = ""

@@ -1,13 +1,16 @@
 """Hands out tokens: one request for all who need the same token, and a new one before the old one ends.
 
 Rules of this file:
-- A token is known by its credential and, where each mailbox has its own, the subject. Whoever asks while a request is
-  under way waits for that one; its end is not tied to any of them, and a token that comes too late serves the next run.
+- A token is known by its credential, its scope and, where each mailbox has its own, the subject. Whoever asks while a
+  request is under way waits for that one; its end is not tied to any of them, and a token that comes too late serves
+  the next run.
 - Refresh ahead is the fresh check: at half of a token's life, and at most `fresh_every` apart, the issuer is asked past
   every cache while the old token serves on. That is at most two requests per token life (for lives up to twice
   `fresh_every`), and a dead secret shows while checks still succeed.
 - A failure is an answer too: it is remembered for a growing time and given to all who ask. It ends at once when a file
   of the credential changes or somebody logs in. What the issuer asks to wait is kept to in any case.
+- A token for another scope than the credential's own tells nothing of the credential's state, and a refusal of it holds
+  back nobody who asks for the own one, unless it surely concerns the client.
 - Where each mailbox has its own token, a refusal is the mailbox's own, unless it surely concerns the client, or no
   mailbox has a token and several have been refused: a dead key costs one request at a time, not one for each mailbox.
 - A refresh token that nobody needs is used now and then all the same, before it dies of disuse.
@@ -79,11 +82,16 @@ class _Slot:
         "grant",
         "lasts_until",
         "refresh_at",
+        "scope",
+        "subject",
         "used",
         "wanted_at",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, subject: str | None, scope: str) -> None:
+        self.subject = subject
+        self.scope = scope
+        """Empty for the credential's own."""
         self.grant: Grant | None = None
         self.ends_at: float | None = None
         self.end = self.lasts_until = -inf
@@ -115,7 +123,7 @@ class _Source:
         self.flow = credential.flow(store.file(name) if store else None)
         self.files = credential.files()
         self.stamps: tuple[object, ...] | None = None
-        self.slots: dict[str | None, _Slot] = {}
+        self.slots: dict[tuple[str | None, str], _Slot] = {}
         self.lock = asyncio.Lock()
         self.backoff = Backoff()
         self.refused: set[str] = set()
@@ -123,6 +131,14 @@ class _Source:
         self.requests = {"success": 0, "error": 0}
         self.seconds: float | None = None
         self.fresh_success: bool | None = None
+
+    def slot(self, subject: str | None, scope: str = "") -> _Slot:
+        """Return the place of a token, a new one if there is none yet."""
+        key = (subject if self.credential.uses_subject else None, "" if scope == self.credential.scope else scope)
+        slot = self.slots.get(key)
+        if slot is None:
+            slot = self.slots[key] = _Slot(*key)
+        return slot
 
 
 class TokenBroker:
@@ -156,7 +172,7 @@ class TokenBroker:
     def peek(self, credential: str, subject: str | None) -> Grant | None:
         """Return the token in memory, None where there is none that can be used. KeyError: no such credential."""
         source = self._sources[credential]
-        slot = source.slots.get(subject if source.credential.uses_subject else None)
+        slot = source.slots.get((subject if source.credential.uses_subject else None, ""))
         return None if slot is None else self._held(slot)
 
     async def token(
@@ -166,24 +182,26 @@ class TokenBroker:
         *,
         timeout: float,  # noqa: ASYNC109 - its end does not cancel the request
         fresh: bool = False,
+        scope: str = "",
     ) -> Grant | TokenError:
         """Return a token, or why there is none, waiting at most `timeout` seconds for the issuer's answer.
+
+        It is for the credential's own scope unless another `scope` is named.
 
         With `fresh` the issuer is asked even though a token or a failure is in memory, unless it was asked a moment
         ago or wants to be left alone. A token that still holds is returned, with its trouble, when a new one is
         refused. KeyError: no such credential.
         """
         source = self._sources[credential]
-        subject = subject if source.credential.uses_subject else None
-        slot = source.slots.setdefault(subject, _Slot())
+        slot = source.slot(subject, scope)
         start = self._monotonic()
         slot.used, slot.wanted_at = True, start
         if slot.flight is None or not fresh:
             known = None if fresh and self._may_ask(source, slot, start) else self._known(source, slot, start)
             if known is not None:
                 return known
-        flight = slot.flight or self._launch(source, slot, subject)
-        answer = await self._answer(source, flight, timeout)
+        flight = slot.flight or self._launch(source, slot)
+        answer = await self._answer(source, slot, flight, timeout)
         if isinstance(answer, Grant):
             return replace(answer, waited=self._monotonic() - start, start=start)
         held = self._held(slot)
@@ -200,11 +218,11 @@ class TokenBroker:
         for source in self._sources.values():
             self._keep_alive(source, now)
             self._begin_errand(source)
-            for subject, slot in tuple(source.slots.items()):
+            for key, slot in tuple(source.slots.items()):
                 if self._is_due(source, slot, now):
-                    self._launch(source, slot, subject)
+                    self._launch(source, slot)
                 elif self._is_over(slot):
-                    del source.slots[subject]
+                    del source.slots[key]
 
     async def errand(self, credential: str) -> None:
         """Let the credential do now what can wait, if there is something, and wait for it. KeyError: no such one."""
@@ -292,10 +310,10 @@ class TokenBroker:
         due = source.flow.life.keep_alive_at
         if due is None or self._wall() < due:
             return
-        slot = source.slots.setdefault(None, _Slot())
+        slot = source.slot(None)
         slot.wanted_at = now
         if self._may_ask(source, slot, now) and not (source.backoff.holds(now) or slot.backoff.holds(now)):
-            self._launch(source, slot, None)
+            self._launch(source, slot)
 
     def _begin_errand(self, source: _Source) -> "asyncio.Task[None] | None":
         if source.errand is None and source.flow.errand_due:
@@ -316,7 +334,7 @@ class TokenBroker:
         wanted = slot.flight is not None or self._held(slot, touch=False) is not None
         return not wanted and self._monotonic() - slot.wanted_at > FORGET_SECONDS
 
-    async def _answer(self, source: _Source, flight: _Flight, seconds: float) -> Grant | TokenError:
+    async def _answer(self, source: _Source, slot: _Slot, flight: _Flight, seconds: float) -> Grant | TokenError:
         """Wait for a request as one of many: neither our time limit nor our cancellation ends it."""
         try:
             async with asyncio.timeout(QUEUE_SECONDS):
@@ -324,21 +342,21 @@ class TokenBroker:
             async with asyncio.timeout(seconds):
                 await flight.ended.wait()
         except TimeoutError:
-            return self._too_late(source, seconds)
+            return self._too_late(source, slot, seconds)
         return flight.task.result()
 
-    def _too_late(self, source: _Source, seconds: float) -> TokenError:
+    def _too_late(self, source: _Source, slot: _Slot, seconds: float) -> TokenError:
         return TokenError(
             TokenErrorKind.TIMEOUT,
             at=self._wall(),
             endpoint=f"https://{source.flow.issuer}" if source.flow.issuer else "",
             description=f"no answer within {seconds:g} s",
-            requested_scope=source.credential.scope,
+            requested_scope=slot.scope or source.credential.scope,
         )
 
-    def _launch(self, source: _Source, slot: _Slot, subject: str | None) -> _Flight:
+    def _launch(self, source: _Source, slot: _Slot) -> _Flight:
         begun, ended = asyncio.Event(), asyncio.Event()
-        task = asyncio.create_task(self._fly(source, slot, subject, begun), name=f"token {source.name}")
+        task = asyncio.create_task(self._fly(source, slot, begun), name=f"token {source.name}")
 
         def end(task: asyncio.Task[Grant | TokenError]) -> None:
             begun.set()
@@ -351,16 +369,18 @@ class TokenBroker:
         slot.asked_at = self._monotonic()
         return slot.flight
 
-    async def _fly(self, source: _Source, slot: _Slot, subject: str | None, begun: asyncio.Event) -> Grant | TokenError:
+    async def _fly(self, source: _Source, slot: _Slot, begun: asyncio.Event) -> Grant | TokenError:
         try:
             async with source.lock, self._places:
-                if source.backoff.holds(self._monotonic()) and source.backoff.error is not None and subject is not None:
+                is_one_of_many = slot.subject is not None or slot.scope != ""
+                if source.backoff.holds(self._monotonic()) and source.backoff.error is not None and is_one_of_many:
                     slot.error = source.backoff.error
                     return source.backoff.error
                 begun.set()
                 slot.asked_at = self._monotonic()
-                answer = await asyncio.get_running_loop().run_in_executor(self._pool, source.flow.request, subject)
-            return self._settle(source, slot, subject, answer)
+                loop = asyncio.get_running_loop()
+                answer = await loop.run_in_executor(self._pool, source.flow.request, slot.subject, slot.scope)
+            return self._settle(source, slot, answer)
         except Exception:
             _log.exception("token request failed inside smtpcheck", credential=source.name)
             slot.backoff.failed(None, self._monotonic())
@@ -368,17 +388,16 @@ class TokenBroker:
         finally:
             slot.flight = None
 
-    def _settle(
-        self, source: _Source, slot: _Slot, subject: str | None, answer: Granted | TokenError
-    ) -> Grant | TokenError:
+    def _settle(self, source: _Source, slot: _Slot, answer: Granted | TokenError) -> Grant | TokenError:
         now = self._monotonic()
         failed = isinstance(answer, TokenError)
         if source.flow.issuer and not (isinstance(answer, TokenError) and answer.kind in _NOT_ASKED):
             source.requests["error" if failed else "success"] += 1
             source.seconds = now - slot.asked_at
-        source.fresh_success = not failed
+        if not slot.scope:
+            source.fresh_success = not failed
         if isinstance(answer, TokenError):
-            (slot if self._is_own(source, subject, answer) else source).backoff.failed(answer, now)
+            (slot if self._is_own(source, slot, answer) else source).backoff.failed(answer, now)
             slot.error = answer
             slot.grant = replace(slot.grant, trouble=answer) if slot.grant else None
             return answer
@@ -386,29 +405,30 @@ class TokenBroker:
         slot.backoff.end()
         source.backoff.end()
         source.refused.clear()
-        return self._keep(source, slot, subject, answer)
+        return self._keep(source, slot, answer)
 
-    def _is_own(self, source: _Source, subject: str | None, error: TokenError) -> bool:
-        """Return whether the refusal concerns this mailbox alone rather than the whole credential."""
-        if subject is None or error.kind is not TokenErrorKind.OAUTH or concerns_client(error):
+    def _is_own(self, source: _Source, slot: _Slot, error: TokenError) -> bool:
+        """Return whether the refusal concerns this mailbox or scope alone rather than the whole credential."""
+        if error.kind is not TokenErrorKind.OAUTH or concerns_client(error):
             return False
-        source.refused.add(subject)
+        if slot.scope or slot.subject is None:
+            return slot.scope != ""
+        source.refused.add(slot.subject)
         some_hold = any(self._held(slot, touch=False) is not None for slot in source.slots.values())
         return some_hold or len(source.refused) < SEVERAL
 
-    def _keep(self, source: _Source, slot: _Slot, subject: str | None, granted: Granted) -> Grant:
+    def _keep(self, source: _Source, slot: _Slot, granted: Granted) -> Grant:
         """Put the token into its slot and return it as a grant of this request."""
         asked_at, now = self._wall() - (self._monotonic() - slot.asked_at), self._monotonic()
         again = granted.refresh_in if granted.refresh_in is not None else self._fresh_every
         life = 2 * again if granted.expires_at is None else max(granted.expires_at - asked_at, 0.0)
         usable = max(life - min(MARGIN_SECONDS, life / 10), SPACING_SECONDS)
-        facts = token_facts(
-            granted.token, scope=source.credential.scope, acquired_at=asked_at, expires_at=granted.expires_at
-        )
+        scope = slot.scope or source.credential.scope
+        facts = token_facts(granted.token, scope=scope, acquired_at=asked_at, expires_at=granted.expires_at)
         slot.ends_at = granted.expires_at
         slot.end, slot.lasts_until = asked_at + usable, slot.asked_at + usable
         slot.refresh_at = slot.asked_at + min(
-            life / 2 * (1 + _SPREAD * _share(source.name, subject)), again, self._fresh_every
+            life / 2 * (1 + _SPREAD * _share(source.name, slot.subject)), again, self._fresh_every
         )
         slot.grant = Grant(granted.token, replace(facts, from_cache=True), 0.0, slot.asked_at)
         slot.used = False
@@ -426,7 +446,7 @@ class TokenBroker:
         return changed
 
     def _state(self, source: _Source) -> CredentialState:
-        slots = tuple(source.slots.values())
+        slots = tuple(slot for slot in source.slots.values() if not slot.scope)
         held = [slot for slot in slots if self._held(slot, touch=False) is not None]
         failing = any(slot.error is not None and slot not in held for slot in slots)
         errors = [slot.error for slot in slots if slot.error is not None]

@@ -67,17 +67,17 @@ class EntraFlow(Flow):
         """The end of the secret or certificate."""
         return self._life
 
-    def request(self, subject: str | None) -> Granted | TokenError:  # noqa: ARG002
+    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:  # noqa: ARG002
         """Ask for a token; `subject` has no meaning here."""
+        scope = scope or self._application.scope
         try:
             client = self._ready_client()
         except SecretUnreadableError as error:
-            return self._failure(TokenErrorKind.SECRET_UNREADABLE, str(error))
+            return self._failure(TokenErrorKind.SECRET_UNREADABLE, str(error), scope)
         except CertificateUnusableError as error:
-            return self._failure(TokenErrorKind.CERTIFICATE_UNUSABLE, str(error))
+            return self._failure(TokenErrorKind.CERTIFICATE_UNUSABLE, str(error), scope)
         except CaUnusableError as error:
-            return self._failure(TokenErrorKind.TLS, str(error))
-        scope = self._application.scope
+            return self._failure(TokenErrorKind.TLS, str(error), scope)
         answer = client.ask(lambda app: app.acquire_token_for_client([scope]), scope=scope)
         if isinstance(answer, TokenError):
             self._client = None
@@ -147,13 +147,13 @@ class EntraFlow(Flow):
         assert self._assertion is not None  # noqa: S101 - it has just been read
         return self._assertion.reveal().strip()
 
-    def _failure(self, kind: TokenErrorKind, description: str) -> TokenError:
+    def _failure(self, kind: TokenErrorKind, description: str, scope: str) -> TokenError:
         return TokenError(
             kind=kind,
             at=time.time(),
             endpoint=self._application.authority,
             description=description,
-            requested_scope=self._application.scope,
+            requested_scope=scope,
         )
 
 

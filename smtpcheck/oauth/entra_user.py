@@ -4,7 +4,7 @@ Rule of this file: MSAL asks for offline_access, openid and profile by itself, a
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
@@ -33,8 +33,9 @@ class UserApplication:
 def entra_user_flow(user: UserApplication, terms: Terms, login: TokenFile | None) -> RefreshFlow:
     """Return the flow that redeems the user's refresh token."""
 
-    def redeem(token: Secret) -> TokenResponse | TokenError:
-        return _ask(user, lambda app: app.acquire_token_by_refresh_token(token.reveal(), [user.scope]))
+    def redeem(token: Secret, scope: str) -> TokenResponse | TokenError:
+        wanted = replace(user, scope=scope)
+        return _ask(wanted, lambda app: app.acquire_token_by_refresh_token(token.reveal(), [scope]))
 
     return RefreshFlow(terms, login, redeem)
 

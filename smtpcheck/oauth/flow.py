@@ -67,6 +67,11 @@ class Flow(Protocol):
         """Do what can wait, apart from the requests for tokens, and perhaps beside one; blocks."""
         return
 
-    def request(self, subject: str | None) -> Granted | TokenError:
-        """Ask the issuer for a token of `subject` (None where the credential has one token for all) and wait for it."""
+    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:
+        """Ask the issuer for a token and wait for it.
+
+        Args:
+            subject: whose token; None where the credential has one token for all.
+            scope: for what, where it is something else than the credential's own scope.
+        """
         ...

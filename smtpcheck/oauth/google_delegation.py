@@ -62,42 +62,45 @@ class DelegationFlow(Flow):
         """Nothing: Google's keys end when somebody deletes them."""
         return Life()
 
-    def request(self, subject: str | None) -> Granted | TokenError:
+    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:
         """Ask for a token of the mailbox `subject`."""
+        scope = scope or self._account.scope
         try:
             info = _read(self._account.key_file)
             self._token_uri = str(info.get("token_uri", _TOKEN_URI))
             session = IssuerSession(ca_file=self._account.ca_file, proxy=self._account.proxy)
         except _KeyUnusableError as error:
-            return self._failure(TokenErrorKind.CERTIFICATE_UNUSABLE, str(error))
+            return self._failure(TokenErrorKind.CERTIFICATE_UNUSABLE, str(error), scope)
         except CaUnusableError as error:
-            return self._failure(TokenErrorKind.TLS, str(error))
+            return self._failure(TokenErrorKind.TLS, str(error), scope)
         try:
-            return self._ask(info, session, subject)
+            return self._ask(info, session, subject, scope)
         finally:
             session.close()
 
-    def _ask(self, info: Mapping[str, Any], session: IssuerSession, subject: str | None) -> Granted | TokenError:
+    def _ask(
+        self, info: Mapping[str, Any], session: IssuerSession, subject: str | None, scope: str
+    ) -> Granted | TokenError:
         transport, asked_at = _Transport(session), time.time()
         try:
-            self._credentials(info, transport, subject).refresh(transport)
+            self._credentials(info, transport, subject, scope).refresh(transport)
         except requests.RequestException as error:
-            return session.trouble(error, requested_scope=self._account.scope)
+            return session.trouble(error, requested_scope=scope)
         except _KeyUnusableError as error:
-            return self._failure(TokenErrorKind.CERTIFICATE_UNUSABLE, str(error))
+            return self._failure(TokenErrorKind.CERTIFICATE_UNUSABLE, str(error), scope)
         except GoogleAuthError as error:
             if session.last is None:
-                return self._failure(TokenErrorKind.SECRET_UNREADABLE, str(error)[:500])
+                return self._failure(TokenErrorKind.SECRET_UNREADABLE, str(error)[:500], scope)
         except Exception:
             if session.last is None or session.last.granted:
                 raise
         if session.last is None or not session.last.granted:
-            return self._refusal(session)
+            return self._refusal(session, scope)
         answer = token_response(session.last, asked_at=asked_at)
         return Granted(answer.token, answer.expires_at)
 
-    def _credentials(self, info: Mapping[str, Any], transport: "_Transport", subject: str | None) -> Any:
-        scopes = [self._account.scope]
+    def _credentials(self, info: Mapping[str, Any], transport: "_Transport", subject: str | None, scope: str) -> Any:
+        scopes = [scope]
         if info.get("type") == "service_account":
             try:
                 return service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
@@ -121,18 +124,18 @@ class DelegationFlow(Flow):
             signer, email, self._token_uri, scopes=scopes, subject=subject
         )
 
-    def _refusal(self, session: IssuerSession) -> TokenError:
+    def _refusal(self, session: IssuerSession, scope: str) -> TokenError:
         if session.last is None:
             raise RuntimeError("nobody was asked")
-        return token_error(session.last, requested_scope=self._account.scope)
+        return token_error(session.last, requested_scope=scope)
 
-    def _failure(self, kind: TokenErrorKind, description: str) -> TokenError:
+    def _failure(self, kind: TokenErrorKind, description: str, scope: str) -> TokenError:
         return TokenError(
             kind=kind,
             at=time.time(),
             endpoint=self._token_uri,
             description=description,
-            requested_scope=self._account.scope,
+            requested_scope=scope,
         )
 
 

@@ -43,22 +43,23 @@ class ManagedIdentityFlow(Flow):
         """Nothing: Azure renews what is behind it."""
         return Life()
 
-    def request(self, subject: str | None) -> Granted | TokenError:  # noqa: ARG002
+    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:  # noqa: ARG002
         """Ask for a token; `subject` has no meaning here."""
+        scope = scope or self._scope
         session = IssuerSession(local=True)
         asked_at = time.time()
         try:
-            result = self._client(session).acquire_token_for_client(resource=self._scope.removesuffix("/.default"))
+            result = self._client(session).acquire_token_for_client(resource=scope.removesuffix("/.default"))
         except requests.RequestException as error:
-            return session.trouble(error, requested_scope=self._scope)
+            return session.trouble(error, requested_scope=scope)
         except Exception:
             if session.last is None or session.last.granted:
                 raise
-            return self._refusal(session)
+            return self._refusal(session, scope)
         finally:
             session.close()
         if session.last is None or not session.last.granted:
-            return self._refusal(session)
+            return self._refusal(session, scope)
         answer = token_response(session.last, asked_at=asked_at)
         # App Service says `expires_on`, which MSAL has made `expires_in`.
         return Granted(answer.token, asked_at + float(result["expires_in"]))
@@ -68,8 +69,8 @@ class ManagedIdentityFlow(Flow):
         who = msal.UserAssignedManagedIdentity(**named) if named else msal.SystemAssignedManagedIdentity()
         return msal.ManagedIdentityClient(who, http_client=session, token_cache=NoTokenCache(), http_cache={})
 
-    def _refusal(self, session: IssuerSession) -> TokenError:
+    def _refusal(self, session: IssuerSession, scope: str) -> TokenError:
         if session.last is None:
             raise RuntimeError("the managed identity endpoint was not asked")
-        error = token_error(session.last, requested_scope=self._scope)
+        error = token_error(session.last, requested_scope=scope)
         return replace(error, kind=TokenErrorKind.HTTP) if error.kind is TokenErrorKind.DISCOVERY else error

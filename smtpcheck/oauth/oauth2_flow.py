@@ -27,9 +27,9 @@ class ClientCredentialsFlow(Flow):
         """Nothing: nobody says when a client's secret ends."""
         return Life()
 
-    def request(self, subject: str | None) -> Granted | TokenError:  # noqa: ARG002
+    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:  # noqa: ARG002
         """Ask for a token; `subject` has no meaning here."""
-        answer = self._client.tokens({"grant_type": "client_credentials", "scope": self._registration.scope})
+        answer = self._client.tokens({"grant_type": "client_credentials", "scope": scope or self._registration.scope})
         return answer if isinstance(answer, TokenError) else Granted(answer.token, answer.expires_at)
 
 
@@ -37,9 +37,7 @@ def refresh_flow(registration: Registration, terms: Terms, login: TokenFile | No
     """Return the flow that redeems a refresh token at the issuer of the registration."""
     client = Client(registration)
 
-    def redeem(token: Secret) -> TokenResponse | TokenError:
-        return client.tokens(
-            {"grant_type": "refresh_token", "refresh_token": token.reveal(), "scope": registration.scope}
-        )
+    def redeem(token: Secret, scope: str) -> TokenResponse | TokenError:
+        return client.tokens({"grant_type": "refresh_token", "refresh_token": token.reveal(), "scope": scope})
 
     return RefreshFlow(terms, login, redeem)

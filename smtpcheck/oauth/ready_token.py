@@ -90,8 +90,8 @@ class ReadyTokenFlow(Flow):
         """Take where the token is read from."""
         self._source = source
 
-    def request(self, subject: str | None) -> Granted | TokenError:  # noqa: ARG002
-        """Read the token, without blanks and line ends around it; `subject` has no meaning here."""
+    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:  # noqa: ARG002
+        """Read the token, without blanks and line ends around it; `subject` and `scope` have no meaning here."""
         try:
             text = self._source.read().reveal().strip()
         except SecretUnreadableError as error:

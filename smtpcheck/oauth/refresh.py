@@ -21,7 +21,8 @@ from smtpcheck.oauth.token_store import Login, LoginUnusableError, TokenFile
 from smtpcheck.secret import Secret
 from smtpcheck.secret_source import SecretSource, SecretUnreadableError
 
-Redeem = Callable[[Secret], TokenResponse | TokenError]
+Redeem = Callable[[Secret, str], TokenResponse | TokenError]
+"""Asks the issuer for tokens by a refresh token, for a scope."""
 
 _log = structlog.get_logger(__name__)
 
@@ -72,12 +73,13 @@ class RefreshFlow(Flow):
         else:
             self._life = self._life_of(login)
 
-    def request(self, subject: str | None) -> Granted | TokenError:  # noqa: ARG002
+    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:  # noqa: ARG002
         """Redeem the refresh token; `subject` has no meaning here."""
+        scope = scope or self._terms.scope
         try:
             with self._place().held():
                 login = self._login()
-                answer = self._redeem(login.refresh_token)
+                answer = self._redeem(login.refresh_token, scope)
                 if isinstance(answer, TokenError):
                     return replace(answer, refresh_token_age=max(time.time() - login.login_at, 0.0))
                 self._keep(_renewed(login, answer, time.time()))
@@ -87,7 +89,7 @@ class RefreshFlow(Flow):
                 at=time.time(),
                 endpoint=self._terms.issuer,
                 description=str(error),
-                requested_scope=self._terms.scope,
+                requested_scope=scope,
             )
         return Granted(answer.token, answer.expires_at)
 

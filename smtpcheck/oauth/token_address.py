@@ -43,8 +43,8 @@ class TokenAddressFlow(Flow):
         """Nothing: the broker keeps what is behind it."""
         return Life()
 
-    def request(self, subject: str | None) -> Granted | TokenError:  # noqa: ARG002
-        """Ask the broker; `subject` has no meaning here."""
+    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:  # noqa: ARG002
+        """Ask the broker; `subject` and `scope` have no meaning here."""
         try:
             headers = {name: source.read().reveal() for name, source in self._headers.items()}
             session = IssuerSession(

@@ -2,7 +2,8 @@
 
 Dovecot listens for submission (STARTTLS and implicit TLS), IMAP and LMTP; what is submitted there goes on by Postfix's
 relay port.
-Postfix asks Dovecot about logins and hands every message to Dovecot's LMTP.
+Postfix asks Dovecot about logins and hands every message to Dovecot's LMTP, which delivers mail for anna+Archive@ to
+the folder Archive. The folders for junk and for sent mail have names that tell nothing of their purpose.
 """
 
 import os
@@ -51,7 +52,7 @@ class DovecotPorts:
     lmtp: int
 
 
-_DOVECOT = """
+_DOVECOT = r"""
 protocols = submission imap lmtp
 listen = 127.0.0.1
 base_dir = {folder}/run
@@ -70,6 +71,22 @@ ssl_key = <{certificates.key}
 auth_mechanisms = xoauth2 oauthbearer
 auth_failure_delay = {failure_delay} secs
 mail_location = maildir:~/Maildir
+recipient_delimiter = +
+lmtp_save_to_detail_mailbox = yes
+namespace inbox {{
+  inbox = yes
+  mailbox Quarantine {{
+    special_use = \Junk
+    auto = create
+  }}
+  mailbox Outgoing {{
+    special_use = \Sent
+    auto = create
+  }}
+  mailbox Archive {{
+    auto = create
+  }}
+}}
 submission_relay_host = 127.0.0.1
 submission_relay_port = {relay_port}
 submission_relay_ssl = no
