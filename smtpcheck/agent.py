@@ -21,6 +21,7 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from smtpcheck import __version__
+from smtpcheck.caps import tenant_of
 from smtpcheck.cause import Cause
 from smtpcheck.check_state import CheckState
 from smtpcheck.config import AgentSettings, Loaded, Problem, Settings
@@ -98,6 +99,7 @@ class Agent:
             ) from error
         kit = await build_kit(settings, locks, claims=True)
         state = await State.kept(folder)
+        await state.join(settings.fleet.shard, kit.wall())
         await state.fetch([check.name for check in settings.checks])
         return cls(settings, kit, state, load, first_within=first_within)
 
@@ -172,6 +174,7 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Run the checks until `stop` is set, then let the running ones end within their own time limits."""
         self._plan()
+        self._go_on_sending()
         self._show_all()
         self._retain()
         self._scheduler.add_job(self._tick, "interval", seconds=TICK_SECONDS, id="tick")
@@ -215,8 +218,7 @@ class Agent:
     async def _until_it_may_send(self, check: Check) -> float:
         """Return how many seconds a check must wait to send another message, 0 if it may do so now; then it counts."""
         hints, now = self._kit.hints.get(check.credential or ""), self._kit.wall()
-        tenant = (hints.tenant if hints else "") or check.mailbox.rpartition("@")[2]
-        until = await self.state.may_send(check.mailbox, tenant, now)
+        until = await self.state.may_send(check.mailbox, tenant_of(check.mailbox, hints), now)
         if until is None:
             return 0.0
         self._capped += 1
@@ -254,9 +256,17 @@ class Agent:
 
     def _plan(self) -> None:
         """Schedule the checks of the settings; one that was refused before waits on."""
+        self.state.divide(self.settings.fleet.senders)
         self._schedule.replace(self.settings.checks, self._kit.monotonic())
         for name, state in self.state.checks.items():
             self._pace(name, state)
+
+    def _go_on_sending(self) -> None:
+        """Let a check that sends wait for its interval over a restart: who is killed often must not send often."""
+        ahead = self._kit.monotonic() - self._kit.wall()
+        for check in self.settings.checks:
+            if check.depth is Depth.SEND and (sent_at := self.state.last_sent(check.mailbox)) is not None:
+                self._schedule.postpone(check.name, sent_at + check.interval + ahead)
 
     def _retain(self) -> None:
         self.state.forget_old(self._kit.wall())
@@ -291,6 +301,7 @@ class Agent:
             expose_addresses=self.settings.agent.expose_addresses,
             checks=self.settings.checks,
             states=self.state.checks,
+            fleet=self.settings.fleet,
         )
 
 

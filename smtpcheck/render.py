@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from smtpcheck.config import Demand
+from smtpcheck.config import Demand, Settings
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.finding_text import findings_text
 from smtpcheck.model import Check, Outcome, Report
@@ -88,6 +88,18 @@ def demand_tables(demand: Demand) -> RenderableType:
         requests = (issuer.requests_per_hour, issuer.requests_per_day)
         issuers.add_row(issuer.issuer, str(issuer.tokens), *map(_count, requests))
     return Group(*(table for table in (hosts, Text() if hosts.rows else None, issuers) if table is not None))
+
+
+def fleet_text(settings: Settings) -> RenderableType:
+    """Return which checks this agent of several runs, and which refresh tokens must be kept where it is."""
+    fleet = settings.fleet
+    names = fleet.names[fleet.shard.number]
+    total = sum(map(len, fleet.names))
+    rotating = [name for name, credential in settings.credentials.items() if credential.rotates]
+    lines = [Text(f"shard {fleet.shard} runs {len(names)} of {total} checks: {', '.join(names) or 'none'}")]
+    if rotating:
+        lines.append(Text(f"credentials whose refresh token it alone uses: {', '.join(rotating)}"))
+    return Group(*lines, Text())
 
 
 def _count(number: float) -> str:

@@ -23,8 +23,10 @@ from smtpcheck.caps import MAILBOX, Caps, Limits
 from smtpcheck.check_state import CheckState, first
 from smtpcheck.history import DAY_SECONDS, Day, day, day_of, runs
 from smtpcheck.model import Check, Outcome, Report, Step
+from smtpcheck.shard import WHOLE, Sender, Shard
 from smtpcheck.store.database import RETRY_SECONDS, Database, Make, NotKeptError, Values, Write
 from smtpcheck.store.packing import UnreadableReportError, pack, unpack
+from smtpcheck.tenure import Division, Tenure, joined
 
 FILE_NAME = "state.db"
 KEEP_DAYS = 90
@@ -52,6 +54,8 @@ _OLD_DAYS = Write("DELETE FROM days WHERE day < ?", every=60.0)
 _OLD_CHECKS = Write("DELETE FROM checks WHERE last_run < ?", every=60.0)
 _SENT = "INSERT INTO sent (at, mailbox, tenant) VALUES (?, ?, ?)"
 _OLD_SENT = Write("DELETE FROM sent WHERE at < ?", every=60.0)
+_NO_TENURES = Write("DELETE FROM tenures", every=2.0)
+_TENURE = Write("INSERT INTO tenures (since, shard, shards) VALUES (?, ?, ?)", every=2.0)
 _OLD_FAILURES = Write("DELETE FROM failures WHERE name NOT IN (SELECT name FROM checks)", every=60.0)
 
 _POOL_SIZE = 4_096
@@ -66,6 +70,7 @@ class State:
         """Begin without any, and in memory alone."""
         self._checks: dict[str, CheckState] = {}
         self._caps = Caps()
+        self._tenures: tuple[Tenure, ...] = ()
         self._pool = _Pool()
         self._file: Database | None = None
 
@@ -126,6 +131,27 @@ class State:
             rows = [(state.day, state.packed_hours)]
         return tuple(day(number, hours) for number, hours in rows)
 
+    async def join(self, shard: Shard, now: float) -> None:
+        """Remember that the checks of `shard` are this agent's from now on, if they were not."""
+        before: tuple[Tenure, ...] = ()
+        last_seen = None
+        if self._file is not None:
+            rows = await self._file.read("SELECT since, shard, shards FROM tenures ORDER BY since")
+            before = tuple(Tenure(since, Shard(number, of)) for since, number, of in rows)
+            last_seen = next(iter(await self._file.read("SELECT max(last_run) FROM checks")), (None,))[0]
+        self._tenures = joined(before, shard, last_seen, now)
+        if self._file is not None:
+            _put_tenures(self._file, self._tenures)
+
+    def divide(self, senders: Iterable[Sender]) -> None:
+        """Share the caps with other agents, if there are or were any; `senders` are the checks of all that send."""
+        if any(tenure.shard != WHOLE for tenure in self._tenures):
+            self._caps.divide(Division(senders, self._tenures))
+
+    def last_sent(self, mailbox: str) -> float | None:
+        """Return when the mailbox last sent a message (Unix seconds), None if not within the last day."""
+        return self._caps.last(mailbox)
+
     async def may_send(self, mailbox: str, tenant: str, now: float, limits: Limits = MAILBOX) -> float | None:
         """Count one message of a mailbox before it is sent, and return None, or until when none may be (Unix seconds).
 
@@ -162,6 +188,7 @@ class State:
         """Have all that is in memory written into a new file."""
         for name, state in self._checks.items():
             _put(file, name, state, failure=True)
+        _put_tenures(file, self._tenures)
 
     def _restored(self, name: str, values: list[Any]) -> CheckState:
         """Return a state from its row."""
@@ -195,6 +222,17 @@ def _put(file: Database, name: str, state: CheckState, *, failure: bool, at_once
         rows.append((_FAILURE, name, partial(_failure_row, name, state.failure)))
     file.put(*rows, at_once=at_once)
     file.put((_DAY, (state.day, name), partial(_day_row, name, state)))
+
+
+def _put_tenures(file: Database, tenures: tuple[Tenure, ...]) -> None:
+    """Have these tenures written in place of those in the file."""
+    rows: list[tuple[Write, Hashable, Make]] = [(_NO_TENURES, "", tuple)]
+    rows += [(_TENURE, tenure.since, partial(_tenure_row, tenure)) for tenure in tenures]
+    file.put(*rows, at_once=True)
+
+
+def _tenure_row(tenure: Tenure) -> Values:
+    return tenure.since, tenure.shard.number, tenure.shard.of
 
 
 def _failure_row(name: str, failure: Report) -> Values:

@@ -56,6 +56,8 @@ TABLE = {
     "schedule.py": _row(Layer.PURE),
     "alerts/notice.py": _row(Layer.PURE, "urllib"),
     "alerts/": _row(Layer.PURE),
+    "shard.py": _row(Layer.PURE),
+    "tenure.py": _row(Layer.PURE),
     "delivery/__init__.py": _row(Layer.PURE),
     "delivery/find.py": _row(Layer.VOCABULARY),
     "delivery/finder.py": _row(Layer.PURE),

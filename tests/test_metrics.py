@@ -34,6 +34,7 @@ from smtpcheck.model import (
     TokenErrorKind,
     Warn,
 )
+from smtpcheck.shard import ALONE, Fleet, Shard
 from smtpcheck.state import State
 
 CHECK = Check(
@@ -193,9 +194,9 @@ smtpcheck_alerts_firing{severity="warning"} 0.0
 """
 
 
-def scraped(*runs: tuple[Check, Report]) -> Metrics:
+def scraped(*runs: tuple[Check, Report], fleet: Fleet = ALONE) -> Metrics:
     """Return metrics that have recorded these runs."""
-    metrics, state = Metrics(("site", "team"), expose_addresses=False), State()
+    metrics, state = Metrics(("site", "team"), expose_addresses=False, fleet=fleet), State()
     for check, report in runs:
         metrics.record(check, report, state.record(check, report))
     return metrics
@@ -263,7 +264,8 @@ def everything() -> Metrics:
     """Return metrics with at least one sample of every family of checks."""
     locked = replace(REFUSED, check="locked", cause=Cause.ACCOUNT_LOCKED)
     dead, waiting = (replace(CHECK, name=name) for name in ("dead", "locked"))
-    metrics = scraped(*TWO, (CHECK, UNKNOWN), (CHECK, WARNED), (dead, NO_TOKEN), (waiting, locked))
+    fleet = Fleet(Shard(1, 2), ((), ("billing", "orders")), (ORDERS,))
+    metrics = scraped(*TWO, (CHECK, UNKNOWN), (CHECK, WARNED), (dead, NO_TOKEN), (waiting, locked), fleet=fleet)
     metrics.observe_lag(0.02)
     return metrics
 
@@ -294,6 +296,20 @@ def test_the_formats_own_parsers_find_every_metric_of_the_table(openmetrics: boo
         expected[name] = (kind, family.help)
     assert found == expected
     assert len(families) == len({family.name for family in families})
+
+
+def test_an_agent_of_several_tells_of_the_others() -> None:
+    """Of how many checks each has, and by name of those of the next one; an agent that is alone tells nothing."""
+    names = ("smtpcheck_shard_info", "smtpcheck_shard_checks", "smtpcheck_next_shard_check_info")
+    fleet = Fleet(Shard(2, 3), (("orders",), ("mail", "sales"), ("billing",)), (ORDERS,))
+    assert lines(scraped(*TWO, fleet=fleet), *names) == [
+        'smtpcheck_shard_info{shard="2",shards="3"} 1',
+        'smtpcheck_shard_checks{shard="0"} 1',
+        'smtpcheck_shard_checks{shard="1"} 2',
+        'smtpcheck_shard_checks{shard="2"} 1',
+        'smtpcheck_next_shard_check_info{check="orders",team="sales",shard="0"} 1',
+    ]
+    assert lines(scraped(*TWO), *names) == []
 
 
 def test_openmetrics_ends_once_and_the_text_format_never() -> None:

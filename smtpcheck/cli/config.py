@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from smtpcheck.cli.options import ConfigFiles, files_of, show_problems
+from smtpcheck.cli.options import ConfigFiles, ShardOf, files_of, shard_of, show_problems
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
 def validate(
     config_file: ConfigFiles = None,
     strict: Annotated[bool, typer.Option("--strict", help="An unreadable secret is an error too.")] = False,
+    shard: ShardOf = None,
 ) -> int:
     """Show every problem of the configuration.
 
@@ -25,14 +26,17 @@ def validate(
     """
     from smtpcheck.config import demand, load
     from smtpcheck.finding_text import show
-    from smtpcheck.render import demand_tables
+    from smtpcheck.render import demand_tables, fleet_text
+    from smtpcheck.shard import WHOLE
 
-    loaded = load(files_of(config_file), strict=strict)
+    loaded = load(files_of(config_file), strict=strict, shard=shard_of(shard))
     show_problems(loaded)
     if loaded.settings is None:
         count = sum(problem.severity == "error" for problem in loaded.problems)
         print(f"{count} error{'s' * (count != 1)}: nothing would start", file=sys.stderr)
         return 1
+    if loaded.settings.fleet.shard != WHOLE:
+        show(fleet_text(loaded.settings))
     show(demand_tables(demand(loaded.settings)))
     for name, credential in loaded.settings.credentials.items():
         if credential.unknown_end:

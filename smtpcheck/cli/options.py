@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smtpcheck.log import LogFormat, LogLevel
+from smtpcheck.shard import WHOLE, Shard, parse_shard
 
 if TYPE_CHECKING:
     from smtpcheck.config import Loaded, Settings
@@ -42,6 +43,26 @@ Level = Annotated[LogLevel, typer.Option("--log.level", help="What is logged.")]
 Style = Annotated[
     LogFormat | None, typer.Option("--log.format", help="How it is logged. [default: console on a terminal, else json]")
 ]
+ShardOf = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Share the checks among N agents, of which this is number I, from 0; I may be a pod's name, as mail-0. "
+        "[default: all checks]",
+    ),
+]
+
+
+def shard_of(given: str | None) -> Shard:
+    """Return the shard of `--shard`; anything else is wrong use."""
+    if given is None:
+        return WHOLE
+    try:
+        return parse_shard(given)
+    except ValueError as error:
+        problem, hint = str(error).split("\n")
+        raise typer.BadParameter(f"--shard {given!r} {problem}; {hint}") from None
 
 
 def files_of(given: Sequence[Path] | None) -> list[Path]:

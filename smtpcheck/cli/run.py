@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smtpcheck.cli.options import ConfigFiles, Level, Style, files_of, settings_or_exit
+from smtpcheck.cli.options import ConfigFiles, Level, ShardOf, Style, files_of, settings_or_exit, shard_of
 from smtpcheck.log import LogLevel, configure
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def run(
             "--web.config.file", metavar="PATH", help="TLS and users of the page (exporter-toolkit's format)."
         ),
     ] = None,
+    shard: ShardOf = None,
     log_level: Level = LogLevel.INFO,
     log_format: Style = None,
 ) -> int:
@@ -43,7 +44,7 @@ def run(
     from smtpcheck.config import load
 
     configure(log_level, log_format)
-    again = partial(load, files_of(config_file))
+    again = partial(load, files_of(config_file), shard=shard_of(shard))
     settings = settings_or_exit(again(), EXIT_FAILURE)
     listen = address(listen_address) if listen_address else settings.agent.listen
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from smtpcheck.config.document import Document, read
+from smtpcheck.config.fleet import split
 from smtpcheck.config.hazards import look_at_check, look_at_credential, look_at_secret
 from smtpcheck.config.mailboxes import Entry, expand
 from smtpcheck.config.models import AgentSection, CheckSection, DefaultsSection
@@ -23,15 +24,17 @@ from smtpcheck.config.validation import Model, validated
 from smtpcheck.model import Check
 from smtpcheck.oauth import CREDENTIAL_TYPES
 from smtpcheck.oauth.credential import Credential
+from smtpcheck.shard import WHOLE, Shard
 
 _SUFFIXES = {".yaml", ".yml"}
 _PARTS = ("agent", "defaults", "credentials", "checks")
 
 
-def load(paths: Sequence[Path], *, strict: bool = False) -> Loaded:
+def load(paths: Sequence[Path], *, strict: bool = False, shard: Shard = WHOLE) -> Loaded:
     """Load the configuration from files, and from the `*.yaml` and `*.yml` of folders, in this order.
 
-    With `strict` every warning is an error. Blocks on files; never raises for what stands in them.
+    The settings are those of `shard`; problems are told of the whole. With `strict` every warning is an error.
+    Blocks on files; never raises for what stands in them.
     """
     problems = Problems(strict=strict)
     files = _files(paths, problems)
@@ -40,7 +43,9 @@ def load(paths: Sequence[Path], *, strict: bool = False) -> Loaded:
     for document in documents:
         loading.take(document, document.value, Path(document.name).parent)
     settings = loading.settings()
-    return Loaded(None if problems.any_error else settings, problems.in_order(map(str, [*files, *loading.files])))
+    return Loaded(
+        None if problems.any_error else split(settings, shard), problems.in_order(map(str, [*files, *loading.files]))
+    )
 
 
 def _files(paths: Sequence[Path], problems: Problems) -> list[Path]:

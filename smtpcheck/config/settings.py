@@ -11,6 +11,7 @@ from smtpcheck.config.problems import Problem
 from smtpcheck.model import Check
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.secret_source import SecretSource
+from smtpcheck.shard import ALONE, Fleet
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Settings:
     """The names of the user's labels over all checks, sorted."""
     files: tuple[Path, ...] = ()
     """Every file that was read: YAML, and tables of mailboxes; no secrets."""
+    fleet: Fleet = ALONE
+    """All agents that share the configuration's checks; those above are this one's."""
 
 
 @dataclass(frozen=True, slots=True)

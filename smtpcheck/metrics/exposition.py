@@ -15,10 +15,12 @@ from prometheus_client import exposition as text_format
 from prometheus_client.openmetrics import exposition as openmetrics_format
 
 from smtpcheck.check_state import CheckState
+from smtpcheck.metrics.fleet import render_fleet
 from smtpcheck.metrics.fragments import Row, render
 from smtpcheck.metrics.own import AgentState, Measurements, Scrape
 from smtpcheck.metrics.table import PER_CHECK
 from smtpcheck.model import Check, CredentialState, Report
+from smtpcheck.shard import ALONE, Fleet
 
 CONTENT_TYPE_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 CONTENT_TYPE_OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -27,13 +29,14 @@ CONTENT_TYPE_OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset
 class Metrics:
     """What a scrape shows."""
 
-    def __init__(self, label_names: Collection[str], *, expose_addresses: bool) -> None:
-        """Show these of the checks' own labels, and the mailboxes only with `expose_addresses`."""
+    def __init__(self, label_names: Collection[str], *, expose_addresses: bool, fleet: Fleet = ALONE) -> None:
+        """Show these of the checks' own labels, the mailboxes only with `expose_addresses`, and the other agents."""
         self._label_names = frozenset(label_names)
         self._expose_addresses = expose_addresses
         self._rows: dict[str, Row] = {}
         self._shown: dict[str, Check] = {}
         self._measurements = Measurements()
+        self._fleet = render_fleet(fleet, self._label_names)
 
     def record(self, check: Check, report: Report, state: CheckState) -> None:
         """Count a run that has ended and render its check; `state` is what `State.record` returned for it."""
@@ -53,6 +56,7 @@ class Metrics:
         expose_addresses: bool,
         checks: Iterable[Check],
         states: Mapping[str, CheckState],
+        fleet: Fleet = ALONE,
     ) -> None:
         """Take new settings: show exactly these checks, at once and by their new labels, and count nothing.
 
@@ -61,6 +65,7 @@ class Metrics:
         before = (self._label_names, self._expose_addresses)
         self._label_names = frozenset(label_names)
         self._expose_addresses = expose_addresses
+        self._fleet = render_fleet(fleet, self._label_names)
         shown = self._shown if before == (self._label_names, expose_addresses) else {}
         self._shown = {check.name: check for check in checks}
         self._rows = {
@@ -78,6 +83,8 @@ class Metrics:
         for family, fragments in zip(PER_CHECK, zip(*self._rows.copy().values(), strict=True), strict=False):
             if any(fragments):
                 parts += (family.header(openmetrics), *fragments)
+        for family, samples in self._fleet:
+            parts += (family.header(openmetrics), samples)
         encode = openmetrics_format.generate_latest if openmetrics else text_format.generate_latest
         parts.append(encode(Scrape(self._measurements, credentials, agent)))
         return b"".join(parts)

@@ -62,22 +62,27 @@ def render(check: Check, state: CheckState | None, label_names: Collection[str],
 
     Of the user's labels those in `label_names` are shown; one that the check lacks is left out.
     """
-    shown = ((name, value) for name, value in check.labels if name in label_names)
-    identity = _labels((("check", check.name), *shown))
+    whose = identity(check, label_names)
     lines: dict[Family, str] = {}
     for family, values, number in _samples(check, state, expose_addresses):
-        labels = f"{identity},{_own_labels(family, values)}" if values else identity
+        labels = f"{whose},{_own_labels(family, values)}" if values else whose
         lines[family] = f"{lines.get(family, '')}{family.name}{{{labels}}} {number!r}\n"
     return tuple(lines.get(family, "").encode("utf-8", "replace") for family in table.PER_CHECK)
+
+
+def identity(check: Check, label_names: Collection[str]) -> str:
+    """Return the labels that every series of a check bears; of the user's own, those in `label_names`."""
+    shown = ((name, value) for name, value in check.labels if name in label_names)
+    return labels_of((("check", check.name), *shown))
 
 
 @functools.lru_cache(maxsize=1024)
 def _own_labels(family: Family, values: tuple[str | None, ...]) -> str:
     """Return the labels that a family has besides the check's; run after run they are the same few."""
-    return _labels(zip(family.labels, values, strict=True))
+    return labels_of(zip(family.labels, values, strict=True))
 
 
-def _labels(labels: Iterable[tuple[str, str | None]]) -> str:
+def labels_of(labels: Iterable[tuple[str, str | None]]) -> str:
     """Return labels as they stand between the braces; one without value is left out."""
     return ",".join([f'{name}="{_escaped(value)}"' for name, value in labels if value is not None])
 

@@ -208,7 +208,25 @@ FAILURES_BY_CAUSE = Family(
 BY_PROVIDER = (PHASE_SECONDS, FAILURES_BY_CAUSE)
 
 BUILD_INFO = Family("smtpcheck_build_info", Kind.INFO, "The version of smtpcheck that runs.", ("version",))
-CHECKS = Family("smtpcheck_checks", Kind.GAUGE, "Checks that are configured.")
+CHECKS = Family("smtpcheck_checks", Kind.GAUGE, "Checks that this agent runs.")
+SHARD_INFO = Family(
+    "smtpcheck_shard_info",
+    Kind.INFO,
+    "Which part of the checks this agent runs, counted from 0; absent if it runs them all.",
+    ("shard", "shards"),
+)
+SHARD_CHECKS = Family(
+    "smtpcheck_shard_checks",
+    Kind.GAUGE,
+    "How many checks each shard has, told by every agent for all; absent if one agent runs them all.",
+    ("shard",),
+)
+NEXT_SHARD_CHECK_INFO = Family(
+    "smtpcheck_next_shard_check_info",
+    Kind.INFO,
+    "Checks of the shard after this one, which another agent runs; one without smtpcheck_check_info is not run.",
+    ("check", "shard"),
+)
 CHECKS_IN_FLIGHT = Family("smtpcheck_checks_in_flight", Kind.GAUGE, "Runs that are under way.")
 SCHEDULE_LAG = Family(
     "smtpcheck_schedule_lag_seconds",
@@ -250,6 +268,9 @@ ALERTS_FIRING = Family(
 AGENT = (
     BUILD_INFO,
     CHECKS,
+    SHARD_INFO,
+    SHARD_CHECKS,
+    NEXT_SHARD_CHECK_INFO,
     CHECKS_IN_FLIGHT,
     SCHEDULE_LAG,
     CUT_OFF,

@@ -53,6 +53,11 @@ class Credential(BaseModel):
         """
 
     @property
+    def rotates(self) -> bool:
+        """Whether it lives on a refresh token, which may change at each use: one agent alone may use it."""
+        return False
+
+    @property
     def unknown_end(self) -> str:
         """What about this credential ends at a time that nobody knows, and how to make it known; else empty."""
         return ""

@@ -60,9 +60,14 @@ class UserCredential(Credential):
         return self.refresh_token is None
 
     @property
+    def rotates(self) -> bool:
+        """Whether it acts for a user: then by a refresh token."""
+        return self.needs_login or self.refresh_token is not None
+
+    @property
     def unknown_end(self) -> str:
         """How to make known when the refresh token ends."""
-        if self.lifetime is not None or not (self.needs_login or self.refresh_token):
+        if self.lifetime is not None or not self.rotates:
             return ""
         return "when the refresh token ends is known only if the issuer says so: set lifetime if you know it"
 

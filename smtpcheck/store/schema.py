@@ -44,6 +44,14 @@ STEPS = (
         tenant TEXT NOT NULL
     );
     """,
+    """
+    CREATE TABLE tenures (
+        since REAL NOT NULL,
+        shard INTEGER NOT NULL,
+        shards INTEGER NOT NULL
+    );
+    INSERT INTO tenures (since, shard, shards) SELECT 0, 0, 1 WHERE EXISTS (SELECT 1 FROM checks);
+    """,
 )
 
 

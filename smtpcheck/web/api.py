@@ -10,6 +10,8 @@ to 1000) and answers `{"total", "found", "page", "pages", "counts": {status: n},
 `GET /api/v1/checks/NAME` answers one CHECK with `report`, `last_failure` and `history` besides.
 `POST /api/v1/checks/NAME/run` runs the check and answers its report; 429 with Retry-After when it was just run. A
 browser that posts a form is sent back to the check's page (303).
+`GET /api/v1/shards` answers `{"shard", "shards", "checks": [[NAME, ...], ...]}`: which part of the checks this agent
+runs, counted from 0, and the names of the checks of every part.
 """
 
 import math
@@ -56,6 +58,14 @@ async def check(request: web.Request) -> web.Response:
     return web.json_response(answer)
 
 
+async def shards(request: web.Request) -> web.Response:
+    """Answer GET /api/v1/shards."""
+    settings = request.app[AGENT].settings
+    fleet = settings.fleet
+    names = fleet.names if fleet.shard.of > 1 else [[check.name for check in settings.checks]]
+    return web.json_response({"shard": fleet.shard.number, "shards": fleet.shard.of, "checks": names})
+
+
 async def run(request: web.Request) -> web.Response:
     """Answer POST /api/v1/checks/NAME/run."""
     agent = request.app[AGENT]
@@ -82,11 +92,7 @@ def _see(location: str) -> web.Response:
 
 
 def _named(request: web.Request) -> Check:
-    name = request.match_info["name"]
-    for check in request.app[AGENT].settings.checks:
-        if check.name == name:
-            return check
-    raise web.HTTPNotFound(text=f"there is no check named {name}")
+    return pages.named(request.app[AGENT], request.match_info["name"])
 
 
 def _summary(row: Row) -> Json:

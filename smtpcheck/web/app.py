@@ -40,6 +40,7 @@ def create_app(agent: AgentView, *, clock: Callable[[], float] = time.time, exte
             web.get("/api/v1/checks", api.checks),
             web.get("/api/v1/checks/{name}", api.check),
             web.post("/api/v1/checks/{name}/run", api.run),
+            web.get("/api/v1/shards", api.shards),
             web.get("/metrics", machine.metrics),
             web.get("/-/healthy", machine.healthy),
             web.get("/-/ready", machine.ready),

@@ -16,10 +16,11 @@ from aiohttp import web
 
 from smtpcheck import __version__
 from smtpcheck.diagnosis.explain import describe
-from smtpcheck.model import Finding, Outcome, Report
+from smtpcheck.model import Check, Finding, Outcome, Report
 from smtpcheck.web import drawing, words
 from smtpcheck.web.keys import AGENT, CLOCK
 from smtpcheck.web.table import Query, read, row_of, secret_expires
+from smtpcheck.web.view import AgentView
 
 REFRESH_SECONDS = 15
 _COLUMNS = (
@@ -61,11 +62,8 @@ async def checks(request: web.Request) -> web.Response:
 async def check(request: web.Request) -> web.Response:
     """Answer GET /checks/NAME: all that is known of one check."""
     agent = request.app[AGENT]
-    name = request.match_info["name"]
-    found = next((check for check in agent.settings.checks if check.name == name), None)
-    if found is None:
-        raise web.HTTPNotFound(text=f"there is no check named {name}")
-    state = agent.state.checks.get(name)
+    found = named(agent, request.match_info["name"])
+    state = agent.state.checks.get(found.name)
     report = state.report if state else None
     refresh = request.query.get("refresh") != "off"
     return _page(
@@ -81,6 +79,17 @@ async def check(request: web.Request) -> web.Response:
         refresh=refresh,
         pause_link="?refresh=off" if refresh else "?",
     )
+
+
+def named(agent: AgentView, name: str) -> Check:
+    """Return a check of this agent; HTTPNotFound where there is none, and which agent runs it."""
+    for check in agent.settings.checks:
+        if check.name == name:
+            return check
+    fleet = agent.settings.fleet
+    if (number := fleet.elsewhere.get(name)) is not None:
+        raise web.HTTPNotFound(text=f"the check {name} is run by another agent: shard {number}/{fleet.shard.of}")
+    raise web.HTTPNotFound(text=f"there is no check named {name}")
 
 
 async def static(request: web.Request) -> web.Response:
@@ -113,6 +122,7 @@ def _page(request: web.Request, template: str, **values: object) -> web.Response
             now=now,
             version=__version__,
             trouble=agent.state.trouble,
+            fleet=agent.settings.fleet,
             refresh_seconds=REFRESH_SECONDS,
             distance=partial(words.distance, now=now),
             describe=partial(describe, catalogue=agent.catalogue),

@@ -1,0 +1,73 @@
+"""The part of a configuration that one of several agents runs.
+
+Rules of this file:
+- A check goes by its name, and where its credential lives on a refresh token by that: two agents must not rotate one
+  token. A credential is used where its checks are; one that rotates belongs to one agent even if no check uses it.
+- `max_open_connections` holds for all agents together.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from smtpcheck.caps import tenant_of
+from smtpcheck.config.settings import Settings
+from smtpcheck.model import Check, Depth
+from smtpcheck.oauth.credential import Credential
+from smtpcheck.shard import WHOLE, Fleet, Sender, Shard, owner, share
+
+
+def split(settings: Settings, shard: Shard) -> Settings:
+    """Return what `shard` runs of a whole configuration."""
+    keys = {check.name: _key(check, settings.credentials) for check in settings.checks}
+    owners = {name: owner(key, shard.of) for name, key in keys.items()}
+    following = (shard.number + 1) % shard.of
+    fleet = Fleet(
+        shard=shard,
+        names=tuple(tuple(name for name, number in owners.items() if number == each) for each in range(shard.of)),
+        following=tuple(check for check in settings.checks if owners[check.name] == following),
+        elsewhere=MappingProxyType({name: number for name, number in owners.items() if number != shard.number}),
+        senders=tuple(
+            Sender(keys[check.name], check.mailbox, _tenant(check, settings.credentials))
+            for check in settings.checks
+            if check.depth is Depth.SEND
+        ),
+    )
+    if shard == WHOLE:
+        return replace(settings, fleet=fleet)
+    connections = share(settings.agent.max_open_connections, shard.number, shard.of)
+    checks = tuple(check for check in settings.checks if check.name not in fleet.elsewhere)
+    return replace(
+        settings,
+        agent=replace(settings.agent, max_open_connections=max(connections, 1)),
+        credentials=_credentials(settings.credentials, {check.credential for check in checks}, shard),
+        checks=checks,
+        fleet=fleet,
+    )
+
+
+def _credentials(
+    credentials: Mapping[str, Credential], used: Collection[str | None], shard: Shard
+) -> Mapping[str, Credential]:
+    """Return those of a shard whose checks use `used`."""
+    kept = {
+        name: credential
+        for name, credential in credentials.items()
+        if (shard.owns(_credential_key(name)) if credential.rotates else name in used)
+    }
+    return MappingProxyType(kept)
+
+
+def _key(check: Check, credentials: Mapping[str, Credential]) -> str:
+    if check.credential is not None and credentials[check.credential].rotates:
+        return _credential_key(check.credential)
+    return f"check {check.name}"
+
+
+def _credential_key(name: str) -> str:
+    return f"credential {name}"
+
+
+def _tenant(check: Check, credentials: Mapping[str, Credential]) -> str:
+    name = check.credential
+    return tenant_of(check.mailbox, credentials[name].hints(name) if name is not None else None)
