@@ -1,8 +1,9 @@
-"""Writes every board as JSON, as Grafana imports and provisions it, and the remedies as Prometheus loads them."""
+"""Writes every board as JSON, as Grafana imports and provisions it."""
 
 from pathlib import Path
 
-from dashboards import FILES
+from dashboards import BOARDS
+from dashboards.panels import as_json
 
-for name, text in FILES.items():
-    (Path(__file__).parent / name).write_text(text(), encoding="utf-8")
+for name, board in BOARDS.items():
+    (Path(__file__).parent / name).write_text(as_json(board()), encoding="utf-8")

@@ -25,12 +25,13 @@ from smtpcheck.caps import tenant_of
 from smtpcheck.cause import Cause
 from smtpcheck.check_state import CheckState
 from smtpcheck.config import AgentSettings, Loaded, Problem, Settings
+from smtpcheck.credential_facts import CredentialState
 from smtpcheck.cutoff import CutOff
 from smtpcheck.diagnosis import catalogue
 from smtpcheck.gate import MailboxLocks
 from smtpcheck.judge import cut_off, failed_to_reach, hosts_tried
 from smtpcheck.metrics import AgentState, Metrics
-from smtpcheck.model import Check, CredentialState, Depth, Outcome, Report
+from smtpcheck.model import Check, Depth, Outcome, Report
 from smtpcheck.probe import Kit, build_kit, probe, rebuilt
 from smtpcheck.schedule import Schedule
 from smtpcheck.state import State

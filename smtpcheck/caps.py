@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Protocol
 
-from smtpcheck.model import CredentialHints
+from smtpcheck.credential_facts import CredentialHints
 
 HOUR, DAY = 3600.0, 86400.0
 

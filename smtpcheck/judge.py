@@ -4,26 +4,17 @@ Rules of this file:
 - Pure: it reads what was measured and decides; it measures nothing.
 - A check reaches its depth or it does not. Not reached is critical; reached with something that will break it is a
   warning; the agent's own fault, or an agent without network, is unknown and says nothing of the server.
+- Where a refusal is expected, it is what must be reached; a success in its place is critical.
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from smtpcheck import expectation
 from smtpcheck.cause import Cause
-from smtpcheck.model import (
-    Check,
-    CredentialState,
-    Fault,
-    FaultKind,
-    Finding,
-    Outcome,
-    Phase,
-    Report,
-    TokenError,
-    TokenErrorKind,
-    Warn,
-)
+from smtpcheck.credential_facts import CredentialState
+from smtpcheck.model import Check, Fault, FaultKind, Finding, Outcome, Phase, Report, TokenError, TokenErrorKind, Warn
 
 _DAY = 86400.0
 _CUT_OFF_PHASES = frozenset({Phase.DNS, Phase.CONNECT})
@@ -35,10 +26,18 @@ def judge(report: Report, findings: tuple[Finding, ...], warnings: tuple[Finding
 
     `findings` say why a step failed (best first, empty if none did), `warnings` what will break a run that succeeded.
     """
-    if report.failed_step is not None:
+    if passed := expectation.unexpected_success(report):
+        return replace(report, outcome=Outcome.CRITICAL, cause=passed.cause, findings=(passed,))
+    if has_failed(report):
+        findings = expectation.with_expectation(report, findings)
         return replace(report, outcome=Outcome.CRITICAL, cause=findings[0].cause, findings=findings)
     outcome = Outcome.WARNING if warnings else Outcome.OK
     return replace(report, outcome=outcome, warnings=warnings)
+
+
+def has_failed(report: Report) -> bool:
+    """Return whether a step failed, and not by the refusal that was expected."""
+    return report.failed_step is not None and not expectation.is_met(report)
 
 
 def expiries(check: Check, report: Report, credential: CredentialState | None, now: float) -> Iterable[Finding]:

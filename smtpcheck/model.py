@@ -32,7 +32,7 @@ class Depth(IntEnum):
 
     @property
     def needs_token(self) -> bool:
-        """Return whether the run needs a credential."""
+        """Return whether the run needs a credential, where the check is to log in."""
         return self is not Depth.CONNECT
 
     @property
@@ -54,6 +54,13 @@ class Mechanism(StrEnum):
 
     XOAUTH2 = "xoauth2"
     OAUTHBEARER = "oauthbearer"
+    PLAIN = "plain"
+    LOGIN = "login"
+
+    @property
+    def carries_password(self) -> bool:
+        """Return whether it carries a password rather than a token."""
+        return self in (Mechanism.PLAIN, Mechanism.LOGIN)
 
 
 class Provider(StrEnum):
@@ -103,6 +110,49 @@ class Warn:
     duration: float
 
 
+class Phase(StrEnum):
+    """The phases of a run, in their order."""
+
+    TOKEN = "token"
+    DNS = "dns"
+    CONNECT = "connect"
+    BANNER = "banner"
+    EHLO = "ehlo"
+    STARTTLS = "starttls"
+    TLS = "tls"
+    EHLO_TLS = "ehlo_tls"
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    QUIT = "quit"
+    DELIVERY = "delivery"
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """A refusal that a check must meet."""
+
+    phase: Phase
+    """`AUTH`, `MAIL`, `RCPT` or `DATA`."""
+    codes: tuple[str, ...]
+    """Reply codes, any of which may come; `x` stands for any digit."""
+    enhanced: tuple[str, ...] = ()
+    """Enhanced codes, any of which must come; `*` stands for any number. Without any, none need come."""
+
+    @property
+    def depth(self) -> "Depth":
+        """Return how deep a run goes to come to the refusal."""
+        return _DEPTHS[self.phase]
+
+    def __str__(self) -> str:
+        codes = " ".join(filter(None, ("/".join(self.codes), "/".join(self.enhanced))))
+        return f"a refusal {codes} in phase {self.phase}"
+
+
+_DEPTHS = {Phase.AUTH: Depth.AUTH, Phase.MAIL: Depth.SENDER, Phase.RCPT: Depth.RECIPIENT, Phase.DATA: Depth.SEND}
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """What to do for one mailbox. Its name is the metric label; an address never is."""
@@ -111,7 +161,7 @@ class Check:
     mailbox: str
     """The SASL user."""
     credential: str | None
-    """The name of a credential of the settings; None only at `Depth.CONNECT`."""
+    """The name of a credential of the settings; None only at `Depth.CONNECT` and where a refusal is expected."""
     provider: Provider
     server: Server
     depth: Depth
@@ -131,29 +181,24 @@ class Check:
     """The user's own labels, sorted by name."""
     granted_at: float | None = None
     """When the mailbox's rights were last changed (Unix seconds), if the configuration says so."""
+    password: bool = False
+    """Whether the credential is a password; else it gives tokens."""
+    expect: Expect | None = None
+    """The refusal that must come; None where all must be accepted."""
+
+    @property
+    def uses_credential(self) -> bool:
+        """Return whether a run needs a token or a password."""
+        return self.credential is not None and self.depth.needs_token
+
+    @property
+    def due_refusal(self) -> Expect | None:
+        """Return the refusal that a run must meet; None for one that does not go as deep."""
+        return self.expect if self.expect is not None and self.depth >= self.expect.depth else None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What was seen
-
-
-class Phase(StrEnum):
-    """The phases of a run, in their order."""
-
-    TOKEN = "token"
-    DNS = "dns"
-    CONNECT = "connect"
-    BANNER = "banner"
-    EHLO = "ehlo"
-    STARTTLS = "starttls"
-    TLS = "tls"
-    EHLO_TLS = "ehlo_tls"
-    AUTH = "auth"
-    MAIL = "mail"
-    RCPT = "rcpt"
-    DATA = "data"
-    QUIT = "quit"
-    DELIVERY = "delivery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,6 +465,8 @@ class Report:
     """The length in octets of the longest AUTH line that was sent."""
     waited: float = 0.0
     """Seconds spent waiting for a free place (open connections, the mailbox's lock); part of no phase."""
+    expect: Expect | None = None
+    """The refusal that the run had to meet."""
 
     @property
     def failed_step(self) -> Step | None:
@@ -434,42 +481,7 @@ class Report:
             return None
         return step.exchanges[-1].reply
 
-
-@dataclass(frozen=True, slots=True)
-class CredentialHints:
-    """What the configuration says of a credential, for the texts of a remedy: no secret."""
-
-    name: str
-    type: str
-    """The credential's `type`, as configured."""
-    tenant: str = ""
-    client_id: str = ""
-    cloud: str = ""
-    scope: str = ""
-    """The scope that is requested."""
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialState:
-    """What the metrics and the page say of one credential; plain values, read at scrape."""
-
-    name: str
-    type: str
-    success: bool | None = None
-    """Whether the last answer for every subject was a token; None before the first."""
-    expires_at: float | None = None
-    """When the earliest of its tokens ends."""
-    acquisition_seconds: float | None = None
-    """How long the last request to the issuer took."""
-    requests: Mapping[str, int] = field(default_factory=dict)
-    """Requests to the issuer so far by result: `success` or `error`."""
-    fresh_success: bool | None = None
-    """Whether the last request past every cache succeeded; None before the first."""
-    error: TokenError | None = None
-    """The last error, None after a success."""
-    client_secret_expires_at: float | None = None
-    client_secret_name: str = ""
-    """Which of the application's secrets is in use, in the issuer's words; never the secret."""
-    client_certificate_expires_at: float | None = None
-    refresh_token_last_refresh_at: float | None = None
-    refresh_token_expires_at: float | None = None
+    @property
+    def refused_as_expected(self) -> Reply | None:
+        """Return the refusal that the run had to meet, if it met it: such a run has a failed step and is well."""
+        return self.failed_reply if self.expect and self.outcome in (Outcome.OK, Outcome.WARNING) else None

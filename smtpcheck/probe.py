@@ -14,22 +14,13 @@ from dataclasses import dataclass, replace
 import structlog
 
 from smtpcheck.config import Settings
+from smtpcheck.credential_facts import CredentialHints
 from smtpcheck.diagnosis.catalogue import Catalogue, load
 from smtpcheck.diagnosis.explain import explain
 from smtpcheck.diagnosis.observation import observe
 from smtpcheck.gate import Gate, MailboxLocks
-from smtpcheck.judge import expiries, fresh_token_failing, internal_error, judge, token_fault
-from smtpcheck.model import (
-    Check,
-    CredentialHints,
-    Depth,
-    Finding,
-    Outcome,
-    Phase,
-    Report,
-    Step,
-    TokenError,
-)
+from smtpcheck.judge import expiries, fresh_token_failing, has_failed, internal_error, judge, token_fault
+from smtpcheck.model import Check, Depth, Finding, Outcome, Phase, Report, Step, TokenError
 from smtpcheck.oauth.broker import Grant, TokenBroker
 from smtpcheck.oauth.token_store import TokenStore
 from smtpcheck.smtp.connection import Conversation, Network, converse
@@ -121,7 +112,7 @@ async def _run(check: Check, kit: Kit, started_at: float, *, fresh: bool) -> Rep
             admitted = kit.monotonic()
             talk = await converse(
                 check,
-                check.depth if grant else Depth.CONNECT,
+                check.depth if grant or not check.uses_credential else Depth.CONNECT,
                 grant.token if grant else None,
                 origin=admitted - seconds,
                 network=kit.network,
@@ -140,13 +131,14 @@ async def _run(check: Check, kit: Kit, started_at: float, *, fresh: bool) -> Rep
         mechanism=talk.mechanism,
         auth_line_length=talk.auth_line_length,
         waited=waited,
+        expect=check.due_refusal,
     )
     return _judge(check, kit, report, grant, talk.ehlo)
 
 
 async def _acquire(check: Check, kit: Kit, *, fresh: bool) -> tuple[Grant | TokenError | None, tuple[Step, ...]]:
     """Return the token or why there is none, and the step of phase token if the run waited or failed."""
-    if check.credential is None or not check.depth.needs_token:
+    if check.credential is None or not check.uses_credential:
         return None, ()
     begin = kit.monotonic()
     held = None if fresh else kit.tokens.peek(check.credential, check.mailbox)
@@ -158,12 +150,13 @@ async def _acquire(check: Check, kit: Kit, *, fresh: bool) -> tuple[Grant | Toke
     seconds = kit.monotonic() - begin
     if isinstance(answer, TokenError):
         return answer, (Step(Phase.TOKEN, 0.0, seconds, fault=token_fault(answer)),)
-    return answer, () if answer.facts.from_cache else (Step(Phase.TOKEN, 0.0, seconds),)
+    waited = answer.facts is not None and not answer.facts.from_cache
+    return answer, (Step(Phase.TOKEN, 0.0, seconds),) if waited else ()
 
 
 def _judge(check: Check, kit: Kit, report: Report, grant: Grant | None, ehlo: tuple[str, ...]) -> Report:
     now = kit.wall()
-    if report.failed_step is not None:
+    if has_failed(report):
         return judge(report, _explain(check, kit, report, ehlo, now), ())
     state = kit.tokens.state(check.credential) if check.credential else None
     warnings = tuple(expiries(check, report, state, now))

@@ -44,6 +44,7 @@ TABLE = {
     # A folder ends with a slash; a row for a file goes before that of its folder.
     "__init__.py": _row(Layer.VOCABULARY),
     "cause.py": _row(Layer.VOCABULARY),
+    "credential_facts.py": _row(Layer.VOCABULARY),
     "model.py": _row(Layer.VOCABULARY),
     "secret.py": _row(Layer.VOCABULARY),
     "breaker.py": _row(Layer.PURE),
@@ -51,6 +52,7 @@ TABLE = {
     "check_state.py": _row(Layer.PURE),
     "cutoff.py": _row(Layer.PURE),
     "duration.py": _row(Layer.PURE),
+    "expectation.py": _row(Layer.PURE),
     "history.py": _row(Layer.PURE),
     "judge.py": _row(Layer.PURE),
     "schedule.py": _row(Layer.PURE),
@@ -85,7 +87,6 @@ TABLE = {
     "smtp/connection.py": _row(Layer.EDGE, "socket"),
     "smtp/resolver.py": _row(Layer.EDGE, "socket"),
     "smtp/tls.py": _row(Layer.EDGE),
-    "smtp/tls_session.py": _row(Layer.EDGE),
     "config/document.py": _row(Layer.CHECK, "yaml"),
     "config/": _row(Layer.CHECK),
     "probe.py": _row(Layer.CHECK),

@@ -16,6 +16,7 @@ from smtpcheck.oauth.google_service_account import GoogleServiceAccount
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.oauth.microsoft_user import MicrosoftUser
 from smtpcheck.oauth.oauth2 import OAuth2
+from smtpcheck.oauth.password import Password
 from smtpcheck.oauth.ready_token import ReadyToken
 
 TO = "probe@contoso.com"
@@ -36,6 +37,7 @@ CREDENTIALS: dict[str, Credential] = {
         {"issuer": "https://id.example.org", "client_id": "x", "client_secret": {"value": "abc"}, "scope": "mail"}
     ),
     "ready": ReadyToken.model_validate({"from": {"value": "abc"}}),
+    "legacy": Password.model_validate({"password": {"value": "abc"}}),
 }
 
 
@@ -231,3 +233,13 @@ def test_a_credential_that_is_wrong_itself_is_told_of_only_there(tmp_path: Path)
     )
     assert found is None
     assert problems.in_order([]) == ()
+
+
+def test_a_password_reads_by_plain_unless_told_and_never_by_a_mechanism_of_tokens(tmp_path: Path) -> None:
+    server = "server: {host: imap.example.org}"
+    assert _find(tmp_path, f"{{via: imap, {server}}}", "legacy").mechanism is Mechanism.PLAIN
+    assert _find(tmp_path, f"{{via: imap, {server}, mechanism: login}}", "legacy").mechanism is Mechanism.LOGIN
+    for mechanism, credential in (("xoauth2", "legacy"), ("plain", "site")):
+        found, told = _resolved(tmp_path, f"{{via: imap, {server}, mechanism: {mechanism}}}", credential)
+        assert found is None
+        assert f'mechanism: "{mechanism}": carries a' in told

@@ -11,10 +11,11 @@ import yaml
 
 from smtpcheck.cause import Cause
 from smtpcheck.config import load as load_config
+from smtpcheck.credential_facts import CredentialHints
 from smtpcheck.diagnosis.catalogue import load
 from smtpcheck.diagnosis.explain import Explanation, describe, explain
 from smtpcheck.diagnosis.observation import Observation, from_case, observe
-from smtpcheck.model import Attempt, CertificateFacts, CredentialHints, Fault, FaultKind, Outcome, Report, TlsFacts
+from smtpcheck.model import Attempt, CertificateFacts, Fault, FaultKind, Outcome, Report, TlsFacts
 
 CATALOGUE = load()
 EXCHANGE = "https://outlook.office365.com"

@@ -199,3 +199,72 @@ def test_any_bytes_in_any_cut_give_the_same_steps(pieces: list[bytes], cuts: lis
         return sent, dialogue.steps
 
     assert steps([raw[a:b] for a, b in itertools.pairwise(edges)]) == steps([raw])
+
+
+# -- passwords, and runs without a login ------------------------------------------------------------------------------
+
+PASSWORD = dataclasses.replace(CHECK, password=True)
+HUNTER = Secret("hunter2-and-more")
+
+
+def test_a_password_goes_by_plain_in_one_line_of_which_nothing_is_recorded() -> None:
+    dialogue, said = hold("220 hi", "250-me\r\n250 AUTH LOGIN PLAIN", "235 ok", "221 bye", token=HUNTER, check=PASSWORD)
+    assert base64.b64decode(said[1].removeprefix(b"AUTH PLAIN ")) == b"\0u@example.org\0hunter2-and-more"
+    assert step_of(dialogue, Phase.AUTH).exchanges == (Exchange("AUTH PLAIN ***", Reply(235, "", ("ok",))),)
+    assert (dialogue.mechanism, dialogue.auth_line_length) == ("PLAIN", 0)
+
+
+def test_a_password_goes_by_login_where_there_is_no_plain() -> None:
+    prompts = ("334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6")
+    dialogue, said = hold(*HELLO, *prompts, "535 5.7.139 no", "221 bye", token=HUNTER, check=PASSWORD)
+    assert said[1] == b"AUTH LOGIN\r\n"
+    assert [base64.b64decode(line) for line in said[2:4]] == [b"u@example.org", b"hunter2-and-more"]
+    exchanges = step_of(dialogue, Phase.AUTH).exchanges
+    assert [exchange.command for exchange in exchanges] == ["AUTH LOGIN", "***", "***"]
+    assert [exchange.challenge for exchange in exchanges] == ["Username:", "Password:", ""]
+    assert faults(dialogue) == {Phase.AUTH: FaultKind.REPLY}
+
+
+@pytest.mark.parametrize("refused", [1, 2])
+def test_login_stops_where_the_server_refuses(refused: int) -> None:
+    replies = ["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", "334 more"][: refused - 1]
+    dialogue, said = hold(*HELLO, *replies, "504 5.7.4 no", "221 bye", token=HUNTER, check=PASSWORD)
+    assert said[-1] == b"QUIT\r\n"
+    assert len(said) == 2 + refused
+    assert faults(dialogue) == {Phase.AUTH: FaultKind.REPLY}
+
+
+def test_a_server_that_asks_for_more_than_a_password_is_cancelled() -> None:
+    replies = ("334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", "334 VG9rZW46", "501 cancelled", "221 bye")
+    _, said = hold(*HELLO, *replies, token=HUNTER, check=PASSWORD)
+    assert said[-2:] == [b"*\r\n", b"QUIT\r\n"]
+
+
+def test_a_long_password_waits_for_the_334() -> None:
+    hello = ("220 hi", "250-me\r\n250 AUTH PLAIN")
+    _, said = hold(*hello, "334 ", "235 ok", token=Secret("p" * 400), check=PASSWORD)
+    assert said[1] == b"AUTH PLAIN\r\n"
+    assert base64.b64decode(said[2]).endswith(b"p" * 400)
+
+
+@pytest.mark.parametrize(("keywords", "mechanism"), [("AUTH XOAUTH2", None), ("AUTH XOAUTH2", Mechanism.LOGIN)])
+def test_a_password_never_goes_as_a_token(keywords: str, mechanism: Mechanism | None) -> None:
+    check = dataclasses.replace(PASSWORD, mechanism=mechanism)
+    _, said = hold("220 hi", f"250-me\r\n250 {keywords}", "504 no", "221 bye", token=HUNTER, check=check)
+    assert b"XOAUTH2" not in b"".join(said)
+
+
+def test_a_password_that_is_repeated_is_masked_in_every_later_reply() -> None:
+    hello = ("220 hi", "250-me\r\n250 AUTH PLAIN")
+    replies = ("235 hello hunter2-and-more", "250 hunter2-and-more", "550 5.7.1 hunter2-and-more", "250 ok", "221 bye")
+    dialogue, _ = hold(*hello, *replies, depth=Depth.RECIPIENT, token=HUNTER, check=PASSWORD)
+    assert "hunter2" not in repr(dialogue.steps)
+    assert step_of(dialogue, Phase.RCPT).exchanges[0].reply == Reply(550, "5.7.1", ("***",))
+
+
+def test_a_check_without_a_credential_goes_on_without_a_login() -> None:
+    check = dataclasses.replace(CHECK, credential=None)
+    replies = (*HELLO, "250 sender", "554 5.7.1 Relay access denied", "250 reset", "221 bye")
+    dialogue, said = hold(*replies, depth=Depth.RECIPIENT, token=None, check=check)
+    assert said[1:] == [b"MAIL FROM:<u@example.org>\r\n", b"RCPT TO:<r@example.org>\r\n", b"RSET\r\n", b"QUIT\r\n"]
+    assert [step.phase for step in dialogue.steps][-3:] == [Phase.MAIL, Phase.RCPT, Phase.QUIT]

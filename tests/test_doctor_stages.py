@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from smtpcheck.cause import Cause
 from smtpcheck.config import from_options
+from smtpcheck.credential_facts import CredentialState
 from smtpcheck.doctor.connection_stages import connection
 from smtpcheck.doctor.credential_stages import auth_line_length, credential_stages, ending, renewal
 from smtpcheck.doctor.discovery import Discovery
@@ -17,7 +18,6 @@ from smtpcheck.doctor.upkeep import maintenance
 from smtpcheck.doctor.verdict import Examined, Stage, Verdict, examined, failed, hint, ok, outcome_of, skipped, warning
 from smtpcheck.model import (
     Attempt,
-    CredentialState,
     Exchange,
     Fault,
     FaultKind,

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 
 from smtpcheck.cause import Cause
+from smtpcheck.credential_facts import CredentialState
 from smtpcheck.judge import cut_off, expiries, failed_to_reach, fresh_token_failing, hosts_tried, judge
 from smtpcheck.model import (
     CertificateFacts,
     Check,
-    CredentialState,
     Depth,
     Fault,
     FaultKind,

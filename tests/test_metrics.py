@@ -10,12 +10,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from smtpcheck.cause import Cause
+from smtpcheck.credential_facts import CredentialState
 from smtpcheck.metrics import AgentState, Metrics
 from smtpcheck.metrics.table import PER_CHECK, TABLE, Kind
 from smtpcheck.model import (
     CertificateFacts,
     Check,
-    CredentialState,
     Depth,
     Exchange,
     Fault,

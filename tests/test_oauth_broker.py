@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 
 import pytest
 
-from smtpcheck.model import CredentialState, TokenError, TokenErrorKind
+from smtpcheck.credential_facts import CredentialState
+from smtpcheck.model import TokenError, TokenErrorKind
 from smtpcheck.oauth.broker import SEVERAL, Grant, TokenBroker
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import Flow, Granted, Life
@@ -186,6 +187,8 @@ async def test_a_run_that_waited_is_told_from_one_that_did_not(broker: TokenBrok
     first = await _granted(broker)
     clock.now += 7
     second = await _granted(broker)
+    assert first.facts is not None
+    assert second.facts is not None
     assert (first.facts.from_cache, second.facts.from_cache, second.waited) == (False, True, 0.0)
     assert replace(first.facts, from_cache=True) == second.facts
     assert broker.peek("a", None) is second
@@ -310,7 +313,9 @@ async def test_a_fresh_request_passes_the_memory_but_not_twice_in_a_moment(
 ) -> None:
     await _granted(broker)
     clock.now += 1
-    assert (await _granted(broker, fresh=True)).facts.from_cache
+    facts = (await _granted(broker, fresh=True)).facts
+    assert facts is not None
+    assert facts.from_cache
     clock.now += 9
     assert (await _granted(broker, fresh=True)).token == Secret("token 2 of None")
     issuer.error = REFUSED
@@ -604,7 +609,8 @@ async def test_each_scope_has_its_own_token_and_the_credentials_own_is_one_of_th
     tokens = [answer.token.reveal() for answer in answers if isinstance(answer, Grant)]
     assert tokens == ["token 1 of None", "token 1 of None", "token 2 of None", "token 2 of None"]
     assert issuer.scopes == ["", "graph"]
-    assert [answer.facts.scope for answer in answers if isinstance(answer, Grant)] == ["mail", "mail", "graph", "graph"]
+    facts = [answer.facts for answer in answers if isinstance(answer, Grant)]
+    assert [each.scope for each in facts if each] == ["mail", "mail", "graph", "graph"]
 
 
 async def test_a_scope_that_is_refused_is_no_fault_of_the_credential(

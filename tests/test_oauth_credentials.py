@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from smtpcheck.model import CredentialHints
+from smtpcheck.credential_facts import CredentialHints
 from smtpcheck.oauth import CREDENTIAL_TYPES
 from smtpcheck.oauth.clouds import Cloud, clouds_of_scope, clouds_of_smtp_host
 from smtpcheck.oauth.microsoft import Microsoft

@@ -78,6 +78,7 @@ async def test_a_managed_identity_gets_a_token_of_a_day(issuer: Issuer, monkeypa
     broker = TokenBroker({"vm": ManagedIdentity()})
     answer = await broker.token("vm", None, timeout=5)
     assert isinstance(answer, Grant)
+    assert answer.facts is not None
     assert answer.facts.claims["roles"] == ["SMTP.SendAsApp"]
     assert answer.facts.expires_at == pytest.approx(time.time() + 86400, abs=10)
     assert (broker.states()[0].requests, endpoint.requests) == ({"success": 1, "error": 0}, 1)

@@ -12,15 +12,15 @@ from smtpcheck.smtp import sasl
 
 
 def message(mechanism: Mechanism, user: str, token: str = "tok") -> bytes:
-    response = sasl.client_response(mechanism, user=user, token=Secret(token), host="server.example.com", port=587)
+    response = sasl.client_messages(mechanism, user=user, secret=Secret(token), host="server.example.com", port=587)[0]
     return base64.b64decode(response, validate=True)
 
 
 def test_xoauth2_is_the_form_that_google_documents() -> None:
-    response = sasl.client_response(
+    (response,) = sasl.client_messages(
         Mechanism.XOAUTH2,
         user="someuser@example.com",
-        token=Secret("ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg"),
+        secret=Secret("ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg"),
         host="h",
         port=1,
     )
@@ -72,8 +72,8 @@ def test_a_challenge_is_decoded_and_anything_else_is_kept() -> None:
 
 
 TOKEN = "eyJ0eXAi.OiJKV1QiLCJhbGciOiJSUzI1NiJ9.c2lnbmF0dXJl"
-RESPONSE = sasl.client_response(Mechanism.XOAUTH2, user="u@example.org", token=Secret(TOKEN), host="h", port=1)
-REDACTION = sasl.Redaction(Secret(TOKEN), RESPONSE)
+(RESPONSE,) = sasl.client_messages(Mechanism.XOAUTH2, user="u@example.org", secret=Secret(TOKEN), host="h", port=1)
+REDACTION = sasl.Redaction(Secret(TOKEN), (RESPONSE,))
 
 
 @given(data=st.data(), secret=st.sampled_from([TOKEN, RESPONSE]))
@@ -93,3 +93,100 @@ def test_what_is_no_secret_stays() -> None:
 def test_a_challenge_that_hides_the_token_is_masked() -> None:
     hidden = base64.b64encode(f'{{"you sent":"x{TOKEN}"}}'.encode()).decode()
     assert REDACTION.reply(Reply(334, "", (hidden,))) == Reply(334, "", ("***",))
+
+
+# -- passwords --------------------------------------------------------------------------------------------------------
+
+
+def password_messages(mechanism: Mechanism, user: str, password: str) -> tuple[bytes, ...]:
+    found = sasl.client_messages(mechanism, user=user, secret=Secret(password), host="h", port=1)
+    return tuple(base64.b64decode(message, validate=True) for message in found)
+
+
+def test_plain_is_the_form_of_rfc_4616_and_login_that_of_its_draft() -> None:
+    assert password_messages(Mechanism.PLAIN, "tim", "tanstaaftanstaaf") == (b"\0tim\0tanstaaftanstaaf",)
+    assert password_messages(Mechanism.LOGIN, "tim", "tanstaaftanstaaf") == (b"tim", b"tanstaaftanstaaf")
+
+
+users = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1)
+passwords = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
+
+
+@given(user=users, password=passwords)
+def test_any_password_reaches_the_server_whole(user: str, password: str) -> None:
+    """PLAIN's fields end at a null character, of which neither holds one; LOGIN has a message for each."""
+    (plain,) = password_messages(Mechanism.PLAIN, user, password)
+    assert plain.split(b"\0") == [b"", user.encode(), password.encode()]
+    assert password_messages(Mechanism.LOGIN, user, password) == (user.encode(), password.encode())
+
+
+@pytest.mark.parametrize(
+    ("offered", "expected"),
+    [
+        ({"LOGIN", "PLAIN", "XOAUTH2"}, Mechanism.PLAIN),
+        ({"LOGIN", "XOAUTH2"}, Mechanism.LOGIN),
+        ({"XOAUTH2", "CRAM-MD5"}, None),
+    ],
+)
+def test_a_password_goes_by_plain_and_else_by_login(offered: set[str], expected: Mechanism | None) -> None:
+    assert sasl.choose(frozenset(offered), Provider.YAHOO, password=True) == expected
+
+
+def password_redaction(password: str, user: str = "u@example.org", by: Mechanism = Mechanism.PLAIN) -> sasl.Redaction:
+    messages = sasl.client_messages(by, user=user, secret=Secret(password), host="h", port=1)
+    return sasl.Redaction(Secret(password), messages, password=True)
+
+
+@given(user=users, password=passwords, by=st.sampled_from([Mechanism.PLAIN, Mechanism.LOGIN]))
+def test_a_login_line_that_is_repeated_is_masked(user: str, password: str, by: Mechanism) -> None:
+    """However short the password is."""
+    message = sasl.client_messages(by, user=user, secret=Secret(password), host="h", port=1)[-1]
+    shown = password_redaction(password, user, by).text(f"500 unrecognized: '{message}'")
+    assert shown == "500 unrecognized: '***'"
+
+
+@given(password=passwords.filter(lambda text: len(text.encode()) >= 9), before=st.binary(max_size=4), after=st.binary())
+def test_a_password_within_any_base64_is_masked(password: str, before: bytes, after: bytes) -> None:
+    encoded = base64.b64encode(before + password.encode() + after).decode()
+    offset = 4 * -(-len(before) // 3)
+    inner = encoded[offset : offset + 4 * ((len(password.encode()) - 2) // 3)]
+    assert len(inner) < 8 or inner not in password_redaction(password).text(f"501 {encoded}")
+
+
+@given(password=st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=8, max_size=40))
+def test_a_long_password_is_masked_wherever_it_stands(password: str) -> None:
+    if not sasl.is_said_anyway(password):
+        assert password not in password_redaction(password).text(f"535 x{password}y is wrong")
+
+
+REPLIES = (
+    "Authentication unsuccessful, the user credentials were incorrect.",
+    "Error: authentication failed: (reason unavailable)",
+    "Username and Password not accepted. For more information, go to",
+    "Client does not have permissions to send as this sender",
+    "Authentication unsuccessful [AM0PR02CA0001.eurprd02.prod.outlook.com 2023-09-12T20:59:57.214Z 08DBB276B7E699C4]",
+)
+
+
+@pytest.mark.parametrize(
+    "password", ["a", "at", "user", "the", "in", "auth", "Password", "authentication", "unsuccessful", "tion", "PR02"]
+)
+@pytest.mark.parametrize("reply", REPLIES)
+def test_a_weak_password_masks_no_word_of_a_reply(password: str, reply: str) -> None:
+    """A hole in a known sentence would tell it."""
+    assert password_redaction(password).text(reply) == reply
+
+
+@pytest.mark.parametrize("password", ["s3cr", "hunter2", "p.w+d"])
+def test_a_short_password_is_masked_where_it_stands_alone(password: str) -> None:
+    redaction = password_redaction(password)
+    assert redaction.text(f"535 password '{password}' is wrong") == "535 password '***' is wrong"
+    assert redaction.text(f"535 x{password}x") == f"535 x{password}x"
+
+
+def test_a_challenge_that_hides_a_password_is_masked_and_the_prompt_is_not() -> None:
+    redaction = password_redaction("hunter2", by=Mechanism.LOGIN)
+    hidden = base64.b64encode(b"you said hunter2").decode()
+    assert redaction.reply(Reply(334, "", (hidden,))) == Reply(334, "", ("***",))
+    prompt = Reply(334, "", ("UGFzc3dvcmQ6",))
+    assert redaction.reply(prompt) == prompt

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, WithJsonSchema
 
 from smtpcheck.config.fields import Host, Mailbox, NumberAsText
+from smtpcheck.config.mechanism import look_at_mechanism
 from smtpcheck.config.problems import Problems, nearest
 from smtpcheck.config.providers import default_imap_host, provider_of_credential, provider_of_host
 from smtpcheck.config.section import ConfigSection
@@ -132,7 +133,10 @@ class FindResolver:
         server = self._server(section.server, credential, at)
         if server is None or not self._fits(server, name, credential, at):
             return None
-        return Find(FindVia.IMAP, scope=credential.imap_scope, server=server, mechanism=section.mechanism)
+        if not look_at_mechanism(section.mechanism, name, credential, at(("mechanism",)), self._problems):
+            return None
+        mechanism = section.mechanism or (None if credential.gives_tokens else Mechanism.PLAIN)
+        return Find(FindVia.IMAP, scope=credential.imap_scope, server=server, mechanism=mechanism)
 
     def _is_alone(self, section: FindSection, at: At, without: Collection[str]) -> bool:
         vain = [key for key in without if key in section.model_fields_set]

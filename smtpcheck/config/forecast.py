@@ -104,7 +104,7 @@ def _issuers(settings: Settings) -> tuple[IssuerDemand, ...]:
     tokens: dict[str, int] = defaultdict(int)
     mailboxes: dict[str, set[str]] = defaultdict(set)
     for check in settings.checks:
-        if check.depth.needs_token and check.credential is not None:
+        if check.uses_credential and check.credential is not None:
             mailboxes[check.credential].add(check.mailbox.casefold())
     for name, subjects in mailboxes.items():
         credential = settings.credentials[name]

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from smtpcheck.config.expect import look_at_expectation
 from smtpcheck.config.fields import is_address
 from smtpcheck.config.mailboxes import Entry
 from smtpcheck.config.problems import KeyPath, Place, Problems
@@ -50,6 +51,7 @@ def look_at_check(check: Check, credential: Credential | None, entry: Entry, pro
     if check.server.ca_file and (trouble := trouble_of_trust(check.server.ca_file)):
         problems.error(entry.at(("server", "ca_file")), trouble, value=check.server.ca_file)
     _look_at_plaintext(check, entry, problems)
+    look_at_expectation(check, entry.at(("expect",)), problems)
     private = isinstance(credential, CloudCredential) and credential.authority is not None
     if check.provider is Provider.MICROSOFT and not private:
         _look_at_exchange(check, credential, entry, problems)
@@ -128,15 +130,19 @@ def _look_at_scope(credential: Microsoft, place: Place, problems: Problems) -> N
 
 def _look_at_plaintext(check: Check, entry: Entry, problems: Problems) -> None:
     server = check.server
-    if server.security is not Security.NONE or check.depth in {Depth.CONNECT, Depth.TOKEN}:
+    if server.security is not Security.NONE or check.depth is Depth.TOKEN or not check.uses_credential:
         return
     if not server.allow_plaintext:
         problems.error(
             entry.at(("server", "security")),
-            f"without TLS no token is sent, and depth {check.depth} needs to send one",
+            f"without TLS no {_secret_of(check)} is sent, and depth {check.depth} needs to send one",
             value=str(server.security),
             hint="use starttls or implicit; where nobody can listen, set allow_plaintext: true",
         )
+
+
+def _secret_of(check: Check) -> str:
+    return "password" if check.password else "token"
 
 
 def _look_at_exchange(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:
@@ -162,7 +168,13 @@ def _look_at_exchange(check: Check, credential: Credential | None, entry: Entry,
             value=str(server.security),
             hint="write port: 587, security: starttls",
         )
-    if server.host.lower().endswith(_INBOUND_HOST) and check.depth > Depth.TOKEN:
+    if check.password and check.expect is None:
+        problems.error(
+            entry.at(("credential",)),
+            f"credential {check.credential} is a password, which Exchange Online retires (basic authentication)",
+            hint="use a credential that gives tokens; or see that passwords are refused, with expect: {phase: auth}",
+        )
+    if server.host.lower().endswith(_INBOUND_HOST) and check.depth > Depth.TOKEN and check.uses_credential:
         problems.warning(
             entry.at(("server", "host")),
             "is where mail from outside arrives; clients cannot log in there",

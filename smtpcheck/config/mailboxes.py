@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from smtpcheck.config.expect import ExpectSection
 from smtpcheck.config.fields import NAME
 from smtpcheck.config.models import CheckSection, MailboxesFile, ServerSection, WarnSection
 from smtpcheck.config.problems import KeyPath, Place, Problems, nearest
@@ -24,7 +25,7 @@ from smtpcheck.config.validation import validated
 
 _PART = re.compile(r"\{([^{}]*)\}")
 _PARTS = ("local", "domain", "mailbox")
-_INNER: dict[str, type[BaseModel]] = {"server": ServerSection, "warn": WarnSection}
+_INNER: dict[str, type[BaseModel]] = {"server": ServerSection, "warn": WarnSection, "expect": ExpectSection}
 
 
 @dataclass(frozen=True, slots=True)

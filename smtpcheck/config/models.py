@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, Field, PlainValidator, WithJsonSchema
 
+from smtpcheck.config.expect import ExpectSection
 from smtpcheck.config.fields import (
     DepthName,
     Domain,
@@ -100,10 +101,8 @@ class CheckSection(ConfigSection):
     """What to do for one mailbox."""
 
     name: Annotated[str, AfterValidator(parse_name)] = Field(description="Unique; letters, digits, _ . and -.")
-    mailbox: Mailbox | None = Field(default=None, description="The SASL user; needed unless depth is connect.")
-    credential: str | None = Field(
-        default=None, description="The name of a credential; needed unless depth is connect."
-    )
+    mailbox: Mailbox | None = Field(default=None, description="The SASL user; needed for a login.")
+    credential: str | None = Field(default=None, description="The name of a credential; needed for a login.")
     server: ServerSection = Field(default=ServerSection(), description="Default: the provider's.")
     depth: DepthName | None = Field(default=None, description="How far the check goes.")
     interval: Period | None = Field(default=None, description="The time from one run to the next.")
@@ -118,6 +117,9 @@ class CheckSection(ConfigSection):
     )
     warn: WarnSection = Field(default=WarnSection(), description="From when on a check that still works is a warning.")
     labels: Labels = Field(default={}, description="Labels of its metrics.")
+    expect: ExpectSection | None = Field(
+        default=None, description="A refusal that must come: the check turned around. Default interval 24h."
+    )
     granted: AwareDatetime | None = Field(
         default=None, description="When rights were last granted, as 2026-11-20T10:00Z: they take up to two hours."
     )

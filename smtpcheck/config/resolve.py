@@ -11,12 +11,14 @@ import platform
 from collections.abc import Collection, Mapping
 from functools import cached_property
 
+from smtpcheck.config.expect import DEFAULT_INTERVAL, look_at_depth, look_at_interval
 from smtpcheck.config.fields import parse_domain
 from smtpcheck.config.mailboxes import Entry
+from smtpcheck.config.mechanism import look_at_mechanism
 from smtpcheck.config.models import CheckSection, DefaultsSection, ServerSection, WarnSection
 from smtpcheck.config.problems import Problems, nearest
 from smtpcheck.config.providers import default_host, provider_of_credential, provider_of_host
-from smtpcheck.model import Check, Depth, Provider, Security, Server, Warn
+from smtpcheck.model import Check, Depth, Expect, Phase, Provider, Security, Server, Warn
 from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.credential import Credential
 
@@ -47,12 +49,17 @@ class Resolver:
 
     def check(self, section: CheckSection, entry: Entry) -> Check | None:
         """Return the whole check, or tell what it lacks and return None."""
-        depth = self._defaults.depth if section.depth is None else section.depth
-        interval = section.interval or self._defaults.interval
-        usable = self._has_credential(section, entry, depth)
+        expect = section.expect.expect() if section.expect else None
+        depth = self._depth(section, expect)
+        interval = section.interval or (DEFAULT_INTERVAL if expect else self._defaults.interval)
+        usable = self._has_credential(section, entry, depth, expect)
         usable &= self._has_mailbox(section, entry, depth)
+        usable &= self._has_mechanism(section, entry)
         usable &= self._has_recipient(section, entry, depth)
-        usable &= self._is_seldom_enough(section, entry, depth, interval)
+        if expect is None:
+            usable &= self._is_seldom_enough(section, entry, depth, interval)
+        elif section.depth is not None:
+            usable &= look_at_depth(expect, section.depth, entry.at(("depth",)), self._problems)
         credential = self._credentials.get(section.credential or "")
         host = section.server.host or _host_of(credential)
         if host is None and usable:
@@ -60,7 +67,7 @@ class Resolver:
             self._problems.error(entry.at(("server", "host")), "is missing", hint=hint)
         if host is None or not usable:
             return None
-        return Check(
+        check = Check(
             name=section.name,
             mailbox=section.mailbox or "",
             credential=section.credential,
@@ -76,7 +83,10 @@ class Resolver:
             warn=_warn(section.warn, self._warn),
             labels=tuple(sorted(section.labels.items())),
             granted_at=section.granted.timestamp() if section.granted else None,
+            password=credential is not None and not credential.gives_tokens,
+            expect=expect,
         )
+        return check if look_at_interval(check, entry.at(("interval",)), self._problems) else None
 
     def look_at_reference(self, entry: Entry) -> None:
         """Tell if the check names a credential that does not exist, however wrong the check is otherwise."""
@@ -86,24 +96,46 @@ class Resolver:
             at = entry.at(("credential",))
             self._problems.error(at, "there is no credential of this name", value=name, hint=hint)
 
-    def _has_credential(self, section: CheckSection, entry: Entry, depth: Depth) -> bool:
-        if section.credential is None:
-            if depth.needs_token:
-                at = entry.at(("credential",))
-                hint = "name a credential, or go no deeper than depth connect"
-                self._problems.error(at, f"is missing, and depth {depth} needs a token", hint=hint)
-            return not depth.needs_token
-        return section.credential in self._credentials
+    def _depth(self, section: CheckSection, expect: Expect | None) -> Depth:
+        if expect is not None:
+            return expect.depth
+        return self._defaults.depth if section.depth is None else section.depth
+
+    def _has_credential(self, section: CheckSection, entry: Entry, depth: Depth, expect: Expect | None) -> bool:
+        if section.credential is not None:
+            return section.credential in self._credentials
+        at = entry.at(("credential",))
+        if expect is not None:
+            if expect.phase is Phase.AUTH:
+                hint = "name the credential whose login must be refused"
+                self._problems.error(at, "is missing, and phase auth needs a login", hint=hint)
+            return expect.phase is not Phase.AUTH
+        if depth.needs_token:
+            hint = "name a credential, or go no deeper than depth connect"
+            self._problems.error(at, f"is missing, and depth {depth} needs a token", hint=hint)
+        return not depth.needs_token
 
     def _has_mailbox(self, section: CheckSection, entry: Entry, depth: Depth) -> bool:
-        if section.mailbox is None and depth.needs_token:
+        if section.mailbox is not None or not depth.needs_token:
+            return True
+        if section.credential is not None or section.expect is None:
             self._problems.error(entry.at(("mailbox",)), "is missing", hint="name the mailbox to log in as")
             return False
-        return True
+        if section.sender is None:
+            self._problems.error(entry.at(("sender",)), "is missing", hint="name whom the message claims to be from")
+        return section.sender is not None
+
+    def _has_mechanism(self, section: CheckSection, entry: Entry) -> bool:
+        name = section.credential or ""
+        credential = self._credentials.get(name)
+        at = entry.at(("mechanism",))
+        return credential is None or look_at_mechanism(section.mechanism, name, credential, at, self._problems)
 
     def _has_recipient(self, section: CheckSection, entry: Entry, depth: Depth) -> bool:
         if section.recipient is None and depth >= Depth.RECIPIENT:
             hint = "name a mailbox of your own: an unknown recipient again and again gets the sender throttled"
+            if section.credential is None and section.expect is not None:
+                hint = "name an address elsewhere, to which the server must not relay"
             self._problems.error(entry.at(("recipient",)), f"is missing, and depth {depth} needs one", hint=hint)
             return False
         return True

@@ -31,6 +31,6 @@ class Find:
     server: Server | None = None
     """That of IMAP, or of Graph, for which only host, port and certificates count."""
     mechanism: Mechanism | None = None
-    """With `FindVia.IMAP`; None: chosen by what the server offers."""
+    """With `FindVia.IMAP`; None: chosen by what the server offers. Never None with a password."""
     graph: str = ""
     """With `FindVia.GRAPH`: the URL in front of `/v1.0/`."""

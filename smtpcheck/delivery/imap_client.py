@@ -29,7 +29,7 @@ from smtpcheck.delivery.imap_stream import InjectionError, Stream, StreamError, 
 from smtpcheck.delivery.message import UNIQUE_HEADER
 from smtpcheck.model import Mechanism, Provider
 from smtpcheck.secret import Secret
-from smtpcheck.smtp.sasl import Redaction, challenge_answer, choose, client_response, decode_challenge, sasl_name
+from smtpcheck.smtp.sasl import Redaction, challenge_answer, choose, client_messages, decode_challenge, sasl_name
 
 logging.getLogger("imapclient").setLevel(logging.CRITICAL)
 
@@ -78,7 +78,7 @@ class ImapConnection:
         """Take the stream, and who logs in to what; nothing is read yet."""
         self._stream = stream
         self._user, self._token, self._host, self._port = user, token, host, port
-        self._redaction = Redaction(token, "")
+        self._redaction = Redaction(token, ())
         self._client: Any = None
         self._is_over = False
 
@@ -102,9 +102,10 @@ class ImapConnection:
         offered = frozenset(name.removeprefix("AUTH=") for name in self._capabilities() if name.startswith("AUTH="))
         # Yandex takes XOAUTH2 and does not say so.
         chosen = mechanism or choose(offered, Provider.GENERIC) or Mechanism.XOAUTH2
-        response = client_response(chosen, user=self._user, token=self._token, host=self._host, port=self._port)
-        self._redaction = Redaction(self._token, response)
-        answers = [base64.b64decode(response), base64.b64decode(challenge_answer(chosen))]
+        messages = client_messages(chosen, user=self._user, secret=self._token, host=self._host, port=self._port)
+        self._redaction = Redaction(self._token, messages, password=chosen.carries_password)
+        last = () if chosen.carries_password else (challenge_answer(chosen),)
+        answers = [base64.b64decode(message) for message in (*messages, *last)]
         challenges: list[bytes] = []
 
         def answer(challenge: bytes) -> bytes | None:

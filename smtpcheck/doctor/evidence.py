@@ -6,8 +6,9 @@ Rule of this file: plain values; whoever measures fills them in, whoever judges 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from smtpcheck.credential_facts import CredentialState
 from smtpcheck.doctor.discovery import Discovery
-from smtpcheck.model import Check, CredentialState, Phase, Reply, Report, Step, TokenError, TokenFacts
+from smtpcheck.model import Check, Phase, Reply, Report, Step, TokenError, TokenFacts
 from smtpcheck.oauth.credential import Credential
 
 

@@ -83,7 +83,7 @@ class Examination:
     async def _ask(self) -> None:
         """Ask the authority for its document and for a fresh token, side by side."""
         check, credential = self.evidence.check, self.evidence.credential
-        if credential is None or not check.depth.needs_token:
+        if credential is None or not check.uses_credential:
             return
         asking = probe(replace(check, depth=Depth.TOKEN), self._kit, fresh=True)
         asked, discovery = await asyncio.gather(asking, discover(credential))

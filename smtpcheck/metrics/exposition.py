@@ -15,11 +15,12 @@ from prometheus_client import exposition as text_format
 from prometheus_client.openmetrics import exposition as openmetrics_format
 
 from smtpcheck.check_state import CheckState
+from smtpcheck.credential_facts import CredentialState
 from smtpcheck.metrics.fleet import render_fleet
 from smtpcheck.metrics.fragments import Row, render
 from smtpcheck.metrics.own import AgentState, Measurements, Scrape
 from smtpcheck.metrics.table import PER_CHECK
-from smtpcheck.model import Check, CredentialState, Report
+from smtpcheck.model import Check, Report
 from smtpcheck.shard import ALONE, Fleet
 
 CONTENT_TYPE_TEXT = "text/plain; version=0.0.4; charset=utf-8"

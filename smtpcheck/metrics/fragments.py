@@ -135,8 +135,10 @@ def _seconds_of_phases(report: Report) -> dict[Phase, float]:
 
 
 def failed_phase(report: Report) -> str:
-    """Return the phase that failed, empty if the run failed without one (an unexpected success)."""
+    """Return the phase that failed, or that was to be refused and was not; empty if the run failed without one."""
     step = report.failed_step
+    if report.expect is not None and (step is None or report.cause is Cause.UNEXPECTED_SUCCESS):
+        return report.expect.phase
     return step.phase if step else ""
 
 

@@ -14,10 +14,11 @@ from prometheus_client import Counter, Histogram, ProcessCollector
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from smtpcheck.credential_facts import CredentialState
 from smtpcheck.metrics import table
 from smtpcheck.metrics.fragments import failed_cause, failed_phase
 from smtpcheck.metrics.table import Family, Kind
-from smtpcheck.model import Check, CredentialState, Outcome, Report
+from smtpcheck.model import Check, Outcome, Report
 
 
 @dataclass(frozen=True, slots=True)

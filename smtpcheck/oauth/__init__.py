@@ -7,6 +7,7 @@ from smtpcheck.oauth.managed_identity import ManagedIdentity
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.oauth.microsoft_user import MicrosoftUser
 from smtpcheck.oauth.oauth2 import OAuth2
+from smtpcheck.oauth.password import Password
 from smtpcheck.oauth.ready_token import ReadyToken
 
 CREDENTIAL_TYPES: tuple[type[Credential], ...] = (
@@ -17,4 +18,5 @@ CREDENTIAL_TYPES: tuple[type[Credential], ...] = (
     GoogleUser,
     OAuth2,
     ReadyToken,
+    Password,
 )

@@ -28,7 +28,8 @@ from pathlib import Path
 
 import structlog
 
-from smtpcheck.model import CredentialState, TokenError, TokenErrorKind, TokenFacts
+from smtpcheck.credential_facts import CredentialState
+from smtpcheck.model import TokenError, TokenErrorKind, TokenFacts
 from smtpcheck.oauth.answer import concerns_client
 from smtpcheck.oauth.backoff import Backoff
 from smtpcheck.oauth.claims import token_facts
@@ -60,7 +61,8 @@ class Grant:
     """A token for one run."""
 
     token: Secret
-    facts: TokenFacts
+    facts: TokenFacts | None
+    """What is known of the token; None for a password, of which nothing is kept."""
     waited: float
     """Seconds that this run waited for it; 0 from memory."""
     start: float
@@ -424,13 +426,15 @@ class TokenBroker:
         life = 2 * again if granted.expires_at is None else max(granted.expires_at - asked_at, 0.0)
         usable = max(life - min(MARGIN_SECONDS, life / 10), SPACING_SECONDS)
         scope = slot.scope or source.credential.scope
-        facts = token_facts(granted.token, scope=scope, acquired_at=asked_at, expires_at=granted.expires_at)
+        facts: TokenFacts | None = None
+        if source.credential.gives_tokens:
+            facts = token_facts(granted.token, scope=scope, acquired_at=asked_at, expires_at=granted.expires_at)
         slot.ends_at = granted.expires_at
         slot.end, slot.lasts_until = asked_at + usable, slot.asked_at + usable
         slot.refresh_at = slot.asked_at + min(
             life / 2 * (1 + _SPREAD * _share(source.name, slot.subject)), again, self._fresh_every
         )
-        slot.grant = Grant(granted.token, replace(facts, from_cache=True), 0.0, slot.asked_at)
+        slot.grant = Grant(granted.token, facts and replace(facts, from_cache=True), 0.0, slot.asked_at)
         slot.used = False
         return Grant(granted.token, facts, now - slot.asked_at, slot.asked_at)
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from smtpcheck.model import CredentialHints
+from smtpcheck.credential_facts import CredentialHints
 from smtpcheck.oauth.flow import Flow
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.secret_source import ConfiguredPath
@@ -25,6 +25,8 @@ class Credential(BaseModel):
 
     uses_subject: ClassVar[bool] = False
     """Whether each mailbox has a token of its own."""
+    gives_tokens: ClassVar[bool] = True
+    """Whether it gives access tokens; else a password, of which no fact may be kept."""
 
     type: str
     ca_file: ConfiguredPath | None = Field(default=None, description="PEM certificates to verify the issuer with.")

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from smtpcheck.model import CredentialHints
+from smtpcheck.credential_facts import CredentialHints
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import Flow
 from smtpcheck.oauth.google_user import MAIL_SCOPE

@@ -12,7 +12,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from smtpcheck.model import CredentialHints, TokenError
+from smtpcheck.credential_facts import CredentialHints
+from smtpcheck.model import TokenError
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.flow import Flow
 from smtpcheck.oauth.registration import AuthMethod, Endpoints, Registration

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from smtpcheck.model import CredentialHints
+from smtpcheck.credential_facts import CredentialHints
 from smtpcheck.oauth.cloud_credential import CLIENT_ID, TENANT, CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS, clouds_of_scope
 from smtpcheck.oauth.flow import Flow

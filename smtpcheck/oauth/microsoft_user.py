@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from smtpcheck.model import CredentialHints, TokenError
+from smtpcheck.credential_facts import CredentialHints
+from smtpcheck.model import TokenError
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.cloud_credential import CLIENT_ID, TENANT, CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS, Cloud

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from smtpcheck.model import CredentialHints, TokenError
+from smtpcheck.credential_facts import CredentialHints
+from smtpcheck.model import TokenError
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.flow import Flow
 from smtpcheck.oauth.key_file import KeyFile

@@ -3,16 +3,14 @@
 Rules of this file:
 - `converse` never raises for what the checked world does; it ends at the check's timeout at the latest, whatever the
   server does, and leaves no socket and no task behind.
-- Bytes go straight from the transport through TLS into the dialogue, and its answer straight back; the coroutine wakes
-  only when the connection stands and when all is said.
-- TLS begins in the same callback that read the STARTTLS reply, so that no plain text slips in behind it unseen.
-- A lone address is connected to by the event loop itself; several are raced (RFC 8305), which costs a task for each.
+- Bytes go straight from the transport into the dialogue and its answer straight back; the coroutine wakes only to begin
+  TLS and to close.
+- Reading stops before TLS begins, so that no plain text slips in behind the STARTTLS reply unseen.
 - After a failed verification one more connection to the same address, without verification, reads the certificate. It
   ends with the handshake and sends nothing more.
 """
 
 import asyncio
-import contextlib
 import errno
 import os
 import socket
@@ -20,7 +18,7 @@ import ssl
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
@@ -33,8 +31,7 @@ from smtpcheck.model import Attempt, Check, Depth, Fault, FaultKind, Phase, Secu
 from smtpcheck.secret import Secret
 from smtpcheck.smtp.dialogue import Action, Dialogue, Plan, Then
 from smtpcheck.smtp.resolver import AddressInfo, Resolver, SocketAddress
-from smtpcheck.smtp.tls import VERIFICATION_FAILED, TlsContexts, handshake_fault
-from smtpcheck.smtp.tls_session import TlsSession
+from smtpcheck.smtp.tls import VERIFICATION_FAILED, TlsContexts, handshake_fault, tls_facts
 
 NEXT_ADDRESS_SECONDS = 0.25
 """RFC 8305 5: how long one address is tried alone before the next one is tried beside it."""
@@ -57,8 +54,6 @@ _ERRNO_KINDS = {
 
 _TELLING = (FaultKind.REFUSED, FaultKind.RESET, FaultKind.TIMEOUT, FaultKind.OS, FaultKind.UNREACHABLE)
 """Of several addresses that failed, the fault that tells most stands for all."""
-
-_NO_ANSWER = Fault(FaultKind.TIMEOUT, "no answer before the wait ended or another address answered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +94,7 @@ class Conversation:
 async def converse(
     check: Check,
     depth: Depth,
-    token: Secret | None,
+    secret: Secret | None,
     *,
     origin: float,
     network: Network,
@@ -110,20 +105,20 @@ async def converse(
     Args:
         check: what to do; its `timeout` bounds the whole conversation, name resolution included.
         depth: how far to go; the check's own depth is not looked at.
-        token: sent from `Depth.AUTH` on.
+        secret: the token or password, sent from `Depth.AUTH` on; a check without a credential goes on without a login.
         origin: when the run began, on `time.monotonic()`; `Step.start` counts from there.
         network: built for this check's server.
         message: what to send at `Depth.SEND`, with CRLF line ends; a message of its own making if None.
 
     Raises:
-        ValueError: the depth needs no connection, or a token and there is none, or an address or name holds a control
-            character.
+        ValueError: the depth needs no connection, or a token or password that is not there, or an address or name holds
+            a control character.
     """
-    if not depth.needs_connection or (depth.needs_token and token is None):
-        raise ValueError(f"no conversation of depth {depth} without its token")
+    if not depth.needs_connection or (depth.needs_token and check.credential is not None and secret is None):
+        raise ValueError(f"no conversation of depth {depth} without its token or password")
     if depth >= Depth.SEND and message is None:
         message = _own_message(check)
-    run = _Run(Plan(check, depth, token, message or b""), origin, network)
+    run = _Run(Plan(check, depth, secret, message or b""), origin, network)
     try:
         async with asyncio.timeout(check.timeout) as alarm:
             await run.go(alarm)
@@ -161,25 +156,24 @@ class _Run:
         self._phase_start = 0.0
         self._steps: list[Step] = []
         self._attempts: list[Attempt] = []
+        self._tls: TlsFacts | None = None
 
     async def go(self, alarm: asyncio.Timeout) -> None:
         """Do all of it, unless the alarm ends it."""
         addresses = await self._resolve()
         if not addresses:
             return
-        server, contexts = self._server, self._network.contexts
-        context = None if server.security is Security.NONE else contexts.verified(server)
         self._begin(Phase.CONNECT)
-        self._link = link = _Link(self._dialogue, self._origin, alarm, context, server.server_name)
         try:
-            peer = await self._connect(addresses, link)
+            link = await self._connect(addresses, self._dialogue, alarm)
         except OSError as error:
             self._end(self._now(), _sum_up(self._attempts) or _os_fault(error))
             return
         self._end(link.begun_at, None)
-        await link.done
-        if link.handshake_fault is not None and link.handshake_fault.kind in VERIFICATION_FAILED:
-            await self._read_certificate(peer, alarm)
+        context = None if self._server.security is Security.NONE else self._network.contexts.verified(self._server)
+        fault, self._tls = await link.run(context, self._server.server_name)
+        if fault is not None and fault.kind in VERIFICATION_FAILED:
+            self._tls = await self._read_certificate(link, alarm)
 
     async def _resolve(self) -> Sequence[AddressInfo]:
         self._begin(Phase.DNS)
@@ -188,28 +182,25 @@ class _Run:
         self._end(self._phase_start + answer.seconds, answer.fault)
         return answer.addresses
 
-    async def _connect(self, addresses: Sequence[AddressInfo], link: "_Link") -> AddressInfo:
-        """Connect the link to the first address that answers, and return it."""
-        loop, witness = asyncio.get_running_loop(), _Witness(self._attempts)
-        if len(addresses) == 1:
-            address = addresses[0][4]
-            await witness.watch(address, loop.create_connection(lambda: link, address[0], address[1]))
-            return addresses[0]
-        race = cast("asyncio.AbstractEventLoop", witness)
-        sock = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, loop=race)
-        await loop.create_connection(lambda: link, sock=sock)
-        return sock.family, sock.type, sock.proto, "", witness.reached
+    async def _connect(self, addresses: Sequence[AddressInfo], dialogue: Dialogue, alarm: asyncio.Timeout) -> "_Link":
+        witness = _Witness(self._attempts)
+        loop = cast("asyncio.AbstractEventLoop", witness)
+        sock = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, loop=loop)
+        peer = (sock.family, sock.type, sock.proto, "", witness.reached)
+        self._link = link = _Link(dialogue, self._origin, alarm, peer)
+        await asyncio.get_running_loop().create_connection(lambda: link, sock=sock)
+        return link
 
-    async def _read_certificate(self, peer: AddressInfo, alarm: asyncio.Timeout) -> None:
+    async def _read_certificate(self, failed: "_Link", alarm: asyncio.Timeout) -> TlsFacts | None:
         """Connect again to the same address and shake hands without verification."""
-        self.close()
-        dialogue = Dialogue(Plan(self._plan.check, Depth.CONNECT, None, only_tls=True))
-        self._link = link = _Link(
-            dialogue, self._origin, alarm, self._network.contexts.unverified, self._server.server_name
-        )
-        with contextlib.suppress(OSError):
-            await self._connect([peer], link)
-            await link.done
+        failed.close()
+        plan = Plan(self._plan.check, Depth.CONNECT, None, only_tls=True)
+        try:
+            link = await self._connect([failed.peer], Dialogue(plan), alarm)
+        except OSError:
+            return None
+        _, facts = await link.run(self._network.contexts.unverified, self._server.server_name)
+        return facts
 
     def fail(self, fault: Fault) -> None:
         """End the open phase, whichever it is."""
@@ -228,7 +219,7 @@ class _Run:
         dialogue = self._dialogue
         return Conversation(
             steps=(*self._steps, *dialogue.steps),
-            tls=self._link.facts if self._link is not None else None,
+            tls=self._tls,
             attempts=tuple(self._attempts),
             mechanism=dialogue.mechanism,
             auth_line_length=dialogue.auth_line_length,
@@ -249,103 +240,103 @@ class _Run:
 
 
 class _Link(asyncio.Protocol):
-    """Carries bytes between a transport and a dialogue, through TLS from where the dialogue wants it."""
+    """Carries bytes between a transport and a dialogue."""
 
-    def __init__(
-        self,
-        dialogue: Dialogue,
-        origin: float,
-        alarm: asyncio.Timeout,
-        context: ssl.SSLContext | None,
-        server_name: str,
-    ) -> None:
+    def __init__(self, dialogue: Dialogue, origin: float, alarm: asyncio.Timeout, peer: AddressInfo) -> None:
         self._dialogue = dialogue
         self._origin = origin
         self._alarm = alarm
-        self._context = context
-        self._server_name = server_name
-        self._transport: asyncio.Transport | None = None
-        self._tls: TlsSession | None = None
+        self.peer = peer
         self.begun_at = 0.0
-        """When the connection stood."""
-        self.done = asyncio.get_running_loop().create_future()
-        """Has its result when all is said."""
-        self.facts: TlsFacts | None = None
-        self.handshake_fault: Fault | None = None
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._securing = False
+        self._early = b""
+
+    async def run(self, context: ssl.SSLContext | None, server_name: str) -> tuple[Fault | None, TlsFacts | None]:
+        """Carry on until the dialogue closes; return the fault of the TLS handshake and the facts of its session."""
+        await self._turn()
+        if self._dialogue.then is not Then.TLS or context is None:
+            return None, None
+        fault, facts = await self._secure(context, server_name)
+        await self._turn()
+        return fault, facts
+
+    async def _turn(self) -> None:
+        """Wait until the dialogue wants something else than to read."""
+        if self._dialogue.then is Then.READ:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    async def _secure(self, context: ssl.SSLContext, server_name: str) -> tuple[Fault | None, TlsFacts | None]:
+        plain = self._transport
+        if plain is None:
+            return None, None
+        self._securing = True
+        loop = asyncio.get_running_loop()
+        try:
+            transport = await loop.start_tls(plain, self, context, server_hostname=server_name)
+        except OSError as error:
+            fault = handshake_fault(error)
+            self._dialogue.fail(fault, self._now())
+            return fault, None
+        self._securing = False
+        if transport is None:
+            return None, None
+        self._transport = transport
+        facts = tls_facts(transport.get_extra_info("ssl_object"), verified=context.verify_mode is ssl.CERT_REQUIRED)
+        self._obey(self._dialogue.secured(self._now()))
+        if self._early:
+            self.data_received(self._early)
+        return None, facts
 
     def close(self) -> None:
         """Close at once; over TLS the close_notify still goes out."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        if self._tls is not None:
-            self._tls.leave()
-            self._flush(transport, self._tls)
-        transport.abort()
+        if self._transport is not None:
+            if not self._transport.is_closing():
+                self._transport.close()
+            self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the dialogue."""
+        """Begin the dialogue; what comes before TLS is left unread if TLS comes first."""
         self._transport = cast("asyncio.Transport", transport)
         self.begun_at = self._now()
         self._obey(self._dialogue.begin(self.begun_at))
 
     def data_received(self, data: bytes) -> None:
         """Let the dialogue answer."""
-        if self._tls is None:
-            self._obey(self._dialogue.receive(data, self._now()))
-        elif self._dialogue.then is not Then.CLOSE:
-            self._receive_secured(data, self._tls)
-
-    def _receive_secured(self, data: bytes, tls: TlsSession) -> None:
-        shaking_hands = not tls.established
-        try:
-            said = tls.receive(data)
-        except ssl.SSLError as error:
-            fault = handshake_fault(error)
-            self.handshake_fault = fault if shaking_hands else None
-            self._obey(self._dialogue.fail(fault, self._now()))
+        if self._securing:
+            # The server's first line may come with the end of its handshake, before the new transport is ours.
+            self._early += data
         else:
-            if shaking_hands and tls.established:
-                self.facts = tls.facts()
-                self._obey(self._dialogue.secured(self._now()))
-            if said:
-                self._obey(self._dialogue.receive(said, self._now()))
-            if tls.ended:
-                self.eof_received()
-        if self._transport is not None:
-            self._flush(self._transport, tls)
+            self._obey(self._dialogue.receive(data, self._now()))
 
     def eof_received(self) -> None:
         """Take the server's end of the stream for the end of the dialogue."""
-        shaking_hands = self._tls is not None and not self._tls.established
-        detail = "the server closed the connection during the handshake" if shaking_hands else ""
-        self._obey(self._dialogue.fail(Fault(FaultKind.CLOSED, detail), self._now()))
+        self._obey(self._dialogue.fail(Fault(FaultKind.CLOSED), self._now()))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the dialogue, if it did not end before."""
-        fault = _os_fault(exc) if isinstance(exc, OSError) else Fault(FaultKind.CLOSED)
+        if isinstance(exc, ssl.SSLError):
+            fault = handshake_fault(exc)
+        elif isinstance(exc, OSError):
+            fault = _os_fault(exc)
+        else:
+            fault = Fault(FaultKind.CLOSED)
         self._obey(self._dialogue.fail(fault, self._now()))
 
     def _obey(self, action: Action) -> None:
-        transport, tls = self._transport, self._tls
+        transport = self._transport
         if action.send and transport is not None:
-            if tls is None:
-                transport.write(action.send)
-            else:
-                tls.say(action.send)
-                self._flush(transport, tls)
+            transport.write(action.send)
         if self._dialogue.leaving:
             self._hurry()
-        if action.then is Then.TLS and transport is not None and self._context is not None:
-            self._tls = TlsSession(self._context, self._server_name)
-            self._flush(transport, self._tls)
-        elif action.then is Then.CLOSE and not self.done.done():
-            self.done.set_result(None)
-
-    @staticmethod
-    def _flush(transport: asyncio.Transport, tls: TlsSession) -> None:
-        if data := tls.take():
-            transport.write(data)
+        if action.then is Then.READ:
+            return
+        if action.then is Then.TLS and transport is not None:
+            transport.pause_reading()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _hurry(self) -> None:
         end = asyncio.get_running_loop().time() + LEAVE_SECONDS
@@ -366,20 +357,17 @@ class _Witness:
 
     async def sock_connect(self, sock: socket.socket, address: SocketAddress) -> None:
         """Connect as the loop does, but to just this address."""
-        await self.watch(address, _connected(sock, address))
-
-    async def watch(self, address: SocketAddress, connecting: Awaitable[object]) -> None:
-        """Wait for an attempt at this address, and note what became of it."""
-        fault: Fault | None = _NO_ANSWER
+        family = 6 if sock.family is socket.AF_INET6 else 4
+        fault: Fault | None = Fault(FaultKind.TIMEOUT, "no answer before the wait ended or another address answered")
         try:
-            await connecting
+            await _connected(sock, address)
             fault = None
             self.reached = address
         except OSError as error:
             fault = _os_fault(error)
             raise
         finally:
-            self._attempts.append(Attempt(address[0], 6 if len(address) == 4 else 4, fault))
+            self._attempts.append(Attempt(address[0], family, fault))
 
 
 async def _connected(sock: socket.socket, address: SocketAddress) -> None:

@@ -5,8 +5,8 @@ Rules of this file:
 - No bytes of a server raise: they become replies, or a `Fault` that ends the open phase.
 - Each phase is one generator method, and `_tell` tells the whole story; a phase that ends with a fault ends the story,
   and what is left is to take leave.
-- A token is sent only over TLS (or where the configuration allows plain text), only to a server that answered EHLO, and
-  only where the mechanism is offered or was configured.
+- A token or password is sent only over TLS (or where the configuration allows plain text), only to a server that
+  answered EHLO, and only where the mechanism is offered or was configured.
 - Leave is taken with RSET (if a mail transaction is open) and QUIT wherever the stream is still in step; trouble while
   taking leave is no fault, for the aim was reached or missed before.
 - A mechanism's long answer goes after the 334, never as an initial response beyond the 512 octets of a command line
@@ -55,8 +55,8 @@ class Plan:
 
     check: Check
     depth: Depth
-    token: Secret | None
-    """Never None from `Depth.AUTH` on."""
+    secret: Secret | None
+    """The token or password; None below `Depth.AUTH`, and for a check that does not log in."""
     message: bytes = b""
     """At `Depth.SEND` the message, with CRLF line ends."""
     only_tls: bool = False
@@ -165,7 +165,7 @@ class Dialogue:
         depth = self._plan.depth
         return (
             (yield from self._open())
-            and (depth < Depth.AUTH or (yield from self._auth()))
+            and (depth < Depth.AUTH or self._plan.check.credential is None or (yield from self._auth()))
             and (depth < Depth.SENDER or (yield from self._mail()))
             and (depth < Depth.RECIPIENT or (yield from self._rcpt()))
             and (depth < Depth.SEND or (yield from self._data()))
@@ -211,39 +211,46 @@ class Dialogue:
 
     def _auth(self) -> _PhaseTalk:
         self._begin_phase(Phase.AUTH)
-        check, token = self._plan.check, self._plan.token
-        if token is None:
-            raise ValueError("authentication without a token")
+        check, secret = self._plan.check, self._plan.secret
+        if secret is None:
+            raise ValueError("authentication without a token or password")
         if not self._encrypted and not check.server.allow_plaintext:
             return self._end_phase(Fault(FaultKind.PLAINTEXT_REFUSED))
         offered = _keywords(self.ehlo).get("AUTH", ())
-        mechanism = check.mechanism or sasl.choose(frozenset(offered), check.provider)
+        mechanism = check.mechanism or sasl.choose(frozenset(offered), check.provider, password=check.password)
         if mechanism is None:
             return self._end_phase(Fault(FaultKind.MECHANISM_NOT_OFFERED, " ".join(offered)))
         self.mechanism = sasl.sasl_name(mechanism)
-        response = sasl.client_response(
-            mechanism, user=check.mailbox, token=token, host=check.server.host, port=check.server.port
+        messages = sasl.client_messages(
+            mechanism, user=check.mailbox, secret=secret, host=check.server.host, port=check.server.port
         )
-        self._redaction = sasl.Redaction(token, response)
-        reply = yield from self._present(response)
+        self._redaction = sasl.Redaction(secret, messages, password=check.password)
+        reply = yield from self._present(messages)
         if reply.code == 334:
             reply = yield from self._command(sasl.challenge_answer(mechanism))
         return self._judge(reply.code == 235)
 
-    def _present(self, response: str) -> _Talk:
-        """Send the token, as initial response where the line allows it; return what the server says to it."""
-        line = f"AUTH {self.mechanism} {response}"
-        shown = f"<{len(response)} octets>"
-        if len(line) + 2 <= sasl.MAX_COMMAND_LINE:
-            self.auth_line_length = len(line) + 2
-            return (yield from self._command(line, f"AUTH {self.mechanism} {shown}"))
+    def _present(self, messages: tuple[str, ...]) -> _Talk:
+        """Send the messages, a single one as initial response where the line allows it; return the last reply."""
         line = f"AUTH {self.mechanism}"
-        self.auth_line_length = len(line) + 2
-        reply = yield from self._command(line)
-        if reply.code == 334:
-            self.auth_line_length = len(response) + 2
-            reply = yield from self._command(response, shown)
+        with_initial = f"{line} {messages[0]}"
+        if len(messages) == 1 and len(with_initial) + 2 <= sasl.MAX_COMMAND_LINE:
+            return (yield from self._sasl(with_initial, f"{line} {self._shown(messages[0])}"))
+        reply = yield from self._sasl(line, line)
+        for message in messages:
+            if reply.code != 334:
+                break
+            reply = yield from self._sasl(message, self._shown(message))
         return reply
+
+    def _shown(self, message: str) -> str:
+        """Return what stands for a message in the record; not even the length of a password is told."""
+        return "***" if self._plan.check.password else f"<{len(message)} octets>"
+
+    def _sasl(self, line: str, shown: str) -> _Talk:
+        if not self._plan.check.password:
+            self.auth_line_length = max(self.auth_line_length, len(line) + 2)
+        return self._command(line, shown)
 
     def _mail(self) -> _PhaseTalk:
         self._begin_phase(Phase.MAIL)

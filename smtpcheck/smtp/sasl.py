@@ -1,16 +1,19 @@
-"""SASL messages that carry a bearer token, and the removal of that token from what the server says.
+"""SASL messages that carry a bearer token or a password, and the removal of either from what the server says.
 
-Sources: XOAUTH2 <https://developers.google.com/workspace/gmail/imap/xoauth2-protocol>, OAUTHBEARER RFC 7628,
-AUTH for SMTP RFC 4954.
+Sources: XOAUTH2 <https://developers.google.com/workspace/gmail/imap/xoauth2-protocol>, OAUTHBEARER RFC 7628, PLAIN
+RFC 4616, LOGIN <https://datatracker.ietf.org/doc/html/draft-murchison-sasl-login-00>, AUTH for SMTP RFC 4954.
 
 Rules of this file:
 - Pure. It is the only file of this room that calls `Secret.reveal()`.
 - A control character in a user name would end a field of the message: it is refused with `ValueError`.
+- Of a password nothing is shown, nor how long it is. But a word that servers say anyway stays: to mask it in a known
+  sentence would tell the password, and hide the sentence from the diagnosis.
 """
 
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 
 from smtpcheck.model import Mechanism, Provider, Reply
 from smtpcheck.secret import Secret
@@ -18,9 +21,7 @@ from smtpcheck.secret import Secret
 MAX_COMMAND_LINE = 512
 """RFC 4954 4: an AUTH line that is longer than a command may be (RFC 5321 4.5.3.1.4) bears no initial response."""
 
-_NAMES = {Mechanism.XOAUTH2: "XOAUTH2", Mechanism.OAUTHBEARER: "OAUTHBEARER"}
-
-_CHALLENGE_ANSWERS = {Mechanism.XOAUTH2: "", Mechanism.OAUTHBEARER: "AQ=="}
+_CHALLENGE_ANSWERS = {Mechanism.XOAUTH2: "", Mechanism.OAUTHBEARER: "AQ==", Mechanism.PLAIN: "*", Mechanism.LOGIN: "*"}
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -29,45 +30,74 @@ _RUN = re.compile(r"[A-Za-z0-9+/=._~-]{16,}")
 
 _BLOCK = 8
 _MASK = "***"
+_LONG_PASSWORD = 8
+"""From how many characters on a password is masked within a word too."""
+_SHORTEST_MASKED = 4
+"""Fewer characters stand in too much of what a server says."""
+_SAID_ANYWAY = re.compile(
+    r"(?i)access|account|accepted|authentication|basic|client|credentials|denied|disabled|error|failed|failure|incorrect"
+    r"|invalid|login|mail|mailbox|mechanism|message|password|policy|protocol|recipient|refused|rejected|relay|request"
+    r"|secret|security|sender|server|service|smtp|submission|temporary|tenant|test|unsuccessful|user|username"
+)
+"""Words of replies that may well be somebody's password."""
 
 
 def sasl_name(mechanism: Mechanism) -> str:
     """Return the mechanism's registered name, in upper case: some servers refuse the lower case form."""
-    return _NAMES[mechanism]
+    return mechanism.upper()
 
 
-def choose(offered: frozenset[str], provider: Provider) -> Mechanism | None:
-    """Pick a mechanism among the names that EHLO offers, or None.
+def choose(offered: frozenset[str], provider: Provider, *, password: bool = False) -> Mechanism | None:
+    """Pick a mechanism for a token, or for a password, among the names that EHLO offers, or None.
 
     XOAUTH2 first, for Exchange Online knows no other; OAUTHBEARER first at Yahoo, which documents only that one
-    (<https://senders.yahooinc.com/developer/documentation>).
+    (<https://senders.yahooinc.com/developer/documentation>). A password goes by PLAIN, which is a standard, and by
+    LOGIN where that is all there is, as at Exchange Online.
     """
     order = [Mechanism.XOAUTH2, Mechanism.OAUTHBEARER]
-    if provider is Provider.YAHOO:
+    if password:
+        order = [Mechanism.PLAIN, Mechanism.LOGIN]
+    elif provider is Provider.YAHOO:
         order.reverse()
-    return next((mechanism for mechanism in order if _NAMES[mechanism] in offered), None)
+    return next((mechanism for mechanism in order if sasl_name(mechanism) in offered), None)
 
 
-def client_response(mechanism: Mechanism, /, *, user: str, token: Secret, host: str, port: int) -> str:
-    """Return the base64 form of the message that carries the token (RFC 7628 3.1 for OAUTHBEARER).
+def client_messages(mechanism: Mechanism, /, *, user: str, secret: Secret, host: str, port: int) -> tuple[str, ...]:
+    """Return the base64 form of the messages of the login: two by LOGIN, one by any other mechanism.
 
-    Raises `ValueError` if the user name holds a control character.
+    The secret is a token, or by PLAIN and LOGIN a password, which holds no null character (RFC 4616 2). Raises
+    `ValueError` if the user name holds a control character.
     """
     if _CONTROL.search(user):
         raise ValueError("a SASL user name holds a control character")
-    if mechanism is Mechanism.XOAUTH2:
-        message = f"user={user}\x01auth=Bearer {token.reveal()}\x01\x01"
-    else:
-        # RFC 5801 4: "," and "=" of a saslname are written =2C and =3D.
-        saslname = user.replace("=", "=3D").replace(",", "=2C")
-        message = f"n,a={saslname},\x01host={host}\x01port={port}\x01auth=Bearer {token.reveal()}\x01\x01"
+    value = secret.reveal()
+    match mechanism:
+        case Mechanism.XOAUTH2:
+            return (_base64(f"user={user}\x01auth=Bearer {value}\x01\x01"),)
+        case Mechanism.OAUTHBEARER:
+            # RFC 5801 4: "," and "=" of a saslname are written =2C and =3D.
+            saslname = user.replace("=", "=3D").replace(",", "=2C")
+            return (_base64(f"n,a={saslname},\x01host={host}\x01port={port}\x01auth=Bearer {value}\x01\x01"),)
+        case Mechanism.PLAIN:
+            return (_base64(f"\0{user}\0{value}"),)
+        case Mechanism.LOGIN:
+            return _base64(user), _base64(value)
+
+
+def _base64(message: str) -> str:
     return base64.b64encode(message.encode()).decode("ascii")
 
 
-def challenge_answer(mechanism: Mechanism) -> str:
-    """Return what must answer the challenge that tells of an error, so that the final reply arrives.
+def is_said_anyway(password: str) -> bool:
+    """Return whether a password is a word that may stand in any server's reply."""
+    return len(password) < _SHORTEST_MASKED or _SAID_ANYWAY.fullmatch(password) is not None
 
-    An empty line for XOAUTH2; a single ^A for OAUTHBEARER (RFC 7628 3.2.3). A cancelling `*` loses the final reply.
+
+def challenge_answer(mechanism: Mechanism) -> str:
+    """Return what must answer a challenge that comes when all has been said, so that the final reply arrives.
+
+    An empty line for XOAUTH2; a single ^A for OAUTHBEARER (RFC 7628 3.2.3): there it tells of an error, and a
+    cancelling `*` would lose the final reply. A login with a password has no more to say and is cancelled (RFC 4954 4).
     """
     return _CHALLENGE_ANSWERS[mechanism]
 
@@ -82,26 +112,35 @@ def decode_challenge(text: str) -> str:
 
 
 class Redaction:
-    """Removes a token from what a server says, for some servers repeat the line that they refuse.
+    """Removes a token or password from what a server says, for some servers repeat the line that they refuse.
 
-    A piece of the token, or of the SASL message that carries it, is removed from fifteen characters on; the whole
-    token at any length.
+    A piece of a token, or of a SASL message, is removed from fifteen characters on; a whole one at any length. A
+    password is removed as it is where that cannot be a word of a reply, and in base64 always.
     """
 
-    __slots__ = ("_secrets",)
+    __slots__ = ("_pattern", "_secrets")
 
-    def __init__(self, token: Secret, response: str) -> None:
-        self._secrets = tuple(secret for secret in (token.reveal(), response) if secret)
+    def __init__(self, secret: Secret, messages: tuple[str, ...], *, password: bool = False) -> None:
+        value = secret.reveal()
+        if password:
+            # The last message carries the password; of LOGIN's two the first carries the user's name alone.
+            self._secrets = tuple(filter(None, _base64_forms(value, messages[-1])))
+            self._pattern = _password_pattern(value)
+        else:
+            self._secrets = tuple(filter(None, (value, *messages)))
+            self._pattern = None
 
     def text(self, text: str) -> str:
-        """Return the text without the token."""
+        """Return the text without the secret."""
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, _MASK)
+        if self._pattern is not None:
+            text = self._pattern.sub(_MASK, text)
         return _RUN.sub(self._mask_run, text)
 
     def reply(self, reply: Reply) -> Reply:
-        """Return the reply without the token, also where a 334 hides it in its base64."""
+        """Return the reply without the secret, also where a 334 hides it in its base64."""
         if reply.code == 334:
             # Its base64 may look like a piece of a token that names the same issuer, so what it says is judged.
             decoded = decode_challenge(reply.text)
@@ -119,3 +158,24 @@ class Redaction:
             if any(block in secret for secret in self._secrets):
                 return _MASK
         return run
+
+
+def _base64_forms(password: str, message: str) -> Iterator[str]:
+    """Yield the message, and how the password stands in base64 behind any octets before it."""
+    yield message
+    for before in range(3):
+        whole = base64.b64encode(b"\0" * before + password.encode()).decode("ascii").rstrip("=")
+        # The first characters and the last one depend on the octets beside the password.
+        inner = whole[(0, 2, 3)[before] : len(whole) - (len(whole) % 4 != 0)]
+        if len(inner) >= _BLOCK:
+            yield inner
+
+
+def _password_pattern(password: str) -> re.Pattern[str] | None:
+    """Return what finds the password itself in a text: within words if it is long, alone if it is short."""
+    if is_said_anyway(password):
+        return None
+    # Reply text has its control characters escaped.
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in password)
+    either = "|".join(re.escape(form) for form in dict.fromkeys((password, escaped)))
+    return re.compile(either if len(password) >= _LONG_PASSWORD else rf"(?<!\w)(?:{either})(?!\w)")

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlencode
 
-from smtpcheck.model import Check, CredentialState, Report
+from smtpcheck.credential_facts import CredentialState
+from smtpcheck.model import Check, Report
 from smtpcheck.web.view import AgentView
 
 PER_PAGE = 100

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.settings import Settings
+from smtpcheck.credential_facts import CredentialState
 from smtpcheck.diagnosis.catalogue import Catalogue
-from smtpcheck.model import CredentialState, Report
+from smtpcheck.model import Report
 from smtpcheck.state import State
 
 

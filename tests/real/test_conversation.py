@@ -15,7 +15,7 @@ from tests.real.tokens import Signer
 ANNA = "anna@example.test"
 
 BOTH = pytest.mark.parametrize("server", ["dovecot", "postfix"])
-MECHANISMS = pytest.mark.parametrize("mechanism", list(Mechanism))
+MECHANISMS = pytest.mark.parametrize("mechanism", [Mechanism.XOAUTH2, Mechanism.OAUTHBEARER])
 CHALLENGES = {
     Mechanism.XOAUTH2: '"status":"401"',
     Mechanism.OAUTHBEARER: '"status":"invalid_token"',

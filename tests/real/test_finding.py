@@ -142,7 +142,7 @@ def _header(sighting: Sighting, name: str) -> list[str]:
     return [value for field, value in sighting.headers if field == name]
 
 
-@pytest.mark.parametrize("mechanism", [None, *Mechanism])
+@pytest.mark.parametrize("mechanism", [None, Mechanism.XOAUTH2, Mechanism.OAUTHBEARER])
 async def test_a_message_goes_from_data_to_the_inbox_and_is_deleted(
     mailbox: Mailbox, mechanism: Mechanism | None
 ) -> None:
@@ -230,7 +230,7 @@ async def test_hundreds_of_messages_are_found_in_one_connection(mailbox: Mailbox
     assert mailbox.subjects("INBOX") == []
 
 
-@pytest.mark.parametrize("mechanism", list(Mechanism))
+@pytest.mark.parametrize("mechanism", [Mechanism.XOAUTH2, Mechanism.OAUTHBEARER])
 async def test_a_refused_login_is_told_in_the_servers_words(
     mailbox: Mailbox, signer: Signer, mechanism: Mechanism
 ) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from smtpcheck.cause import Cause
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.settings import AgentSettings, Settings
+from smtpcheck.credential_facts import CredentialState
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.model import (
     CertificateFacts,
     Check,
-    CredentialState,
     Depth,
     Exchange,
     Fault,

@@ -1,0 +1,149 @@
+"""`expect:` - a refusal that a check must meet, and what is asked of such a check.
+
+Rules of this file:
+- Refusals that come often are punished: such a check runs once a day unless it says otherwise, and never more often
+  than `shortest_interval` allows, whatever `defaults` say.
+- A run ends where the refusal is expected, so the phase tells the depth.
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from smtpcheck.config.fields import mistake
+from smtpcheck.config.problems import Place, Problems
+from smtpcheck.config.section import ConfigSection
+from smtpcheck.model import Check, Depth, Expect, Phase, Provider
+
+_HOUR = 3600.0
+DEFAULT_INTERVAL = 24 * _HOUR
+_SHORTEST = 1 * _HOUR
+_SHORTEST_WITH_HARM = 6 * _HOUR
+
+_REPLY_CODE = re.compile(r"[2-5](?:[0-9][0-9x]|xx)", re.IGNORECASE)
+_ENHANCED_CODE = re.compile(r"[245]\.(?:\*|(?:\d{1,3}|\*)\.(?:\d{1,3}|\*))", re.ASCII)
+
+
+def _codes(value: object) -> tuple[str, ...]:
+    """Return reply codes, each of them a number or a class as `5xx`.
+
+    Raises:
+        ValueError: One is none, or is no refusal (RFC 5321 4.2.1).
+    """
+    return tuple(_code(item) for item in _items(value))
+
+
+def _code(value: object) -> str:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not _REPLY_CODE.fullmatch(text):
+        raise mistake("is no reply code", "write three digits, as 535, or a class, as 5xx")
+    if text[0] not in "45":
+        raise mistake("is no refusal", "servers refuse with 5xx, or for now with 4xx (RFC 5321 4.2.1)")
+    return text.lower()
+
+
+def _enhanced_codes(value: object) -> tuple[str, ...]:
+    """Return enhanced codes (RFC 3463), each of them whole or with `*` for any number.
+
+    Raises:
+        ValueError: One is none, or is no refusal.
+    """
+    return tuple(_enhanced(item) for item in _items(value))
+
+
+def _enhanced(value: object) -> str:
+    if isinstance(value, float):
+        raise mistake("is no enhanced code", f'write "{value:g}.*" in quotes for all that begin so')
+    if not isinstance(value, str) or not _ENHANCED_CODE.fullmatch(value):
+        raise mistake("is no enhanced code", 'write "5.7.60", or "5.7.*" for all that begin so (RFC 3463)')
+    if value[0] == "2":
+        raise mistake("is no refusal", "those of refusals begin with 5, or for now with 4 (RFC 3463)")
+    return value if value.count(".") == 2 else f"{value}.*"
+
+
+def _items(value: object) -> tuple[object, ...]:
+    items = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not items:
+        raise mistake("must not be empty", "leave it out, or name what must come")
+    return items
+
+
+def _one_or_more(one: dict[str, object]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]})
+
+
+class ExpectSection(ConfigSection):
+    """A refusal that must come."""
+
+    phase: Literal["auth", "mail", "rcpt", "data"] = Field(
+        description="Where: auth (login), mail (sender), rcpt (recipient), data (the message; it is sent if it passes)."
+    )
+    code: Annotated[tuple[str, ...], BeforeValidator(_codes), _one_or_more({"type": ["integer", "string"]})] = Field(
+        default=("5xx",), description="Reply codes that may come, as 535 or 5xx; one or a list. Default: 5xx."
+    )
+    enhanced: Annotated[tuple[str, ...], BeforeValidator(_enhanced_codes), _one_or_more({"type": "string"})] = Field(
+        default=(), description='Enhanced codes that must come, as "5.7.60" or "5.7.*"; one or a list. Default: any.'
+    )
+
+    def expect(self) -> Expect:
+        """Return what it means."""
+        return Expect(Phase(self.phase), self.code, self.enhanced)
+
+
+def shortest_interval(expect: Expect, provider: Provider, *, password: bool) -> float:
+    """Return how far apart two runs must be at least, in seconds: farther where a refusal costs more."""
+    harm = expect.phase is Phase.DATA or (password and provider is Provider.MICROSOFT)
+    return _SHORTEST_WITH_HARM if harm else _SHORTEST
+
+
+def look_at_depth(expect: Expect, depth: Depth, place: Place, problems: Problems) -> bool:
+    """Tell where a depth that the check names is not that of the phase; return whether the check can be used."""
+    if depth < expect.depth:
+        problems.error(
+            place,
+            f"does not come to phase {expect.phase}, where the refusal is expected",
+            value=str(depth),
+            hint=f"leave it out, or write depth: {expect.depth}",
+        )
+    elif depth > expect.depth:
+        message = f"has no meaning: a run ends in phase {expect.phase}, where the refusal is expected"
+        problems.warning(place, message, value=str(depth), hint="leave it out")
+    return depth >= expect.depth
+
+
+def look_at_interval(check: Check, place: Place, problems: Problems) -> bool:
+    """Tell where the runs come too often for a check that expects a refusal; return whether they do not."""
+    if check.expect is None:
+        return True
+    shortest = shortest_interval(check.expect, check.provider, password=check.password)
+    if check.interval >= shortest:
+        return True
+    what = "for a password at Microsoft " if check.expect.phase is not Phase.DATA and shortest > _SHORTEST else ""
+    what = "in phase data " if check.expect.phase is Phase.DATA else what
+    problems.error(
+        place,
+        f"a refusal that is expected {what}needs an interval of {shortest / _HOUR:g}h or more, not {check.interval:g}s",
+        hint="repeated refusals are punished; leave it out for once a day",
+    )
+    return False
+
+
+def look_at_expectation(check: Check, place: Place, problems: Problems) -> None:
+    """Tell what makes a refusal prove less than it seems to, or what cannot come."""
+    expect = check.expect
+    if expect is None:
+        return
+    for code in (code for code in expect.codes if code.startswith("4")):
+        problems.warning(
+            place / "code",
+            f"{code} is a refusal for now, which passing trouble looks like too (RFC 5321 4.2.1)",
+            hint="narrow it by enhanced, or expect 5xx alone",
+        )
+    if check.provider is Provider.MICROSOFT and expect.phase in {Phase.MAIL, Phase.RCPT} and check.credential:
+        problems.warning(
+            place / "phase",
+            "Exchange Online judges sender and recipient only after a whole message",
+            value=str(expect.phase),
+            hint="write phase: data; what must be refused is delivered to the recipient if it is not",
+        )

@@ -1,0 +1,21 @@
+"""Whether a SASL mechanism that is named carries what the credential gives: a token or a password."""
+
+from smtpcheck.config.problems import Place, Problems
+from smtpcheck.model import Mechanism
+from smtpcheck.oauth.credential import Credential
+
+
+def look_at_mechanism(
+    mechanism: Mechanism | None, name: str, credential: Credential, place: Place, problems: Problems
+) -> bool:
+    """Tell where the mechanism does not carry what the credential called `name` gives; return whether it does."""
+    if mechanism is None or mechanism.carries_password is not credential.gives_tokens:
+        return True
+    carried, given = ("a token", "a password") if not credential.gives_tokens else ("a password", "tokens")
+    problems.error(
+        place,
+        f"carries {carried}, and credential {name} gives {given}",
+        value=str(mechanism),
+        hint="leave it out: what the server offers is taken",
+    )
+    return False

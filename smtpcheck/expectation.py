@@ -1,0 +1,53 @@
+"""A refusal that must come: whether it did, and what is said where it did not.
+
+Rules of this file:
+- Pure, over a report that says what was expected.
+- Only a reply of the server in the expected phase, with one of the listed codes, is the refusal. Whatever else ends the
+  run (no token, no connection, another reply, an earlier phase) is a failure with a cause of its own.
+"""
+
+import re
+from dataclasses import replace
+
+from smtpcheck.cause import Cause
+from smtpcheck.model import Expect, Finding, Reply, Report, Step
+
+
+def matches(expect: Expect, reply: Reply) -> bool:
+    """Return whether the reply is the refusal: its code is listed, and its enhanced code too where any are."""
+    codes = (re.escape(pattern).replace("x", "[0-9]") for pattern in expect.codes)
+    if not any(re.fullmatch(code, str(reply.code)) for code in codes):
+        return False
+    enhanced = (re.escape(pattern).replace(r"\*", "[0-9]+") for pattern in expect.enhanced)
+    return not expect.enhanced or any(re.fullmatch(code, reply.enhanced) for code in enhanced)
+
+
+def is_met(report: Report) -> bool:
+    """Return whether the run ended with the refusal that it had to meet."""
+    step, reply = report.failed_step, report.failed_reply
+    if report.expect is None or step is None or reply is None:
+        return False
+    return step.phase is report.expect.phase and matches(report.expect, reply)
+
+
+def unexpected_success(report: Report) -> Finding | None:
+    """Return the finding of a run whose phase was to be refused and was not, None for any other run."""
+    expect, step = report.expect, _step(report)
+    if expect is None or step is None or step.fault is not None:
+        return None
+    said = step.exchanges[-1].reply if step.exchanges else None
+    seen = (f"phase {step.phase} was accepted: {said}", f"{expect} was expected")
+    return Finding(Cause.UNEXPECTED_SUCCESS, 1.0, rule="expectation.unexpected_success", evidence=seen)
+
+
+def with_expectation(report: Report, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Return the findings of a failed run; the best one also says what was expected, if something was."""
+    if report.expect is None or not findings:
+        return findings
+    best = findings[0]
+    return (replace(best, evidence=(*best.evidence, f"{report.expect} was expected")), *findings[1:])
+
+
+def _step(report: Report) -> Step | None:
+    expect = report.expect
+    return next((step for step in report.steps if step.phase is expect.phase), None) if expect else None
