@@ -29,6 +29,7 @@ def _microsoft(**keys: object) -> Microsoft:
 
 CREDENTIALS: dict[str, Credential] = {
     "contoso": _microsoft(),
+    "socks": _microsoft(proxy="socks5h://127.0.0.1:1080"),
     "china": _microsoft(cloud="china"),
     "private": _microsoft(authority="https://id.example.org", scope="https://mail.example.org/.default"),
     "anna": MicrosoftUser.model_validate({"client_id": "x"}),
@@ -167,6 +168,14 @@ def test_none_says_nothing_else(tmp_path: Path) -> None:
             (
                 'via: "graph": Microsoft Graph takes tokens of Microsoft alone, and credential workspace is of type '
                 "google-service-account\n  hint: write via: imap, or name a credential whose type begins with microsoft"
+            ),
+        ),
+        (
+            "{via: graph}",
+            "socks",
+            (
+                'via: "graph": Microsoft Graph is not asked by a SOCKS proxy, which credential socks has\n'
+                "  hint: use an http:// proxy, or imap"
             ),
         ),
         (

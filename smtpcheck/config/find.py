@@ -114,6 +114,10 @@ class FindResolver:
 
     def _in_graph(self, section: FindSection, name: str, credential: Credential, at: At) -> Find | None:
         usable = self._is_alone(section, at, _FOR_IMAP)
+        if (credential.proxy or "").startswith("socks"):
+            message = f"Microsoft Graph is not asked by a SOCKS proxy, which credential {name} has"
+            self._problems.error(at(("via",)), message, value=str(FindVia.GRAPH), hint="use an http:// proxy, or imap")
+            usable = False
         if not isinstance(credential, CloudCredential):
             self._problems.error(
                 at(("via",)),

@@ -24,7 +24,7 @@ from imapclient import IMAPClient
 
 from smtpcheck.delivery.finder import FinderStep
 from smtpcheck.delivery.folders import Listed
-from smtpcheck.delivery.header import WANTED
+from smtpcheck.delivery.header import MARK_BEGINS, WANTED
 from smtpcheck.delivery.imap_stream import InjectionError, Stream, StreamError, StreamImap4
 from smtpcheck.delivery.message import UNIQUE_HEADER
 from smtpcheck.model import Mechanism, Provider
@@ -33,8 +33,6 @@ from smtpcheck.smtp.sasl import Redaction, challenge_answer, choose, client_mess
 
 logging.getLogger("imapclient").setLevel(logging.CRITICAL)
 
-MARK_BEGINS = "sc1"
-"""What every mark begins with, for a search by subject."""
 LEAVE_SECONDS = 2.0
 
 _Result = TypeVar("_Result")
