@@ -21,7 +21,6 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from smtpcheck import __version__
-from smtpcheck.caps import tenant_of
 from smtpcheck.cause import Cause
 from smtpcheck.check_state import CheckState
 from smtpcheck.config import AgentSettings, Loaded, Problem, Settings
@@ -218,8 +217,8 @@ class Agent:
 
     async def _until_it_may_send(self, check: Check) -> float:
         """Return how many seconds a check must wait to send another message, 0 if it may do so now; then it counts."""
-        hints, now = self._kit.hints.get(check.credential or ""), self._kit.wall()
-        until = await self.state.may_send(check.mailbox, tenant_of(check.mailbox, hints), now)
+        now = self._kit.wall()
+        until = await self.state.may_send(check.mailbox, self._kit.tenant(check), now)
         if until is None:
             return 0.0
         self._capped += 1

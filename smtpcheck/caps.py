@@ -63,6 +63,7 @@ class Caps:
     def __init__(self) -> None:
         """Begin without any."""
         self._sent: dict[Scope, deque[float]] = {}
+        self._all: deque[tuple[float, str, str]] = deque()
         self._shares: Shares = _Undivided()
 
     def divide(self, shares: Shares) -> None:
@@ -79,11 +80,19 @@ class Caps:
         """Count one message."""
         for scope in scopes(mailbox, tenant):
             self._sent.setdefault(scope, deque()).append(at)
+        while self._all and self._all[0][0] <= at - DAY:
+            self._all.popleft()
+        self._all.append((at, mailbox, tenant))
+
+    def counted(self) -> tuple[tuple[float, str, str], ...]:
+        """Return time, mailbox and tenant of every message of the last day, in the order of counting."""
+        return tuple(self._all)
 
     def uncount(self, mailbox: str, tenant: str, at: float) -> None:
         """Take back one message that was counted and not sent after all."""
         for scope in scopes(mailbox, tenant):
             self._sent[scope].remove(at)
+        self._all.remove((at, mailbox, tenant))
 
     def last(self, mailbox: str) -> float | None:
         """Return when the mailbox last sent a message (Unix seconds), None if not within the last day."""

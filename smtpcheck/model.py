@@ -264,6 +264,8 @@ class FaultKind(StrEnum):
     MECHANISM_NOT_OFFERED = "mechanism_not_offered"
     PLAINTEXT_REFUSED = "plaintext_refused"
     """We refuse to send a token over a connection without TLS."""
+    NOT_DELIVERED = "not_delivered"
+    """A message was accepted and has not arrived."""
     OS = "os"
     """Any other error of the operating system."""
 

@@ -8,11 +8,12 @@ Rules of this file:
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
 
+from smtpcheck.caps import tenant_of
 from smtpcheck.config import Settings
 from smtpcheck.credential_facts import CredentialHints
 from smtpcheck.diagnosis.catalogue import Catalogue, load
@@ -47,6 +48,10 @@ class Kit:
     def issuer(self, check: Check) -> str:
         """Return the host of the check's issuer, empty where there is none."""
         return self.tokens.issuer(check.credential) if check.credential else ""
+
+    def tenant(self, check: Check) -> str:
+        """Return whose messages count together with those of the check's mailbox: its tenant, else its domain."""
+        return tenant_of(check.mailbox, self.hints.get(check.credential or ""))
 
     async def close(self) -> None:
         """Let go of threads, connections to issuers, and locks."""
@@ -89,20 +94,30 @@ def _hints(settings: Settings) -> dict[str, CredentialHints]:
     return {name: credential.hints(name) for name, credential in settings.credentials.items()}
 
 
-async def probe(check: Check, kit: Kit, *, fresh: bool = False) -> Report:
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What a check of depth `send` sends in place of a message of its own making."""
+
+    content: bytes
+    """The whole message, with CRLF line ends."""
+    consent: Callable[[], Awaitable[bool]]
+    """Asked when the server has taken sender and recipient, before anything of the message is sent."""
+
+
+async def probe(check: Check, kit: Kit, *, fresh: bool = False, letter: Letter | None = None) -> Report:
     """Run the check once and return its report; nothing is raised but cancellation.
 
     With `fresh` the token is asked for past every cache, within the broker's budget.
     """
     started_at, origin = kit.wall(), kit.monotonic()
     try:
-        return await _run(check, kit, started_at, fresh=fresh)
+        return await _run(check, kit, started_at, fresh=fresh, letter=letter)
     except Exception as error:  # noqa: BLE001
         _log.exception("internal error", check=check.name)
         return internal_error(check, started_at, kit.monotonic() - origin, error)
 
 
-async def _run(check: Check, kit: Kit, started_at: float, *, fresh: bool) -> Report:
+async def _run(check: Check, kit: Kit, started_at: float, *, fresh: bool, letter: Letter | None) -> Report:
     answer, steps = await _acquire(check, kit, fresh=fresh)
     grant = answer if isinstance(answer, Grant) else None
     seconds, waited, talk = sum([step.seconds for step in steps]), 0.0, _SILENCE
@@ -116,6 +131,8 @@ async def _run(check: Check, kit: Kit, started_at: float, *, fresh: bool) -> Rep
                 grant.token if grant else None,
                 origin=admitted - seconds,
                 network=kit.network,
+                message=letter.content if letter else None,
+                consent=letter.consent if letter else None,
             )
             waited, seconds = admitted - begin, seconds + kit.monotonic() - admitted
     report = Report(

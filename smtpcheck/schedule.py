@@ -105,11 +105,11 @@ class Schedule:
 
     def _first(self, check: Check, now: float) -> _Slots:
         """Return the slots of a check that is new at `now`."""
-        share = _share(check.name)
-        first_at = now + share * min(check.interval, self._first_within)
-        return _Slots(check.interval, anchor=now + share * check.interval, next_at=first_at, queued_at=first_at)
+        shift = share(check.name)
+        first_at = now + shift * min(check.interval, self._first_within)
+        return _Slots(check.interval, anchor=now + shift * check.interval, next_at=first_at, queued_at=first_at)
 
 
-def _share(name: str) -> float:
+def share(name: str) -> float:
     """Return a number from 0 to below 1 that depends on the name alone."""
     return int.from_bytes(hashlib.sha256(name.encode("utf-8", "replace")).digest()[:6], "big") / 2**48

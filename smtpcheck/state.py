@@ -25,6 +25,7 @@ from smtpcheck.history import DAY_SECONDS, Day, day, day_of, runs
 from smtpcheck.model import Check, Outcome, Report, Step
 from smtpcheck.shard import WHOLE, Sender, Shard
 from smtpcheck.store.database import RETRY_SECONDS, Database, Make, NotKeptError, Values, Write
+from smtpcheck.store.outbox import SENT, Outbox
 from smtpcheck.store.packing import UnreadableReportError, pack, unpack
 from smtpcheck.tenure import Division, Tenure, joined
 
@@ -52,7 +53,7 @@ _KNOWN = (
 _DAYS = "SELECT day, hours FROM days WHERE name = ? ORDER BY day"
 _OLD_DAYS = Write("DELETE FROM days WHERE day < ?", every=60.0)
 _OLD_CHECKS = Write("DELETE FROM checks WHERE last_run < ?", every=60.0)
-_SENT = "INSERT INTO sent (at, mailbox, tenant) VALUES (?, ?, ?)"
+_SENT = Write(SENT, every=2.0)
 _OLD_SENT = Write("DELETE FROM sent WHERE at < ?", every=60.0)
 _NO_TENURES = Write("DELETE FROM tenures", every=2.0)
 _TENURE = Write("INSERT INTO tenures (since, shard, shards) VALUES (?, ?, ?)", every=2.0)
@@ -73,12 +74,14 @@ class State:
         self._tenures: tuple[Tenure, ...] = ()
         self._pool = _Pool()
         self._file: Database | None = None
+        self.outbox = Outbox(self._caps)
 
     @classmethod
     async def kept(cls, folder: Path) -> Self:
         """Return the states that are kept in a folder; what hinders that is in `trouble`."""
         state = cls()
         state._file = file = Database(folder / FILE_NAME, state._put_all)
+        state.outbox = Outbox(state._caps, file)
         await file.open()
         for at, mailbox, tenant in await file.read("SELECT at, mailbox, tenant FROM sent ORDER BY at"):
             state._caps.count(mailbox, tenant, at)
@@ -113,7 +116,9 @@ class State:
 
     async def fetch(self, names: Iterable[str]) -> None:
         """Take into memory what the file knows of these checks and memory does not."""
-        missing = set(names) - self._checks.keys()
+        names = set(names)
+        await self.outbox.fetch(names)
+        missing = names - self._checks.keys()
         if self._file is None or not missing:
             return
         for name, *values in await self._file.read(_KNOWN, (json.dumps(sorted(missing)),)):
@@ -121,6 +126,7 @@ class State:
 
     def keep(self, names: Collection[str]) -> None:
         """Drop from memory every check that is not among `names`."""
+        self.outbox.only(names)
         for name in self._checks.keys() - set(names):
             del self._checks[name]
 
@@ -163,7 +169,7 @@ class State:
         self._caps.count(mailbox, tenant, now)
         if self._file is not None:
             try:
-                await self._file.commit(_SENT, (now, mailbox, tenant))
+                await self._file.commit(SENT, (now, mailbox, tenant))
             except NotKeptError:
                 self._caps.uncount(mailbox, tenant, now)
                 return now + RETRY_SECONDS
@@ -171,6 +177,7 @@ class State:
 
     def forget_old(self, now: float) -> None:
         """Have the file drop what is older than `KEEP_DAYS` at Unix time `now`."""
+        self.outbox.forget_old(now - KEEP_DAYS * DAY_SECONDS)
         if self._file is not None:
             self._file.put(
                 (_OLD_DAYS, "", lambda: (day_of(now) - KEEP_DAYS,)),
@@ -189,6 +196,9 @@ class State:
         for name, state in self._checks.items():
             _put(file, name, state, failure=True)
         _put_tenures(file, self._tenures)
+        for sent in self._caps.counted():
+            file.put((_SENT, sent, partial(tuple, sent)))
+        self.outbox.put_all(file)
 
     def _restored(self, name: str, values: list[Any]) -> CheckState:
         """Return a state from its row."""

@@ -1,4 +1,4 @@
-"""The message that a check of depth `send` sends.
+"""The messages that are sent: by a check of depth `send`, and by a loopback.
 
 Rules of this file:
 - Pure: time and the unique part enter as arguments.
@@ -25,6 +25,57 @@ It was made by a machine; nobody waits for an answer, and it may be deleted.
 """
 
 
+_LOOPBACK_OPENINGS = (
+    "This message was sent by {agent} to see whether mail arrives.",
+    "With this message {agent} looks whether mail from here is delivered.",
+    "{agent} has sent this message and will look for it where it should arrive.",
+    "Whether this message arrives tells {agent} that mail is delivered.",
+    "A machine, {agent}, sent this message to itself to watch the delivery of mail.",
+)
+_LOOPBACK_BODY = """\
+{opening}
+
+It is number {number} of the check {check}.
+Mark: {mark}
+
+Nobody needs to read or to answer it, and it may be deleted.
+{contact}
+"""
+
+
+def loopback_message(
+    *, sender: str, recipient: str, now: datetime, mark: str, number: int, check: str, contact: str, agent: str
+) -> bytes:
+    """Return a whole message (RFC 5322) with CRLF line ends that bears a correlation token.
+
+    Args:
+        sender: the address of the From header.
+        recipient: the address of the To header.
+        now: an aware datetime, for the Date header.
+        mark: the correlation token; it stands in `UNIQUE_HEADER` and in the subject.
+        number: which of the check's messages it is; the words vary with it.
+        check: the check's name.
+        contact: whom to ask, empty for nobody.
+        agent: name and version of the program.
+
+    Raises:
+        ValueError: an argument of a header holds a line end.
+    """
+    message = _headers(sender, recipient, now, agent)
+    message["Subject"] = f"smtpcheck probe {mark}"
+    message["Message-ID"] = loopback_message_id(mark, sender)
+    message[UNIQUE_HEADER] = mark
+    opening = _LOOPBACK_OPENINGS[number % len(_LOOPBACK_OPENINGS)].format(agent=agent)
+    asked = f"Who wants to know more asks: {contact}" if contact else "It was made by a machine."
+    message.set_content(_LOOPBACK_BODY.format(opening=opening, number=number, check=check, mark=mark, contact=asked))
+    return message.as_bytes()
+
+
+def loopback_message_id(mark: str, sender: str) -> str:
+    """Return the Message-ID of a message with that mark: the part that no other has, so that its line is short."""
+    return _message_id(mark[-24:], sender)
+
+
 def probe_message(*, sender: str, recipient: str, now: datetime, unique: str, check: str, agent: str) -> bytes:
     """Return a whole message (RFC 5322) with CRLF line ends.
 
@@ -39,18 +90,28 @@ def probe_message(*, sender: str, recipient: str, now: datetime, unique: str, ch
     Raises:
         ValueError: an argument holds a line end.
     """
+    message = _headers(sender, recipient, now, agent)
+    message["Subject"] = f"smtpcheck: probe of {check}"
+    message["Message-ID"] = _message_id(unique, sender)
+    message[UNIQUE_HEADER] = unique
+    message.set_content(_BODY.format(agent=agent, check=check, unique=unique))
+    return message.as_bytes()
+
+
+def _message_id(unique: str, sender: str) -> str:
+    return f"<{unique}@{sender.rpartition('@')[2]}>"
+
+
+def _headers(sender: str, recipient: str, now: datetime, agent: str) -> EmailMessage:
+    """Return a message with the headers that all have."""
     policy = SMTP if sender.isascii() and recipient.isascii() else SMTPUTF8
-    message = EmailMessage(policy)
+    message = EmailMessage(policy.clone(cte_type="7bit"))
     message["From"] = sender
     message["To"] = recipient
-    message["Subject"] = f"smtpcheck: probe of {check}"
     message["Date"] = format_datetime(now)
-    message["Message-ID"] = f"<{unique}@{sender.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     message["Importance"] = "low"
     message["X-Priority"] = "5"
     message["X-Mailer"] = agent
-    message[UNIQUE_HEADER] = unique
-    message.set_content(_BODY.format(agent=agent, check=check, unique=unique))
-    return message.as_bytes()
+    return message

@@ -18,7 +18,7 @@ import ssl
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
@@ -99,6 +99,7 @@ async def converse(
     origin: float,
     network: Network,
     message: bytes | None = None,
+    consent: Callable[[], Awaitable[bool]] | None = None,
 ) -> Conversation:
     """Talk to the check's server up to a depth.
 
@@ -109,6 +110,7 @@ async def converse(
         origin: when the run began, on `time.monotonic()`; `Step.start` counts from there.
         network: built for this check's server.
         message: what to send at `Depth.SEND`, with CRLF line ends; a message of its own making if None.
+        consent: asked before DATA, within the same time; where it says no, leave is taken and no phase data is told.
 
     Raises:
         ValueError: the depth needs no connection, or a token or password that is not there, or an address or name holds
@@ -118,10 +120,10 @@ async def converse(
         raise ValueError(f"no conversation of depth {depth} without its token or password")
     if depth >= Depth.SEND and message is None:
         message = _own_message(check)
-    run = _Run(Plan(check, depth, secret, message or b""), origin, network)
+    run = _Run(Plan(check, depth, secret, message or b"", asks=consent is not None), origin, network)
     try:
         async with asyncio.timeout(check.timeout) as alarm:
-            await run.go(alarm)
+            await run.go(alarm, consent)
     except TimeoutError:
         run.fail(Fault(FaultKind.TIMEOUT, f"not done within {check.timeout:g} s"))
     finally:
@@ -158,7 +160,7 @@ class _Run:
         self._attempts: list[Attempt] = []
         self._tls: TlsFacts | None = None
 
-    async def go(self, alarm: asyncio.Timeout) -> None:
+    async def go(self, alarm: asyncio.Timeout, consent: Callable[[], Awaitable[bool]] | None) -> None:
         """Do all of it, unless the alarm ends it."""
         addresses = await self._resolve()
         if not addresses:
@@ -172,6 +174,8 @@ class _Run:
         self._end(link.begun_at, None)
         context = None if self._server.security is Security.NONE else self._network.contexts.verified(self._server)
         fault, self._tls = await link.run(context, self._server.server_name)
+        if self._dialogue.then is Then.ASK and consent is not None:
+            await link.go_on(permitted=await consent())
         if fault is not None and fault.kind in VERIFICATION_FAILED:
             self._tls = await self._read_certificate(link, alarm)
 
@@ -261,6 +265,11 @@ class _Link(asyncio.Protocol):
         fault, facts = await self._secure(context, server_name)
         await self._turn()
         return fault, facts
+
+    async def go_on(self, *, permitted: bool) -> None:
+        """Tell the dialogue what it asked for, and carry on until all is said."""
+        self._obey(self._dialogue.permit(permitted, self._now()))
+        await self._turn()
 
     async def _turn(self) -> None:
         """Wait until the dialogue wants something else than to read."""

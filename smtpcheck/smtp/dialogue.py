@@ -31,6 +31,8 @@ class Then(Enum):
     READ = "read"
     TLS = "tls"
     """Begin the TLS handshake, then call `secured` or `fail`."""
+    ASK = "ask"
+    """Ask whether the message may be sent now, then call `permit`."""
     CLOSE = "close"
 
 
@@ -43,6 +45,7 @@ class Action(NamedTuple):
 
 _WAIT = Action(b"", Then.READ)
 _HANDSHAKE = Action(b"", Then.TLS)
+_ASK = Action(b"", Then.ASK)
 _CLOSE = Action(b"", Then.CLOSE)
 
 _Talk = Generator[Action, Reply, Reply]
@@ -59,6 +62,8 @@ class Plan:
     """The token or password; None below `Depth.AUTH`, and for a check that does not log in."""
     message: bytes = b""
     """At `Depth.SEND` the message, with CRLF line ends."""
+    asks: bool = False
+    """Whether to ask, at `Depth.SEND`, before DATA."""
     only_tls: bool = False
     """Stop as soon as TLS is there and send nothing more: for reading the certificate."""
 
@@ -80,6 +85,7 @@ class Dialogue:
         self._in_step = True
         self._in_transaction = False
         self._encrypted = False
+        self._permitted = False
         self.then = Then.READ
         self.steps: list[Step] = []
         self.ehlo: tuple[str, ...] = ()
@@ -128,6 +134,16 @@ class Dialogue:
             return Action(b"", self.then)
         self._now = now
         self._encrypted = True
+        action = next(self._script)
+        self.then = action.then
+        return action
+
+    def permit(self, permitted: bool, now: float) -> Action:
+        """Tell whether the message may be sent; return what to do. Without permission leave is taken."""
+        if self.then is not Then.ASK:
+            return Action(b"", self.then)
+        self._now = now
+        self._permitted = permitted
         action = next(self._script)
         self.then = action.then
         return action
@@ -265,6 +281,11 @@ class Dialogue:
 
     def _data(self) -> _PhaseTalk:
         self._begin_phase(Phase.DATA)
+        if self._plan.asks:
+            yield _ASK
+            if not self._permitted:
+                self._phase = None
+                return False
         reply = yield from self._command("DATA")
         if reply.code != 354:
             return self._judge(reached=False)

@@ -82,6 +82,8 @@ class Database:
         self._guard = threading.Lock()
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._retry_at = self._remind_at = 0.0
+        self._renewed = threading.Event()
+        self._renewed.set()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="state", daemon=True)
 
@@ -102,12 +104,12 @@ class Database:
         if at_once:
             self._jobs.put(_nothing)
 
-    async def commit(self, statement: str, values: Values) -> None:
-        """Write one row and wait until it is on the disk, before whatever must not happen without it.
+    async def commit(self, statement: str, values: Values, *more: tuple[str, Values]) -> None:
+        """Write a row, and more with it, and wait until all are on the disk, before what must not happen without them.
 
-        Raises NotKeptError, and sqlite3.IntegrityError where the tables forbid the row.
+        Raises NotKeptError, and sqlite3.IntegrityError where the tables forbid a row; then none is written.
         """
-        await self._call(lambda: self._commit_durably(statement, values))
+        await self._call(lambda: self._commit_durably(((statement, values), *more)))
 
     async def read(self, statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query, with all in them that was put before; none where the file cannot be read."""
@@ -147,6 +149,9 @@ class Database:
             self._flush()
         self._retry_at = 0.0
         self._flush(everything=True)
+        if not self._renewed.is_set():  # the file turned out to be damaged at the end
+            self._renewed.wait(CLOSE_SECONDS / 2)
+            self._flush(everything=True)
         self._close()
 
     def _flush(self, *, everything: bool = False) -> None:
@@ -181,7 +186,7 @@ class Database:
                 self._pending[write] = older | self._pending.get(write, {})
                 self._due[write.every] = 0.0
 
-    def _commit_durably(self, statement: str, values: Values) -> None:
+    def _commit_durably(self, rows: Sequence[tuple[str, Values]]) -> None:
         if self._connection is None:
             raise NotKeptError(self.trouble)
         try:
@@ -189,7 +194,8 @@ class Database:
             try:
                 with self._connection as connection:
                     connection.execute("BEGIN IMMEDIATE")
-                    connection.execute(statement, values)
+                    for statement, values in rows:
+                        connection.execute(statement, values)
             finally:
                 self._connection.execute("PRAGMA synchronous = NORMAL")
         except sqlite3.IntegrityError:
@@ -263,7 +269,13 @@ class Database:
         _log.error(
             "the state file was damaged: it is kept aside, and a new one is begun", aside=aside, error=str(error)
         )
-        self._loop.call_soon_threadsafe(self._anew, self)
+        self._renewed.clear()
+        self._loop.call_soon_threadsafe(self._renew)
+
+    def _renew(self) -> None:
+        """In the event loop: put all that is in memory."""
+        self._anew(self)
+        self._renewed.set()
 
     def _say(self, reason: str) -> None:
         """Say what hinders: at once when it is new, and again each hour."""

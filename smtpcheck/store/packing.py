@@ -1,4 +1,4 @@
-"""Reports as bytes, and back: equal to what they were.
+"""Reports and messages as bytes, and back: equal to what they were.
 
 Rules of this file:
 - JSON in the names of the model, compressed by zlib: what a later version adds to the model has a default, and what an
@@ -9,21 +9,22 @@ Rules of this file:
 import json
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from smtpcheck.model import Report
 
 _LEVEL = 1
+_T = TypeVar("_T")
 
 
 class UnreadableReportError(Exception):
-    """Bytes that are no report, or one of a version that is too new."""
+    """Bytes that are no report or message, or one of a version that is too new."""
 
 
-def pack(report: Report) -> bytes:
-    """Return the report as bytes."""
+def pack(report: object) -> bytes:
+    """Return the report, or another dataclass, as bytes."""
     try:
         text = _encoder.encode(report)
     except UnicodeEncodeError:  # a lone surrogate, as an issuer's JSON may spell one (RFC 8259 8.2)
@@ -33,8 +34,13 @@ def pack(report: Report) -> bytes:
 
 def unpack(packed: bytes) -> Report:
     """Return the report. Raises UnreadableReportError."""
+    return unpack_as(packed, Report)
+
+
+def unpack_as(packed: bytes, kind: type[_T]) -> _T:
+    """Return the value of this dataclass. Raises UnreadableReportError."""
     try:
-        return msgspec.convert(json.loads(zlib.decompress(packed)), Report)
+        return msgspec.convert(json.loads(zlib.decompress(packed)), kind)
     except (zlib.error, ValueError, RecursionError) as error:
         raise UnreadableReportError(str(error)) from error
 

@@ -52,6 +52,20 @@ STEPS = (
     );
     INSERT INTO tenures (since, shard, shards) SELECT 0, 0, 1 WHERE EXISTS (SELECT 1 FROM checks);
     """,
+    """
+    CREATE TABLE loopbacks (
+        name TEXT PRIMARY KEY,
+        sequence INTEGER NOT NULL,
+        slot INTEGER NOT NULL,
+        rest BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE messages (
+        name TEXT NOT NULL,
+        slot INTEGER NOT NULL,
+        message BLOB NOT NULL,
+        PRIMARY KEY (name, slot)
+    ) WITHOUT ROWID;
+    """,
 )
 
 

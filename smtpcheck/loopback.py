@@ -1,0 +1,401 @@
+"""The loopback: sends each check's message in its slot, and finds it again.
+
+Rules of this file:
+- A message is the same `probe` at depth `send`, with a message of its own. Before DATA its intent is on the disk; after
+  that it is never sent again, whatever happens.
+- All messages that are under way to one mailbox are looked for over one connection. Nothing is looked for when nothing
+  is under way, but once a day what was left over.
+- Nothing here waits: `tick` starts what is due as tasks, and those end by their own time limits.
+- What failed to be sent waits for its next slot; what the server refused again and again, longer (`breaker`).
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+
+from smtpcheck import __version__, breaker
+from smtpcheck.delivery import judgement
+from smtpcheck.delivery.cadence import SPACING, SWEEP_EVERY, next_look, next_slot, slot, wait_after_failures
+from smtpcheck.delivery.correlation import Marks
+from smtpcheck.delivery.find import Find
+from smtpcheck.delivery.finder import Errand, FinderError, FinderStep, Search, Searcher, Sighting, Sought
+from smtpcheck.delivery.judgement import Message, Record, Stage
+from smtpcheck.delivery.message import loopback_message, loopback_message_id
+from smtpcheck.delivery.plan import Loopback
+from smtpcheck.delivery.verdict import FinderState
+from smtpcheck.model import Check, Depth, Report
+from smtpcheck.probe import Kit, Letter, probe
+from smtpcheck.schedule import share
+from smtpcheck.state import State
+from smtpcheck.store.outbox import Held, Outbox
+
+TICK_SECONDS = 0.5
+SEARCH_SECONDS = 60.0
+"""How long one search may take."""
+_FIRST_SWEEP_SECONDS = 600.0
+
+TOKEN_SECONDS = 10.0
+"""How long one search waits for the issuer."""
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """One check that sends."""
+
+    check: Check
+    """At depth `send`, from and to the addresses of the loopback."""
+    plan: Loopback
+
+
+@dataclass(slots=True)
+class _Box:
+    """One mailbox that is looked into."""
+
+    find: Find
+    delete: bool
+    names: frozenset[str]
+    """The checks whose messages arrive there."""
+    due_at: float
+    """When it is looked into next (Unix seconds)."""
+    sweep_at: float
+    not_before: float = 0.0
+    """It is not looked into earlier, whatever is due."""
+    state: FinderState | None = None
+    looking: bool = False
+
+
+class Service:
+    """Sends and finds the messages of all loopbacks."""
+
+    def __init__(
+        self,
+        state: State,
+        marks: Marks,
+        searcher: Searcher,
+        *,
+        changed: Callable[[str], object],
+        arrived: Callable[[Check, float], object],
+    ) -> None:
+        """Keep messages in the outbox of `state`, and look by `searcher`.
+
+        `changed` is called with a check's name whenever something is known anew of its loopback, `arrived` with the
+        check and the seconds that a message took.
+        """
+        self.capped = 0
+        """Messages that were left out because no further one may be sent."""
+        self._state = state
+        self._outbox = state.outbox
+        self._marks = marks
+        self._searcher = searcher
+        self._changed, self._arrived = changed, arrived
+        self._kit: Kit | None = None
+        self._senders: dict[str, _Sender] = {}
+        self._send_at: dict[str, float] = {}
+        self._boxes: dict[tuple[Find, bool], _Box] = {}
+        self._searches: set[asyncio.Task[None]] = set()
+        self._sending: dict[str, asyncio.Task[None]] = {}
+
+    def replace(
+        self, checks: Iterable[Check], loopbacks: Mapping[str, Loopback], kit: Kit, first_within: float
+    ) -> None:
+        """Take new settings. A check whose slot is not used yet sends within `first_within` seconds."""
+        self._kit = kit
+        now = kit.wall()
+        before, self._senders = (
+            self._senders,
+            {
+                check.name: _Sender(_as_sender(check, loopbacks[check.name]), loopbacks[check.name])
+                for check in checks
+                if check.name in loopbacks
+            },
+        )
+        for name, sender in self._senders.items():
+            known = before.get(name)
+            if known is None or known.plan.every != sender.plan.every:
+                self._send_at[name] = self._first(name, sender.plan, now, first_within)
+        self._send_at = {name: self._send_at[name] for name in self._senders}
+        self._boxes = self._boxes_of(now)
+
+    def plan(self, name: str) -> Loopback | None:
+        """Return what a check's loopback is to do, None where it has none."""
+        sender = self._senders.get(name)
+        return sender.plan if sender else None
+
+    def record(self, name: str) -> Record:
+        """Return what is remembered of a check's loopback."""
+        return self._outbox.records.get(name) or Record()
+
+    def finder(self, name: str) -> FinderState | None:
+        """Return what is known of the way into the mailbox that a check's messages go to; None before it was tried."""
+        plan = self.plan(name)
+        box = self._boxes.get((plan.find, plan.delete)) if plan and plan.find else None
+        return box.state if box else None
+
+    def next_send(self, name: str) -> float | None:
+        """Return when the check's next message is due (Unix seconds), None where it has no loopback."""
+        at, until = self._send_at.get(name), self.record(name).breaker.until
+        return at if at is None or until is None else max(at, until)
+
+    async def tick(self) -> None:
+        """Start what is due."""
+        kit = self._kit
+        if kit is None:
+            return
+        now = kit.wall()
+        for name in [name for name, at in self._send_at.items() if at <= now]:
+            sender = self._senders[name]
+            self._send_at[name] = next_slot(share(name), sender.plan.every, now)
+            slot_at = slot(share(name), sender.plan.every, now)
+            if name not in self._sending and self._may_begin(sender, slot_at, now, kit):
+                self._sending[name] = asyncio.create_task(self._send(sender, slot_at, kit), name=f"send {name}")
+                self._sending[name].add_done_callback(partial(self._sent, name))
+        for box in self._boxes.values():
+            if box.due_at <= now and not box.looking:
+                box.looking = True
+                task = asyncio.create_task(self._look(box, kit.wall), name="look")
+                self._searches.add(task)
+                task.add_done_callback(self._searches.discard)
+
+    async def drain(self, seconds: float) -> None:
+        """Let what is being sent end within so many seconds; searches are cut off, for they can be made again."""
+        sending = tuple(self._sending.values())
+        if sending:
+            await asyncio.wait(sending, timeout=seconds)
+        left = (*self._sending.values(), *self._searches)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def _first(self, name: str, plan: Loopback, now: float, first_within: float) -> float:
+        """Return when a check that is new sends: soon, unless its present slot is used."""
+        if self.record(name).slot == slot(share(name), plan.every, now):
+            return next_slot(share(name), plan.every, now)
+        return now + share(name) * min(plan.every, first_within)
+
+    def _may_begin(self, sender: _Sender, slot_at: int, now: float, kit: Kit) -> bool:
+        """Return whether there is any use in connecting: the slot is free, nobody was refused, the caps leave room."""
+        check, record = sender.check, self.record(sender.check.name)
+        known = self._state.checks.get(check.name)
+        waits = (record.breaker.until, known.breaker.until if known else None)
+        if record.slot == slot_at or any(until is not None and until > now for until in waits):
+            return False
+        until = self._outbox.until(check.mailbox, kit.tenant(check), now, sender.plan.limits)
+        if until is not None:
+            self._say_held(check.name, until, now)
+        return until is None
+
+    def _say_held(self, name: str, held: float | Held, now: float) -> None:
+        """Tell why a message is left out."""
+        if held is Held.NOT_KEPT:
+            _log.error("not sent: that it is sent could not be written to the disk", check=name)
+        elif not isinstance(held, Held):
+            self.capped += 1
+            _log.warning("not sent: no further message may be sent", check=name, seconds=round(held - now))
+
+    def _sent(self, name: str, _: asyncio.Task[None]) -> None:
+        self._sending.pop(name, None)
+
+    async def _send(self, sender: _Sender, slot_at: int, kit: Kit) -> None:
+        """Send one message and remember what became of it."""
+        check, plan = sender.check, sender.plan
+        now = kit.wall()
+        number = self.record(check.name).sequence + 1
+        mark = self._marks.make(check.name, number, now)
+        message = Message(check.name, slot_at, number, mark, loopback_message_id(mark, plan.sender), now)
+        intent = _Intent(message, self._outbox, kit, sender)
+        report = await probe(check, kit, letter=Letter(_content(message, sender), intent.ask))
+        if intent.held is not None:
+            self._say_held(check.name, intent.held, kit.wall())
+            return
+        before = self.record(check.name)
+        self._outbox.keep_sending(check.name, report, breaker.after(before.breaker, report, plan.every))
+        if intent.written:
+            await self._conclude(sender, judgement.after_sending(intent.message, report, kit.wall()), intent, kit)
+        self._log_sending(report, intent)
+        self._changed(check.name)
+
+    async def _conclude(self, sender: _Sender, message: Message | None, intent: "_Intent", kit: Kit) -> None:
+        """Keep what became of a message that was intended; None: nothing of it was sent."""
+        if message is None:
+            await self._outbox.withdraw(intent.message, sender.check.mailbox, kit.tenant(sender.check))
+            return
+        now = kit.wall()
+        self._outbox.keep(message, now)
+        box = self._boxes.get((sender.plan.find, sender.plan.delete)) if sender.plan.find else None
+        if box is not None and message.is_sought(now):
+            box.due_at = min(box.due_at, max(box.not_before, self._next_look(message, sender.plan, now)))
+
+    def _log_sending(self, report: Report, intent: "_Intent") -> None:
+        message = next((each for each in self.record(report.check).messages if each.slot == intent.message.slot), None)
+        stage = message.stage if message else "not sent"
+        log = _log.debug if stage is Stage.ACCEPTED else _log.warning
+        log("loopback", check=report.check, stage=str(stage), message_id=intent.message.message_id, cause=report.cause)
+
+    # -- finding ------------------------------------------------------------------------------------------------------
+
+    def _boxes_of(self, now: float) -> dict[tuple[Find, bool], _Box]:
+        """Return the mailboxes that the checks' messages arrive in; one that is known keeps what is known of it."""
+        names: dict[tuple[Find, bool], list[str]] = {}
+        for name, sender in self._senders.items():
+            if sender.plan.find is not None:
+                names.setdefault((sender.plan.find, sender.plan.delete), []).append(name)
+        boxes = {}
+        for key, arriving in names.items():
+            known = self._boxes.get(key)
+            sweep_at = now + _FIRST_SWEEP_SECONDS * (1 + share(arriving[0]))
+            box = known or _Box(*key, frozenset(), math.inf, sweep_at if key[1] else math.inf)
+            box.names = frozenset(arriving)
+            boxes[key] = box
+            box.due_at = now if known is None and any(self._sought(box, now)) else self._due(box, now)
+        return boxes
+
+    def _sought(self, box: _Box, now: float) -> Iterator[Message]:
+        for name in box.names & self._senders.keys():
+            yield from (message for message in self.record(name).messages if message.is_sought(now))
+
+    def _next_look(self, message: Message, plan: Loopback, now: float) -> float:
+        at = next_look(message.begun_at, plan.warn_after, plan.lost_after, now)
+        return math.inf if at is None else at
+
+    def _due(self, box: _Box, now: float) -> float:
+        """Return when a mailbox is looked into next."""
+        looks = (self._next_look(each, self._senders[each.check].plan, now) for each in self._sought(box, now))
+        return max(box.not_before, min((box.sweep_at, *looks)))
+
+    async def _look(self, box: _Box, wall: Callable[[], float]) -> None:
+        """Look once for all messages that arrive in a mailbox."""
+        began = wall()
+        sweep, sought = box.sweep_at <= began, tuple(self._sought(box, began))
+        try:
+            if sought or sweep:
+                search = await self._search(box, sought, began, sweep=sweep)
+                self._take(box, search, began, wall())
+                if sweep:
+                    box.sweep_at = wall() + SWEEP_EVERY
+        finally:
+            box.looking = False
+            box.due_at = self._due(box, wall())
+
+    async def _search(self, box: _Box, sought: Iterable[Message], now: float, *, sweep: bool) -> Search:
+        repeated = (each for name in box.names for each in self.record(name).messages if each.may_repeat(now))
+        errand = Errand(
+            sought=tuple(map(_sought, (*sought, *repeated))),
+            is_ours=self._marks.is_ours,
+            delete=box.delete,
+            sweep_before=now - SWEEP_EVERY if sweep else None,
+        )
+        try:
+            return await self._searcher.search(box.find, errand, timeout=SEARCH_SECONDS, token_timeout=TOKEN_SECONDS)
+        except Exception as error:  # noqa: BLE001
+            _log.exception("internal error", mailbox=box.find.mailbox)
+            return Search(error=FinderError(FinderStep.SEARCH, f"{type(error).__name__} inside smtpcheck"))
+
+    def _take(self, box: _Box, search: Search, began: float, ended: float) -> None:
+        """Judge what a search has seen and not seen."""
+        before, box.state = box.state, _finder_state(box.state, search, ended)
+        wait = wait_after_failures(box.state.failures, search.error) if search.error else 0.0
+        box.not_before = ended + max(SPACING, wait)
+        by_mark: dict[str, list[Sighting]] = {}
+        for sighting in search.sightings:
+            by_mark.setdefault(sighting.mark.lower(), []).append(sighting)
+        turned = before is None or (before.error is None) != (search.error is None)
+        if turned and search.error:
+            error = search.error
+            _log.warning("finder failed", mailbox_of=sorted(box.names)[:5], step=error.step, detail=error.detail)
+        for name in box.names:
+            if self._judge(name, by_mark, began, ended, whole=search.error is None) or turned:
+                self._changed(name)
+
+    def _judge(
+        self, name: str, by_mark: Mapping[str, list[Sighting]], began: float, ended: float, *, whole: bool
+    ) -> bool:
+        """Judge the messages of one check after a search; return whether anything is known anew."""
+        sender, news = self._senders.get(name), False
+        if sender is None:  # it left the configuration during the search
+            return False
+        for message in self.record(name).messages:
+            seen = by_mark.get(message.mark.lower(), [])
+            if not (seen or message.is_sought(began)) or message.begun_at > began:
+                continue
+            after = judgement.looked_for(message, seen, sender.plan, began=began, ended=ended, whole=whole)
+            self._outbox.keep(after, ended)
+            news = True
+            if after.stage is not message.stage:
+                self._say(sender.check, message, after)
+        return news
+
+    def _say(self, check: Check, before: Message, after: Message) -> None:
+        """Tell of a message that has become another stage of itself."""
+        seconds = after.delivery_seconds
+        if after.stage is Stage.DELIVERED and seconds is not None:
+            self._arrived(check, seconds)
+        log = _log.warning if after.stage is Stage.LOST else _log.info
+        log(
+            "loopback",
+            check=check.name,
+            stage=after.stage.value,
+            before=before.stage.value,
+            message_id=after.message_id,
+            seconds=None if seconds is None else round(seconds, 1),
+            folder=after.kind.value if after.kind else None,
+        )
+
+
+class _Intent:
+    """The intent to send one message: written when the server is ready for it."""
+
+    def __init__(self, message: Message, outbox: Outbox, kit: Kit, sender: _Sender) -> None:
+        self.message = message
+        self.held: float | Held | None = None
+        """Why it may not be sent after all."""
+        self.written = False
+        """Whether it may stand in the file."""
+        self._outbox, self._kit, self._sender = outbox, kit, sender
+
+    async def ask(self) -> bool:
+        """Write the intent; return whether the message may be sent."""
+        check = self._sender.check
+        self.message = replace(self.message, intended_at=self._kit.wall())
+        self.written = True
+        self.held = await self._outbox.intend(
+            self.message, check.mailbox, self._kit.tenant(check), self._sender.plan.limits
+        )
+        return self.held is None
+
+
+def _as_sender(check: Check, plan: Loopback) -> Check:
+    return replace(check, depth=Depth.SEND, sender=plan.sender, recipient=plan.recipient)
+
+
+def _content(message: Message, sender: _Sender) -> bytes:
+    return loopback_message(
+        sender=sender.plan.sender,
+        recipient=sender.plan.recipient,
+        now=datetime.fromtimestamp(message.intended_at, UTC),
+        mark=message.mark,
+        number=message.sequence,
+        check=message.check,
+        contact=sender.plan.contact,
+        agent=f"smtpcheck/{__version__}",
+    )
+
+
+def _sought(message: Message) -> Sought:
+    told = message.receipt.message_id if message.receipt else ""
+    ids = dict.fromkeys(each for each in (message.message_id, told) if each)
+    return Sought(tuple(ids), message.mark, message.begun_at)
+
+
+def _finder_state(before: FinderState | None, search: Search, at: float) -> FinderState:
+    if search.error is None:
+        return FinderState(at)
+    failures, since = (before.failures, before.since) if before else (0, None)
+    return FinderState(at, search.error, failures + 1, at if since is None else since)

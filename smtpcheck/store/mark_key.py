@@ -1,0 +1,63 @@
+"""The key by which the agent knows its own messages, in the state folder.
+
+Rules of this file:
+- It is made once, whole or not at all, with mode 0600. Whoever has it can have messages deleted from the mailboxes that
+  are looked into, and nothing else.
+- Without it the messages of before are foreign, and left alone.
+"""
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+FILE_NAME = "loopback.key"
+_SIZE = 32
+_log = structlog.get_logger(__name__)
+
+
+def mark_key(folder: Path) -> bytes:
+    """Return the key in the folder, which is made there if there is none; where that fails, one for this time only.
+
+    Blocks on the disk.
+    """
+    path = folder / FILE_NAME
+    try:
+        return _read(path) or _make(path)
+    except OSError as error:
+        _log.error(
+            "the key of the loopbacks cannot be kept: after a restart messages of now are foreign", error=str(error)
+        )
+        return secrets.token_bytes(_SIZE)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if len(key) == _SIZE:
+        return key
+    _log.error(
+        "the key of the loopbacks was damaged: a new one is made, messages of before are foreign", file=str(path)
+    )
+    path.unlink()
+    return None
+
+
+def _make(path: Path) -> bytes:
+    """Make the key; of several processes that do so at once one wins, and all return its key."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(_SIZE))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path.read_bytes()
