@@ -21,6 +21,7 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from smtpcheck import __version__
+from smtpcheck.alerting import Alerting
 from smtpcheck.cause import Cause
 from smtpcheck.check_state import CheckState
 from smtpcheck.config import AgentSettings, Loaded, Problem, Settings
@@ -36,6 +37,8 @@ from smtpcheck.schedule import Schedule
 from smtpcheck.state import State
 
 TICK_SECONDS = 0.25
+STALLED_SECONDS = 10.0
+"""How long after its last tick an agent is not well."""
 REFRESH_SECONDS = 5.0
 RETENTION_SECONDS = 6 * 3600.0
 CHECK_NOW_SPACING = 10.0
@@ -79,6 +82,8 @@ class Agent:
         self._asked_at: dict[str, float] = {}
         self._skipped = self._capped = 0
         self._internal_errors = 0
+        self._ticked_at = kit.monotonic()
+        self.alerting = Alerting(settings, state, kit.catalogue, wall=kit.wall, ailment=self.ailment)
         self._reload = asyncio.Lock()
         self._reloaded_at = kit.wall()
         self._reload_successful = True
@@ -114,6 +119,15 @@ class Agent:
         """Return whether the checks are being scheduled."""
         return bool(self._scheduler.running)
 
+    def ailment(self) -> str:
+        """Return why the agent is not well, empty while it is: it runs its checks, keeps them, and has network."""
+        now = self._kit.monotonic()
+        if not self.ready() or now - self._ticked_at > STALLED_SECONDS:
+            return "no check is started"
+        if self._cut_off.is_cut_off(now):
+            return "the agent is cut off from the network"
+        return self.state.trouble
+
     def next_run(self, name: str) -> float | None:
         """Return when the check is due next (Unix seconds), None for an unknown one."""
         if name not in self._checks:
@@ -126,6 +140,7 @@ class Agent:
 
     async def exposition(self, *, openmetrics: bool) -> bytes:
         """Return all metrics in the text format, or in OpenMetrics; they are rendered off the loop."""
+        notifiers = self.alerting.notifiers()
         state = AgentState(
             version=__version__,
             checks=len(self._checks),
@@ -135,6 +150,9 @@ class Agent:
             internal_errors=self._internal_errors,
             config_last_reload_successful=self._reload_successful,
             config_last_reload_success_timestamp=self._reloaded_at,
+            notifications={(each.name, result): count for each in notifiers for result, count in each.counts.items()},
+            notifiers_failing={each.name: bool(each.failure) for each in notifiers},
+            alerts_firing=self.alerting.counts(),
         )
         return await asyncio.to_thread(
             self._metrics.expose, openmetrics=openmetrics, credentials=self.credentials(), agent=state
@@ -180,6 +198,8 @@ class Agent:
         self._scheduler.add_job(self._tick, "interval", seconds=TICK_SECONDS, id="tick")
         self._scheduler.add_job(self._kit.tokens.refresh_due, "interval", seconds=REFRESH_SECONDS, id="refresh ahead")
         self._scheduler.add_job(self._retain, "interval", seconds=RETENTION_SECONDS, id="retention")
+        await self.alerting.start()
+        self._ticked_at = self._kit.monotonic()
         self._scheduler.start()
         try:
             await stop.wait()
@@ -188,6 +208,7 @@ class Agent:
             await self._drain()
 
     async def _tick(self) -> None:
+        self._ticked_at = self._kit.monotonic()
         for name, due in self._schedule.due(self._kit.monotonic()):
             if name in self._running:
                 self._skipped += 1
@@ -241,6 +262,7 @@ class Agent:
         self._internal_errors += report.cause is Cause.INTERNAL
         state = self.state.record(check, report)
         self._metrics.record(check, report, state)
+        self.alerting.observe(check, report)
         self._pace(check.name, state)
         level = logging.INFO if changed else logging.DEBUG
         if logging.getLogger(__name__).isEnabledFor(level):
@@ -280,6 +302,7 @@ class Agent:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self.alerting.close()
         await self._kit.close()
         await self.state.close()
 
@@ -294,6 +317,7 @@ class Agent:
         self._cut_off = CutOff(_window(settings.checks))
         self._plan()
         self._show_all()
+        await self.alerting.replace(settings)
 
     def _show_all(self) -> None:
         self._metrics.relabel(

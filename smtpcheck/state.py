@@ -24,6 +24,7 @@ from smtpcheck.check_state import CheckState, first
 from smtpcheck.history import DAY_SECONDS, Day, day, day_of, runs
 from smtpcheck.model import Check, Outcome, Report, Step
 from smtpcheck.shard import WHOLE, Sender, Shard
+from smtpcheck.store.alert_rows import AlertRows
 from smtpcheck.store.database import RETRY_SECONDS, Database, Make, NotKeptError, Values, Write
 from smtpcheck.store.outbox import SENT, Outbox
 from smtpcheck.store.packing import UnreadableReportError, pack, unpack
@@ -75,6 +76,7 @@ class State:
         self._pool = _Pool()
         self._file: Database | None = None
         self.outbox = Outbox(self._caps)
+        self.alerts = AlertRows(None)
 
     @classmethod
     async def kept(cls, folder: Path) -> Self:
@@ -82,6 +84,7 @@ class State:
         state = cls()
         state._file = file = Database(folder / FILE_NAME, state._put_all)
         state.outbox = Outbox(state._caps, file)
+        state.alerts = AlertRows(file)
         await file.open()
         for at, mailbox, tenant in await file.read("SELECT at, mailbox, tenant FROM sent ORDER BY at"):
             state._caps.count(mailbox, tenant, at)
@@ -178,6 +181,7 @@ class State:
     def forget_old(self, now: float) -> None:
         """Have the file drop what is older than `KEEP_DAYS` at Unix time `now`."""
         self.outbox.forget_old(now - KEEP_DAYS * DAY_SECONDS)
+        self.alerts.forget_old()
         if self._file is not None:
             self._file.put(
                 (_OLD_DAYS, "", lambda: (day_of(now) - KEEP_DAYS,)),
@@ -199,6 +203,7 @@ class State:
         for sent in self._caps.counted():
             file.put((_SENT, sent, partial(tuple, sent)))
         self.outbox.put_all(file)
+        self.alerts.put_all()
 
     def _restored(self, name: str, values: list[Any]) -> CheckState:
         """Return a state from its row."""

@@ -21,8 +21,8 @@ Watches = Mapping[str, Watch]
 class Change:
     """What a run changed."""
 
-    watches: Watches
-    """Those of the check after it."""
+    watches: Watches | None
+    """Those of the check after it; None where they are as they were."""
     left: tuple[Key, ...] = ()
     joined: tuple[Key, ...] = ()
     showing: tuple[Trouble, ...] = ()
@@ -60,8 +60,8 @@ class Board:
             self._put(check.name, slot, after_trouble(before.get(slot), trouble.key, thresholds))
         now = self._watches.get(check.name, {})
         showing = tuple(each for slot, each in seen.items() if now[slot].alert == each.key)
-        if now == before and not showing:
-            return None
+        if now == before:
+            return Change(None, showing=showing) if showing else None
         old, new = _alerts(before), _alerts(now)
         return Change(dict(now), tuple(old - new), tuple(new - old), showing)
 

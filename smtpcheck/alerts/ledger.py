@@ -207,6 +207,17 @@ class Ledger:
             self.told(due, now)
         return len(excess)
 
+    def forget(self, key: Key) -> None:
+        """Drop an alert that has ended, as if its end had been told."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.ended_at is not None:
+            del self._entries[key]
+            self._changed.add(key)
+
+    def checks(self, key: Key) -> int:
+        """Return how many checks are part of an alert."""
+        return self._checks.get(key, 0)
+
     def changes(self) -> dict[Key, Entry | None]:
         """Return every entry that has changed since the last call, None for one that is gone."""
         changed = {key: self._entries.get(key) for key in self._changed}

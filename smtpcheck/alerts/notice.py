@@ -55,6 +55,8 @@ class Notice:
     started_at: float
     ended_at: float | None
     """Unix seconds; None while it fires."""
+    told_at: float | None
+    """When it was told before, None if it was not."""
     page: str
     """The address of the page that says more."""
 
@@ -138,6 +140,7 @@ def notice_of(
         labels=labels,
         started_at=entry.since,
         ended_at=entry.ended_at if resolved else None,
+        told_at=entry.told_at,
         page=address + _path(key, cause),
     )
 

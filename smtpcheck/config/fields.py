@@ -8,6 +8,7 @@ Rules of this file:
 import ipaddress
 import re
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
 
@@ -69,6 +70,23 @@ def parse_listen(value: object) -> tuple[str, int]:
     elif ":" in host:
         raise mistake("is no address to listen on", f"write an IPv6 address in brackets: [{host.strip('[]')}]:{port}")
     return parse_host(host), int(port)
+
+
+def parse_url(value: str) -> str:
+    """Return an address of a page (http or https, no query), without a slash at its end.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and not (parts.query or parts.fragment)
+        usable = usable and not parts.username and (parts.port is None or parts.port > 0) and value.isprintable()
+    except ValueError:
+        usable = False
+    if not usable or " " in value:
+        raise mistake("is no address of a page", "write it as https://smtpcheck.example.org")
+    return value.rstrip("/")
 
 
 def is_address(host: str) -> bool:

@@ -2,7 +2,8 @@
 
 Rules of this file:
 - A wrong part hides no problem of another part: each credential and each check is looked at by itself.
-- `agent` and `defaults` stand in one file at most and hold for all; `credentials` and `checks` come from every file.
+- `agent`, `alerts` and `defaults` stand in one file at most and hold for all; `credentials` and `checks` come from
+  every file.
 - Nothing here raises for what a user wrote. Secrets are read to see that they can be; a command is not run.
 """
 
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from smtpcheck.config.alerts import AlertSettings, alert_settings
 from smtpcheck.config.document import Document, read
 from smtpcheck.config.fleet import split
 from smtpcheck.config.hazards import look_at_check, look_at_credential, look_at_secret
@@ -27,7 +29,7 @@ from smtpcheck.oauth.credential import Credential
 from smtpcheck.shard import WHOLE, Shard
 
 _SUFFIXES = {".yaml", ".yml"}
-_PARTS = ("agent", "defaults", "credentials", "checks")
+_PARTS = ("agent", "defaults", "credentials", "checks", "alerts")
 
 
 def load(paths: Sequence[Path], *, strict: bool = False, shard: Shard = WHOLE) -> Loaded:
@@ -175,12 +177,20 @@ class Loading:
                 expose_addresses=agent.expose_addresses,
                 fresh_every=agent.fresh_every,
                 token_key=agent.token_key,
+                external_url=agent.external_url or "",
             ),
             credentials=MappingProxyType(self._credentials),
             checks=checks,
             label_names=tuple(sorted({name for check in checks for name, _ in check.labels})),
+            alerts=self._alerts(checks),
             files=tuple(self.files),
         )
+
+    def _alerts(self, checks: tuple[Check, ...]) -> AlertSettings | None:
+        if "alerts" not in self._parts:
+            return None
+        place, raw, folder = self._parts["alerts"]
+        return alert_settings(raw, place, folder, checks, self._problems)
 
     def _part(self, key: str, model: type[Model]) -> Model | None:
         if key not in self._parts:

@@ -21,6 +21,7 @@ from smtpcheck.config.fields import (
     Period,
     parse_listen,
     parse_name,
+    parse_url,
 )
 from smtpcheck.config.section import ConfigSection
 from smtpcheck.model import Depth, IpVersion, Mechanism, Security
@@ -38,6 +39,9 @@ class AgentSection(ConfigSection):
     expose_addresses: bool = Field(default=False, description="Whether mailboxes may stand in metrics.")
     fresh_every: Period = Field(
         default=3600.0, description="A token is asked for past every cache at least this often."
+    )
+    external_url: Annotated[str, AfterValidator(parse_url)] | None = Field(
+        default=None, description="Where others find the page, as https://smtpcheck.example.org; alerts link to it."
     )
     token_key: SecretSource | None = Field(
         default=None, description="What refresh tokens are encrypted with on disk; without it they are not."

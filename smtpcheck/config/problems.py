@@ -72,11 +72,17 @@ class Place:
 
     @property
     def shows(self) -> bool:
-        """Whether a value here can be no secret: of a credential's keys only those of a short list."""
+        """Whether a value here can be no secret: of a credential's and a notifier's keys only those of a short list."""
+        if self.path == ("agent", "external_url"):
+            return False
+        if self.path[:1] == ("alerts",):
+            return not _SECRET_OF_ALERTS & set(self.path) or bool(_SHOWN_OF_ALERTS & set(self.path[3:4]))
         in_credential = len(self.path) > 2 and self.path[0] == "credentials"
         return not in_credential or (len(self.path) == 3 and self.path[2] in _SHOWN_OF_A_CREDENTIAL)
 
 
+_SECRET_OF_ALERTS = frozenset({"notify", "heartbeat"})
+_SHOWN_OF_ALERTS = frozenset({"type", "name", "match"})
 _SHOWN_OF_A_CREDENTIAL = frozenset({"type", "cloud", "tenant", "authority", "client_secret_expires"})
 
 

@@ -8,8 +8,10 @@ from pydantic import Field, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import NullableSchema, WithDefaultSchema
 
+from smtpcheck.config.alerts import AlertsSection
 from smtpcheck.config.models import AgentSection, ChecksSection, DefaultsSection
 from smtpcheck.config.section import ConfigSection
+from smtpcheck.notify import NOTIFIER_TYPES
 from smtpcheck.oauth import CREDENTIAL_TYPES
 
 
@@ -28,11 +30,18 @@ def json_schema() -> dict[str, Any]:
     credential: Any = reduce(or_, CREDENTIAL_TYPES)
     if len(CREDENTIAL_TYPES) > 1:
         credential = Annotated[credential, Field(discriminator="type")]
+    notifier: Any = Annotated[reduce(or_, NOTIFIER_TYPES), Field(discriminator="type")]
+    alerts: Any = create_model(
+        "Alerts",
+        __base__=AlertsSection,
+        notify=(list[notifier] | None, Field(default=None, description="Who is told.")),
+    )
     file = create_model(
         "Checks",
         __base__=ConfigSection,
         __doc__="What smtpcheck watches, and how.",
         agent=(AgentSection | None, Field(default=None, description="The agent as a whole.")),
+        alerts=(alerts | None, Field(default=None, description="Alerts of its own.")),
         defaults=(DefaultsSection | None, Field(default=None, description="For checks that do not say otherwise.")),
         credentials=(dict[str, credential] | None, Field(default=None, description="How tokens are got, by name.")),
         checks=(list[ChecksSection] | None, Field(default=None, description="What to do, one item for each mailbox.")),

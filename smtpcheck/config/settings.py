@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smtpcheck.config.alerts import AlertSettings
 from smtpcheck.config.problems import Problem
 from smtpcheck.model import Check
 from smtpcheck.oauth.credential import Credential
@@ -29,6 +30,14 @@ class AgentSettings:
     """Seconds after which a token is asked for past every cache, at the latest."""
     token_key: SecretSource | None = None
     """What refresh tokens are encrypted with on disk; None: with nothing."""
+    external_url: str = ""
+    """Where others find the page, without a slash at its end; empty where it is not told."""
+
+    @property
+    def page(self) -> str:
+        """Return where the page is, as far as is known, without a slash at its end."""
+        host, port = self.listen
+        return self.external_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,8 @@ class Settings:
     checks: tuple[Check, ...] = ()
     label_names: tuple[str, ...] = ()
     """The names of the user's labels over all checks, sorted."""
+    alerts: AlertSettings | None = None
+    """None: there are no alerts."""
     files: tuple[Path, ...] = ()
     """Every file that was read: YAML, and tables of mailboxes; no secrets."""
     fleet: Fleet = ALONE

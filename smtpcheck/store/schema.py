@@ -66,6 +66,18 @@ STEPS = (
         PRIMARY KEY (name, slot)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE alert_watches (
+        name TEXT PRIMARY KEY,
+        watches BLOB
+    ) WITHOUT ROWID;
+    CREATE TABLE alert_entries (
+        notifier TEXT NOT NULL,
+        alert TEXT NOT NULL,
+        entry BLOB,
+        PRIMARY KEY (notifier, alert)
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -1,0 +1,263 @@
+"""`alerts:` of the configuration: its form, its meaning, and what about it cannot work.
+
+Rules of this file:
+- As everywhere: each problem is told with its place and a hint, none hides another, no secret is shown.
+- A notifier that would go through a host or a mailbox that is being checked is refused: it would fail together with
+  what it is there to tell of.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, Field
+
+from smtpcheck.alerts.maintenance import DAY_MINUTES, DAYS, Window
+from smtpcheck.alerts.watch import Thresholds
+from smtpcheck.config.fields import Duration, Labels, Period, is_address, mistake
+from smtpcheck.config.hazards import look_at_secret
+from smtpcheck.config.problems import Place, Problems, nearest
+from smtpcheck.config.section import ConfigSection
+from smtpcheck.config.validation import validated
+from smtpcheck.model import Check
+from smtpcheck.notify import NOTIFIER_TYPES
+from smtpcheck.notify.heartbeat import LABEL, Heartbeat
+from smtpcheck.notify.notifier import Notifier, Route, SecretUrl
+from smtpcheck.notify.webhook import address_trouble, routes_of
+from smtpcheck.secret_source import ConfiguredPath, SecretSource
+
+MATCHED = frozenset({"severity", "check", "credential"})
+"""What a notifier's `match` may name besides the labels of checks."""
+
+_MOMENT = re.compile(rf"(?:({'|'.join(DAYS)}) )?([01]?[0-9]|2[0-3]):([0-5][0-9])")
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatSettings:
+    """What is called while the agent is well."""
+
+    url: SecretSource
+    every: float
+    ca_file: Path | None = None
+    proxy: str | None = None
+
+    def heartbeat(self) -> Heartbeat:
+        """Return what calls it."""
+        return Heartbeat(self.url, self.every, self.ca_file, self.proxy)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """When an alert fires, and who is told."""
+
+    thresholds: Thresholds
+    remind_every: float | None
+    """Seconds; None: never."""
+    maintenance: tuple[Window, ...] = ()
+    notifiers: tuple[Notifier, ...] = ()
+    heartbeat: HeartbeatSettings | None = None
+
+
+def parse_moment(value: str) -> str:
+    """Return a moment of the week as `Sun 02:00`, or of the day as `02:00`.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if not _MOMENT.fullmatch(value):
+        raise mistake("is no moment of a week", 'write "Sun 02:00", or "02:00" for each day')
+    return value
+
+
+def parse_zone(value: str) -> str:
+    """Return the name of a time zone (https://www.iana.org/time-zones).
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    if value not in available_timezones():
+        raise mistake("is no time zone", nearest(value, available_timezones()) or "write it as Europe/Berlin or UTC")
+    return value
+
+
+_Moment = Annotated[str, AfterValidator(parse_moment)]
+
+
+class MaintenanceSection(ConfigSection):
+    """Hours in which failures are expected."""
+
+    begin: _Moment = Field(alias="from", description='When it begins: "Sun 02:00", or "02:00" for each day.')
+    end: _Moment = Field(alias="to", description="When it ends, in the same form.")
+    timezone: Annotated[str, AfterValidator(parse_zone)] = Field(default="UTC", description="As Europe/Berlin.")
+    labels: Labels = Field(default={}, description="For checks with these labels only.")
+
+
+class HeartbeatSection(ConfigSection):
+    """An address that is called while the agent is well."""
+
+    url: SecretUrl = Field(description="The address, as text or as {env: ...} and the like.")
+    every: Period = Field(default=60.0, description="How often it is called.")
+    ca_file: ConfiguredPath | None = Field(default=None, description="PEM certificates to verify the server with.")
+    proxy: str | None = Field(
+        default=None,
+        repr=False,
+        pattern=r"^https?://[^/\s]+/?$",
+        description="The proxy, as http://host:port. Without it the environment counts.",
+    )
+
+
+class AlertsSection(ConfigSection):
+    """Alerts of its own, for sites without Prometheus' rules."""
+
+    fail_after: int = Field(default=3, ge=1, le=100, description="Failing runs in a row until an alert fires.")
+    recover_after: int = Field(default=2, ge=1, le=100, description="Good runs in a row until it is resolved.")
+    remind_every: Duration = Field(default=12 * 3600.0, description="How often it is told again; 0s: never.")
+    maintenance: list[MaintenanceSection] = Field(default=[], description="Hours in which failures do not count.")
+    heartbeat: HeartbeatSection | None = Field(
+        default=None, description="An address that is called while the agent is well."
+    )
+
+
+def alert_settings(
+    raw: Any, place: Place, folder: Path | None, checks: Sequence[Check], problems: Problems
+) -> AlertSettings | None:
+    """Return what `alerts:` says, or tell every problem in it."""
+    notify = raw.get("notify") if isinstance(raw, Mapping) else None
+    rest = {key: value for key, value in raw.items() if key != "notify"} if isinstance(raw, Mapping) else raw
+    section = validated(AlertsSection, rest, place.__add__, problems, folder)
+    notifiers = _notifiers([] if notify is None else notify, place / "notify", folder, problems)
+    _look_at_names(notifiers, problems)
+    for notifier, at in notifiers:
+        _look_at_notifier(notifier, at, checks, problems)
+    if section is None:
+        return None
+    windows = tuple(
+        _window(each, place / "maintenance" / index, checks, problems) for index, each in enumerate(section.maintenance)
+    )
+    beat = section.heartbeat
+    if beat is not None:
+        _look_at_heartbeat(beat, place / "heartbeat", checks, problems)
+    if not notifiers and notify in (None, []):
+        problems.warning(
+            place, "has no notifier: alerts are shown on the page only", hint="write notify: [{type: log}]"
+        )
+    return AlertSettings(
+        thresholds=Thresholds(section.fail_after, section.recover_after),
+        remind_every=section.remind_every or None,
+        maintenance=windows,
+        notifiers=tuple(notifier for notifier, _ in notifiers),
+        heartbeat=HeartbeatSettings(beat.url, beat.every, beat.ca_file, beat.proxy) if beat else None,
+    )
+
+
+def _notifiers(raw: Any, place: Place, folder: Path | None, problems: Problems) -> list[tuple[Notifier, Place]]:
+    if not isinstance(raw, list):
+        problems.error(place, "must be a list of notifiers", hint='begin each one with "- type:"')
+        return []
+    types = {str(kind.model_fields["type"].default): kind for kind in NOTIFIER_TYPES}
+    found: list[tuple[Notifier, Place]] = []
+    for index, each in enumerate(raw):
+        at = place / index
+        given = each.get("type") if isinstance(each, Mapping) else None
+        kind = types.get(given) if isinstance(given, str) else None
+        if not isinstance(each, Mapping):
+            problems.error(at, "must be a mapping", hint=f"begin it with type: {', '.join(sorted(types))}")
+        elif kind is None:
+            message = "there is no such type" if "type" in each else "is missing"
+            hint = nearest(given if isinstance(given, str) else "", types)
+            problems.error(at / "type", message, value=given, hint=hint)
+        elif (notifier := validated(kind, each, at.__add__, problems, folder)) is not None:
+            found.append((notifier, at))
+    return found
+
+
+def _look_at_names(notifiers: Iterable[tuple[Notifier, Place]], problems: Problems) -> None:
+    taken: set[str] = {LABEL}
+    for notifier, at in notifiers:
+        if notifier.label in taken:
+            message = "another notifier has this name" if notifier.label != LABEL else "is the name of the heartbeat"
+            problems.error(at / "name", message, value=notifier.label, hint="give this one a name: of its own")
+        taken.add(notifier.label)
+
+
+def _look_at_notifier(notifier: Notifier, at: Place, checks: Sequence[Check], problems: Problems) -> None:
+    for path, source in notifier.secrets():
+        look_at_secret(source, at + path, problems)
+    if trouble := notifier.trouble():
+        problems.error(at, trouble)
+        return
+    _look_at_match(notifier.match, at / "match", checks, problems)
+    _look_at_routes(notifier.routes(), at, checks, problems)
+
+
+def _look_at_match(match: Mapping[str, str], at: Place, checks: Sequence[Check], problems: Problems) -> None:
+    known: dict[str, set[str]] = {"severity": {"critical", "warning"}}
+    for check in checks:
+        own = {**dict(check.labels), "check": check.name, "credential": check.credential or ""}
+        for name, value in own.items():
+            known.setdefault(name, set()).add(value)
+    for name, value in match.items():
+        if name not in known.keys() | MATCHED:
+            problems.error(at / name, "no check has this label", hint=nearest(name, known.keys() | MATCHED))
+        elif checks and value not in known.get(name, set()):
+            is_error = name == "severity"
+            tell = problems.error if is_error else problems.warning
+            tell(at / name, "fits no check" if not is_error else "must be critical or warning", value=value)
+
+
+def _look_at_routes(routes: Iterable[Route], at: Place, checks: Sequence[Check], problems: Problems) -> None:
+    hosts = {check.server.host.lower().rstrip(".") for check in checks}
+    domains = {
+        address.rpartition("@")[2].lower()
+        for check in checks
+        for address in (check.mailbox, check.sender, check.recipient or "")
+        if address
+    }
+    for route in routes:
+        host = route.host.lower().rstrip(".")
+        if host in hosts and (route.is_mail or not _is_this_machine(host)):
+            what = f"goes through {host}, which is being checked"
+        elif route.is_mail and host in domains:
+            what = f"goes through mail of {host}, which is being checked"
+        else:
+            continue
+        hint = "it would fail together with what it tells of: choose a way without this host and without its mail"
+        problems.error(at, what, hint=hint)
+        return
+
+
+def _is_this_machine(host: str) -> bool:
+    return host == "localhost" or (is_address(host) and (host.startswith("127.") or host == "::1"))
+
+
+def _look_at_heartbeat(beat: HeartbeatSection, at: Place, checks: Sequence[Check], problems: Problems) -> None:
+    look_at_secret(beat.url, at / "url", problems)
+    if trouble := address_trouble(beat.url):
+        problems.error(at / "url", trouble)
+    _look_at_routes(routes_of(beat.url), at / "url", checks, problems)
+
+
+def _window(section: MaintenanceSection, at: Place, checks: Sequence[Check], problems: Problems) -> Window:
+    (begin, weekly), (end, also) = _minutes(section.begin), _minutes(section.end)
+    if weekly != also:
+        hint = 'write a day in both, as "Sun 02:00", or in neither'
+        problems.error(at / "to", "does not fit from: one names a day, the other does not", hint=hint)
+    elif begin == end:
+        problems.error(at / "to", "is the same moment as from", value=section.end)
+    names = {name for check in checks for name, _ in check.labels}
+    for name in section.labels if checks else ():
+        if name not in names:
+            problems.error(at / "labels" / name, "no check has this label", hint=nearest(name, names))
+    return Window(begin, end, weekly, ZoneInfo(section.timezone), tuple(sorted(section.labels.items())))
+
+
+def _minutes(moment: str) -> tuple[int, bool]:
+    """Return the minutes since the beginning of the week or of the day, and whether it is the week."""
+    found = _MOMENT.fullmatch(moment)
+    assert found  # noqa: S101 - the field's own form
+    day, hour, minute = found.groups()
+    of_day = int(hour) * 60 + int(minute)
+    return (DAYS.index(day) * DAY_MINUTES if day else 0) + of_day, day is not None

@@ -1,0 +1,122 @@
+"""The one way in which notifiers speak HTTP.
+
+Rules of this file:
+- Every request has an end in time, and of an answer only its status and Retry-After are read.
+- Redirects are not followed: one would carry what is told, and the key in the address, to another host.
+- The environment decides nothing but the proxy, and that only where none is configured (HTTPS_PROXY, NO_PROXY).
+- No address is repeated in what is said of a failure, for it may hold a key: only its host is.
+"""
+
+import asyncio
+import email.utils
+import ssl
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from smtpcheck.notify.notifier import Failure
+from smtpcheck.secret_source import SecretSource
+
+if TYPE_CHECKING:
+    import aiohttp
+
+CONNECT_SECONDS = 5.0
+REQUEST_SECONDS = 15.0
+LONGEST_RETRY_AFTER = 3600.0
+"""Which wait that a server asks for is believed, in seconds."""
+
+_TRY_AGAIN = frozenset({401, 403, 404, 407, 408, 409, 423, 425, 429})
+"""4xx that may go away by themselves, or by a repair on either side, while what is told stays the same."""
+
+
+class Client:
+    """Sends requests by one session."""
+
+    def __init__(self, *, ca_file: Path | None = None, proxy: str | None = None) -> None:
+        """Trust `ca_file` alone if there is one; ask by `proxy` if there is one."""
+        self._ca_file = ca_file
+        self._proxy = proxy
+        self._session: aiohttp.ClientSession | None = None
+
+    async def request(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None) -> Failure | None:
+        """Send one request; anything but 2xx is a failure."""
+        import aiohttp  # noqa: PLC0415 - only where one is configured
+
+        host = urlsplit(url).hostname or "its address"
+        try:
+            session = self._session = self._session or await self._open()
+            async with session.request(
+                method, url, headers=headers, data=body, allow_redirects=False, proxy=self._proxy_for(url)
+            ) as answer:
+                return judged(host, answer.status, answer.headers.get("Retry-After", ""), time.time())
+        except aiohttp.InvalidURL:
+            return Failure("its address is no URL")
+        except TimeoutError:
+            return Failure(f"{host} did not answer in time")
+        except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
+            return Failure(f"{host} {_why(error)}")
+
+    async def close(self) -> None:
+        """Close what is open."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _open(self) -> "aiohttp.ClientSession":
+        import aiohttp  # noqa: PLC0415
+
+        context = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca_file)
+        return aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, connect=CONNECT_SECONDS),
+            connector=aiohttp.TCPConnector(ssl=context, limit=4),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "smtpcheck"},
+        )
+
+    def _proxy_for(self, url: str) -> str | None:
+        from requests.utils import get_environ_proxies  # noqa: PLC0415 - it reads NO_PROXY as curl does
+
+        return self._proxy or get_environ_proxies(url).get(urlsplit(url).scheme)
+
+
+def judged(host: str, status: int, retry_after: str, now: float) -> Failure | None:
+    """Return what an answer means."""
+    if 200 <= status < 300:
+        return None
+    try:
+        words = f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        words = str(status)
+    if 300 <= status < 400:
+        return Failure(f"{host} answered {words}; redirects are not followed")
+    lasting = 400 <= status < 500 and status not in _TRY_AGAIN
+    return Failure(f"{host} answered {words}", retry_after=_seconds(retry_after, now), lasting=lasting)
+
+
+def _seconds(text: str, now: float) -> float | None:
+    """Return the seconds of Retry-After (RFC 9110 10.2.3): a number, or a date; at most `LONGEST_RETRY_AFTER`."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), LONGEST_RETRY_AFTER)
+    try:
+        return min(max(email.utils.parsedate_to_datetime(text).timestamp() - now, 0.0), LONGEST_RETRY_AFTER)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _why(error: BaseException) -> str:
+    """Return what the system says, without the address that a library would repeat."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"shows a certificate that is not trusted: {error.verify_message}"
+    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
+    if isinstance(inner, BaseException) and inner is not error:
+        return _why(inner)
+    strerror = getattr(error, "strerror", None)
+    return f"cannot be reached: {strerror.lower()}" if strerror else f"ended the connection ({type(error).__name__})"
+
+
+def read_headers(headers: Mapping[str, SecretSource]) -> dict[str, str]:
+    """Return headers with their secrets, read now. Raises SecretUnreadableError. Blocks."""
+    return {name: source.read().reveal() for name, source in headers.items()}
