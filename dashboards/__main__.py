@@ -1,9 +1,8 @@
-"""Writes every board as JSON, as Grafana imports and provisions it."""
+"""Writes every board as JSON, as Grafana imports and provisions it, and the remedies as Prometheus loads them."""
 
 from pathlib import Path
 
-from dashboards import BOARDS
-from dashboards.panels import as_json
+from dashboards import FILES
 
-for name, board in BOARDS.items():
-    (Path(__file__).parent / name).write_text(as_json(board()), encoding="utf-8")
+for name, text in FILES.items():
+    (Path(__file__).parent / name).write_text(text(), encoding="utf-8")

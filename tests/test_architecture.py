@@ -98,6 +98,7 @@ TABLE = {
     "smtp/connection.py": _row(Layer.EDGE, "socket"),
     "smtp/resolver.py": _row(Layer.EDGE, "socket"),
     "smtp/tls.py": _row(Layer.EDGE),
+    "smtp/tls_session.py": _row(Layer.EDGE),
     "config/document.py": _row(Layer.CHECK, "yaml"),
     "config/": _row(Layer.CHECK),
     "probe.py": _row(Layer.CHECK),

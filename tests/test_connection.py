@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import itertools
 import os
+import queue
 import socket
 import ssl
 import struct
@@ -334,6 +335,21 @@ def test_implicit_tls_reads_the_banner_after_the_handshake(
     phases = [Phase.DNS, Phase.CONNECT, Phase.TLS, Phase.BANNER, Phase.EHLO, Phase.AUTH, Phase.QUIT]
     assert outline(conversation) == [(phase, None) for phase in phases]
     assert conversation.mechanism == "OAUTHBEARER"
+
+
+def test_leave_is_taken_of_tls_too(serve: Serve, make_check: CheckMaker, talk: Talk, good: ssl.SSLContext) -> None:
+    ends: queue.Queue[bytes | OSError] = queue.Queue()
+
+    def listen(peer: Peer) -> None:
+        peer.conn.suppress_ragged_eofs = False  # type: ignore[attr-defined] # a mere end of the stream raises
+        peer.say("221 2.0.0 Bye")
+        try:
+            ends.put(peer.conn.recv(1))
+        except OSError as error:
+            ends.put(error)
+
+    talk(make_check(serve(behave(good, Phase.QUIT, listen)).port), Depth.SEND)
+    assert ends.get(timeout=10) == b""
 
 
 # ---------------------------------------------------------------------------------------------------------------------

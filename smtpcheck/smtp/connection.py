@@ -3,14 +3,16 @@
 Rules of this file:
 - `converse` never raises for what the checked world does; it ends at the check's timeout at the latest, whatever the
   server does, and leaves no socket and no task behind.
-- Bytes go straight from the transport into the dialogue and its answer straight back; the coroutine wakes only to begin
-  TLS and to close.
-- Reading stops before TLS begins, so that no plain text slips in behind the STARTTLS reply unseen.
+- Bytes go straight from the transport through TLS into the dialogue, and its answer straight back; the coroutine wakes
+  only when the connection stands and when all is said.
+- TLS begins in the same callback that read the STARTTLS reply, so that no plain text slips in behind it unseen.
+- A lone address is connected to by the event loop itself; several are raced (RFC 8305), which costs a task for each.
 - After a failed verification one more connection to the same address, without verification, reads the certificate. It
   ends with the handshake and sends nothing more.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -31,7 +33,8 @@ from smtpcheck.model import Attempt, Check, Depth, Fault, FaultKind, Phase, Secu
 from smtpcheck.secret import Secret
 from smtpcheck.smtp.dialogue import Action, Dialogue, Plan, Then
 from smtpcheck.smtp.resolver import AddressInfo, Resolver, SocketAddress
-from smtpcheck.smtp.tls import VERIFICATION_FAILED, TlsContexts, handshake_fault, tls_facts
+from smtpcheck.smtp.tls import VERIFICATION_FAILED, TlsContexts, handshake_fault
+from smtpcheck.smtp.tls_session import TlsSession
 
 NEXT_ADDRESS_SECONDS = 0.25
 """RFC 8305 5: how long one address is tried alone before the next one is tried beside it."""
@@ -54,6 +57,8 @@ _ERRNO_KINDS = {
 
 _TELLING = (FaultKind.REFUSED, FaultKind.RESET, FaultKind.TIMEOUT, FaultKind.OS, FaultKind.UNREACHABLE)
 """Of several addresses that failed, the fault that tells most stands for all."""
+
+_NO_ANSWER = Fault(FaultKind.TIMEOUT, "no answer before the wait ended or another address answered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,26 +163,27 @@ class _Run:
         self._phase_start = 0.0
         self._steps: list[Step] = []
         self._attempts: list[Attempt] = []
-        self._tls: TlsFacts | None = None
 
     async def go(self, alarm: asyncio.Timeout, consent: Callable[[], Awaitable[bool]] | None) -> None:
         """Do all of it, unless the alarm ends it."""
         addresses = await self._resolve()
         if not addresses:
             return
+        server, contexts = self._server, self._network.contexts
+        context = None if server.security is Security.NONE else contexts.verified(server)
         self._begin(Phase.CONNECT)
+        self._link = link = _Link(self._dialogue, self._origin, alarm, context, server.server_name)
         try:
-            link = await self._connect(addresses, self._dialogue, alarm)
+            peer = await self._connect(addresses, link)
         except OSError as error:
             self._end(self._now(), _sum_up(self._attempts) or _os_fault(error))
             return
         self._end(link.begun_at, None)
-        context = None if self._server.security is Security.NONE else self._network.contexts.verified(self._server)
-        fault, self._tls = await link.run(context, self._server.server_name)
+        await link.done
         if self._dialogue.then is Then.ASK and consent is not None:
             await link.go_on(permitted=await consent())
-        if fault is not None and fault.kind in VERIFICATION_FAILED:
-            self._tls = await self._read_certificate(link, alarm)
+        if link.handshake_fault is not None and link.handshake_fault.kind in VERIFICATION_FAILED:
+            await self._read_certificate(peer, alarm)
 
     async def _resolve(self) -> Sequence[AddressInfo]:
         self._begin(Phase.DNS)
@@ -186,25 +192,28 @@ class _Run:
         self._end(self._phase_start + answer.seconds, answer.fault)
         return answer.addresses
 
-    async def _connect(self, addresses: Sequence[AddressInfo], dialogue: Dialogue, alarm: asyncio.Timeout) -> "_Link":
-        witness = _Witness(self._attempts)
-        loop = cast("asyncio.AbstractEventLoop", witness)
-        sock = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, loop=loop)
-        peer = (sock.family, sock.type, sock.proto, "", witness.reached)
-        self._link = link = _Link(dialogue, self._origin, alarm, peer)
-        await asyncio.get_running_loop().create_connection(lambda: link, sock=sock)
-        return link
+    async def _connect(self, addresses: Sequence[AddressInfo], link: "_Link") -> AddressInfo:
+        """Connect the link to the first address that answers, and return it."""
+        loop, witness = asyncio.get_running_loop(), _Witness(self._attempts)
+        if len(addresses) == 1:
+            address = addresses[0][4]
+            await witness.watch(address, loop.create_connection(lambda: link, address[0], address[1]))
+            return addresses[0]
+        race = cast("asyncio.AbstractEventLoop", witness)
+        sock = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, loop=race)
+        await loop.create_connection(lambda: link, sock=sock)
+        return sock.family, sock.type, sock.proto, "", witness.reached
 
-    async def _read_certificate(self, failed: "_Link", alarm: asyncio.Timeout) -> TlsFacts | None:
+    async def _read_certificate(self, peer: AddressInfo, alarm: asyncio.Timeout) -> None:
         """Connect again to the same address and shake hands without verification."""
-        failed.close()
-        plan = Plan(self._plan.check, Depth.CONNECT, None, only_tls=True)
-        try:
-            link = await self._connect([failed.peer], Dialogue(plan), alarm)
-        except OSError:
-            return None
-        _, facts = await link.run(self._network.contexts.unverified, self._server.server_name)
-        return facts
+        self.close()
+        dialogue = Dialogue(Plan(self._plan.check, Depth.CONNECT, None, only_tls=True))
+        self._link = link = _Link(
+            dialogue, self._origin, alarm, self._network.contexts.unverified, self._server.server_name
+        )
+        with contextlib.suppress(OSError):
+            await self._connect([peer], link)
+            await link.done
 
     def fail(self, fault: Fault) -> None:
         """End the open phase, whichever it is."""
@@ -223,7 +232,7 @@ class _Run:
         dialogue = self._dialogue
         return Conversation(
             steps=(*self._steps, *dialogue.steps),
-            tls=self._tls,
+            tls=self._link.facts if self._link is not None else None,
             attempts=tuple(self._attempts),
             mechanism=dialogue.mechanism,
             auth_line_length=dialogue.auth_line_length,
@@ -244,108 +253,109 @@ class _Run:
 
 
 class _Link(asyncio.Protocol):
-    """Carries bytes between a transport and a dialogue."""
+    """Carries bytes between a transport and a dialogue, through TLS from where the dialogue wants it."""
 
-    def __init__(self, dialogue: Dialogue, origin: float, alarm: asyncio.Timeout, peer: AddressInfo) -> None:
+    def __init__(
+        self,
+        dialogue: Dialogue,
+        origin: float,
+        alarm: asyncio.Timeout,
+        context: ssl.SSLContext | None,
+        server_name: str,
+    ) -> None:
         self._dialogue = dialogue
         self._origin = origin
         self._alarm = alarm
-        self.peer = peer
-        self.begun_at = 0.0
+        self._context = context
+        self._server_name = server_name
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._securing = False
-        self._early = b""
-
-    async def run(self, context: ssl.SSLContext | None, server_name: str) -> tuple[Fault | None, TlsFacts | None]:
-        """Carry on until the dialogue closes; return the fault of the TLS handshake and the facts of its session."""
-        await self._turn()
-        if self._dialogue.then is not Then.TLS or context is None:
-            return None, None
-        fault, facts = await self._secure(context, server_name)
-        await self._turn()
-        return fault, facts
+        self._tls: TlsSession | None = None
+        self.begun_at = 0.0
+        """When the connection stood."""
+        self.done = asyncio.get_running_loop().create_future()
+        """Has its result when all is said, or when the dialogue asks."""
+        self.facts: TlsFacts | None = None
+        self.handshake_fault: Fault | None = None
 
     async def go_on(self, *, permitted: bool) -> None:
         """Tell the dialogue what it asked for, and carry on until all is said."""
+        self.done = asyncio.get_running_loop().create_future()
         self._obey(self._dialogue.permit(permitted, self._now()))
-        await self._turn()
-
-    async def _turn(self) -> None:
-        """Wait until the dialogue wants something else than to read."""
-        if self._dialogue.then is Then.READ:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-
-    async def _secure(self, context: ssl.SSLContext, server_name: str) -> tuple[Fault | None, TlsFacts | None]:
-        plain = self._transport
-        if plain is None:
-            return None, None
-        self._securing = True
-        loop = asyncio.get_running_loop()
-        try:
-            transport = await loop.start_tls(plain, self, context, server_hostname=server_name)
-        except OSError as error:
-            fault = handshake_fault(error)
-            self._dialogue.fail(fault, self._now())
-            return fault, None
-        self._securing = False
-        if transport is None:
-            return None, None
-        self._transport = transport
-        facts = tls_facts(transport.get_extra_info("ssl_object"), verified=context.verify_mode is ssl.CERT_REQUIRED)
-        self._obey(self._dialogue.secured(self._now()))
-        if self._early:
-            self.data_received(self._early)
-        return None, facts
+        await self.done
 
     def close(self) -> None:
         """Close at once; over TLS the close_notify still goes out."""
-        if self._transport is not None:
-            if not self._transport.is_closing():
-                self._transport.close()
-            self._transport.abort()
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._tls is not None:
+            self._tls.leave()
+            self._flush(transport, self._tls)
+        transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the dialogue; what comes before TLS is left unread if TLS comes first."""
+        """Begin the dialogue."""
         self._transport = cast("asyncio.Transport", transport)
         self.begun_at = self._now()
         self._obey(self._dialogue.begin(self.begun_at))
 
     def data_received(self, data: bytes) -> None:
         """Let the dialogue answer."""
-        if self._securing:
-            # The server's first line may come with the end of its handshake, before the new transport is ours.
-            self._early += data
-        else:
+        if self._tls is None:
             self._obey(self._dialogue.receive(data, self._now()))
+        elif self._dialogue.then is not Then.CLOSE:
+            self._receive_secured(data, self._tls)
+
+    def _receive_secured(self, data: bytes, tls: TlsSession) -> None:
+        shaking_hands = not tls.established
+        try:
+            said = tls.receive(data)
+        except ssl.SSLError as error:
+            fault = handshake_fault(error)
+            self.handshake_fault = fault if shaking_hands else None
+            self._obey(self._dialogue.fail(fault, self._now()))
+        else:
+            if shaking_hands and tls.established:
+                self.facts = tls.facts()
+                self._obey(self._dialogue.secured(self._now()))
+            if said:
+                self._obey(self._dialogue.receive(said, self._now()))
+            if tls.ended:
+                self.eof_received()
+        if self._transport is not None:
+            self._flush(self._transport, tls)
 
     def eof_received(self) -> None:
         """Take the server's end of the stream for the end of the dialogue."""
-        self._obey(self._dialogue.fail(Fault(FaultKind.CLOSED), self._now()))
+        shaking_hands = self._tls is not None and not self._tls.established
+        detail = "the server closed the connection during the handshake" if shaking_hands else ""
+        self._obey(self._dialogue.fail(Fault(FaultKind.CLOSED, detail), self._now()))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the dialogue, if it did not end before."""
-        if isinstance(exc, ssl.SSLError):
-            fault = handshake_fault(exc)
-        elif isinstance(exc, OSError):
-            fault = _os_fault(exc)
-        else:
-            fault = Fault(FaultKind.CLOSED)
+        fault = _os_fault(exc) if isinstance(exc, OSError) else Fault(FaultKind.CLOSED)
         self._obey(self._dialogue.fail(fault, self._now()))
 
     def _obey(self, action: Action) -> None:
-        transport = self._transport
+        transport, tls = self._transport, self._tls
         if action.send and transport is not None:
-            transport.write(action.send)
+            if tls is None:
+                transport.write(action.send)
+            else:
+                tls.say(action.send)
+                self._flush(transport, tls)
         if self._dialogue.leaving:
             self._hurry()
-        if action.then is Then.READ:
-            return
-        if action.then is Then.TLS and transport is not None:
-            transport.pause_reading()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if action.then is Then.TLS and transport is not None and self._context is not None:
+            self._tls = TlsSession(self._context, self._server_name)
+            self._flush(transport, self._tls)
+        elif action.then is not Then.READ and not self.done.done():
+            self.done.set_result(None)
+
+    @staticmethod
+    def _flush(transport: asyncio.Transport, tls: TlsSession) -> None:
+        if data := tls.take():
+            transport.write(data)
 
     def _hurry(self) -> None:
         end = asyncio.get_running_loop().time() + LEAVE_SECONDS
@@ -366,17 +376,20 @@ class _Witness:
 
     async def sock_connect(self, sock: socket.socket, address: SocketAddress) -> None:
         """Connect as the loop does, but to just this address."""
-        family = 6 if sock.family is socket.AF_INET6 else 4
-        fault: Fault | None = Fault(FaultKind.TIMEOUT, "no answer before the wait ended or another address answered")
+        await self.watch(address, _connected(sock, address))
+
+    async def watch(self, address: SocketAddress, connecting: Awaitable[object]) -> None:
+        """Wait for an attempt at this address, and note what became of it."""
+        fault: Fault | None = _NO_ANSWER
         try:
-            await _connected(sock, address)
+            await connecting
             fault = None
             self.reached = address
         except OSError as error:
             fault = _os_fault(error)
             raise
         finally:
-            self._attempts.append(Attempt(address[0], family, fault))
+            self._attempts.append(Attempt(address[0], 6 if len(address) == 4 else 4, fault))
 
 
 async def _connected(sock: socket.socket, address: SocketAddress) -> None:

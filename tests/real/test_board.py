@@ -18,7 +18,9 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from dashboards.remedies import remedies
 from smtpcheck.agent import Agent, TooSoon
+from smtpcheck.cause import Cause
 from smtpcheck.config import load
 from smtpcheck.model import Outcome
 from smtpcheck.oauth import broker
@@ -32,7 +34,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DASHBOARDS = Path(__file__).parent.parent.parent / "dashboards"
 BOARDS = sorted(DASHBOARDS.glob("*.json"))
-RULES = DASHBOARDS / "smtpcheck.rules.yaml"
+RULES = sorted(DASHBOARDS.glob("*.rules.yaml"))
 NEXT_YEAR = (datetime.now(UTC) + timedelta(days=365)).date().isoformat()
 DATED = Scenario(
     "dated",
@@ -243,6 +245,8 @@ async def test_prometheus_evaluates_every_rule(site: Site) -> None:
             await asyncio.sleep(0.2)
     found = await rules()
     assert {rule["name"]: rule.get("lastError", "") for rule in found if rule["health"] != "ok"} == {}
-    texts = [text for rule in found for alert in rule["alerts"] for text in alert["annotations"].values()]
-    assert any("The check breaking fails." in text for text in texts)
-    assert [text for text in texts if "<error" in text] == []
+    alerts = [alert["annotations"] for rule in found for alert in rule.get("alerts", ())]
+    assert [text for texts in alerts for text in texts.values() if "<error" in text] == []
+    (breaking,) = (texts for texts in alerts if texts["summary"] == "The check breaking fails.")
+    assert breaking["runbook"] == remedies()[Cause.SMTP_AUTH_DISABLED_TENANT]
+    assert breaking["runbook_url"] == f"http://{site.target}/checks/breaking"
