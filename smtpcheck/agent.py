@@ -22,16 +22,17 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from smtpcheck import __version__
 from smtpcheck.alerting import Alerting
+from smtpcheck.breaker import Breaker
 from smtpcheck.cause import Cause
-from smtpcheck.check_state import CheckState
 from smtpcheck.config import AgentSettings, Loaded, Problem, Settings
 from smtpcheck.credential_facts import CredentialState
 from smtpcheck.cutoff import CutOff
 from smtpcheck.diagnosis import catalogue
-from smtpcheck.gate import MailboxLocks
+from smtpcheck.gate import MailboxLocks, NotAdmittedError
 from smtpcheck.judge import cut_off, failed_to_reach, hosts_tried
 from smtpcheck.metrics import AgentState, Metrics
 from smtpcheck.model import Check, Depth, Outcome, Report
+from smtpcheck.on_request import Busy, Probed, Requests, crowded_out
 from smtpcheck.probe import Kit, build_kit, probe, rebuilt
 from smtpcheck.schedule import Schedule
 from smtpcheck.state import State
@@ -78,6 +79,7 @@ class Agent:
         self._schedule = Schedule(first_within)
         self._metrics = Metrics(settings.label_names, expose_addresses=settings.agent.expose_addresses)
         self._cut_off = CutOff(_window(settings.checks))
+        self._requests = Requests(state, self._run_requested, wall=kit.wall, monotonic=kit.monotonic)
         self._running: dict[str, asyncio.Task[Report | TooSoon]] = {}
         self._asked_at: dict[str, float] = {}
         self._skipped = self._capped = 0
@@ -129,8 +131,8 @@ class Agent:
         return self.state.trouble
 
     def next_run(self, name: str) -> float | None:
-        """Return when the check is due next (Unix seconds), None for an unknown one."""
-        if name not in self._checks:
+        """Return when the check is due next (Unix seconds), None for one that is unknown or not scheduled."""
+        if name not in self._checks or not self._checks[name].scheduled:
             return None
         return self._kit.wall() + self._schedule.next_at(name) - self._kit.monotonic()
 
@@ -170,6 +172,15 @@ class Agent:
         self._asked_at[name] = now
         self.state.close_breaker(name)
         return await self._start(check, due=None, fresh=True)
+
+    async def probe_now(self, name: str, seconds: float) -> Probed | Busy:
+        """Run the check for a request that waits so long, as `on_request` says. KeyError: no such check."""
+        return await self._requests.answer(self._checks[name], seconds)
+
+    def exposition_of(self, probed: Probed, *, openmetrics: bool) -> bytes:
+        """Return the metrics of that one run."""
+        until = probed.breaker.until
+        return self._metrics.expose_probe(probed.check, probed.report, until, openmetrics=openmetrics)
 
     async def reload(self) -> tuple[Problem, ...]:
         """Load the configuration and swap it in when it is whole; return the errors that kept the old one, if any."""
@@ -236,6 +247,19 @@ class Agent:
             self._keep(current, report)
         return report
 
+    async def _run_requested(self, check: Check, until: float, waited: float) -> Report:
+        """Run a check for a request: of one that the agent schedules itself, only the breaker hears what came out."""
+        issuer = self._kit.issuer(check)
+        report = self._judge_whole(check, await probe(check, self._kit, until=until), issuer)
+        if crowded_out(report, waited):
+            raise NotAdmittedError
+        if current := self._checks.get(check.name):
+            if current.scheduled:
+                self._pace(current, self.state.hear(current, report))
+            else:
+                self._keep(current, report)
+        return report
+
     async def _until_it_may_send(self, check: Check) -> float:
         """Return how many seconds a check must wait to send another message, 0 if it may do so now; then it counts."""
         now = self._kit.wall()
@@ -244,7 +268,7 @@ class Agent:
             return 0.0
         self._capped += 1
         _log.warning("not run: no further message may be sent", check=check.name, seconds=round(until - now))
-        if check.name in self._checks:
+        if check.name in self._checks and check.scheduled:
             self._schedule.postpone(check.name, self._kit.monotonic() + until - now)
         return until - now
 
@@ -261,27 +285,33 @@ class Agent:
         changed = before is None or (before.report.outcome, before.report.cause) != (report.outcome, report.cause)
         self._internal_errors += report.cause is Cause.INTERNAL
         state = self.state.record(check, report)
-        self._metrics.record(check, report, state)
+        if check.scheduled:
+            self._metrics.record(check, report, state)
         self.alerting.observe(check, report)
-        self._pace(check.name, state)
+        self._pace(check, state.breaker)
         level = logging.INFO if changed else logging.DEBUG
         if logging.getLogger(__name__).isEnabledFor(level):
             _log.log(level, "run", check=check.name, **_facts(report))
 
-    def _pace(self, name: str, state: CheckState) -> None:
+    def _pace(self, check: Check, breaker: Breaker) -> None:
         """Postpone a check while its breaker is open, and bring it back when it is not."""
         now = self._kit.monotonic()
-        if (until := state.breaker.until) is None:
-            self._schedule.resume(name, now)
+        if not check.scheduled:
+            return
+        if breaker.until is None:
+            self._schedule.resume(check.name, now)
         else:
-            self._schedule.postpone(name, now + until - self._kit.wall())
+            self._schedule.postpone(check.name, now + breaker.until - self._kit.wall())
 
     def _plan(self) -> None:
         """Schedule the checks of the settings; one that was refused before waits on."""
         self.state.divide(self.settings.fleet.senders)
-        self._schedule.replace(self.settings.checks, self._kit.monotonic())
-        for name, state in self.state.checks.items():
-            self._pace(name, state)
+        self._schedule.replace(self._scheduled(), self._kit.monotonic())
+        for check in self._scheduled():
+            self._pace(check, self.state.breaker(check.name))
+
+    def _scheduled(self) -> list[Check]:
+        return [check for check in self.settings.checks if check.scheduled]
 
     def _go_on_sending(self) -> None:
         """Let a check that sends wait for its interval over a restart: who is killed often must not send often."""
@@ -323,7 +353,7 @@ class Agent:
         self._metrics.relabel(
             self.settings.label_names,
             expose_addresses=self.settings.agent.expose_addresses,
-            checks=self.settings.checks,
+            checks=self._scheduled(),
             states=self.state.checks,
             fleet=self.settings.fleet,
         )

@@ -59,8 +59,8 @@ class CheckState:
         )
 
 
-def first(report: Report, interval: float) -> CheckState:
-    """Return the state after the first run of a check with this interval in seconds."""
+def first(report: Report, interval: float, before: Breaker) -> CheckState:
+    """Return the state after the first run of a check with this interval in seconds, and its breaker before it."""
     failed = report.outcome is Outcome.CRITICAL
     return CheckState(
         report=report,
@@ -71,7 +71,7 @@ def first(report: Report, interval: float) -> CheckState:
         since=report.started_at,
         packed_history=with_run(b"", report),
         packed_hours=with_hour(b"", report),
-        breaker=breaker.after(Breaker(), report, interval),
+        breaker=breaker.after(before, report, interval),
     )
 
 

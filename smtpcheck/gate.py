@@ -17,7 +17,7 @@ import hashlib
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 if sys.platform != "win32":
@@ -25,6 +25,10 @@ if sys.platform != "win32":
 
 _RETRY_SECONDS = 0.05
 _SPAN = 1 << 40
+
+
+class NotAdmittedError(Exception):
+    """The wait for the gate was longer than it might be."""
 
 
 class MailboxLocks:
@@ -113,6 +117,18 @@ class Gate:
         """Let go of the locks between processes."""
         if self._locks is not None:
             self._locks.close()
+
+
+@asynccontextmanager
+async def in_time(admission: AbstractAsyncContextManager[None], seconds: float) -> AsyncIterator[None]:
+    """Hold an admission that is waited for at most so long. Raises NotAdmittedError."""
+    async with AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(seconds):
+                await stack.enter_async_context(admission)
+        except TimeoutError:
+            raise NotAdmittedError from None
+        yield
 
 
 def _offset(mailbox: str) -> int:

@@ -185,6 +185,8 @@ class Check:
     """Whether the credential is a password; else it gives tokens."""
     expect: Expect | None = None
     """The refusal that must come; None where all must be accepted."""
+    scheduled: bool = True
+    """Whether the agent runs it by itself; if not, it runs when it is asked for."""
 
     @property
     def uses_credential(self) -> bool:

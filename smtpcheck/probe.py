@@ -7,6 +7,7 @@ Rules of this file:
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from smtpcheck.credential_facts import CredentialHints
 from smtpcheck.diagnosis.catalogue import Catalogue, load
 from smtpcheck.diagnosis.explain import explain
 from smtpcheck.diagnosis.observation import observe
-from smtpcheck.gate import Gate, MailboxLocks
+from smtpcheck.gate import Gate, MailboxLocks, NotAdmittedError, in_time
 from smtpcheck.judge import expiries, fresh_token_failing, has_failed, internal_error, judge, token_fault
 from smtpcheck.model import Check, Depth, Finding, Outcome, Phase, Report, Step, TokenError
 from smtpcheck.oauth.broker import Grant, TokenBroker
@@ -104,27 +105,37 @@ class Letter:
     """Asked when the server has taken sender and recipient, before anything of the message is sent."""
 
 
-async def probe(check: Check, kit: Kit, *, fresh: bool = False, letter: Letter | None = None) -> Report:
-    """Run the check once and return its report; nothing is raised but cancellation.
+async def probe(
+    check: Check, kit: Kit, *, fresh: bool = False, letter: Letter | None = None, until: float = math.inf
+) -> Report:
+    """Run the check once and return its report; nothing is raised but cancellation, and what `until` brings.
 
-    With `fresh` the token is asked for past every cache, within the broker's budget.
+    With `fresh` the token is asked for past every cache, within the broker's budget. `until` (monotonic seconds) ends
+    the run before its own time limits do; NotAdmittedError where it passes before the run has its connection's turn.
     """
     started_at, origin = kit.wall(), kit.monotonic()
     try:
-        return await _run(check, kit, started_at, fresh=fresh, letter=letter)
+        return await _run(check, kit, started_at, until, fresh=fresh, letter=letter)
+    except NotAdmittedError:
+        raise
     except Exception as error:  # noqa: BLE001
         _log.exception("internal error", check=check.name)
         return internal_error(check, started_at, kit.monotonic() - origin, error)
 
 
-async def _run(check: Check, kit: Kit, started_at: float, *, fresh: bool, letter: Letter | None) -> Report:
-    answer, steps = await _acquire(check, kit, fresh=fresh)
+async def _run(
+    check: Check, kit: Kit, started_at: float, until: float, *, fresh: bool, letter: Letter | None
+) -> Report:
+    answer, steps = await _acquire(check, kit, until, fresh=fresh)
     grant = answer if isinstance(answer, Grant) else None
     seconds, waited, talk = sum([step.seconds for step in steps]), 0.0, _SILENCE
     if check.depth.needs_connection:
         begin = kit.monotonic()
-        async with kit.gate.admitted(check.mailbox or check.name):
+        turn = kit.gate.admitted(check.mailbox or check.name)
+        async with turn if until == math.inf else in_time(turn, until - begin):
             admitted = kit.monotonic()
+            if until - admitted < check.timeout:
+                check = replace(check, timeout=until - admitted)
             talk = await converse(
                 check,
                 check.depth if grant or not check.uses_credential else Depth.CONNECT,
@@ -153,7 +164,9 @@ async def _run(check: Check, kit: Kit, started_at: float, *, fresh: bool, letter
     return _judge(check, kit, report, grant, talk.ehlo)
 
 
-async def _acquire(check: Check, kit: Kit, *, fresh: bool) -> tuple[Grant | TokenError | None, tuple[Step, ...]]:
+async def _acquire(
+    check: Check, kit: Kit, until: float, *, fresh: bool
+) -> tuple[Grant | TokenError | None, tuple[Step, ...]]:
     """Return the token or why there is none, and the step of phase token if the run waited or failed."""
     if check.credential is None or not check.uses_credential:
         return None, ()
@@ -163,7 +176,8 @@ async def _acquire(check: Check, kit: Kit, *, fresh: bool) -> tuple[Grant | Toke
     if held is not None:
         answer = held
     else:
-        answer = await kit.tokens.token(check.credential, check.mailbox, timeout=check.token_timeout, fresh=fresh)
+        patience = max(0.0, min(check.token_timeout, until - begin))
+        answer = await kit.tokens.token(check.credential, check.mailbox, timeout=patience, fresh=fresh)
     seconds = kit.monotonic() - begin
     if isinstance(answer, TokenError):
         return answer, (Step(Phase.TOKEN, 0.0, seconds, fault=token_fault(answer)),)

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar, cast
 
 import structlog
 
+from smtpcheck import breaker
 from smtpcheck.breaker import Breaker
 from smtpcheck.caps import MAILBOX, Caps, Limits
 from smtpcheck.check_state import CheckState, first
@@ -71,6 +72,7 @@ class State:
     def __init__(self) -> None:
         """Begin without any, and in memory alone."""
         self._checks: dict[str, CheckState] = {}
+        self._heard: dict[str, Breaker] = {}
         self._caps = Caps()
         self._tenures: tuple[Tenure, ...] = ()
         self._pool = _Pool()
@@ -104,16 +106,37 @@ class State:
         """Remember a run and return the new state of its check."""
         report = self._pool.compact(report)
         before = self._checks.get(check.name)
-        state = before.after(report, check.interval) if before else first(report, check.interval)
+        held = self.breaker(check.name)
+        state = before.after(report, check.interval) if before else first(report, check.interval, held)
         self._checks[check.name] = state
+        self._heard.pop(check.name, None)
         if self._file is not None:
             recovered = before is not None and before.failure is before.report and state.failure is before.failure
-            turned = state.breaker != (before.breaker if before else Breaker())
+            turned = state.breaker != held
             _put(self._file, check.name, state, failure=recovered, at_once=turned)
         return state
 
+    def breaker(self, name: str) -> Breaker:
+        """Return the breaker of a check; a closed one where nothing is known."""
+        state = self._checks.get(name)
+        return state.breaker if state else self._heard.get(name, Breaker())
+
+    def hear(self, check: Check, report: Report) -> Breaker:
+        """Let a run count for the check's breaker and for nothing else, and return the breaker."""
+        before = self.breaker(check.name)
+        after = breaker.after(before, report, check.interval)
+        state = self._checks.get(check.name)
+        if state is None:
+            self._heard[check.name] = after
+        elif after != before:
+            self._checks[check.name] = state = replace(state, breaker=after)
+            if self._file is not None:
+                _put(self._file, check.name, state, failure=False, at_once=True)
+        return after
+
     def close_breaker(self, name: str) -> None:
         """Forget what a check was refused, so that it is tried again; an unknown name is fine."""
+        self._heard.pop(name, None)
         if state := self._checks.get(name):
             self._checks[name] = replace(state, breaker=Breaker())
 
@@ -130,8 +153,9 @@ class State:
     def keep(self, names: Collection[str]) -> None:
         """Drop from memory every check that is not among `names`."""
         self.outbox.only(names)
-        for name in self._checks.keys() - set(names):
-            del self._checks[name]
+        for known in (self._checks, self._heard):
+            for name in known.keys() - set(names):
+                del known[name]
 
     async def days(self, name: str) -> tuple[Day, ...]:
         """Return the history of a check by days, oldest first; days without a run are left out."""

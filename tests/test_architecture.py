@@ -108,6 +108,7 @@ TABLE = {
     "loopback.py": _row(Layer.AGENT),
     "doctor/verdict.py": _row(Layer.PURE),
     "doctor/": _row(Layer.AGENT),
+    "on_request.py": _row(Layer.AGENT),
     "round.py": _row(Layer.AGENT),
     "__main__.py": _row(Layer.FRONT),
     "cli/explain.py": _row(Layer.FRONT, "yaml"),
@@ -115,6 +116,7 @@ TABLE = {
     "finding_text.py": _row(Layer.FRONT),
     "health.py": _row(Layer.FRONT),
     "render.py": _row(Layer.FRONT),
+    "transcript.py": _row(Layer.FRONT),
     "sandbox/": _row(Layer.FRONT, "socket"),
     "web/": _row(Layer.FRONT, "prometheus_client"),
 }

@@ -9,14 +9,20 @@ from typer.testing import CliRunner
 from smtpcheck.cli import app
 from smtpcheck.config import load
 from smtpcheck.metrics import table
-from smtpcheck.metrics.table import BY_PROVIDER, PER_CHECK, PER_CREDENTIAL, TABLE
+from smtpcheck.metrics.table import BY_PROVIDER, PER_CHECK, PER_CREDENTIAL, PER_PROBE, TABLE
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
 def metric_rows() -> str:
     """Return the table of all metrics as the README must have it."""
-    groups = {"check": PER_CHECK, "credential": PER_CREDENTIAL, "provider": BY_PROVIDER, "agent": table.AGENT}
+    groups = {
+        "check": PER_CHECK,
+        "probe": PER_PROBE,
+        "credential": PER_CREDENTIAL,
+        "provider": BY_PROVIDER,
+        "agent": table.AGENT,
+    }
     rows = ["| metric | of each | labels | meaning |", "|---|---|---|---|"]
     for name, families in groups.items():
         for family in families:

@@ -52,6 +52,7 @@ def look_at_check(check: Check, credential: Credential | None, entry: Entry, pro
         problems.error(entry.at(("server", "ca_file")), trouble, value=check.server.ca_file)
     _look_at_plaintext(check, entry, problems)
     look_at_expectation(check, entry.at(("expect",)), problems)
+    _look_at_schedule(check, entry, problems)
     private = isinstance(credential, CloudCredential) and credential.authority is not None
     if check.provider is Provider.MICROSOFT and not private:
         _look_at_exchange(check, credential, entry, problems)
@@ -143,6 +144,16 @@ def _look_at_plaintext(check: Check, entry: Entry, problems: Problems) -> None:
 
 def _secret_of(check: Check) -> str:
     return "password" if check.password else "token"
+
+
+def _look_at_schedule(check: Check, entry: Entry, problems: Problems) -> None:
+    if check.depth is Depth.SEND and not check.scheduled:
+        problems.warning(
+            entry.at(("depth",)),
+            "with schedule: false a message is sent only when a person asks for it: /probe goes as far as recipient",
+            value=str(check.depth),
+            hint="let the agent schedule it, or write depth: recipient",
+        )
 
 
 def _look_at_exchange(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:

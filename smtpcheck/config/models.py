@@ -66,6 +66,7 @@ class DefaultsSection(ConfigSection):
     timeout: Period = Field(default=20.0, description="For the SMTP part of one run.")
     token_timeout: Period = Field(default=10.0, description="How long one run waits for the issuer.")
     depth: DepthName = Field(default=Depth.AUTH, description="How far a check goes.")
+    schedule: bool = Field(default=True, description="false: a check runs only when /probe or a person asks for it.")
     warn: WarnSection = Field(default=WarnSection(), description="From when on a check that still works is a warning.")
 
 
@@ -110,6 +111,7 @@ class CheckSection(ConfigSection):
     server: ServerSection = Field(default=ServerSection(), description="Default: the provider's.")
     depth: DepthName | None = Field(default=None, description="How far the check goes.")
     interval: Period | None = Field(default=None, description="The time from one run to the next.")
+    schedule: bool | None = Field(default=None, description="false: it runs only when /probe or a person asks for it.")
     timeout: Period | None = Field(default=None, description="For the SMTP part of one run.")
     token_timeout: Period | None = Field(default=None, description="How long one run waits for the issuer.")
     sender: Mailbox | None = Field(default=None, description="The envelope sender. Default: the mailbox.")

@@ -85,6 +85,7 @@ class Resolver:
             granted_at=section.granted.timestamp() if section.granted else None,
             password=credential is not None and not credential.gives_tokens,
             expect=expect,
+            scheduled=self._defaults.schedule if section.schedule is None else section.schedule,
         )
         return check if look_at_interval(check, entry.at(("interval",)), self._problems) else None
 

@@ -17,7 +17,7 @@ from prometheus_client.openmetrics import exposition as openmetrics_format
 from smtpcheck.check_state import CheckState
 from smtpcheck.credential_facts import CredentialState
 from smtpcheck.metrics.fleet import render_fleet
-from smtpcheck.metrics.fragments import Row, render
+from smtpcheck.metrics.fragments import Row, render, render_probe
 from smtpcheck.metrics.own import AgentState, Measurements, Scrape
 from smtpcheck.metrics.table import PER_CHECK
 from smtpcheck.model import Check, Report
@@ -89,6 +89,14 @@ class Metrics:
         encode = openmetrics_format.generate_latest if openmetrics else text_format.generate_latest
         parts.append(encode(Scrape(self._measurements, credentials, agent)))
         return b"".join(parts)
+
+    def expose_probe(
+        self, check: Check, report: Report | None, backoff_until: float | None, *, openmetrics: bool
+    ) -> bytes:
+        """Return the metrics of one run that a request asked for, and of nothing else; None: it was suppressed."""
+        lines = render_probe(check, report, backoff_until, self._label_names, expose_addresses=self._expose_addresses)
+        parts = [family.header(openmetrics) + text.encode("utf-8", "replace") for family, text in lines.items()]
+        return b"".join((*parts, b"# EOF\n" if openmetrics else b""))
 
     def _row(self, check: Check, state: CheckState | None) -> Row:
         return render(check, state, self._label_names, expose_addresses=self._expose_addresses)

@@ -54,7 +54,7 @@ _ENHANCED_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}", re.ASCII)  # RFC 3463 2
 Row = tuple[bytes, ...]
 """The fragments of one check in the order of `PER_CHECK`; empty where it has no sample."""
 
-_Samples = Iterator[tuple[Family, tuple[str | None, ...], float]]
+Samples = Iterator[tuple[Family, tuple[str | None, ...], float]]
 
 
 def render(check: Check, state: CheckState | None, label_names: Collection[str], *, expose_addresses: bool) -> Row:
@@ -62,12 +62,39 @@ def render(check: Check, state: CheckState | None, label_names: Collection[str],
 
     Of the user's labels those in `label_names` are shown; one that the check lacks is left out.
     """
+    lines = written(check, _samples(check, state, expose_addresses), label_names)
+    return tuple(lines.get(family, "").encode("utf-8", "replace") for family in table.PER_CHECK)
+
+
+def render_probe(
+    check: Check,
+    report: Report | None,
+    backoff_until: float | None,
+    label_names: Collection[str],
+    *,
+    expose_addresses: bool,
+) -> dict[Family, str]:
+    """Return the lines of one run that a request asked for, by family; `report` is None where it was suppressed."""
+
+    def samples() -> Samples:
+        yield table.PROBE_SUPPRESSED, (), int(report is None)
+        yield from _samples_of_configuration(check, expose_addresses)
+        if report is not None:
+            yield from _samples_of_run(report)
+        if backoff_until is not None:
+            yield table.BACKOFF_UNTIL, (), round(backoff_until, 3)
+
+    return written(check, samples(), label_names)
+
+
+def written(check: Check, samples: Samples, label_names: Collection[str]) -> dict[Family, str]:
+    """Return the lines of a check's samples by family, each with the check's own labels."""
     whose = identity(check, label_names)
     lines: dict[Family, str] = {}
-    for family, values, number in _samples(check, state, expose_addresses):
+    for family, values, number in samples:
         labels = f"{whose},{_own_labels(family, values)}" if values else whose
         lines[family] = f"{lines.get(family, '')}{family.name}{{{labels}}} {number!r}\n"
-    return tuple(lines.get(family, "").encode("utf-8", "replace") for family in table.PER_CHECK)
+    return lines
 
 
 def identity(check: Check, label_names: Collection[str]) -> str:
@@ -92,12 +119,11 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _samples(check: Check, state: CheckState | None, expose_addresses: bool) -> _Samples:
+def _samples(check: Check, state: CheckState | None, expose_addresses: bool) -> Samples:
     """Yield family, label values and number of every sample of a check."""
     yield table.RUNS, (), state.runs if state else 0
     yield table.FAILURES, (), state.failures if state else 0
-    yield table.CHECK_INFO, _check_info(check, expose_addresses), 1
-    yield table.INTERVAL, (), check.interval
+    yield from _samples_of_configuration(check, expose_addresses)
     if state is not None:
         yield from _samples_of_run(state.report)
         if state.last_success_at is not None:
@@ -106,7 +132,13 @@ def _samples(check: Check, state: CheckState | None, expose_addresses: bool) -> 
             yield table.BACKOFF_UNTIL, (), round(state.breaker.until, 3)
 
 
-def _samples_of_run(report: Report) -> _Samples:
+def _samples_of_configuration(check: Check, expose_addresses: bool) -> Samples:
+    """Yield the samples that a check has whatever its runs say."""
+    yield table.CHECK_INFO, _check_info(check, expose_addresses), 1
+    yield table.INTERVAL, (), check.interval
+
+
+def _samples_of_run(report: Report) -> Samples:
     """Yield the samples that come from the last run."""
     if report.outcome is not Outcome.UNKNOWN:
         yield table.SUCCESS, (), int(report.outcome is not Outcome.CRITICAL)

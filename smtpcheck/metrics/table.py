@@ -105,6 +105,12 @@ BACKOFF_UNTIL = Family(
     "Until when the check waits because the server refused it, as Unix time; absent unless it waits.",
 )
 
+PROBE_SUPPRESSED = Family(
+    "smtpcheck_probe_suppressed",
+    Kind.GAUGE,
+    "Whether /probe ran nothing (1): the check waits after refusals, or was run a moment ago. Only at /probe.",
+)
+
 PER_CHECK = (
     SUCCESS,
     OUTCOME,
@@ -122,6 +128,9 @@ PER_CHECK = (
     INTERVAL,
     BACKOFF_UNTIL,
 )
+
+PER_PROBE = (PROBE_SUPPRESSED,)
+"""Of a run that a request asked for, besides those of `PER_CHECK` that tell of one run."""
 
 _CREDENTIAL = ("credential",)
 TOKEN_SUCCESS = Family(
@@ -283,4 +292,4 @@ AGENT = (
     ALERTS_FIRING,
 )
 
-TABLE = PER_CHECK + PER_CREDENTIAL + BY_PROVIDER + AGENT
+TABLE = PER_CHECK + PER_PROBE + PER_CREDENTIAL + BY_PROVIDER + AGENT

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from smtpcheck.web import api, machine, pages
+from smtpcheck.web import api, machine, pages, probe
 from smtpcheck.web.auth import Guard
 from smtpcheck.web.keys import AGENT, CLOCK, EXTERNAL_HOST, GUARD
 from smtpcheck.web.security import Handler, harden, host_is_ours, posts_of_our_own
@@ -42,6 +42,7 @@ def create_app(agent: AgentView, *, clock: Callable[[], float] = time.time, exte
             web.post("/api/v1/checks/{name}/run", api.run),
             web.get("/api/v1/shards", api.shards),
             web.get("/metrics", machine.metrics),
+            web.get("/probe", probe.probe, allow_head=False),
             web.get("/-/healthy", machine.healthy),
             web.get("/-/ready", machine.ready),
             web.post("/-/reload", machine.reload),

@@ -17,7 +17,11 @@ from smtpcheck.web.keys import AGENT
 async def metrics(request: web.Request) -> web.Response:
     """Answer GET /metrics."""
     openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
-    body = await request.app[AGENT].exposition(openmetrics=openmetrics)
+    return await exposed(request, await request.app[AGENT].exposition(openmetrics=openmetrics), openmetrics=openmetrics)
+
+
+async def exposed(request: web.Request, body: bytes, *, openmetrics: bool) -> web.Response:
+    """Return metrics with the headers of their format, compressed if the request takes it."""
     content_type = CONTENT_TYPE_OPENMETRICS if openmetrics else CONTENT_TYPE_TEXT
     headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
     if _takes_gzip(request):

@@ -6,6 +6,7 @@ Rules of this file:
 - DNS rebinding: a foreign page can make its own name resolve to 127.0.0.1 and then is "same origin" with us. So a
   request that reaches us over loopback must name a host that no foreigner owns: an IP address, `localhost`, or the host
   that the operator named. Behind authentication this is not asked: a foreign origin has no credentials for us.
+- A GET of /probe acts too: Prometheus sends it, and a person may; a page of another origin may not.
 - No page uses anything from elsewhere, and nothing inline; the policy says so.
 """
 
@@ -28,6 +29,12 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+
+def refuse_foreign_pages(request: web.Request) -> None:
+    """Refuse a request that a page of another origin makes, as a browser says; an address that is typed is welcome."""
+    if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
+        raise web.HTTPForbidden(text="refused: the request comes from a page of another origin\n")
 
 
 @web.middleware

@@ -10,6 +10,7 @@ from smtpcheck.config.settings import Settings
 from smtpcheck.credential_facts import CredentialState
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.model import Report
+from smtpcheck.on_request import Busy, Probed
 from smtpcheck.state import State
 
 
@@ -50,6 +51,12 @@ class AgentView(Protocol):
 
     async def check_now(self, name: str) -> Report | TooSoonView:
         """Run a check at once, past the issuer's cache; refused when asked for too often."""
+
+    async def probe_now(self, name: str, seconds: float) -> Probed | Busy:
+        """Run a check for a request that waits so many seconds; KeyError for an unknown one."""
+
+    def exposition_of(self, probed: Probed, *, openmetrics: bool) -> bytes:
+        """Return the metrics of such a run as text."""
 
     async def reload(self) -> tuple[Problem, ...]:
         """Load the configuration anew; return what is wrong with it, nothing if it is in force now."""

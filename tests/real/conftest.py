@@ -131,14 +131,14 @@ def postfix(
 
 
 @pytest.fixture
-def prometheus(tmp_path: Path) -> Iterator[Callable[[str], Prometheus]]:
-    """Return a starter of a Prometheus that scrapes a target (`host:port`) each second."""
+def prometheus(tmp_path: Path) -> Iterator[Callable[..., Prometheus]]:
+    """Return a starter of a Prometheus that scrapes a target (`host:port`) each second, and by further `jobs`."""
     started: list[Prometheus] = []
 
-    def start(target: str) -> Prometheus:
+    def start(target: str, jobs: str = "") -> Prometheus:
         path = tmp_path / f"prometheus{len(started)}"
         path.mkdir()
-        server = Prometheus(path, target)
+        server = Prometheus(path, target, jobs=jobs)
         started.append(server)
         _running.append(server)
         return server

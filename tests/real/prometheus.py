@@ -28,11 +28,14 @@ Sample = tuple[dict[str, str], float]
 class Prometheus(Daemon):
     """A running Prometheus with an empty database."""
 
-    def __init__(self, folder: Path, target: str, rules: Sequence[Path] = ()) -> None:
-        """Start it; rules are evaluated each second, whatever interval their groups have."""
+    def __init__(self, folder: Path, target: str, rules: Sequence[Path] = (), jobs: str = "") -> None:
+        """Start it; rules are evaluated each second, whatever interval their groups have.
+
+        `jobs` are further members of `scrape_configs`.
+        """
         binary = real_binary("prometheus")
         config = folder / "prometheus.yml"
-        config.write_text(_CONFIG.format(target=target) + 'rule_files: ["*.rules.yaml"]\n')
+        config.write_text(_CONFIG.format(target=target) + jobs + 'rule_files: ["*.rules.yaml"]\n')
         for path in rules:
             (folder / path.name).write_text(re.sub(r"(?m)^    interval: .*\n", "", path.read_text()))
         port = free_port()

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from smtpcheck.breaker import Breaker
 from smtpcheck.cause import Cause
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.settings import AgentSettings, Settings
 from smtpcheck.credential_facts import CredentialState
 from smtpcheck.diagnosis.catalogue import Catalogue
+from smtpcheck.metrics import Metrics
 from smtpcheck.model import (
     CertificateFacts,
     Check,
@@ -31,6 +33,7 @@ from smtpcheck.model import (
     TokenFacts,
     Warn,
 )
+from smtpcheck.on_request import Busy, Probed
 from smtpcheck.state import State
 
 NOW = 1_792_000_000.0
@@ -54,6 +57,8 @@ class World:
     is_ready: bool = True
     problems: tuple[Problem, ...] = ()
     answer: Report | TooSoon | None = None
+    probed: Probed | Busy | None = None
+    """What /probe is told; None: a run that is well."""
     asked: list[str] = field(default_factory=list)
 
     def ready(self) -> bool:
@@ -74,6 +79,15 @@ class World:
         if isinstance(answer, Report):
             self.record(answer)
         return answer
+
+    async def probe_now(self, name: str, seconds: float) -> Probed | Busy:
+        self.asked.append(f"{name} within {seconds:g}")
+        checks = {check.name: check for check in self.settings.checks}
+        return self.probed or Probed(checks[name], ok_report(name), Breaker(), None)
+
+    def exposition_of(self, probed: Probed, *, openmetrics: bool) -> bytes:
+        metrics = Metrics(self.settings.label_names, expose_addresses=False)
+        return metrics.expose_probe(probed.check, probed.report, probed.breaker.until, openmetrics=openmetrics)
 
     async def reload(self) -> tuple[Problem, ...]:
         self.asked.append("reload")

@@ -1,0 +1,63 @@
+"""What a Prometheus that schedules the checks itself asks: /probe, as blackbox_exporter has it.
+
+Rules of this file:
+- `check` (or `target`) names a check of the configuration; there is no parameter for a host.
+- A run that failed is an answer (200). 400 is a request that means nothing, 503 one that nobody had time for.
+- The answer comes before the scraper gives up: its timeout, which Prometheus sends, less an offset for the way back.
+"""
+
+import math
+
+from aiohttp import web
+
+from smtpcheck.metrics import wants_openmetrics
+from smtpcheck.model import Check
+from smtpcheck.on_request import Busy, can_be_requested
+from smtpcheck.transcript import transcript
+from smtpcheck.web.keys import AGENT
+from smtpcheck.web.machine import exposed
+from smtpcheck.web.security import refuse_foreign_pages
+
+_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+_OFFSET_SECONDS = 0.5
+"""What is kept of the scraper's timeout for the way back; half of it where that is less."""
+
+
+async def probe(request: web.Request) -> web.Response:
+    """Answer GET /probe: the metrics of one run, or with `debug=true` what was said in it."""
+    refuse_foreign_pages(request)
+    agent, found = request.app[AGENT], _asked_for(request)
+    probed = await agent.probe_now(found.name, _seconds(request, found))
+    if isinstance(probed, Busy):
+        raise web.HTTPServiceUnavailable(text="busy: other runs of this mailbox or of this agent took the time")
+    if request.query.get("debug") == "true":
+        metrics = agent.exposition_of(probed, openmetrics=False).decode()
+        return web.Response(text=transcript(probed, agent.catalogue, metrics))
+    openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
+    return await exposed(request, agent.exposition_of(probed, openmetrics=openmetrics), openmetrics=openmetrics)
+
+
+def _asked_for(request: web.Request) -> Check:
+    name = request.query.get("check") or request.query.get("target")
+    if not name:
+        raise web.HTTPBadRequest(text="name a check of the configuration: /probe?check=NAME")
+    found = next((check for check in request.app[AGENT].settings.checks if check.name == name), None)
+    if found is None:
+        raise web.HTTPBadRequest(text=f"there is no check named {name}")
+    if not can_be_requested(found):
+        raise web.HTTPBadRequest(text=f"{name} expects a refusal of a message, and /probe sends none")
+    return found
+
+
+def _seconds(request: web.Request, check: Check) -> float:
+    """Return how long the answer may take: as the scraper says, else as long as the check may."""
+    given = request.headers.get(_TIMEOUT_HEADER)
+    if given is None:
+        return check.token_timeout + check.timeout
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise web.HTTPBadRequest(text=f"{_TIMEOUT_HEADER} is no number of seconds")
+    return seconds - min(_OFFSET_SECONDS, seconds / 2)
