@@ -6,7 +6,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from dashboards import remedies
+from dashboards import operator, remedies
 from dashboards.overview import overview
 from dashboards.panels import as_json
 
@@ -16,5 +16,6 @@ BOARDS = {"smtpcheck-overview.json": overview}
 FILES: dict[str, Callable[[], str]] = {
     **{name: partial(lambda board: as_json(board()), board) for name, board in BOARDS.items()},
     "smtpcheck.remedies.rules.yaml": remedies.rules,
+    "kubernetes/prometheus-rule.yaml": operator.prometheus_rule,
 }
 """What makes the text of each file."""
