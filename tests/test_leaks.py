@@ -8,13 +8,15 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import aiohttp
 import pytest
 
-from smtpcheck.sandbox.scenarios import SCENARIOS
+from smtpcheck.cause import Cause
+from smtpcheck.sandbox.scenarios import POSTFIX, SCENARIOS, Registration, Scenario, Way
 from smtpcheck.sandbox.world import World
 from tests.test_oauth_sandbox import SCENARIOS as WAYS
 
@@ -73,7 +75,8 @@ def test_a_leak_is_seen(leak: str) -> None:
 
 async def test_nothing_that_is_written_holds_a_token_or_secret(tmp_path: Path) -> None:
     """Log at its fullest, standard output and error, every page, the API, metrics, the state folder, every command."""
-    async with World(tmp_path, (*SCENARIOS, *WAYS), listen="127.0.0.1:0") as world:
+    async with World(tmp_path, (*SCENARIOS, *WAYS, *BABBLERS), listen="127.0.0.1:0") as world:
+        _let_babble(world)
         written = await _agent(world)
         for arguments in (
             ["check", "--format", "text"],
@@ -81,6 +84,8 @@ async def test_nothing_that_is_written_holds_a_token_or_secret(tmp_path: Path) -
             ["check", "--format", "nagios"],
             ["doctor", "healthy"],
             ["doctor", "secret-wrong", "--format", "json"],
+            ["doctor", "password-must-fail"],
+            ["doctor", "babbler-plain", "--format", "json"],
             ["validate"],
         ):
             written[" ".join(arguments)] = await _command(*arguments, "-c", str(world.config))
@@ -93,6 +98,29 @@ async def test_nothing_that_is_written_holds_a_token_or_secret(tmp_path: Path) -
     assert len(secrets) > len(world.scenarios)
     assert all(len(text) > 0 for place, text in written.items() if place.startswith(("/", "check", "log")))
     assert found(written, secrets) == []
+
+
+BABBLERS = tuple(
+    Scenario(
+        f"babbler-{mechanism}",
+        "The server repeats the password that it refuses.",
+        Cause.PASSWORD_WRONG,
+        check={"mechanism": mechanism},
+        server=POSTFIX,
+        registration=Registration("babbler", Way.PASSWORD),
+    )
+    for mechanism in ("plain", "login")
+)
+
+
+def _let_babble(world: World) -> None:
+    """Let the server repeat the password of each login, as it is and in base64 in every way it may stand there."""
+    password = (world.config.parent / "babbler.password").read_text()
+    encoded = (base64.b64encode(before + password.encode()).decode() for before in (b"", b"x", b"xy"))
+    reply = f"535 5.7.8 '{password}' {' '.join(encoded)} {base64.b64encode(f'you {password} I'.encode()).decode()}"
+    for name in (scenario.name for scenario in BABBLERS):
+        address = f"{name}@contoso.example"
+        world.postfix.mailboxes[address] = replace(world.postfix.mailboxes[address], refuses={"AUTH": reply})
 
 
 async def _agent(world: World) -> dict[str, str]:

@@ -215,6 +215,8 @@ AUTH_LINES = [
     (["AUTH"], replies.AUTH_UNRECOGNIZED),
     (["AUTH LOGIN", "YQ==", "Yg=="], replies.BASIC_AUTH_DISABLED),
     (["auth login YQ==", "Yg=="], replies.BASIC_AUTH_DISABLED),
+    (["AUTH LOGIN", "!"], replies.AUTH_UNDECODABLE),
+    (["AUTH LOGIN", "*"], replies.AUTH_UNSUCCESSFUL),
     (["MAIL FROM:<billing@contoso.example>"], replies.NOT_AUTHENTICATED),
     (["RCPT TO:<probe@contoso.example>"], replies.BAD_SEQUENCE),
     (["DATA"], replies.BAD_SEQUENCE),
@@ -237,6 +239,32 @@ async def test_commands_before_login(site: Site, lines: list[str], last: str) ->
 
     def work() -> str:
         with site.client(port) as smtp:
+            return [said(smtp.docmd(line)) for line in lines][-1]
+
+    assert await away(work) == last
+
+
+@pytest.mark.parametrize(
+    ("mailbox", "password", "last"),
+    [
+        (Mailbox(BILLING), "x", replies.BASIC_AUTH_DISABLED),
+        (Mailbox(BILLING), "", replies.BASIC_AUTH_DISABLED),
+        (Mailbox(BILLING, {"PASSWORD": replies.BASIC_AUTH_RETIRED}), "x", replies.BASIC_AUTH_RETIRED),
+        (Mailbox(BILLING, {"PASSWORD": replies.SECURITY_DEFAULTS}), "x", replies.SECURITY_DEFAULTS),
+        (Mailbox(BILLING, {"PASSWORD": replies.CRITERIA_NOT_MET}), "x", replies.CRITERIA_NOT_MET),
+        (Mailbox(BILLING, password="right"), "wrong", replies.PASSWORD_WRONG),
+        (Mailbox(BILLING, password="right"), "right", replies.AUTH_OK),
+    ],
+)
+async def test_a_password_opens_a_mailbox_only_where_it_is_still_let_in(
+    site: Site, mailbox: Mailbox, password: str, last: str
+) -> None:
+    site.exchange.mailboxes[BILLING] = mailbox
+    port = await site.listen(Listener())
+
+    def work() -> str:
+        with site.client(port) as smtp:
+            lines = ["AUTH LOGIN", *(base64.b64encode(text.encode()).decode() for text in (BILLING, password))]
             return [said(smtp.docmd(line)) for line in lines][-1]
 
     assert await away(work) == last

@@ -240,3 +240,20 @@ async def test_a_login_needs_tls(site: Site) -> None:
             return [f"{code} {text.decode()[:5]}" for code, text in answers]
 
     assert await asyncio.to_thread(work) == ["504 5.7.4", "530 5.7.0", "530 5.7.0"]
+
+
+@pytest.mark.parametrize(
+    ("mailbox", "password", "last"),
+    [
+        (Mailbox(ANNA), "x", gmail_replies.APP_PASSWORD_REQUIRED),
+        (Mailbox(ANNA, {"PASSWORD": gmail_replies.TOO_MANY_LOGINS}), "x", gmail_replies.TOO_MANY_LOGINS),
+        (Mailbox(ANNA, password="app password"), "x", gmail_replies.AUTH_UNSUCCESSFUL),
+        (Mailbox(ANNA, password="app password"), "app password", gmail_replies.AUTH_OK),
+    ],
+)
+async def test_an_app_password_opens_a_mailbox_and_another_one_does_not(
+    site: Site, mailbox: Mailbox, password: str, last: str
+) -> None:
+    site.gmail.mailboxes[ANNA] = mailbox
+    (said,) = await site.talk(password, mechanism="PLAIN")
+    assert re.sub(MARK, "", said) == re.sub(r"\n\d{3}[ -]", "\n", last).replace("-", " ", 1)

@@ -48,6 +48,11 @@ SEEN: dict[str, str] = {
     "mechanism-missing": "XOAUTH2 not offered",
     "slow": "235 2.7.0",
     "silent": "timed out",
+    "password": "235 2.7.0",
+    "password-must-fail": "535 5.7.139",
+    "mailbox-must-fail": "535 5.7.3",
+    "relay-must-fail": "554 5.7.1",
+    "sender-must-fail": "250 2.1.5",
 }
 """What a plain client sees last, going as deep as the check does."""
 
@@ -62,8 +67,11 @@ class Client:
 
     def see(self, name: str) -> str:
         check = next(check for check in self.settings["checks"] if check["name"] == name)
-        self.mailbox = check["mailbox"]
-        token, error = self.token(self.settings["credentials"][check["credential"]])
+        self.mailbox = check.get("mailbox", "")
+        keys = self.settings["credentials"][check["credential"]] if "credential" in check else {}
+        if not keys or keys["type"] == "password":
+            return self.converse_without_token(check, keys)
+        token, error = self.token(keys)
         try:
             return error or self.converse(check, token)
         except ssl.SSLCertVerificationError as failure:
@@ -126,6 +134,25 @@ class Client:
         except google.auth.exceptions.RefreshError as error:
             return "", str(error.args[1]["error_description"])
         return str(credentials.token), ""
+
+    def converse_without_token(self, check: dict[str, Any], keys: dict[str, Any]) -> str:
+        """Return the beginning of the last reply of a conversation with a password or without a login."""
+        server = check["server"]
+        trust = ssl.create_default_context(cafile=str(self.folder / server["ca_file"]))
+        with smtplib.SMTP(server["host"], server["port"], "client.example", timeout=5) as smtp:
+            smtp.starttls(context=trust)
+            smtp.ehlo()
+            answer = (235, b"")
+            if keys:
+                try:
+                    answer = smtp.login(check["mailbox"], self.read(keys["password"]["file"]))
+                except smtplib.SMTPAuthenticationError as error:
+                    said = error.smtp_error
+                    answer = (error.smtp_code, said if isinstance(said, bytes) else said.encode())
+            if "recipient" in check:
+                smtp.mail(check["sender"])
+                answer = smtp.rcpt(check["recipient"])
+            return f"{answer[0]} {answer[1].decode().partition(' ')[0]}"
 
     def read(self, name: str) -> str:
         return (self.folder / name).read_text()
@@ -204,6 +231,11 @@ def test_the_scenarios_cover_what_must_be_shown() -> None:
         "mechanism-missing": (Outcome.CRITICAL, Cause.MECHANISM_NOT_OFFERED),
         "slow": (Outcome.WARNING, {Cause.SLOW}),
         "silent": (Outcome.CRITICAL, Cause.TIMEOUT),
+        "password": (Outcome.OK, set()),
+        "password-must-fail": (Outcome.OK, set()),
+        "mailbox-must-fail": (Outcome.OK, set()),
+        "relay-must-fail": (Outcome.OK, set()),
+        "sender-must-fail": (Outcome.CRITICAL, Cause.UNEXPECTED_SUCCESS),
     }
 
 
@@ -231,12 +263,13 @@ def test_a_report_is_as_expected_only_as_a_whole(
 
 
 async def test_the_configuration_is_complete(world: World, tmp_path: Path) -> None:
-    """Every check has its credential and port, sending checks are rare enough, and everything lies in the folder."""
+    """Every check has its port, and its credential where it logs in; everything lies in the folder."""
     settings = yaml.safe_load(world.config.read_text())
     assert list(settings) == ["agent", "defaults", "credentials", "checks"]
     assert settings["agent"] == {"listen": "127.0.0.1:9587", "state": str(tmp_path / "state")}
     assert [check["name"] for check in settings["checks"]] == [scenario.name for scenario in SCENARIOS]
-    assert {check["credential"] for check in settings["checks"]} == set(settings["credentials"])
+    named = {check["credential"] for check in settings["checks"] if check["name"] != "relay-must-fail"}
+    assert named == set(settings["credentials"])
     assert {check["server"]["port"] for check in settings["checks"]} == set(world.ports.values())
     assert {check.get("interval") for check in settings["checks"] if check.get("depth") == "send"} == {"15m"}
 

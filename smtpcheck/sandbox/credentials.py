@@ -40,6 +40,8 @@ class Credential(ABC):
         self.addresses = tuple(addresses)
         self.file = f"{registration.name}.{self.ending}"
         self.proof = ""
+        self.password = ""
+        """What the mailboxes are opened with besides tokens, if anything."""
         del authority
 
     @abstractmethod
@@ -198,6 +200,28 @@ class _GoogleUser(Credential):
         return {**super().files(), f"{self.registration.name}.secret": self.client.secret}
 
 
+class _Password(Credential):
+    """A password; one that is not known opens no mailbox."""
+
+    ending = "password"
+
+    def __init__(self, registration: Registration, addresses: Iterable[str], authority: Authority) -> None:
+        super().__init__(registration, addresses, authority)
+        self.proof = _secret()
+        if registration.known:
+            self.password = _secret() if registration.wrong_secret else self.proof
+
+    def register(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> None:
+        del tenant, issuer, google
+
+    def keys(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> Mapping[str, object]:
+        del tenant, issuer, google
+        return {"type": "password", "password": {"file": self.file}}
+
+    def secrets(self) -> frozenset[str]:
+        return super().secrets() | ({self.password} - {""})
+
+
 WAYS: Mapping[Way, type[Credential]] = {
     Way.SECRET: _Application,
     Way.CERTIFICATE: _Certified,
@@ -205,9 +229,10 @@ WAYS: Mapping[Way, type[Credential]] = {
     Way.USER: _User,
     Way.GOOGLE_ACCOUNT: _GoogleAccount,
     Way.GOOGLE_USER: _GoogleUser,
+    Way.PASSWORD: _Password,
 }
 
 
 def _secret() -> str:
-    """Return a client secret that looks like Entra's."""
+    """Return a client secret that looks like Entra's, which is a good password too."""
     return f"{secrets.token_hex(2)}8Q~{secrets.token_hex(16)}"

@@ -43,11 +43,24 @@ class Exchange(MailService):
         self._enter(session, address)
         return LoginAnswer(replies.AUTH_OK)
 
-    def refusal(self, session: Session, verb: str) -> str | None:
+    def password(self, session: Session, user: str, password: str) -> str:
+        """Return the reply to a login with a password, which no mailbox takes unless it has one."""
+        address = user.casefold()
+        self.logins[address] += 1
+        mailbox = self.mailboxes.get(address)
+        if mailbox is None or not mailbox.password:
+            refusal = mailbox.refuses.get("PASSWORD") if mailbox else None
+            return refusal or replies.BASIC_AUTH_DISABLED
+        if not mailbox.opened_by(password):
+            return replies.PASSWORD_WRONG
+        self._enter(session, address)
+        return replies.AUTH_OK
+
+    def refusal(self, session: Session, verb: str, address: str) -> str | None:
         """Return what the session's mailbox, or a relay that knows no login, says to the command instead of success."""
         if not session.mailbox:
             return replies.RELAY_DENIED if verb == "RCPT" else None
-        return super().refusal(session, verb)
+        return super().refusal(session, verb, address)
 
     def submit(self, session: Session, content: bytes) -> str:
         """Return the reply to a message; it is kept if it is accepted."""
@@ -57,9 +70,8 @@ class Exchange(MailService):
         if (refusal := mailbox.refuses.get("DATA")) is not None:
             return refusal
         headers = message_from_bytes(content, policy=policy.compat32)
-        allowed = {mailbox.address.casefold(), *map(str.casefold, mailbox.send_as)}
         for sender in (parseaddr(headers.get("From", ""))[1], session.sender or ""):
-            if sender.casefold() not in allowed:
+            if not mailbox.owns(sender):
                 return replies.SEND_AS_DENIED.format(mailbox=mailbox.address, sender=sender)
         self._keep(session, content)
         message_id = headers.get("Message-ID") or f"<{secrets.token_hex(16)}@eurprd05.prod.outlook.com>"

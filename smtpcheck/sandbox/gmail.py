@@ -49,6 +49,18 @@ class Gmail(MailService):
         self._enter(session, address)
         return LoginAnswer(gmail_replies.AUTH_OK)
 
+    def password(self, session: Session, user: str, password: str) -> str:
+        """Return the reply to a login with a password, which is an app password or none."""
+        address = user.casefold()
+        self.logins[address] += 1
+        mailbox = self.mailboxes.get(address)
+        if mailbox is not None and mailbox.opened_by(password):
+            self._enter(session, address)
+            return gmail_replies.AUTH_OK
+        if mailbox is None or mailbox.password:
+            return gmail_replies.AUTH_UNSUCCESSFUL
+        return mailbox.refuses.get("PASSWORD", gmail_replies.APP_PASSWORD_REQUIRED)
+
     def submit(self, session: Session, content: bytes) -> str:
         """Return the reply to a message; whatever its sender, Gmail takes it and writes its own there."""
         mailbox = self.mailboxes[session.mailbox]

@@ -11,7 +11,7 @@ AUTH_UNSUCCESSFUL = (
 AUTH_CANCELLED = "501 5.5.2 Authentication cancelled"
 AUTH_UNRECOGNIZED = "504 5.7.4 Unrecognized Authentication Type."
 AUTH_UNDECODABLE = "501 5.5.2 Cannot Decode response."
-PASSWORD_REFUSED = (
+APP_PASSWORD_REQUIRED = (
     "534-5.7.9 Application-specific password required. For more information, go to\n"
     "534 5.7.9  https://support.google.com/mail/?p=InvalidSecondFactor"
 )

@@ -25,11 +25,22 @@ class Mailbox:
 
     address: str
     refuses: Mapping[str, str] = field(default_factory=dict)
-    """The reply in place of success, by command: AUTH (of a good token), MAIL, RCPT, DATA (after the final dot)."""
+    """The reply in place of success, by command: AUTH (of a good token or password), MAIL, RCPT, DATA (after the final
+    dot); and PASSWORD, to any password."""
     connections: int = 3
     """How many connections may submit at once."""
     send_as: frozenset[str] = frozenset()
     """Further addresses that it may send as."""
+    password: str = field(default="", repr=False)
+    """What it is opened with besides tokens; empty: with no password at all."""
+
+    def opened_by(self, password: str) -> bool:
+        """Return whether it is the mailbox's password."""
+        return bool(self.password) and password == self.password
+
+    def owns(self, sender: str) -> bool:
+        """Return whether it may send as the address."""
+        return sender.casefold() in {self.address.casefold(), *map(str.casefold, self.send_as)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,7 @@ class Message:
     """A message that was accepted."""
 
     mailbox: str
+    """Whose login it came with; empty for none."""
     sender: str
     recipients: tuple[str, ...]
     content: bytes
@@ -49,7 +61,7 @@ class MailService(ABC):
         mailboxes: by address in lower case; may be changed while it runs.
         messages: the last messages that were accepted.
         connections: how many connections were opened so far, by port.
-        logins: how often AUTH was tried with a token so far, by mailbox.
+        logins: how often AUTH was tried with a token or password so far, by mailbox.
         most_open: the most sessions that were logged in at once, by mailbox.
     """
 
@@ -96,11 +108,15 @@ class MailService(ABC):
         """Return the answer to a login with a token."""
 
     @abstractmethod
+    def password(self, session: Session, user: str, password: str) -> str:
+        """Return the reply to a login with a password."""
+
+    @abstractmethod
     def submit(self, session: Session, content: bytes) -> str:
         """Return the reply to a message; it is kept if it is accepted."""
 
-    def refusal(self, session: Session, verb: str) -> str | None:
-        """Return what the session's mailbox says to the command instead of success."""
+    def refusal(self, session: Session, verb: str, address: str) -> str | None:  # noqa: ARG002
+        """Return what the session's mailbox says to the command with this address instead of success."""
         mailbox = self.mailboxes.get(session.mailbox)
         return mailbox.refuses.get(verb) if mailbox else None
 
@@ -120,4 +136,5 @@ class MailService(ABC):
     def _keep(self, session: Session, content: bytes) -> None:
         """Keep an accepted message."""
         sender, recipients = session.sender or "", tuple(session.recipients)
-        self.messages.append(Message(self.mailboxes[session.mailbox].address, sender, recipients, content))
+        mailbox = self.mailboxes.get(session.mailbox)
+        self.messages.append(Message(mailbox.address if mailbox else "", sender, recipients, content))

@@ -9,7 +9,16 @@ AUTH_CANCELLED = AUTH_UNSUCCESSFUL  # RFC 4954 section 4 wants 501
 AUTH_UNRECOGNIZED = "504 5.7.4 Unrecognized authentication type"
 AUTH_UNDECODABLE = "501 5.5.2 Cannot Decode response"
 BASIC_AUTH_DISABLED = "535 5.7.139 Authentication unsuccessful, basic authentication is disabled."
-PASSWORD_REFUSED = BASIC_AUTH_DISABLED
+BASIC_AUTH_RETIRED = "550 5.7.30 Basic authentication is not supported for Client Submission."
+PASSWORD_WRONG = "535 5.7.139 Authentication unsuccessful, the user credentials were incorrect."
+SECURITY_DEFAULTS = (
+    "535 5.7.139 Authentication unsuccessful, user is locked by your organization's security defaults policy. "
+    "Contact your administrator."
+)
+CRITERIA_NOT_MET = (
+    "535 5.7.139 Authentication unsuccessful, the request did not meet the criteria to be authenticated successfully. "
+    "Contact your administrator."
+)
 SMTP_AUTH_DISABLED_TENANT = (
     "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. "
     "Visit https://aka.ms/smtp_auth_disabled for more information."

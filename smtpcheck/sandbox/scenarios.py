@@ -4,7 +4,8 @@ Rules of this file:
 - A scenario is one row of `SCENARIOS`; nothing else is touched to add one.
 - What is expected is what can truly be observed from the client's end.
 - Scenarios that name the same registration share a credential, and those with equal listeners share a port. The
-  registration's way decides whether the mailbox lies at Exchange Online or at Gmail, whose listeners differ (`GMAIL`).
+  registration's way decides whether the mailbox lies at Exchange Online or at Gmail, whose listeners differ (`GMAIL`);
+  what `POSTFIX` shows is a server of one's own.
 """
 
 from collections.abc import Mapping
@@ -13,14 +14,15 @@ from enum import StrEnum
 
 from smtpcheck.cause import Cause
 from smtpcheck.model import Outcome, Report
-from smtpcheck.sandbox import replies
+from smtpcheck.sandbox import gmail, postfix, replies
 from smtpcheck.sandbox.authority import Certificate
 from smtpcheck.sandbox.directory import Trouble
-from smtpcheck.sandbox.gmail import MECHANISMS
 from smtpcheck.sandbox.session import Listener
 
-GMAIL = Listener(mechanisms=MECHANISMS)
+GMAIL = Listener(mechanisms=gmail.MECHANISMS)
 """What smtp.gmail.com shows on port 587, for scenarios at Google."""
+POSTFIX = Listener(mechanisms=postfix.MECHANISMS)
+"""What a server of one's own shows, for scenarios with passwords and without a login."""
 DOMAIN = "contoso.example"
 RECIPIENT = f"probe@{DOMAIN}"
 
@@ -38,6 +40,10 @@ class Way(StrEnum):
     """The key of a service account at Google."""
     GOOGLE_USER = "google_user"
     """The refresh token of a user who signed in at Google."""
+    PASSWORD = "password"
+    """A password, and so no issuer."""
+    NONE = "none"
+    """There is no login."""
 
     @property
     def google(self) -> bool:
@@ -53,9 +59,9 @@ class Registration:
     """Of the credential; two registrations of the same name must be equal."""
     way: Way = Way.SECRET
     known: bool = True
-    """Whether the issuer has it."""
+    """Whether the issuer has it; of a password, whether the mailbox takes any."""
     wrong_secret: bool = False
-    """The configured secret is not the app's, or the assertion is another one's."""
+    """The configured secret is not the app's, the assertion is another one's, or the password another mailbox's."""
     secret_expired: bool = False
     disabled: bool = False
     revoked: bool = False
@@ -70,6 +76,8 @@ class Registration:
 
 CONTOSO = Registration("contoso")
 """What most scenarios share: an application with a good secret and the right permission."""
+NOBODY = Registration("nobody", Way.NONE)
+"""For scenarios without a login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,8 @@ class Scenario:
     """What the mailbox replies instead of success, by command."""
     connections: int = 3
     """How many connections of the mailbox may submit at once."""
+    send_as: frozenset[str] = frozenset()
+    """Further addresses that the mailbox may send as."""
 
     @property
     def outcome(self) -> Outcome:
@@ -225,6 +235,44 @@ SCENARIOS: tuple[Scenario, ...] = (
         Cause.TIMEOUT,
         check={"timeout": "2s"},
         server=Listener(delay=3600.0),
+    ),
+    Scenario(
+        "password",
+        "A server without OAuth2 takes the password.",
+        server=POSTFIX,
+        registration=Registration("site", Way.PASSWORD),
+    ),
+    Scenario(
+        "password-must-fail",
+        "Exchange Online must refuse any password, and does.",
+        check={"expect": {"phase": "auth", "code": 535, "enhanced": "5.7.139"}},
+        registration=Registration("basic", Way.PASSWORD, known=False),
+    ),
+    Scenario(
+        "mailbox-must-fail",
+        "The application must not reach a mailbox outside its scope, and does not.",
+        check={"expect": {"phase": "auth", "code": 535, "enhanced": "5.7.3"}},
+        refuses={"AUTH": replies.AUTH_UNSUCCESSFUL},
+    ),
+    Scenario(
+        "relay-must-fail",
+        "Without a login no mail may go elsewhere, and none does.",
+        check={
+            "sender": f"anybody@{DOMAIN}",
+            "recipient": "somebody@elsewhere.example",
+            "expect": {"phase": "rcpt", "code": [550, 554]},
+        },
+        server=POSTFIX,
+        registration=NOBODY,
+    ),
+    Scenario(
+        "sender-must-fail",
+        "The mailbox must not send as the board, but the server lets it.",
+        Cause.UNEXPECTED_SUCCESS,
+        check={"sender": f"board@{DOMAIN}", "recipient": RECIPIENT, "expect": {"phase": "rcpt", "code": 553}},
+        server=POSTFIX,
+        registration=Registration("site", Way.PASSWORD),
+        send_as=frozenset({f"board@{DOMAIN}"}),
     ),
 )
 """The worlds of `smtpcheck demo`."""

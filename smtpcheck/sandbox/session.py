@@ -1,4 +1,4 @@
-"""One SMTP connection of the sandbox's server (RFC 5321, 3207, 4954, 7628).
+"""One SMTP connection of the sandbox's server (RFC 5321, 3207, 4954, 7628, 4616).
 
 Rules of this file:
 - It keeps the protocol; how a service words its replies is its `Voice`'s.
@@ -26,6 +26,8 @@ _OPENING_SECONDS = 1.0
 """How long a connection that was just accepted may take to open; when its port closes first, it may never do."""
 _DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f.:]+\]|\[IPv6:[0-9A-Fa-f.:]+\]")
 _PATH = {"MAIL": re.compile(r"FROM: ?<([^<>]*)>", re.IGNORECASE), "RCPT": re.compile(r"TO: ?<([^<>]+)>", re.IGNORECASE)}
+_PLAIN_FIELDS = 3
+"""On whose behalf, who, and the password (RFC 4616 2)."""
 _XOAUTH2 = re.compile(r"user=(?P<user>[^\x01]*)\x01auth=Bearer (?P<token>[^\x01]*)\x01\x01")
 _OAUTHBEARER = re.compile(
     r"n,a=(?P<user>[^,\x01]*),\x01(?:host=[^\x01]*\x01)?(?:port=[0-9]+\x01)?auth=Bearer (?P<token>[^\x01]*)\x01\x01"
@@ -66,8 +68,11 @@ class Service(Protocol):
     def login(self, session: "Session", user: str, token: str) -> LoginAnswer:
         """Return the answer to a login; a reply 235 makes the session that of the user's mailbox."""
 
-    def refusal(self, session: "Session", verb: str) -> str | None:
-        """Return the reply that the session's mailbox gives to MAIL or RCPT instead of success, None for success."""
+    def password(self, session: "Session", user: str, password: str) -> str:
+        """Return the reply to a login with a password; a reply 235 makes the session that of the user's mailbox."""
+
+    def refusal(self, session: "Session", verb: str, address: str) -> str | None:
+        """Return the reply to MAIL or RCPT with this address instead of success, None for success."""
 
     def submit(self, session: "Session", content: bytes) -> str:
         """Return the reply to a whole message with the session's envelope."""
@@ -103,7 +108,7 @@ class Session(asyncio.Protocol):
         self._waiting = False
         self._expect: Callable[[bytes], None] = self._command
         self._content = bytearray()
-        self._refusal = ""
+        self._refusal = self._user = ""
         self._secure = self._greeted = False
         self._timer: asyncio.TimerHandle | None = None
         self._handshake: asyncio.Task[None] | None = None
@@ -334,16 +339,25 @@ class Session(asyncio.Protocol):
             self._refuse(self._refusal)
 
     def _plain(self, line: bytes) -> None:
-        if self._response(line) is not None:
-            self._refuse(self._words.PASSWORD_REFUSED)
+        response = self._response(line)
+        if response is None:
+            return
+        fields = response.split("\0")
+        if len(fields) != _PLAIN_FIELDS:
+            self._refuse(self._words.AUTH_UNDECODABLE)
+        else:
+            self._finish(self._service.password(self, *fields[1:]))
 
     def _login_user(self, line: bytes) -> None:
-        if self._response(line) is not None:
+        user = self._response(line)
+        if user is not None:
+            self._user = user
             self._challenge(b"Password:", Session._login_password)
 
     def _login_password(self, line: bytes) -> None:
-        if self._response(line) is not None:
-            self._refuse(self._words.PASSWORD_REFUSED)
+        password = self._response(line)
+        if password is not None:
+            self._finish(self._service.password(self, self._user, password))
 
     def _mail(self, argument: str) -> None:
         match = _PATH["MAIL"].match(argument)
@@ -351,13 +365,13 @@ class Session(asyncio.Protocol):
             self._refuse(self._words.HELLO_FIRST)
         elif not self._secure and self._listener.starttls:
             self._refuse(self._words.STARTTLS_FIRST)
-        elif not self.mailbox and self._listener.mechanisms:
+        elif self._words.NOT_AUTHENTICATED and not self.mailbox and self._listener.mechanisms:
             self._refuse(self._words.NOT_AUTHENTICATED)
         elif self.sender is not None:
             self._refuse(self._words.BAD_SEQUENCE)
         elif match is None:
             self._refuse(self._words.INVALID_ARGUMENTS)
-        elif (refusal := self._service.refusal(self, "MAIL")) is not None:
+        elif (refusal := self._service.refusal(self, "MAIL", match[1])) is not None:
             self._refuse(refusal)
         else:
             self.sender = match[1]
@@ -369,7 +383,7 @@ class Session(asyncio.Protocol):
             self._refuse(self._words.BAD_SEQUENCE)
         elif match is None:
             self._refuse(self._words.INVALID_ARGUMENTS)
-        elif (refusal := self._service.refusal(self, "RCPT")) is not None:
+        elif (refusal := self._service.refusal(self, "RCPT", match[1])) is not None:
             self._refuse(refusal)
         else:
             self.recipients.append(match[1])

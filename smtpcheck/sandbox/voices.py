@@ -1,6 +1,7 @@
 """How the SMTP services of the sandbox word what they say: one `Voice` for each connection.
 
-Rule of this file: a voice knows words and no protocol; the replies themselves are in `replies` and `gmail_replies`.
+Rule of this file: a voice knows words and no protocol; the replies themselves are in `replies`, `gmail_replies` and
+`postfix_replies`.
 """
 
 import secrets
@@ -8,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Protocol
 
-from smtpcheck.sandbox import gmail_replies, replies
+from smtpcheck.sandbox import gmail_replies, postfix_replies, replies
 
 
 class Replies(Protocol):
@@ -18,8 +19,8 @@ class Replies(Protocol):
     AUTH_CANCELLED: str
     AUTH_UNRECOGNIZED: str
     AUTH_UNDECODABLE: str
-    PASSWORD_REFUSED: str
     NOT_AUTHENTICATED: str
+    """Empty where MAIL is taken without a login."""
     STARTTLS_FIRST: str
     HELLO_FIRST: str
     BAD_SEQUENCE: str
@@ -116,3 +117,32 @@ class GmailVoice:
     def refused(self, reply: str) -> str:
         """Return the reply with the id."""
         return f"{reply} {self._mark}"
+
+
+class PostfixVoice:
+    """Postfix on a host of the domain: it adds nothing to a reply."""
+
+    replies: Replies = postfix_replies
+    first_extensions: tuple[str, ...] = ("PIPELINING", "SIZE 10240000", "VRFY", "ETRN")
+    last_extensions: tuple[str, ...] = ("ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8", "CHUNKING")
+
+    def __init__(self, domain: str) -> None:
+        """Speak for the domain's mail host."""
+        self._host = f"mail.{domain}"
+
+    def banner(self) -> str:
+        """Return the name."""
+        return f"{self._host} ESMTP Postfix (Debian/GNU)"
+
+    def greeting(self, client: str) -> str:
+        """Return the name, whoever asks."""
+        del client
+        return self._host
+
+    def accepted(self, reply: str) -> str:
+        """Return the reply as it is."""
+        return reply
+
+    def refused(self, reply: str) -> str:
+        """Return the reply as it is."""
+        return reply

@@ -20,8 +20,9 @@ from smtpcheck.sandbox.exchange import Exchange
 from smtpcheck.sandbox.gmail import Gmail
 from smtpcheck.sandbox.google import GoogleIssuer
 from smtpcheck.sandbox.issuer import Issuer
-from smtpcheck.sandbox.mail_service import Mailbox
-from smtpcheck.sandbox.scenarios import DOMAIN, SCENARIOS, Registration, Scenario
+from smtpcheck.sandbox.mail_service import Mailbox, MailService
+from smtpcheck.sandbox.postfix import Postfix
+from smtpcheck.sandbox.scenarios import DOMAIN, POSTFIX, SCENARIOS, Registration, Scenario, Way
 from smtpcheck.sandbox.session import Listener
 
 _TENANT_DOMAIN = "contoso.onmicrosoft.com"
@@ -40,6 +41,7 @@ class World:
         google: the issuer like Google; its accounts may be changed while the world runs.
         exchange: the SMTP service like Exchange Online; its mailboxes may be changed while the world runs.
         gmail: the SMTP service like Gmail, with the mailboxes of the scenarios at Google.
+        postfix: the SMTP service of one's own, with the mailboxes of the scenarios there.
         ports: the port of each listener.
     """
 
@@ -60,12 +62,14 @@ class World:
         self._tenant = Tenant(str(uuid.uuid4()), _TENANT_DOMAIN, {})
         self.issuer = Issuer([self._tenant])
         self.google = GoogleIssuer([])
+        own = [scenario for scenario in self.scenarios if scenario.server == POSTFIX]
         at_google = [scenario for scenario in self.scenarios if scenario.registration.way.google]
-        others = [scenario for scenario in self.scenarios if not scenario.registration.way.google]
-        if {scenario.server for scenario in at_google} & {scenario.server for scenario in others}:
+        others = [scenario for scenario in self.scenarios if scenario not in own and scenario not in at_google]
+        if {scenario.server for scenario in at_google} & {scenario.server for scenario in (*others, *own)}:
             raise ValueError("a listener belongs to one service")
-        self.exchange = Exchange(self.issuer.key, self._tenant.id, map(_mailbox, others))
-        self.gmail = Gmail(self.google, map(_mailbox, at_google))
+        self.exchange = Exchange(self.issuer.key, self._tenant.id, map(self._mailbox, others))
+        self.gmail = Gmail(self.google, map(self._mailbox, at_google))
+        self.postfix = Postfix(DOMAIN, map(self._mailbox, own))
         self.ports: dict[Listener, int] = {}
 
     async def start(self) -> None:
@@ -75,9 +79,8 @@ class World:
         await self.google.start(contexts[Certificate.VALID])
         for scenario in self.scenarios:
             listener = scenario.server
-            service = self.gmail if scenario.registration.way.google else self.exchange
             if listener not in self.ports:
-                self.ports[listener] = await service.listen(listener, contexts[listener.certificate])
+                self.ports[listener] = await self._service(scenario).listen(listener, contexts[listener.certificate])
         self.ca_file.write_bytes(self._authority.pem)
         for credential in self._credentials:
             credential.register(self._tenant, self.issuer, self.google)
@@ -87,7 +90,7 @@ class World:
 
     async def close(self) -> None:
         """Close every port and cut every connection; the folder stays."""
-        for service in (self.exchange, self.gmail, self.issuer, self.google):
+        for service in (self.exchange, self.gmail, self.postfix, self.issuer, self.google):
             await service.close()
 
     async def __aenter__(self) -> Self:
@@ -113,12 +116,24 @@ class World:
         """Return each registration with the addresses of its checks."""
         found: dict[str, tuple[Registration, list[str]]] = {}
         for scenario in self.scenarios:
+            if scenario.registration.way is Way.NONE:
+                continue
             name = scenario.registration.name
             registration, addresses = found.setdefault(name, (scenario.registration, []))
             if registration != scenario.registration:
                 raise ValueError(f"two registrations have the name {name}")
             addresses.append(_address(scenario))
         return found.values()
+
+    def _service(self, scenario: Scenario) -> MailService:
+        if scenario.registration.way.google:
+            return self.gmail
+        return self.postfix if scenario.server == POSTFIX else self.exchange
+
+    def _mailbox(self, scenario: Scenario) -> Mailbox:
+        passwords = {one.registration.name: one.password for one in self._credentials}
+        password = passwords.get(scenario.registration.name, "")
+        return Mailbox(_address(scenario), scenario.refuses, scenario.connections, scenario.send_as, password)
 
     def _configuration(self) -> str:
         agent = {"listen": self._listen, "state": str(self._folder / "state")}
@@ -139,9 +154,9 @@ class World:
 
     def _check(self, scenario: Scenario) -> dict[str, object]:
         listener = scenario.server
+        login = {"mailbox": _address(scenario), "credential": scenario.registration.name}
         return {
-            "mailbox": _address(scenario),
-            "credential": scenario.registration.name,
+            **(login if scenario.registration.way is not Way.NONE else {}),
             "server": {
                 "host": "localhost",
                 "port": self.ports[listener],
@@ -154,10 +169,6 @@ class World:
 
 def _address(scenario: Scenario) -> str:
     return f"{scenario.name}@{DOMAIN}"
-
-
-def _mailbox(scenario: Scenario) -> Mailbox:
-    return Mailbox(_address(scenario), scenario.refuses, scenario.connections)
 
 
 def _write_secret(path: Path, text: str) -> None:
