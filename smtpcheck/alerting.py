@@ -24,6 +24,7 @@ from smtpcheck.model import Check, Finding, Outcome, Report
 from smtpcheck.notify.dispatcher import Dispatcher
 from smtpcheck.notify.heartbeat import LABEL, Heartbeat
 from smtpcheck.notify.notifier import Notifier
+from smtpcheck.shard import WHOLE
 from smtpcheck.state import State
 
 _PAGE = ""
@@ -131,26 +132,22 @@ class Alerting:
         """Return whether there are alerts at all."""
         return self._alerts is not None
 
-    def firing(self) -> list[Notice]:
-        """Return every alert that fires, the worst and oldest first."""
+    def firing(self, most: int | None = None) -> list[Notice]:
+        """Return the alerts that fire, the worst and oldest first, and no more than `most` of them."""
         entries = sorted(self._page.entries.items(), key=lambda item: (item[0].severity, item[1].since))
-        return [
-            self._word(self._page, Due(key, entry, Reason.NEW, self._page.checks(key)))
-            for key, entry in entries
-            if entry.ended_at is None
-        ]
+        return [self._shown(key, entry) for key, entry in entries[:most]]
 
     def counts(self) -> dict[str, int]:
         """Return how many alerts fire, by severity; nothing where none are configured."""
         if self._alerts is None:
             return {}
-        found = Counter(key.severity for key, entry in self._page.entries.items() if entry.ended_at is None)
+        found = Counter(key.severity for key in self._page.entries)
         return {str(severity): found[severity] for severity in Severity}
 
     def of_check(self, name: str) -> list[Notice]:
         """Return the alerts that fire and that a check is part of."""
-        keys = self._board.of_check(name)
-        return [notice for notice in self.firing() if notice.key in keys] if keys else []
+        keys = sorted(self._board.of_check(name), key=lambda key: key.severity)
+        return [self._shown(key, self._page.entries[key]) for key in keys if key in self._page.entries]
 
     def notifiers(self) -> list[NotifierState]:
         """Return what is known of each notifier, and of the heartbeat."""
@@ -176,6 +173,7 @@ class Alerting:
         self._alerts: AlertSettings | None = settings.alerts
         self._notifiers = settings.alerts.notifiers if settings.alerts else ()
         self._address = settings.agent.page
+        self._shard = str(settings.fleet.shard) if settings.fleet.shard != WHOLE else ""
         self._checks = {check.name: check for check in settings.checks}
         self._scopes: dict[tuple[Subject, str], list[Check]] = {}
         for check in settings.checks:
@@ -262,6 +260,9 @@ class Alerting:
                     return trouble.findings
         return ()
 
+    def _shown(self, key: Key, entry: Entry) -> Notice:
+        return self._word(self._page, Due(key, entry, Reason.NEW, self._page.checks(key)))
+
     def _word(self, ledger: Ledger, due: Due) -> Notice:
         key = due.key
         names = [
@@ -270,7 +271,15 @@ class Alerting:
             if name in self._checks and ledger.is_for(self._checks[name], key.severity)
         ]
         total, labels = self._in_common(ledger, key)
-        return notice_of(due, names=names, total=total, labels=labels, catalogue=self._catalogue, address=self._address)
+        return notice_of(
+            due,
+            names=names,
+            total=total,
+            labels=labels,
+            catalogue=self._catalogue,
+            address=self._address,
+            shard=self._shard,
+        )
 
     def _in_common(self, ledger: Ledger, key: Key) -> tuple[int, dict[str, str]]:
         """Return how many checks an alert could have for a notifier, and the labels that those have in common."""

@@ -145,7 +145,7 @@ async def test_the_body_is_what_is_documented() -> None:
     assert (one.json["version"], one.json["status"], one.headers["Content-Type"]) == (1, "firing", "application/json")
     assert list(alert) == [
         *("id", "status", "reason", "severity", "subject", "cause", "summary", "evidence", "remedy", "reference"),
-        *("checks", "count", "total", "labels", "started_at", "ended_at", "page"),
+        *("checks", "count", "total", "labels", "started_at", "ended_at", "page", "shard"),
     ]
     assert alert["subject"] == {"kind": "credential", "name": "contoso"}
     assert (alert["reason"], alert["severity"], alert["cause"]) == ("new", "critical", "secret_expired")

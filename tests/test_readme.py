@@ -50,7 +50,7 @@ def test_the_first_configuration_is_good(tmp_path: Path) -> None:
     assert ["/run/secrets/contoso" in str(problem) for problem in loaded.problems] == [True]
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"^smtpcheck (\w+)", README, re.MULTILINE))))
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"^smtpcheck ([\w-]+)", README, re.MULTILINE))))
 def test_commands_and_their_options_exist(command: str) -> None:
     """Every option that the README gives a command stands in its help."""
     shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output

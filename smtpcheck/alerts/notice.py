@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from smtpcheck.alerts.ledger import MOST_NAMED, Due, Reason
+from smtpcheck.alerts.ledger import MOST_NAMED, Due, Reason, incident
 from smtpcheck.alerts.trouble import Key, Severity, Subject
 from smtpcheck.cause import Cause
 from smtpcheck.diagnosis.explain import CERTAIN, Catalogue, describe
@@ -57,17 +57,26 @@ class Notice:
     """Unix seconds; None while it fires."""
     told_at: float | None
     """When it was told before, None if it was not."""
-    page: str
-    """The address of the page that says more."""
+    address: str
+    """Where the page is served, without a slash at its end."""
+    path: str
+    """The part of the page that says more."""
+    shard: str = ""
+    """Which of several agents tells it, as `0/3`; empty where there is one."""
+
+    @property
+    def page(self) -> str:
+        """Return the address of the page that says more."""
+        return self.address + self.path
 
     def as_json(self) -> Json:
         """Return the notice as a webhook sends it; names are never renamed, new ones may come."""
         return {
             "id": self.id,
-            "status": self.status,
-            "reason": self.reason,
-            "severity": self.key.severity,
-            "subject": {"kind": self.key.subject, "name": self.key.name},
+            "status": str(self.status),
+            "reason": str(self.reason),
+            "severity": str(self.key.severity),
+            "subject": {"kind": str(self.key.subject), "name": self.key.name},
             "cause": self.cause,
             "summary": self.summary,
             "evidence": list(self.evidence),
@@ -80,6 +89,7 @@ class Notice:
             "started_at": self.started_at,
             "ended_at": self.ended_at,
             "page": self.page,
+            "shard": self.shard or None,
         }
 
     def title(self) -> str:
@@ -112,11 +122,12 @@ def notice_of(
     labels: Mapping[str, str],
     catalogue: Catalogue,
     address: str,
+    shard: str = "",
 ) -> Notice:
     """Return a due alert in words.
 
     `names` are the checks that show it now, `total` is how many could, `labels` what those have in common, and
-    `address` is where the page is served, without a slash at its end.
+    `address` and `shard` are the agent's own.
     """
     resolved = due.reason is Reason.RESOLVED
     key, entry = due.key, due.entry
@@ -141,8 +152,36 @@ def notice_of(
         started_at=entry.since,
         ended_at=entry.ended_at if resolved else None,
         told_at=entry.told_at,
-        page=address + _path(key, cause),
+        address=address,
+        path=_path(key, cause),
+        shard=shard,
     )
+
+
+def trial(now: float, address: str) -> tuple[Notice, Notice]:
+    """Return an alert that only tries whether it arrives, as it fires and as it is resolved, at Unix time `now`."""
+    key = Key(Subject.AGENT, "smtpcheck", Severity.WARNING, None)
+    firing = Notice(
+        id=incident(key, now),
+        key=key,
+        status=Status.FIRING,
+        reason=Reason.NEW,
+        cause="",
+        summary="smtpcheck: this is a test of its alerts, nothing is wrong",
+        evidence=("sent by smtpcheck notify-test",),
+        remedy=(),
+        reference="",
+        checks=(),
+        count=0,
+        total=0,
+        labels={"test": "true"},
+        started_at=now,
+        ended_at=None,
+        told_at=None,
+        address=address,
+        path="/",
+    )
+    return firing, replace(firing, status=Status.RESOLVED, reason=Reason.RESOLVED, ended_at=now, told_at=now)
 
 
 def _of_all(finding: Finding, count: int) -> Finding:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from smtpcheck import __version__
-from smtpcheck.cli import check, config, demo, doctor, explain, login, run
+from smtpcheck.cli import check, config, demo, doctor, explain, login, notify_test, run
 
 EX_USAGE = 64
 _INTERRUPTED = 130
@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, check, doctor, explain, login, config, demo):
+for command in (run, check, doctor, explain, login, notify_test, config, demo):
     command.register(app)
 
 

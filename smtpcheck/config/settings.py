@@ -3,6 +3,7 @@
 Rule of this file: settings are never mutated; a reload makes new ones.
 """
 
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +37,12 @@ class AgentSettings:
     @property
     def page(self) -> str:
         """Return where the page is, as far as is known, without a slash at its end."""
+        if self.external_url:
+            return self.external_url
         host, port = self.listen
-        return self.external_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        if host in {"0.0.0.0", "::"}:
+            host = platform.node() or "localhost"
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 Rules of this file:
 - Alertmanager knows an alert by its labels, so only what stays the same while it fires is a label: `alertname`,
-  `severity`, what it is about, its group's cause, and the labels that all its checks have in common.
+  `severity`, what it is about, its group's cause, `instance` and `shard` of the agent that tells it, and the labels
+  that all its checks have in common.
 - An alert is sent again each minute to every instance, and ends by itself four minutes after the last time, as
   Prometheus does it (https://prometheus.io/docs/alerting/latest/clients/): what the agent can no longer tell does not
   fire for ever. Its end is told by `endsAt`.
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import structlog
 from pydantic import Field
@@ -140,7 +142,14 @@ def labels(notice: Notice) -> dict[str, str]:
         own = {"alertname": "SmtpcheckAgent", "severity": str(key.severity)}
     if key.cause is not None:
         own["cause"] = str(key.cause)
-    return {name: text for name, text in notice.labels.items() if text} | own
+    if notice.shard:
+        own["shard"] = notice.shard
+    return {name: text for name, text in notice.labels.items() if text} | own | {"instance": _instance(notice)}
+
+
+def _instance(notice: Notice) -> str:
+    """Return what Prometheus would call the agent: host and port of its page."""
+    return urlsplit(notice.address).netloc
 
 
 _NAMES = {Severity.CRITICAL: "SmtpcheckFailing", Severity.WARNING: "SmtpcheckWarning"}

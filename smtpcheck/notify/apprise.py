@@ -44,16 +44,19 @@ class Apprise(Notifier):
 
     def trouble(self) -> str:
         """Return what is wrong with the address."""
-        return "" if self.url.command is not None or self._plugin() is not None else "is no address that Apprise knows"
+        url = self._address()
+        return "" if url is None or plugin_of(url) is not None else "is no address that Apprise knows"
 
     def routes(self) -> Iterable[Route]:
         """Return the host that mail would go by, and the domain that it would come from."""
-        plugin = None if self.url.command is not None else self._plugin()
+        url = self._address()
+        plugin = None if url is None else plugin_of(url)
         return () if plugin is None else _routes(plugin)
 
-    def _plugin(self) -> Any:
+    def _address(self) -> str | None:
+        """Return the address, None where it cannot be read without running a command."""
         try:
-            return plugin_of(self.url.read().reveal())
+            return None if self.url.command is not None else self.url.read().reveal()
         except SecretUnreadableError:
             return None
 
@@ -66,12 +69,13 @@ class AppriseSender(Sender):
     def __init__(self, url: SecretSource) -> None:
         """Take where the address comes from; nothing is read or imported yet."""
         self._url = url
-        self._thread: threading.Thread | None = None
+        self._is_telling = False
 
     async def send(self, notices: Sequence[Notice]) -> Failure | None:
         """Tell the notices as one message."""
-        if self._thread is not None and self._thread.is_alive():
+        if self._is_telling:
             return Failure("an earlier message still hangs")
+        self._is_telling = True
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Failure | None] = loop.create_future()
 
@@ -81,11 +85,11 @@ class AppriseSender(Sender):
 
         def work() -> None:
             result = self._tell(notices)
+            self._is_telling = False
             if not loop.is_closed():
                 loop.call_soon_threadsafe(answer, result)
 
-        self._thread = threading.Thread(target=work, name="apprise", daemon=True)
-        self._thread.start()
+        threading.Thread(target=work, name="apprise", daemon=True).start()
         return await done
 
     def _tell(self, notices: Sequence[Notice]) -> Failure | None:

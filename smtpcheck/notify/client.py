@@ -40,6 +40,7 @@ class Client:
         self._ca_file = ca_file
         self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
+        self._opening = asyncio.Lock()
 
     async def request(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None) -> Failure | None:
         """Send one request; anything but 2xx is a failure."""
@@ -47,7 +48,7 @@ class Client:
 
         host = urlsplit(url).hostname or "its address"
         try:
-            session = self._session = self._session or await self._open()
+            session = await self._opened()
             async with session.request(
                 method, url, headers=headers, data=body, allow_redirects=False, proxy=self._proxy_for(url)
             ) as answer:
@@ -64,16 +65,19 @@ class Client:
         if self._session is not None:
             await self._session.close()
 
-    async def _open(self) -> "aiohttp.ClientSession":
+    async def _opened(self) -> "aiohttp.ClientSession":
         import aiohttp  # noqa: PLC0415
 
-        context = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca_file)
-        return aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, connect=CONNECT_SECONDS),
-            connector=aiohttp.TCPConnector(ssl=context, limit=4),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "smtpcheck"},
-        )
+        async with self._opening:
+            if self._session is None:
+                context = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca_file)
+                self._session = aiohttp.ClientSession(
+                    timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, connect=CONNECT_SECONDS),
+                    connector=aiohttp.TCPConnector(ssl=context, limit=8),
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    headers={"User-Agent": "smtpcheck"},
+                )
+        return self._session
 
     def _proxy_for(self, url: str) -> str | None:
         from requests.utils import get_environ_proxies  # noqa: PLC0415 - it reads NO_PROXY as curl does
@@ -108,11 +112,11 @@ def _seconds(text: str, now: float) -> float | None:
 
 def _why(error: BaseException) -> str:
     """Return what the system says, without the address that a library would repeat."""
+    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
+    if isinstance(inner, BaseException):
+        return _why(inner)
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"shows a certificate that is not trusted: {error.verify_message}"
-    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
-    if isinstance(inner, BaseException) and inner is not error:
-        return _why(inner)
     strerror = getattr(error, "strerror", None)
     return f"cannot be reached: {strerror.lower()}" if strerror else f"ended the connection ({type(error).__name__})"
 

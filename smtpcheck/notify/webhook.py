@@ -10,7 +10,8 @@ The body, version 1 (names are never renamed, new ones may come; times are Unix 
              "subject": {"kind": "credential" | "host" | "check" | "agent", "name": ...},
              "cause": id of the cause, "summary", "evidence": [...], "remedy": [...], "reference": ...,
              "checks": names of up to 20 checks, "count": how many it is now, "total": how many it could be,
-             "labels": {...}, "started_at", "ended_at": null while it fires, "page": address of the page}
+             "labels": {...}, "started_at", "ended_at": null while it fires, "page": address of the page,
+             "shard": which of several agents tells it, as "0/3"; null where there is one}
 
 With `hmac_key` the request is signed as https://www.standardwebhooks.com says: `webhook-id` (the same when the same is
 sent again), `webhook-timestamp`, and `webhook-signature: v1,BASE64`, the HMAC-SHA256 of `ID.TIMESTAMP.BODY`. A key that

@@ -8,6 +8,8 @@ Rules of this file:
 `GET /api/v1/checks` takes the parameters of the page (`q`, `outcome`, `cause`, `label`, `sort`, `page`, `per_page` up
 to 1000) and answers `{"total", "found", "page", "pages", "counts": {status: n}, "checks": [CHECK]}`.
 `GET /api/v1/checks/NAME` answers one CHECK with `report`, `last_failure` and `history` besides.
+`GET /api/v1/alerts` answers `{"configured", "counts": {severity: n}, "alerts": [ALERT], "notifiers": [{"name", "type",
+"failure": why its last attempt failed or null, "waiting", "counts": {result: n}}]}`; for ALERT see `notify/webhook`.
 `POST /api/v1/checks/NAME/run` runs the check and answers its report; 429 with Retry-After when it was just run. A
 browser that posts a form is sent back to the check's page (303).
 `GET /api/v1/shards` answers `{"shard", "shards", "checks": [[NAME, ...], ...]}`: which part of the checks this agent
@@ -53,6 +55,7 @@ async def check(request: web.Request) -> web.Response:
         "last_success": state.last_success_at if state else None,
         "report": report_as_json(state.report, agent.catalogue) if state else None,
         "last_failure": report_as_json(state.failure, agent.catalogue) if state and state.failure else None,
+        "alerts": [notice.as_json() for notice in agent.alerting.of_check(found.name)],
         "history": [run._asdict() for run in state.history()] if state else [],
     }
     return web.json_response(answer)
@@ -64,6 +67,28 @@ async def shards(request: web.Request) -> web.Response:
     fleet = settings.fleet
     names = fleet.names if fleet.shard.of > 1 else [[check.name for check in settings.checks]]
     return web.json_response({"shard": fleet.shard.number, "shards": fleet.shard.of, "checks": names})
+
+
+async def alerts(request: web.Request) -> web.Response:
+    """Answer GET /api/v1/alerts."""
+    alerting = request.app[AGENT].alerting
+    return web.json_response(
+        {
+            "configured": alerting.is_configured,
+            "counts": alerting.counts(),
+            "alerts": [notice.as_json() for notice in alerting.firing()],
+            "notifiers": [
+                {
+                    "name": each.name,
+                    "type": each.type,
+                    "failure": each.failure or None,
+                    "waiting": each.waiting,
+                    "counts": dict(each.counts),
+                }
+                for each in alerting.notifiers()
+            ],
+        }
+    )
 
 
 async def run(request: web.Request) -> web.Response:

@@ -41,6 +41,7 @@ def create_app(agent: AgentView, *, clock: Callable[[], float] = time.time, exte
             web.get("/api/v1/checks/{name}", api.check),
             web.post("/api/v1/checks/{name}/run", api.run),
             web.get("/api/v1/shards", api.shards),
+            web.get("/api/v1/alerts", api.alerts),
             web.get("/metrics", machine.metrics),
             web.get("/probe", probe.probe, allow_head=False),
             web.get("/-/healthy", machine.healthy),

@@ -23,6 +23,8 @@ from smtpcheck.web.table import Query, read, row_of, secret_expires
 from smtpcheck.web.view import AgentView
 
 REFRESH_SECONDS = 15
+MOST_ALERTS = 20
+"""How many alerts the list shows."""
 _COLUMNS = (
     ("outcome", "Outcome", False),
     ("name", "Check", False),
@@ -54,6 +56,8 @@ async def checks(request: web.Request) -> web.Response:
         query=query,
         columns=_COLUMNS,
         credentials=agent.credentials(),
+        alerting=agent.alerting,
+        alerts=agent.alerting.firing(MOST_ALERTS),
         refresh=query.refresh,
         pause_link=query.link(refresh=not query.refresh),
     )
@@ -72,6 +76,7 @@ async def check(request: web.Request) -> web.Response:
         check=found,
         row=row_of(agent, found),
         state=state,
+        alerts=agent.alerting.of_check(found.name),
         report=report,
         bars=drawing.waterfall(report) if report else (),
         chart=drawing.chart(state.history()) if state else None,

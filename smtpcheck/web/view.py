@@ -5,6 +5,8 @@ Rule of this file: protocols only. The agent of `smtpcheck.agent` has this shape
 
 from typing import Protocol
 
+from smtpcheck.alerting import NotifierState
+from smtpcheck.alerts.notice import Notice
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.settings import Settings
 from smtpcheck.credential_facts import CredentialState
@@ -22,8 +24,32 @@ class TooSoonView(Protocol):
         """Return how long to wait before it may be asked for again."""
 
 
+class AlertsView(Protocol):
+    """The agent's own alerts."""
+
+    @property
+    def is_configured(self) -> bool:
+        """Return whether there are any in the configuration."""
+
+    def counts(self) -> dict[str, int]:
+        """Return how many fire, by severity."""
+
+    def firing(self, most: int | None = None) -> list[Notice]:
+        """Return those that fire, the worst and oldest first, and no more than `most`."""
+
+    def of_check(self, name: str) -> list[Notice]:
+        """Return those that fire and that a check is part of."""
+
+    def notifiers(self) -> list[NotifierState]:
+        """Return what is known of each notifier, and of the heartbeat."""
+
+
 class AgentView(Protocol):
     """The agent, as far as HTTP is concerned."""
+
+    @property
+    def alerting(self) -> AlertsView:
+        """Return its alerts."""
 
     @property
     def settings(self) -> Settings:

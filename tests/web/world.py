@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from smtpcheck.alerting import Alerting
 from smtpcheck.breaker import Breaker
 from smtpcheck.cause import Cause
 from smtpcheck.config.problems import Problem
@@ -61,6 +62,9 @@ class World:
     """What /probe is told; None: a run that is well."""
     asked: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.alerting = Alerting(self.settings, self.state, self.catalogue, wall=lambda: NOW, ailment=lambda: "")
+
     def ready(self) -> bool:
         return self.is_ready
 
@@ -97,6 +101,7 @@ class World:
         checks = {check.name: check for check in self.settings.checks}
         for report in reports:
             self.state.record(checks[report.check], report)
+            self.alerting.observe(checks[report.check], report)
 
 
 def check(

@@ -1,0 +1,90 @@
+"""`smtpcheck notify-test`: whether alerts arrive, tried by every notifier."""
+
+import asyncio
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import typer
+
+from smtpcheck.cli.options import NOT_USABLE, ConfigFiles, files_of, settings_or_exit
+from smtpcheck.cli.run import run_loop
+from smtpcheck.log import LogLevel, configure
+
+if TYPE_CHECKING:
+    from smtpcheck.alerts.notice import Notice
+    from smtpcheck.config.alerts import AlertSettings, HeartbeatSettings
+    from smtpcheck.notify.notifier import Failure, Notifier
+
+EXIT_NOT_TOLD = 2
+_SENT = "sent"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(name="notify-test")(notify_test)
+
+
+def notify_test(config_file: ConfigFiles = None) -> int:
+    """Send a test alert by every notifier, firing and then resolved, and call the heartbeat.
+
+    Exit codes: 0 all of them took it, 2 one did not, 3 there is none or the configuration is not usable.
+    """
+    from smtpcheck.config import load
+
+    configure(LogLevel.INFO)
+    settings = settings_or_exit(load(files_of(config_file)), NOT_USABLE)
+    alerts = settings.alerts
+    if alerts is None or not (alerts.notifiers or alerts.heartbeat):
+        print("the configuration names no notifier under alerts.notify, and no heartbeat", file=sys.stderr)
+        return NOT_USABLE
+    return run_loop(_try(alerts, settings.agent.page))
+
+
+async def _try(alerts: "AlertSettings", address: str) -> int:
+    from rich.table import Table
+
+    from smtpcheck.alerts.notice import trial
+    from smtpcheck.finding_text import show
+    from smtpcheck.notify.heartbeat import LABEL
+
+    notices = trial(time.time(), address)
+    rows = list(await asyncio.gather(*(_told(notifier, notices) for notifier in alerts.notifiers)))
+    if alerts.heartbeat is not None:
+        rows.append((LABEL, LABEL, await _called(alerts.heartbeat)))
+    table = Table("notifier", "type", "result", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    show(table)
+    return 0 if all(result == _SENT for _, _, result in rows) else EXIT_NOT_TOLD
+
+
+async def _told(notifier: "Notifier", notices: "tuple[Notice, Notice]") -> tuple[str, str, str]:
+    """Return the row of a notifier."""
+    sender = notifier.sender()
+    try:
+        for notice in notices:
+            async with asyncio.timeout(_limit()):
+                failure = await sender.send([notice])
+            if failure is not None:
+                return notifier.label, notifier.type, f"{notice.status} not sent: {failure.reason}"
+    except TimeoutError:
+        return notifier.label, notifier.type, f"did not end within {_limit():g} s"
+    finally:
+        await sender.close()
+    return notifier.label, notifier.type, _SENT
+
+
+async def _called(settings: "HeartbeatSettings") -> str:
+    beat = settings.heartbeat()
+    try:
+        failure: Failure | None = await beat.call()
+    finally:
+        await beat.close()
+    return f"not called: {failure.reason}" if failure else _SENT
+
+
+def _limit() -> float:
+    from smtpcheck.notify.dispatcher import SEND_SECONDS
+
+    return SEND_SECONDS
