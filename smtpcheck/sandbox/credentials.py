@@ -72,6 +72,7 @@ class _Application(Credential):
             client_id=str(uuid.uuid4()),
             secret=_secret(),
             roles=registration.roles,
+            graph_roles=registration.graph_roles,
             secret_expired=registration.secret_expired,
             disabled=registration.disabled,
             trouble=registration.trouble,

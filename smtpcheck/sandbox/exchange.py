@@ -12,6 +12,7 @@ from email.utils import parseaddr
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.directory import PERSONAL_TENANT
 from smtpcheck.sandbox.mail_service import Mailbox, MailService
+from smtpcheck.sandbox.mail_store import MailStore
 from smtpcheck.sandbox.session import LoginAnswer, Session
 from smtpcheck.sandbox.tokens import SigningKey
 from smtpcheck.sandbox.voices import ExchangeVoice, Voice
@@ -22,9 +23,11 @@ AUDIENCES = ("https://outlook.office365.com", "https://outlook.office.com", "000
 class Exchange(MailService):
     """The service of one tenant."""
 
-    def __init__(self, key: SigningKey, tenant_id: str, mailboxes: Iterable[Mailbox]) -> None:
-        """Serve the mailboxes of a tenant, for tokens that `key` verifies."""
-        super().__init__(mailboxes)
+    def __init__(
+        self, key: SigningKey, tenant_id: str, mailboxes: Iterable[Mailbox], store: MailStore | None = None
+    ) -> None:
+        """Serve the mailboxes of a tenant, for tokens that `key` verifies, and deliver into `store`."""
+        super().__init__(mailboxes, store)
         self._key, self._tenant_id = key, tenant_id
 
     def voice(self, number: int) -> Voice:
@@ -73,8 +76,11 @@ class Exchange(MailService):
         for sender in (parseaddr(headers.get("From", ""))[1], session.sender or ""):
             if not mailbox.owns(sender):
                 return replies.SEND_AS_DENIED.format(mailbox=mailbox.address, sender=sender)
+        message_id = headers.get("Message-ID")
+        if message_id is None:
+            message_id = f"<{secrets.token_hex(16)}@eurprd05.prod.outlook.com>"
+            content = f"Message-ID: {message_id}\r\n".encode() + content
         self._keep(session, content)
-        message_id = headers.get("Message-ID") or f"<{secrets.token_hex(16)}@eurprd05.prod.outlook.com>"
         return f"{replies.OK} {message_id} [Hostname=AM6PR0001MB0001.eurprd05.prod.outlook.com]"
 
     def _permits(self, token: str, address: str) -> bool:

@@ -14,6 +14,7 @@ from smtpcheck.sandbox import gmail_replies
 from smtpcheck.sandbox.google import GoogleIssuer
 from smtpcheck.sandbox.google_accounts import MAIL_SCOPE
 from smtpcheck.sandbox.mail_service import Mailbox, MailService
+from smtpcheck.sandbox.mail_store import MailStore
 from smtpcheck.sandbox.session import LoginAnswer, Session
 from smtpcheck.sandbox.voices import GmailVoice, Voice
 
@@ -24,9 +25,9 @@ MECHANISMS = ("LOGIN", "PLAIN", "XOAUTH2", "PLAIN-CLIENTTOKEN", "OAUTHBEARER", "
 class Gmail(MailService):
     """The service for the users of one issuer."""
 
-    def __init__(self, issuer: GoogleIssuer, mailboxes: Iterable[Mailbox]) -> None:
-        """Serve the mailboxes, for tokens of the issuer."""
-        super().__init__(mailboxes)
+    def __init__(self, issuer: GoogleIssuer, mailboxes: Iterable[Mailbox], store: MailStore | None = None) -> None:
+        """Serve the mailboxes, for tokens of the issuer, and deliver into `store`."""
+        super().__init__(mailboxes, store)
         self._issuer = issuer
 
     def voice(self, number: int) -> Voice:

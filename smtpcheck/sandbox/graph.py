@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from smtpcheck.sandbox.directory import App, Directory
 from smtpcheck.sandbox.tokens import SigningKey
 
-_AUDIENCES = ("https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000")
+AUDIENCES = ("https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000")
 _READERS = frozenset({"Application.Read.All", "Application.ReadWrite.All", "Directory.Read.All"})
 _APPLICATION = re.compile(r"applications\(appId='([^']*)'\)")
 
@@ -34,25 +34,25 @@ class Graph:
         """Answer `GET /v1.0/applications(appId='...')?$select=...`."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or not token:
-            return _refusal(request, 401, "InvalidAuthenticationToken", "Access token is empty.")
-        claims = self._key.verify(token, _AUDIENCES)
+            return refusal(request, 401, "InvalidAuthenticationToken", "Access token is empty.")
+        claims = self._key.verify(token, AUDIENCES)
         if claims is None:
             message = "Access token validation failure. Invalid audience."
-            return _refusal(request, 401, "InvalidAuthenticationToken", message)
+            return refusal(request, 401, "InvalidAuthenticationToken", message)
         match = _APPLICATION.fullmatch(request.match_info["item"])
         if match is None:
             message = f"Resource not found for the segment '{request.match_info['item']}'."
-            return _refusal(request, 400, "BadRequest", message)
+            return refusal(request, 400, "BadRequest", message)
         roles = claims.get("roles")
         if not isinstance(roles, list) or not _READERS & set(roles):
             message = "Insufficient privileges to complete the operation."
-            return _refusal(request, 403, "Authorization_RequestDenied", message)
+            return refusal(request, 403, "Authorization_RequestDenied", message)
         home = self._directory.tenant(str(claims["tid"]))
         app = home.apps.get(match[1]) if home else None
         if app is None:
             missing = "does not exist or one of its queried reference-property objects are not present."
             message = f"Resource '{match[1]}' {missing}"
-            return _refusal(request, 404, "Request_ResourceNotFound", message)
+            return refusal(request, 404, "Request_ResourceNotFound", message)
         return web.json_response(_selected(app, request.query.get("$select", "")))
 
 
@@ -100,7 +100,8 @@ def _keys(app: App) -> Iterator[Mapping[str, object]]:
         }
 
 
-def _refusal(request: web.Request, status: int, code: str, message: str) -> web.Response:
+def refusal(request: web.Request, status: int, code: str, message: str) -> web.Response:
+    """Return a refusal in Graph's form."""
     request_id = str(uuid.uuid4())
     inner = {
         "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",

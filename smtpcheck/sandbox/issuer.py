@@ -24,6 +24,8 @@ from smtpcheck.sandbox.device_page import DevicePage
 from smtpcheck.sandbox.directory import App, Directory, Tenant, Trouble
 from smtpcheck.sandbox.entra import ERRORS, EntraError, error_body
 from smtpcheck.sandbox.graph import Graph
+from smtpcheck.sandbox.graph_mail import GraphMail
+from smtpcheck.sandbox.mail_store import MailStore
 from smtpcheck.sandbox.signin import DEVICE_GRANT, GRAPH, OUTLOOK, RESOURCES, SignIns
 from smtpcheck.sandbox.tokens import SigningKey
 
@@ -43,9 +45,11 @@ class Issuer:
         lifetime: seconds that a new token of an application lives.
         device_requests: requests for a device code so far, by client id.
         sign_ins: the users' device codes and refresh tokens; there they are approved, declined and revoked.
+        graph_mail: the mail that Graph shows; there it is throttled, delayed and denied.
     """
 
-    def __init__(self, tenants: Iterable[Tenant]) -> None:
+    def __init__(self, tenants: Iterable[Tenant], store: MailStore | None = None) -> None:
+        """Serve the tenants; Graph shows the mail in `store`."""
         self.tenants = tuple(tenants)
         self._directory = Directory(self.tenants)
         self.device_requests: Counter[str] = Counter()
@@ -57,6 +61,7 @@ class Issuer:
         self.port = 0
         self.key = SigningKey()
         self.sign_ins = SignIns(self._directory, self.key)
+        self.graph_mail = GraphMail(store or MailStore(), self.key)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -77,6 +82,7 @@ class Issuer:
         app.router.add_get("/{tenant}/discovery/v2.0/keys", self._keys)
         app.router.add_post("/{tenant}/oauth2/v2.0/devicecode", self._device_code)
         app.router.add_post("/{tenant}/oauth2/v2.0/token", self._token)
+        self.graph_mail.serve(app)
         app.router.add_get("/v1.0/{item}", Graph(self._directory, self.key).item)
         DevicePage(self.sign_ins.approve, self.sign_ins.decline).serve(app)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from smtpcheck.sandbox.mail_store import AT_ONCE, BY_STRANGERS, Delivery, MailStore
 from smtpcheck.sandbox.session import Listener, LoginAnswer, Session
 from smtpcheck.sandbox.voices import Voice
 
@@ -33,6 +34,8 @@ class Mailbox:
     """Further addresses that it may send as."""
     password: str = field(default="", repr=False)
     """What it is opened with besides tokens; empty: with no password at all."""
+    delivery: Delivery = AT_ONCE
+    """What becomes of what it sends."""
 
     def opened_by(self, password: str) -> bool:
         """Return whether it is the mailbox's password."""
@@ -60,12 +63,15 @@ class MailService(ABC):
     Attributes:
         mailboxes: by address in lower case; may be changed while it runs.
         messages: the last messages that were accepted.
+        store: where they arrive.
         connections: how many connections were opened so far, by port.
         logins: how often AUTH was tried with a token or password so far, by mailbox.
         most_open: the most sessions that were logged in at once, by mailbox.
     """
 
-    def __init__(self, mailboxes: Iterable[Mailbox]) -> None:
+    def __init__(self, mailboxes: Iterable[Mailbox], store: MailStore | None = None) -> None:
+        """Serve the mailboxes, and deliver into `store`."""
+        self.store = store or MailStore()
         self.mailboxes = {mailbox.address.casefold(): mailbox for mailbox in mailboxes}
         self.messages: deque[Message] = deque(maxlen=_KEPT_MESSAGES)
         self.connections: Counter[int] = Counter()
@@ -134,7 +140,9 @@ class MailService(ABC):
         self.most_open[address] = max(self.most_open[address], len(logged_in))
 
     def _keep(self, session: Session, content: bytes) -> None:
-        """Keep an accepted message."""
+        """Keep an accepted message, and let it go its way."""
         sender, recipients = session.sender or "", tuple(session.recipients)
         mailbox = self.mailboxes.get(session.mailbox)
         self.messages.append(Message(mailbox.address if mailbox else "", sender, recipients, content))
+        delivery = mailbox.delivery if mailbox else BY_STRANGERS
+        self.store.send(mailbox.address if mailbox else sender, recipients, content, delivery)

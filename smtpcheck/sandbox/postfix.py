@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from smtpcheck.sandbox import postfix_replies
 from smtpcheck.sandbox.mail_service import Mailbox, MailService
+from smtpcheck.sandbox.mail_store import MailStore
 from smtpcheck.sandbox.session import LoginAnswer, Session
 from smtpcheck.sandbox.voices import PostfixVoice, Voice
 
@@ -20,9 +21,9 @@ MECHANISMS = ("PLAIN", "LOGIN")
 class Postfix(MailService):
     """The service of one domain."""
 
-    def __init__(self, domain: str, mailboxes: Iterable[Mailbox]) -> None:
-        """Serve the mailboxes, and take mail for the domain from anybody."""
-        super().__init__(mailboxes)
+    def __init__(self, domain: str, mailboxes: Iterable[Mailbox], store: MailStore | None = None) -> None:
+        """Serve the mailboxes, take mail for the domain from anybody, and deliver into `store`."""
+        super().__init__(mailboxes, store)
         self._domain = domain.casefold()
 
     def voice(self, number: int) -> Voice:

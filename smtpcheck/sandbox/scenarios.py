@@ -17,6 +17,7 @@ from smtpcheck.model import Outcome, Report
 from smtpcheck.sandbox import gmail, postfix, replies
 from smtpcheck.sandbox.authority import Certificate
 from smtpcheck.sandbox.directory import Trouble
+from smtpcheck.sandbox.mail_store import AT_ONCE, Delivery
 from smtpcheck.sandbox.session import Listener
 
 GMAIL = Listener(mechanisms=gmail.MECHANISMS)
@@ -69,6 +70,9 @@ class Registration:
     delegated: bool = True
     """Whether a service account of Google may act for users."""
     roles: tuple[str, ...] = ("SMTP.SendAsApp",)
+    """Its application permissions on Exchange Online."""
+    graph_roles: tuple[str, ...] = ("Mail.Send",)
+    """Its application permissions on Microsoft Graph."""
     trouble: Trouble | None = None
     keys: Mapping[str, object] = field(default_factory=dict)
     """Further keys of the credential's configuration."""
@@ -78,6 +82,22 @@ CONTOSO = Registration("contoso")
 """What most scenarios share: an application with a good secret and the right permission."""
 NOBODY = Registration("nobody", Way.NONE)
 """For scenarios without a login."""
+CONTOSO_MAIL = Registration(
+    "contoso-mail", roles=("SMTP.SendAsApp", "IMAP.AccessAsApp"), graph_roles=("Mail.ReadWrite",)
+)
+"""An application that may read mail too, by IMAP and by Graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How a check with a loopback looks for its messages, in the mailbox that they go to."""
+
+    via: str = "imap"
+    """`imap`, `graph` or `none`."""
+    registration: Registration | None = None
+    """Whose token it takes, if not the check's."""
+    closed: bool = False
+    """Whether the application has no right to the mailbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +122,10 @@ class Scenario:
     """How many connections of the mailbox may submit at once."""
     send_as: frozenset[str] = frozenset()
     """Further addresses that the mailbox may send as."""
+    delivery: Delivery = AT_ONCE
+    """What becomes of the messages that the mailbox sends."""
+    finding: Finding = field(default_factory=Finding)
+    """With `loopback` among the keys of the check: what its `find` says."""
 
     @property
     def outcome(self) -> Outcome:

@@ -19,10 +19,13 @@ from smtpcheck.sandbox.directory import Tenant
 from smtpcheck.sandbox.exchange import Exchange
 from smtpcheck.sandbox.gmail import Gmail
 from smtpcheck.sandbox.google import GoogleIssuer
+from smtpcheck.sandbox.imap import ExchangeDoorkeeper, GmailDoorkeeper, ImapServer
+from smtpcheck.sandbox.imap_session import GMAIL_IMAP, ImapListener
 from smtpcheck.sandbox.issuer import Issuer
 from smtpcheck.sandbox.mail_service import Mailbox, MailService
+from smtpcheck.sandbox.mail_store import MailStore
 from smtpcheck.sandbox.postfix import Postfix
-from smtpcheck.sandbox.scenarios import DOMAIN, POSTFIX, SCENARIOS, Registration, Scenario, Way
+from smtpcheck.sandbox.scenarios import DOMAIN, POSTFIX, RECIPIENT, SCENARIOS, Registration, Scenario, Way
 from smtpcheck.sandbox.session import Listener
 
 _TENANT_DOMAIN = "contoso.onmicrosoft.com"
@@ -42,6 +45,10 @@ class World:
         exchange: the SMTP service like Exchange Online; its mailboxes may be changed while the world runs.
         gmail: the SMTP service like Gmail, with the mailboxes of the scenarios at Google.
         postfix: the SMTP service of one's own, with the mailboxes of the scenarios there.
+        store: the mailboxes into which all of them deliver.
+        imap: the IMAP service like that of Exchange Online; `imap_port` is its port.
+        gmail_imap: the IMAP service like that of Gmail; `gmail_imap_port` is its port.
+        doorkeeper: who decides about logins at `imap`.
         ports: the port of each listener.
     """
 
@@ -60,17 +67,25 @@ class World:
             for registration, addresses in self._registrations()
         ]
         self._tenant = Tenant(str(uuid.uuid4()), _TENANT_DOMAIN, {})
-        self.issuer = Issuer([self._tenant])
+        self.store = MailStore()
+        self.issuer = Issuer([self._tenant], self.store)
         self.google = GoogleIssuer([])
         own = [scenario for scenario in self.scenarios if scenario.server == POSTFIX]
         at_google = [scenario for scenario in self.scenarios if scenario.registration.way.google]
         others = [scenario for scenario in self.scenarios if scenario not in own and scenario not in at_google]
         if {scenario.server for scenario in at_google} & {scenario.server for scenario in (*others, *own)}:
             raise ValueError("a listener belongs to one service")
-        self.exchange = Exchange(self.issuer.key, self._tenant.id, map(self._mailbox, others))
-        self.gmail = Gmail(self.google, map(self._mailbox, at_google))
-        self.postfix = Postfix(DOMAIN, map(self._mailbox, own))
+        self.exchange = Exchange(self.issuer.key, self._tenant.id, map(self._mailbox, others), self.store)
+        self.gmail = Gmail(self.google, map(self._mailbox, at_google), self.store)
+        self.postfix = Postfix(DOMAIN, map(self._mailbox, own), self.store)
+        self.doorkeeper = ExchangeDoorkeeper(self.issuer.key, self._tenant.id)
+        self.imap = ImapServer(self.store, self.doorkeeper)
+        self.gmail_imap = ImapServer(self.store, GmailDoorkeeper(self.google))
+        self.imap_port = self.gmail_imap_port = 0
         self.ports: dict[Listener, int] = {}
+        for address in (_recipient(scenario) for scenario in self.scenarios if scenario.finding.closed):
+            self.doorkeeper.closed.add(address)
+            self.issuer.graph_mail.denied.add(address)
 
     async def start(self) -> None:
         """Open the ports and write the folder."""
@@ -81,6 +96,8 @@ class World:
             listener = scenario.server
             if listener not in self.ports:
                 self.ports[listener] = await self._service(scenario).listen(listener, contexts[listener.certificate])
+        self.imap_port = await self.imap.listen(ImapListener(), contexts[Certificate.VALID])
+        self.gmail_imap_port = await self.gmail_imap.listen(GMAIL_IMAP, contexts[Certificate.VALID])
         self.ca_file.write_bytes(self._authority.pem)
         for credential in self._credentials:
             credential.register(self._tenant, self.issuer, self.google)
@@ -90,7 +107,9 @@ class World:
 
     async def close(self) -> None:
         """Close every port and cut every connection; the folder stays."""
-        for service in (self.exchange, self.gmail, self.postfix, self.issuer, self.google):
+        self.store.close()
+        submission = (self.exchange, self.gmail, self.postfix)
+        for service in (*submission, self.imap, self.gmail_imap, self.issuer, self.google):
             await service.close()
 
     async def __aenter__(self) -> Self:
@@ -116,13 +135,15 @@ class World:
         """Return each registration with the addresses of its checks."""
         found: dict[str, tuple[Registration, list[str]]] = {}
         for scenario in self.scenarios:
-            if scenario.registration.way is Way.NONE:
-                continue
-            name = scenario.registration.name
-            registration, addresses = found.setdefault(name, (scenario.registration, []))
-            if registration != scenario.registration:
-                raise ValueError(f"two registrations have the name {name}")
-            addresses.append(_address(scenario))
+            reader = scenario.finding.registration or scenario.registration
+            for used, address in ((scenario.registration, _address(scenario)), (reader, _recipient(scenario))):
+                if used.way is Way.NONE:
+                    continue
+                registration, addresses = found.setdefault(used.name, (used, []))
+                if registration != used:
+                    raise ValueError(f"two registrations have the name {used.name}")
+                if address not in addresses:
+                    addresses.append(address)
         return found.values()
 
     def _service(self, scenario: Scenario) -> MailService:
@@ -133,7 +154,14 @@ class World:
     def _mailbox(self, scenario: Scenario) -> Mailbox:
         passwords = {one.registration.name: one.password for one in self._credentials}
         password = passwords.get(scenario.registration.name, "")
-        return Mailbox(_address(scenario), scenario.refuses, scenario.connections, scenario.send_as, password)
+        return Mailbox(
+            _address(scenario),
+            scenario.refuses,
+            scenario.connections,
+            scenario.send_as,
+            password,
+            scenario.delivery,
+        )
 
     def _configuration(self) -> str:
         agent = {"listen": self._listen, "state": str(self._folder / "state")}
@@ -164,11 +192,32 @@ class World:
                 "ca_file": self.ca_file.name,
             },
             **scenario.check,
+            **self._loopback(scenario),
         }
+
+    def _loopback(self, scenario: Scenario) -> dict[str, object]:
+        """Return the check's loopback with its `find`, nothing for a check without one."""
+        loopback, finding = scenario.check.get("loopback"), scenario.finding
+        if not isinstance(loopback, Mapping):
+            return {}
+        reader = finding.registration or scenario.registration
+        find: dict[str, object] = {"via": finding.via}
+        if finding.via != "none" and finding.registration is not None:
+            find["credential"] = reader.name
+        if finding.via == "imap":
+            port = self.gmail_imap_port if reader.way.google else self.imap_port
+            find["server"] = {"host": "localhost", "port": port, "ca_file": self.ca_file.name}
+        return {"loopback": {**loopback, "find": find}}
 
 
 def _address(scenario: Scenario) -> str:
     return f"{scenario.name}@{DOMAIN}"
+
+
+def _recipient(scenario: Scenario) -> str:
+    """Return the mailbox that the loopback's messages go to."""
+    loopback = scenario.check.get("loopback")
+    return str(loopback.get("to", RECIPIENT)) if isinstance(loopback, Mapping) else _address(scenario)
 
 
 def _write_secret(path: Path, text: str) -> None:

@@ -1,0 +1,175 @@
+"""What becomes of messages behind the sandbox's SMTP services: mailboxes with folders, and how mail gets into them.
+
+Rules of this file:
+- A mailbox comes into being when it is first named; each has the folders that Exchange makes.
+- The way of a message is told by whoever sent it (`Delivery`): at once, late, into Junk, twice, or never.
+- A delivered message bears the Received headers of two hops (RFC 5321 4.4) on top of what was sent.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from email.parser import BytesHeaderParser
+from email.utils import formatdate
+from enum import StrEnum
+
+
+class Use(StrEnum):
+    """What a folder is for, by Graph's well-known name (https://learn.microsoft.com/graph/api/resources/mailfolder)."""
+
+    INBOX = "inbox"
+    JUNK = "junkemail"
+    SENT = "sentitems"
+    DELETED = "deleteditems"
+    ARCHIVE = "archive"
+
+
+NAMES = {
+    Use.INBOX: "INBOX",
+    Use.JUNK: "Junk Email",
+    Use.SENT: "Sent Items",
+    Use.DELETED: "Deleted Items",
+    Use.ARCHIVE: "Archive",
+}
+"""How the folders are called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What becomes of a message that was accepted."""
+
+    delay: float = 0.0
+    """Seconds until it arrives."""
+    folder: Use = Use.INBOX
+    copies: int = 1
+    """How often it arrives; 0: it is lost."""
+    authentication: str = ""
+    """The value of the Authentication-Results header (RFC 8601) that it gets; empty: none, as inside a tenant."""
+    keeps_sent: bool = True
+    """Whether a copy lies in Sent Items of the sender."""
+
+
+AT_ONCE = Delivery()
+BY_STRANGERS = Delivery(keeps_sent=False)
+
+
+@dataclass(slots=True)
+class Stored:
+    """One message in a folder."""
+
+    uid: int
+    id: str
+    """What Graph calls it; it stays the same wherever the message goes."""
+    content: bytes
+    arrived_at: float
+    """Unix seconds."""
+    flags: set[str] = field(default_factory=set)
+    """In lower case, as `\\\\deleted`."""
+
+    @property
+    def header(self) -> list[tuple[str, str]]:
+        """Return name and value of each header field, folded as they are."""
+        return [(name, str(value)) for name, value in BytesHeaderParser().parsebytes(self.content).items()]
+
+
+class Folder:
+    """One folder of a mailbox."""
+
+    def __init__(self, use: Use) -> None:
+        self.use = use
+        self.name = NAMES[use]
+        self.id = f"AQMk{secrets.token_hex(12)}"
+        self.uid_validity = secrets.randbelow(2**31) + 1
+        self.uid_next = 1
+        self.messages: list[Stored] = []
+
+    def add(self, content: bytes, arrived_at: float, identity: str = "") -> Stored:
+        """Put a message into it."""
+        stored = Stored(self.uid_next, identity or f"AAkA{secrets.token_hex(16)}=", content, arrived_at)
+        self.uid_next += 1
+        self.messages.append(stored)
+        return stored
+
+
+class Box:
+    """One mailbox."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.folders = {use: Folder(use) for use in Use}
+
+    def named(self, name: str) -> Folder | None:
+        """Return the folder of that name, INBOX in any case."""
+        return next(
+            (one for one in self.folders.values() if name == one.name or name.upper() == one.name == "INBOX"), None
+        )
+
+    def everything(self) -> Iterator[tuple[Folder, Stored]]:
+        """Yield every message with its folder."""
+        for folder in self.folders.values():
+            for stored in tuple(folder.messages):
+                yield folder, stored
+
+    def move(self, stored: Stored, source: Folder, target: Folder) -> Stored:
+        """Move a message to another folder."""
+        source.messages.remove(stored)
+        return target.add(stored.content, stored.arrived_at, stored.id)
+
+
+class MailStore:
+    """All mailboxes of a world."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        """Begin without any; `clock` tells when a message arrives (Unix seconds)."""
+        self._clock = clock
+        self._boxes: dict[str, Box] = {}
+        self._under_way: set[asyncio.TimerHandle] = set()
+
+    def box(self, address: str) -> Box:
+        """Return the mailbox of the address."""
+        return self._boxes.setdefault(address.casefold(), Box(address))
+
+    def send(self, sender: str, recipients: Iterable[str], content: bytes, delivery: Delivery) -> None:
+        """Let a message go its way from the mailbox `sender`."""
+        if delivery.keeps_sent:
+            self.box(sender).folders[Use.SENT].add(content, self._clock())
+        for recipient in recipients:
+            for _ in range(delivery.copies):
+                self._deliver_later(recipient, content, delivery)
+
+    def close(self) -> None:
+        """Let nothing arrive any more."""
+        for timer in self._under_way:
+            timer.cancel()
+        self._under_way.clear()
+
+    def _deliver_later(self, recipient: str, content: bytes, delivery: Delivery) -> None:
+        if not delivery.delay:
+            self._deliver(recipient, content, delivery)
+            return
+
+        def arrive() -> None:
+            self._under_way.discard(timer)
+            self._deliver(recipient, content, delivery)
+
+        timer = asyncio.get_running_loop().call_later(delivery.delay, arrive)
+        self._under_way.add(timer)
+
+    def _deliver(self, recipient: str, content: bytes, delivery: Delivery) -> None:
+        now = self._clock()
+        results = f"Authentication-Results: {delivery.authentication}\r\n" if delivery.authentication else ""
+        top = results + "".join(_received(recipient, now, delivery.delay))
+        self.box(recipient).folders[delivery.folder].add(top.encode() + content, now)
+
+
+def _received(recipient: str, now: float, delay: float) -> Iterator[str]:
+    """Yield the Received headers of two hops, topmost first."""
+    farm, hub = "eurprd05.prod.outlook.com", "AM6PR0001MB0002.eurprd05.prod.outlook.com"
+    front = f"AM6PR0001MB0001.{farm}"
+    for source, host, at in ((front, hub, now), ("client.example", front, now - delay)):
+        yield (
+            f"Received: from {source} (127.0.0.1)\r\n by {host} (127.0.0.1) with Microsoft SMTP Server\r\n"
+            f" (version=TLS1_3, cipher=TLS_AES_256_GCM_SHA384) id 15.20.1.1 for <{recipient}>;\r\n {formatdate(at)}\r\n"
+        )
