@@ -19,7 +19,8 @@ from urllib.parse import quote
 
 from smtpcheck.delivery.finder import Errand, FinderError, FinderStep, FolderKind, Search, Sighting
 from smtpcheck.delivery.graph_client import GraphClient, GraphError
-from smtpcheck.delivery.header import MARK_BEGINS, Field, clean, mark_of, told
+from smtpcheck.delivery.header import Field, clean, mark_of, told
+from smtpcheck.delivery.message import SUBJECT_WORD
 from smtpcheck.secret import Secret
 
 _WELL_KNOWN = {"inbox": FolderKind.INBOX, "junkemail": FolderKind.JUNK, "sentitems": FolderKind.SENT}
@@ -173,7 +174,7 @@ class _Look:
     async def _sweep(self, client: GraphClient, before: float) -> None:
         moment = f"{datetime.fromtimestamp(before, UTC):%Y-%m-%dT%H:%M:%SZ}"
         for letter in await _letters(
-            client, "/messages", f"receivedDateTime lt {moment} and contains(subject,'{MARK_BEGINS}')"
+            client, "/messages", f"receivedDateTime lt {moment} and contains(subject,'{SUBJECT_WORD}')"
         ):
             old = letter.arrived_at is not None and letter.arrived_at < before
             if old and letter.id not in self._handled and mark_of(letter.fields, self._errand.is_ours) is not None:

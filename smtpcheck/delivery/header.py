@@ -14,8 +14,6 @@ from email.parser import BytesHeaderParser
 
 from smtpcheck.delivery.message import UNIQUE_HEADER
 
-MARK_BEGINS = "sc1"
-"""What every mark begins with, for a search."""
 TOLD = ("Received", "Authentication-Results", "Date", "Message-ID")
 """The headers that a `Sighting` tells."""
 WANTED = (UNIQUE_HEADER, "Subject", *TOLD)

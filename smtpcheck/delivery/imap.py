@@ -135,7 +135,8 @@ class _Look:
         self._swept = 0
         self._error: FinderError | None = None
         self._trash: str | None = None
-        self._in_trash: set[str] = set()
+        self._moved: dict[str, Sequence[str]] = {}
+        """What has been moved to the trash: its Message-IDs by its mark."""
 
     def result(self) -> Search:
         """Return what has been seen so far."""
@@ -146,14 +147,14 @@ class _Look:
         self._error = self._error or FinderError(error.step, error.detail, error.code)
 
     def through_all(self) -> None:
-        """Search folder by folder."""
+        """Search folder by folder, the trash last: at Gmail it holds by then what has been removed from the others."""
         listed = self._connection.folders()
         self._trash = trash_of(listed) if self._connection.keeps_all_mail else None
         for folder in in_order(listed, MOST_OTHER_FOLDERS):
-            if folder.kind is not FolderKind.OTHER or self._goes_on():
+            if folder.name != self._trash and (folder.kind is not FolderKind.OTHER or self._goes_on()):
                 self._go_through(folder)
-        if self._in_trash and self._trash is not None:
-            self._empty(self._trash)
+        if self._trash is not None and (self._moved or self._goes_on()):
+            self._go_through(Folder(self._trash, FolderKind.OTHER))
 
     def _goes_on(self) -> bool:
         """Return whether folders that are nothing special are of interest."""
@@ -177,11 +178,14 @@ class _Look:
         ours = self._ours(self._connection.candidates(self._since()))
         if self._connection.keeps_all_mail:
             ours |= self._ours(self._by_message_id({one.mark for one in ours.values()}))
-        found = [one for one in ours.values() if one.mark in self._sought]
-        left_over = [one for one in ours.values() if one.mark not in self._sought and self._is_old(one)]
+        moved = [one for one in ours.values() if folder.name == self._trash and one.mark in self._moved]
+        rest = [one for one in ours.values() if one not in moved]
+        found = [one for one in rest if one.mark in self._sought]
+        left_over = [one for one in rest if one.mark not in self._sought and self._is_old(one)]
         removed: set[int] = set()
         try:
-            self._remove([*(found if errand.delete else filter(self._is_old, found)), *left_over], removed)
+            doomed = found if errand.delete else filter(self._is_old, found)
+            self._remove([*moved, *doomed, *left_over], folder, removed)
         finally:
             self._swept += sum(one.uid in removed for one in left_over)
             self._sightings += [self._sighting(one, folder, deleted=one.uid in removed) for one in found]
@@ -194,8 +198,9 @@ class _Look:
         return (datetime.fromtimestamp(earliest, UTC) - timedelta(days=1)).date()
 
     def _by_message_id(self, seen: set[str]) -> Sequence[int]:
-        missing = (one for one in self._errand.sought if one.mark.lower() not in seen)
-        ids = [message_id for one in missing for message_id in one.message_ids]
+        """Return the UIDs of what is sought or was moved and has not been seen by other words."""
+        wanted = {one.mark.lower(): one.message_ids for one in self._errand.sought} | self._moved
+        ids = [each for mark, message_ids in wanted.items() if mark not in seen for each in message_ids]
         return [uid for some in _batches(ids, _IDS_PER_SEARCH) for uid in self._connection.by_message_id(some)]
 
     def _ours(self, uids: Sequence[int]) -> dict[int, _Ours]:
@@ -213,32 +218,24 @@ class _Look:
         before = self._errand.sweep_before
         return before is not None and one.arrived_at is not None and one.arrived_at < before
 
-    def _remove(self, doomed: Sequence[_Ours], removed: set[int]) -> None:
+    def _remove(self, doomed: Sequence[_Ours], folder: Folder, removed: set[int]) -> None:
         """Delete messages and add their UIDs to `removed`; at Gmail they go to the trash first."""
         for batch in _batches(doomed, _BATCH):
             uids = [one.uid for one in batch]
-            if self._trash is None:
+            if self._trash is None or folder.name == self._trash:
                 self._connection.remove(uids)
             else:
                 self._connection.move(uids, self._trash)
-                self._in_trash |= {one.mark for one in batch}
+                self._moved |= {one.mark: _message_ids(one.fields) for one in batch}
             removed.update(uids)
-
-    def _empty(self, trash: str) -> None:
-        """Delete what has been moved to the trash."""
-        try:
-            self._connection.select(trash, readonly=False)
-            moved = [
-                uid for uid, one in self._ours(self._connection.candidates(None)).items() if one.mark in self._in_trash
-            ]
-            for batch in _batches(moved, _BATCH):
-                self._connection.remove(batch)
-        except ImapError as error:
-            self.note(error)
 
     def _sighting(self, one: _Ours, folder: Folder, *, deleted: bool) -> Sighting:
         mark = self._sought[one.mark]
         return Sighting(mark, folder.name, folder.kind, one.arrived_at, told(one.fields), deleted)
+
+
+def _message_ids(fields: Sequence[Field]) -> Sequence[str]:
+    return [value for name, value in fields if name.lower() == "message-id"]
 
 
 def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:

@@ -22,11 +22,12 @@ from typing import Any, TypeVar
 
 from imapclient import IMAPClient
 
+from smtpcheck.delivery.correlation import PREFIX
 from smtpcheck.delivery.finder import FinderStep
 from smtpcheck.delivery.folders import Listed
-from smtpcheck.delivery.header import MARK_BEGINS, WANTED
+from smtpcheck.delivery.header import WANTED
 from smtpcheck.delivery.imap_stream import InjectionError, Stream, StreamError, StreamImap4
-from smtpcheck.delivery.message import UNIQUE_HEADER
+from smtpcheck.delivery.message import SUBJECT_WORD, UNIQUE_HEADER
 from smtpcheck.model import Mechanism, Provider
 from smtpcheck.secret import Secret
 from smtpcheck.smtp.sasl import Redaction, challenge_answer, choose, client_messages, decode_challenge, sasl_name
@@ -146,9 +147,9 @@ class ImapConnection:
     def candidates(self, since: date | None) -> Sequence[int]:
         """Return the UIDs of messages in the folder that may be ours, oldest first; `since` by their arrival."""
         arrived: list[object] = ["SINCE", since] if since else []
-        in_subject = ["SUBJECT", MARK_BEGINS]
+        in_subject = ["SUBJECT", SUBJECT_WORD]
         try:
-            return self._search([*arrived, "OR", "HEADER", UNIQUE_HEADER, MARK_BEGINS, *in_subject])
+            return self._search([*arrived, "OR", "HEADER", UNIQUE_HEADER, PREFIX, *in_subject])
         except ImapError as error:
             if error.over:
                 raise

@@ -12,6 +12,8 @@ from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 
+SUBJECT_WORD = "smtpcheck"
+"""A word that every subject holds, for searches that know no other headers."""
 UNIQUE_HEADER = "X-Smtpcheck-Id"
 """The header that bears the unique part, for finding the message again."""
 
@@ -62,7 +64,7 @@ def loopback_message(
         ValueError: an argument of a header holds a line end.
     """
     message = _headers(sender, recipient, now, agent)
-    message["Subject"] = f"smtpcheck probe {mark}"
+    message["Subject"] = f"{SUBJECT_WORD} probe {mark}"
     message["Message-ID"] = loopback_message_id(mark, sender)
     message[UNIQUE_HEADER] = mark
     opening = _LOOPBACK_OPENINGS[number % len(_LOOPBACK_OPENINGS)].format(agent=agent)

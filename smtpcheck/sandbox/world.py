@@ -7,6 +7,7 @@ Rules of this file:
 
 import json
 import os
+import ssl
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -124,6 +125,10 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def server_context(self, certificate: Certificate) -> ssl.SSLContext:
+        """Return the TLS context of a further listener."""
+        return self._authority.server_context(certificate)
 
     def secrets(self) -> frozenset[str]:
         """Return every token, secret, assertion and private key that has existed so far."""
