@@ -27,21 +27,28 @@ from smtpcheck.cause import Cause
 from smtpcheck.config import AgentSettings, Loaded, Problem, Settings
 from smtpcheck.credential_facts import CredentialState
 from smtpcheck.cutoff import CutOff
+from smtpcheck.delivery.correlation import Marks
+from smtpcheck.delivery.verdict import Standing, laid_over
 from smtpcheck.diagnosis import catalogue
 from smtpcheck.gate import MailboxLocks, NotAdmittedError
 from smtpcheck.judge import cut_off, failed_to_reach, hosts_tried
+from smtpcheck.loopback import Service
 from smtpcheck.metrics import AgentState, Metrics
 from smtpcheck.model import Check, Depth, Outcome, Report
 from smtpcheck.on_request import Busy, Probed, Requests, crowded_out
 from smtpcheck.probe import Kit, build_kit, probe, rebuilt
 from smtpcheck.schedule import Schedule
 from smtpcheck.state import State
+from smtpcheck.store.mark_key import mark_key
 
 TICK_SECONDS = 0.25
 STALLED_SECONDS = 10.0
 """How long after its last tick an agent is not well."""
 REFRESH_SECONDS = 5.0
+LOOPBACK_SECONDS = 0.5
 RETENTION_SECONDS = 6 * 3600.0
+DRAIN_SECONDS = 30.0
+"""How long the end waits for messages that are being sent."""
 CHECK_NOW_SPACING = 10.0
 """Seconds between two runs of one check that somebody asked for."""
 
@@ -64,9 +71,18 @@ class Agent:
     """Runs the checks of one configuration until it is stopped."""
 
     def __init__(
-        self, settings: Settings, kit: Kit, state: State, load: Callable[[], Loaded], *, first_within: float = 60.0
+        self,
+        settings: Settings,
+        kit: Kit,
+        state: State,
+        load: Callable[[], Loaded],
+        marks: Marks,
+        *,
+        first_within: float = 60.0,
     ) -> None:
         """Take the settings, what `build_kit` made of them, what is remembered, and how to load the settings anew.
+
+        `marks` makes and knows the messages of the loopbacks.
 
         The first run of each check falls within min(its interval, `first_within` seconds) of the start.
         """
@@ -78,6 +94,11 @@ class Agent:
         self._checks = {check.name: check for check in settings.checks}
         self._schedule = Schedule(first_within)
         self._metrics = Metrics(settings.label_names, expose_addresses=settings.agent.expose_addresses)
+        self._first_within = first_within
+        self._loopback = Service(
+            state, marks, kit.finders, changed=self._loopback_changed, arrived=self._metrics.observe_delivery
+        )
+        self._own_reports: dict[str, Report] = {}
         self._cut_off = CutOff(_window(settings.checks))
         self._requests = Requests(state, self._run_requested, wall=kit.wall, monotonic=kit.monotonic)
         self._running: dict[str, asyncio.Task[Report | TooSoon]] = {}
@@ -108,7 +129,8 @@ class Agent:
         state = await State.kept(folder)
         await state.join(settings.fleet.shard, kit.wall())
         await state.fetch([check.name for check in settings.checks])
-        return cls(settings, kit, state, load, first_within=first_within)
+        marks = Marks(await asyncio.to_thread(mark_key, folder))
+        return cls(settings, kit, state, load, marks, first_within=first_within)
 
     # -- what the web page and the commands ask -----------------------------------------------------------------------
 
@@ -136,6 +158,10 @@ class Agent:
             return None
         return self._kit.wall() + self._schedule.next_at(name) - self._kit.monotonic()
 
+    def loopback(self, name: str) -> Standing | None:
+        """Return what is known of a check's loopback, None where it has none."""
+        return self._loopback.standing(name)
+
     def credentials(self) -> tuple[CredentialState, ...]:
         """Return what is known of each credential's life."""
         return self._kit.tokens.states()
@@ -148,7 +174,11 @@ class Agent:
             checks=len(self._checks),
             in_flight=len(self._running),
             cut_off=self._cut_off.is_cut_off(self._kit.monotonic()),
-            skipped={"running": self._skipped, "late": self._schedule.skipped, "cap": self._capped},
+            skipped={
+                "running": self._skipped,
+                "late": self._schedule.skipped,
+                "cap": self._capped + self._loopback.capped,
+            },
             internal_errors=self._internal_errors,
             config_last_reload_successful=self._reload_successful,
             config_last_reload_success_timestamp=self._reloaded_at,
@@ -207,6 +237,7 @@ class Agent:
         self._show_all()
         self._retain()
         self._scheduler.add_job(self._tick, "interval", seconds=TICK_SECONDS, id="tick")
+        self._scheduler.add_job(self._loopback.tick, "interval", seconds=LOOPBACK_SECONDS, id="loopback")
         self._scheduler.add_job(self._kit.tokens.refresh_due, "interval", seconds=REFRESH_SECONDS, id="refresh ahead")
         self._scheduler.add_job(self._retain, "interval", seconds=RETENTION_SECONDS, id="retention")
         await self.alerting.start()
@@ -240,11 +271,15 @@ class Agent:
     async def _run(self, check: Check, due: float | None, *, fresh: bool) -> Report:
         # Asked before the run, for a reload during it may drop the credential.
         begin, issuer = self._kit.monotonic(), self._kit.issuer(check)
-        report = self._judge_whole(check, await probe(check, self._kit, fresh=fresh), issuer)
+        own = self._judge_whole(check, await probe(check, self._kit, fresh=fresh), issuer)
+        standing = self._loopback.standing(check.name)
+        report = own if standing is None else laid_over(own, standing, self._kit.wall())
         if due is not None:
             self._metrics.observe_lag(begin - due + report.waited)
         if current := self._checks.get(check.name):
-            self._keep(current, report)
+            if standing is not None:
+                self._own_reports[check.name] = own
+            self._keep(current, report, own)
         return report
 
     async def _run_requested(self, check: Check, until: float, waited: float) -> Report:
@@ -257,8 +292,22 @@ class Agent:
             if current.scheduled:
                 self._pace(current, self.state.hear(current, report))
             else:
-                self._keep(current, report)
+                self._keep(current, report, report)
         return report
+
+    def _loopback_changed(self, name: str) -> None:
+        """Show what is known anew of a check's loopback, and lay it over the check's last run."""
+        check, standing = self._checks.get(name), self._loopback.standing(name)
+        if check is None or standing is None:
+            return
+        self._metrics.record_loopback(check, standing)
+        state, own = self.state.checks.get(name), self._own_reports.get(name)
+        if state is None or own is None:
+            return
+        report = laid_over(own, standing, self._kit.wall())
+        if _gist(report) != _gist(state.report) and (amended := self.state.amend(name, report)) is not None:
+            self._metrics.show(check, amended)
+            _log.info("run", check=name, **_facts(report))
 
     async def _until_it_may_send(self, check: Check) -> float:
         """Return how many seconds a check must wait to send another message, 0 if it may do so now; then it counts."""
@@ -280,11 +329,12 @@ class Agent:
             return cut_off(report)
         return report
 
-    def _keep(self, check: Check, report: Report) -> None:
+    def _keep(self, check: Check, report: Report, own: Report) -> None:
+        """Remember a run; `own` is the report of the check alone, without its loopback."""
         before = self.state.checks.get(check.name)
         changed = before is None or (before.report.outcome, before.report.cause) != (report.outcome, report.cause)
         self._internal_errors += report.cause is Cause.INTERNAL
-        state = self.state.record(check, report)
+        state = self.state.record(check, report, own)
         if check.scheduled:
             self._metrics.record(check, report, state)
         self.alerting.observe(check, report)
@@ -309,6 +359,8 @@ class Agent:
         self._schedule.replace(self._scheduled(), self._kit.monotonic())
         for check in self._scheduled():
             self._pace(check, self.state.breaker(check.name))
+        self._loopback.replace(self.settings.checks, self.settings.loopbacks, self._kit, self._first_within)
+        self._own_reports = {name: own for name, own in self._own_reports.items() if name in self.settings.loopbacks}
 
     def _scheduled(self) -> list[Check]:
         return [check for check in self.settings.checks if check.scheduled]
@@ -332,6 +384,7 @@ class Agent:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self._loopback.drain(DRAIN_SECONDS)
         await self.alerting.close()
         await self._kit.close()
         await self.state.close()
@@ -357,6 +410,8 @@ class Agent:
             states=self.state.checks,
             fleet=self.settings.fleet,
         )
+        for name in self.settings.loopbacks:
+            self._loopback_changed(name)
 
 
 def _window(checks: Iterable[Check]) -> float:
@@ -368,6 +423,11 @@ def _for_the_next_start(used: AgentSettings, wanted: AgentSettings) -> list[str]
     """Return the settings of the agent that a reload does not change, and that are wanted otherwise."""
     names = (each.name for each in fields(used) if each.name != "expose_addresses")
     return [f"agent.{name}" for name in names if getattr(used, name) != getattr(wanted, name)]
+
+
+def _gist(report: Report) -> tuple[object, ...]:
+    """Return what tells whether a report says something else than another one."""
+    return report.outcome, report.cause, [finding.cause for finding in report.warnings]
 
 
 def _facts(report: Report) -> dict[str, object]:

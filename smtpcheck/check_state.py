@@ -3,7 +3,7 @@
 Rule of this file: pure. A `CheckState` is never mutated; the next run makes a new one of it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from smtpcheck import breaker
 from smtpcheck.breaker import Breaker
@@ -42,8 +42,20 @@ class CheckState:
         """Return the last runs, oldest first."""
         return runs(self.packed_history)
 
-    def after(self, report: Report, interval: float) -> "CheckState":
-        """Return the state after one more run of a check with this interval in seconds."""
+    def amended(self, report: Report) -> "CheckState":
+        """Return the state with another report of the last run: what came out of it is known better now."""
+        return replace(
+            self,
+            report=report,
+            failure=report if report.outcome is Outcome.CRITICAL else self.failure,
+            since=self.since if self.report.outcome is report.outcome else report.started_at,
+        )
+
+    def after(self, report: Report, interval: float, own: Report | None = None) -> "CheckState":
+        """Return the state after one more run of a check with this interval in seconds.
+
+        `own` is the report of the check alone, where `report` says more than that: what its server refused.
+        """
         failed = report.outcome is Outcome.CRITICAL
         same_day = day_of(report.started_at) == self.day
         return CheckState(
@@ -55,12 +67,15 @@ class CheckState:
             since=self.since if self.report.outcome is report.outcome else report.started_at,
             packed_history=with_run(self.packed_history, report),
             packed_hours=with_hour(self.packed_hours if same_day else b"", report),
-            breaker=breaker.after(self.breaker, report, interval),
+            breaker=breaker.after(self.breaker, own or report, interval),
         )
 
 
-def first(report: Report, interval: float, before: Breaker) -> CheckState:
-    """Return the state after the first run of a check with this interval in seconds, and its breaker before it."""
+def first(report: Report, interval: float, before: Breaker, own: Report | None = None) -> CheckState:
+    """Return the state after the first run of a check with this interval in seconds, and its breaker before it.
+
+    `own` is as for `after`.
+    """
     failed = report.outcome is Outcome.CRITICAL
     return CheckState(
         report=report,
@@ -71,7 +86,7 @@ def first(report: Report, interval: float, before: Breaker) -> CheckState:
         since=report.started_at,
         packed_history=with_run(b"", report),
         packed_hours=with_hour(b"", report),
-        breaker=breaker.after(before, report, interval),
+        breaker=breaker.after(before, own or report, interval),
     )
 
 

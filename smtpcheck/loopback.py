@@ -27,14 +27,13 @@ from smtpcheck.delivery.finder import Errand, FinderError, FinderStep, Search, S
 from smtpcheck.delivery.judgement import Message, Record, Stage
 from smtpcheck.delivery.message import loopback_message, loopback_message_id
 from smtpcheck.delivery.plan import Loopback
-from smtpcheck.delivery.verdict import FinderState
+from smtpcheck.delivery.verdict import FinderState, Standing
 from smtpcheck.model import Check, Depth, Report
 from smtpcheck.probe import Kit, Letter, probe
 from smtpcheck.schedule import share
 from smtpcheck.state import State
 from smtpcheck.store.outbox import Held, Outbox
 
-TICK_SECONDS = 0.5
 SEARCH_SECONDS = 60.0
 """How long one search may take."""
 _FIRST_SWEEP_SECONDS = 600.0
@@ -122,25 +121,19 @@ class Service:
         self._send_at = {name: self._send_at[name] for name in self._senders}
         self._boxes = self._boxes_of(now)
 
-    def plan(self, name: str) -> Loopback | None:
-        """Return what a check's loopback is to do, None where it has none."""
+    def standing(self, name: str) -> Standing | None:
+        """Return all that is known of a check's loopback, None where it has none."""
         sender = self._senders.get(name)
-        return sender.plan if sender else None
+        if sender is None:
+            return None
+        plan, record = sender.plan, self.record(name)
+        box = self._boxes.get((plan.find, plan.delete)) if plan.find else None
+        next_send = max(self._send_at[name], record.breaker.until or 0.0)
+        return Standing(plan, record, box.state if box else None, next_send)
 
     def record(self, name: str) -> Record:
         """Return what is remembered of a check's loopback."""
         return self._outbox.records.get(name) or Record()
-
-    def finder(self, name: str) -> FinderState | None:
-        """Return what is known of the way into the mailbox that a check's messages go to; None before it was tried."""
-        plan = self.plan(name)
-        box = self._boxes.get((plan.find, plan.delete)) if plan and plan.find else None
-        return box.state if box else None
-
-    def next_send(self, name: str) -> float | None:
-        """Return when the check's next message is due (Unix seconds), None where it has no loopback."""
-        at, until = self._send_at.get(name), self.record(name).breaker.until
-        return at if at is None or until is None else max(at, until)
 
     async def tick(self) -> None:
         """Start what is due."""

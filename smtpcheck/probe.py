@@ -17,6 +17,7 @@ import structlog
 from smtpcheck.caps import tenant_of
 from smtpcheck.config import Settings
 from smtpcheck.credential_facts import CredentialHints
+from smtpcheck.delivery.finders import Finders
 from smtpcheck.diagnosis.catalogue import Catalogue, load
 from smtpcheck.diagnosis.explain import explain
 from smtpcheck.diagnosis.observation import observe
@@ -43,6 +44,7 @@ class Kit:
     catalogue: Catalogue
     hints: Mapping[str, CredentialHints]
     """What the configuration says of each credential, by its name."""
+    finders: Finders
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
 
@@ -56,6 +58,7 @@ class Kit:
 
     async def close(self) -> None:
         """Let go of threads, connections to issuers, and locks."""
+        self.finders.close()
         await self.tokens.close()
         self.network.close()
         self.gate.close()
@@ -67,16 +70,19 @@ async def build_kit(settings: Settings, locks: MailboxLocks | None = None, *, cl
     With `claims` no second kit that does so may use the same refresh tokens: what an agent is built with.
     """
     network, rules = await asyncio.gather(asyncio.to_thread(_network, settings), asyncio.to_thread(load))
+    tokens = TokenBroker(
+        settings.credentials,
+        store=TokenStore(settings.agent.state / "tokens", key=settings.agent.token_key, claims=claims),
+        fresh_every=settings.agent.fresh_every,
+    )
+    gate = Gate(settings.agent.max_open_connections, locks)
     return Kit(
-        tokens=TokenBroker(
-            settings.credentials,
-            store=TokenStore(settings.agent.state / "tokens", key=settings.agent.token_key, claims=claims),
-            fresh_every=settings.agent.fresh_every,
-        ),
+        tokens=tokens,
         network=network,
-        gate=Gate(settings.agent.max_open_connections, locks),
+        gate=gate,
         catalogue=rules,
         hints=_hints(settings),
+        finders=Finders(settings.credentials, tokens=tokens, gate=gate, network=network),
     )
 
 
@@ -84,11 +90,14 @@ async def rebuilt(kit: Kit, settings: Settings) -> Kit:
     """Return the kit for other settings: tokens of unchanged credentials, the gate and the catalogue stay."""
     network = await asyncio.to_thread(_network, settings)
     kit.tokens.replace(settings.credentials)
+    kit.finders.replace(settings.credentials, network)
     return replace(kit, network=network, hints=_hints(settings))
 
 
 def _network(settings: Settings) -> Network:
-    return Network.for_servers({check.server for check in settings.checks})
+    finds = (loopback.find for loopback in settings.loopbacks.values())
+    mail = {find.server for find in finds if find is not None and find.server is not None}
+    return Network.for_servers({check.server for check in settings.checks} | mail)
 
 
 def _hints(settings: Settings) -> dict[str, CredentialHints]:

@@ -102,12 +102,15 @@ class State:
         """Return why nothing outlives a restart at present, as a sentence; empty when all is well."""
         return self._file.trouble if self._file else ""
 
-    def record(self, check: Check, report: Report) -> CheckState:
-        """Remember a run and return the new state of its check."""
+    def record(self, check: Check, report: Report, own: Report | None = None) -> CheckState:
+        """Remember a run and return the new state of its check.
+
+        `own` is the report of the check alone, where `report` says more than that.
+        """
         report = self._pool.compact(report)
         before = self._checks.get(check.name)
         held = self.breaker(check.name)
-        state = before.after(report, check.interval) if before else first(report, check.interval, held)
+        state = before.after(report, check.interval, own) if before else first(report, check.interval, held, own)
         self._checks[check.name] = state
         self._heard.pop(check.name, None)
         if self._file is not None:
@@ -133,6 +136,15 @@ class State:
             if self._file is not None:
                 _put(self._file, check.name, state, failure=False, at_once=True)
         return after
+
+    def amend(self, name: str, report: Report) -> CheckState | None:
+        """Take another report of a check's last run, which counts as no run; None where there was none."""
+        if (before := self._checks.get(name)) is None:
+            return None
+        self._checks[name] = state = before.amended(self._pool.compact(report))
+        if self._file is not None:
+            _put(self._file, name, state, failure=state.failure is not state.report)
+        return state
 
     def close_breaker(self, name: str) -> None:
         """Forget what a check was refused, so that it is tried again; an unknown name is fine."""

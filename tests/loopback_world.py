@@ -20,6 +20,7 @@ from smtpcheck.delivery.find import Find, FindVia
 from smtpcheck.delivery.finder import Errand, FinderError, FolderKind, Search, Sighting
 from smtpcheck.delivery.judgement import Message, Record
 from smtpcheck.delivery.plan import Loopback
+from smtpcheck.delivery.verdict import Standing
 from smtpcheck.loopback import Service
 from smtpcheck.model import Check
 from smtpcheck.probe import Kit, build_kit
@@ -93,6 +94,12 @@ class Setting:
     @property
     def record(self) -> Record:
         return self.service.record(self.check.name)
+
+    @property
+    def standing(self) -> Standing:
+        found = self.service.standing(self.check.name)
+        assert found
+        return found
 
     @property
     def message(self) -> Message:

@@ -44,7 +44,7 @@ async def test_a_message_is_sent_in_its_slot_and_found(tmp_path: Path) -> None:
         assert (len(it.searcher.errands), len(it.world.exchange.messages)) == (1, 1)
         await it.passes(PLAN.every)
         assert [message.sequence for message in it.record.messages] == [1, 2]
-        assert success(it.plan, it.record) is True
+        assert success(it.standing) is True
 
 
 async def test_a_restart_sends_no_second_message_for_a_slot(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ async def test_a_refused_login_costs_no_place_among_the_messages_of_the_day(tmp_
         assert it.record.sending
         assert it.record.sending.outcome is Outcome.CRITICAL
         assert it.state.outbox.until(it.check.mailbox, it.kit.tenant(it.check), it.now(), it.plan.limits) is None
-        assert success(it.plan, it.record) is False
+        assert success(it.standing) is False
 
 
 async def test_data_that_is_refused_before_the_message_gives_its_count_back(
@@ -141,7 +141,7 @@ async def test_a_refused_message_is_told_and_not_looked_for(tmp_path: Path) -> N
     async with setting(tmp_path, scenario=scenario) as it:
         await it.settle()
         assert (it.message.stage, it.record.totals) == (Stage.REFUSED, Totals())
-        assert success(it.plan, it.record) is False
+        assert success(it.standing) is False
         await it.passes(100)
         assert it.searcher.errands == []
 
@@ -157,7 +157,7 @@ async def test_repeated_refusals_lengthen_the_time_to_the_next_message(tmp_path:
         for _ in range(5):
             await it.passes(PLAN.every)
         assert it.world.exchange.logins.total() == logins
-        assert it.service.next_send(it.check.name) == it.record.breaker.until
+        assert it.standing.next_send == it.record.breaker.until
 
 
 async def test_a_cap_leaves_messages_out_and_opens_no_connection(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ async def test_another_folder_than_the_inbox_is_told(tmp_path: Path, kind: Folde
         it.searcher.kinds = (kind,)
         await it.settle()
         await it.passes(3)
-        assert (it.message.kind, it.message.folder, success(it.plan, it.record)) == (kind, kind.title(), True)
+        assert (it.message.kind, it.message.folder, success(it.standing)) == (kind, kind.title(), True)
 
 
 async def test_the_copy_in_sent_items_is_no_arrival(tmp_path: Path) -> None:
@@ -196,12 +196,12 @@ async def test_a_lost_message_that_turns_up_is_counted_and_resolves(tmp_path: Pa
         await it.until(lambda: it.message.stage is Stage.LOST, step=30)
         waited = (it.message.lost_at or 0) - it.message.begun_at
         assert plan.lost_after <= waited < plan.lost_after + 31
-        assert (it.record.totals, success(plan, it.record)) == (Totals(sent=1, lost=1), False)
+        assert (it.record.totals, success(it.standing)) == (Totals(sent=1, lost=1), False)
         assert len(it.searcher.errands) <= len(look_ages(plan.warn_after, plan.lost_after))
         it.searcher.kinds = (FolderKind.INBOX,)
         await it.until(lambda: it.message.stage is Stage.DELIVERED, step=300, most=3600)
         assert it.record.totals == Totals(sent=1, found=1, late=1, lost=1, found_after_lost=1)
-        assert success(plan, it.record) is True
+        assert success(it.standing) is True
 
 
 async def test_a_finder_that_cannot_log_in_never_loses_mail(tmp_path: Path) -> None:
@@ -212,13 +212,13 @@ async def test_a_finder_that_cannot_log_in_never_loses_mail(tmp_path: Path) -> N
         for _ in range(120):
             await it.passes(60)
         assert (it.message.stage, it.record.totals.lost) == (Stage.ACCEPTED, 0)
-        finder = it.service.finder(it.check.name)
+        finder = it.standing.finder
         assert finder
         assert (finder.error, finder.failures) == (LOGIN_REFUSED, len(it.searcher.errands))
         assert 5 < len(it.searcher.errands) < 12
         it.searcher.error, it.searcher.kinds = None, ()
         await it.until(lambda: it.message.stage is Stage.LOST, step=60, most=3700)
-        restored = it.service.finder(it.check.name)
+        restored = it.standing.finder
         assert restored
         assert restored.error is None
 
@@ -289,7 +289,7 @@ async def test_a_fault_of_the_searcher_is_a_failed_search(tmp_path: Path, monkey
         await it.settle()
         with capture_logs():
             await it.passes(3)
-        finder = it.service.finder(it.check.name)
+        finder = it.standing.finder
         assert finder
         assert finder.error == FinderError(FinderStep.SEARCH, "ZeroDivisionError inside smtpcheck")
 
@@ -306,7 +306,7 @@ async def test_a_check_that_leaves_the_configuration_is_not_looked_for(tmp_path:
         await it.settle()
         it.service.replace([], {}, it.kit, 0.0)
         await it.passes(1000)
-        assert (it.searcher.errands, it.service.next_send(it.check.name)) == ([], None)
+        assert (it.searcher.errands, it.service.standing(it.check.name)) == ([], None)
         it.service.replace([it.check], {it.check.name: it.plan}, it.kit, 0.0)
         await it.settle()
         assert it.record.messages[0].stage is Stage.DELIVERED

@@ -36,6 +36,7 @@ from smtpcheck.model import (
 )
 from smtpcheck.shard import ALONE, Fleet, Shard
 from smtpcheck.state import State
+from tests.test_loopback_verdict import ARRIVED
 
 CHECK = Check(
     name="billing",
@@ -267,6 +268,8 @@ def everything() -> Metrics:
     fleet = Fleet(Shard(1, 2), ((), ("billing", "orders")), (ORDERS,))
     metrics = scraped(*TWO, (CHECK, UNKNOWN), (CHECK, WARNED), (dead, NO_TOKEN), (waiting, locked), fleet=fleet)
     metrics.observe_lag(0.02)
+    metrics.record_loopback(CHECK, ARRIVED)
+    metrics.observe_delivery(CHECK, 2.5)
     return metrics
 
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from smtpcheck.cli import app
 from smtpcheck.config import load
 from smtpcheck.metrics import table
-from smtpcheck.metrics.table import BY_PROVIDER, PER_CHECK, PER_CREDENTIAL, PER_PROBE, TABLE
+from smtpcheck.metrics.table import BY_PROVIDER, PER_CHECK, PER_CREDENTIAL, PER_LOOPBACK, PER_PROBE, TABLE
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -17,7 +17,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 def metric_rows() -> str:
     """Return the table of all metrics as the README must have it."""
     groups = {
-        "check": PER_CHECK,
+        "check": PER_CHECK + PER_LOOPBACK,
         "probe": PER_PROBE,
         "credential": PER_CREDENTIAL,
         "provider": BY_PROVIDER,

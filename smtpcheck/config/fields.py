@@ -34,7 +34,7 @@ _RESERVED_LABELS |= {
     "result",
     "reason",
 }
-_RESERVED_LABELS |= {"notifier", "le", "quantile", "job", "instance", "severity"}
+_RESERVED_LABELS |= {"folder", "method", "notifier", "le", "quantile", "job", "instance", "severity"}
 
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")

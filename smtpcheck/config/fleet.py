@@ -30,18 +30,21 @@ def split(settings: Settings, shard: Shard) -> Settings:
         senders=tuple(
             Sender(keys[check.name], check.mailbox, _tenant(check, settings.credentials))
             for check in settings.checks
-            if check.depth is Depth.SEND
+            if check.depth is Depth.SEND or check.name in settings.loopbacks
         ),
     )
     if shard == WHOLE:
         return replace(settings, fleet=fleet)
     connections = share(settings.agent.max_open_connections, shard.number, shard.of)
     checks = tuple(check for check in settings.checks if check.name not in fleet.elsewhere)
+    loopbacks = {check.name: settings.loopbacks[check.name] for check in checks if check.name in settings.loopbacks}
+    used = {check.credential for check in checks} | {each.find.credential for each in loopbacks.values() if each.find}
     return replace(
         settings,
         agent=replace(settings.agent, max_open_connections=max(connections, 1)),
-        credentials=_credentials(settings.credentials, {check.credential for check in checks}, shard),
+        credentials=_credentials(settings.credentials, used, shard),
         checks=checks,
+        loopbacks=MappingProxyType(loopbacks),
         fleet=fleet,
     )
 

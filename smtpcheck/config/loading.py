@@ -9,6 +9,7 @@ Rules of this file:
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,12 +18,14 @@ from smtpcheck.config.alerts import AlertSettings, alert_settings
 from smtpcheck.config.document import Document, read
 from smtpcheck.config.fleet import split
 from smtpcheck.config.hazards import look_at_check, look_at_credential, look_at_secret
+from smtpcheck.config.loopback import LoopbackResolver
 from smtpcheck.config.mailboxes import Entry, expand
 from smtpcheck.config.models import AgentSection, CheckSection, DefaultsSection
-from smtpcheck.config.problems import Place, Problems, Source, nearest
+from smtpcheck.config.problems import KeyPath, Place, Problems, Source, nearest
 from smtpcheck.config.resolve import Resolver
 from smtpcheck.config.settings import AgentSettings, Loaded, Settings
 from smtpcheck.config.validation import Model, validated
+from smtpcheck.delivery.plan import Loopback
 from smtpcheck.model import Check
 from smtpcheck.oauth import CREDENTIAL_TYPES
 from smtpcheck.oauth.credential import Credential
@@ -166,7 +169,7 @@ class Loading:
             look_at_secret(agent.token_key, self._parts["agent"][0] / "token_key", self._problems)
         for name, credential in self._credentials.items():
             look_at_credential(credential, self._credential_places[name], self._problems)
-        checks = self._checks(defaults)
+        checks, loopbacks = self._checks(defaults)
         if not self._entries and self._top is not None and not self._problems.any_error:
             self._problems.error(self._top / "checks", "there is no check")
         return Settings(
@@ -181,6 +184,7 @@ class Loading:
             ),
             credentials=MappingProxyType(self._credentials),
             checks=checks,
+            loopbacks=MappingProxyType(loopbacks),
             label_names=tuple(sorted({name for check in checks for name, _ in check.labels})),
             alerts=self._alerts(checks),
             files=tuple(self.files),
@@ -198,9 +202,11 @@ class Loading:
         place, raw, folder = self._parts[key]
         return validated(model, raw, place.__add__, self._problems, folder)
 
-    def _checks(self, defaults: DefaultsSection) -> tuple[Check, ...]:
+    def _checks(self, defaults: DefaultsSection) -> tuple[tuple[Check, ...], dict[str, Loopback]]:
         resolver = Resolver(defaults, self._credentials, self._credential_places, self._problems)
+        sending = LoopbackResolver(self._credentials, self._credential_places, self._problems)
         checks: list[Check] = []
+        loopbacks: dict[str, Loopback] = {}
         taken: dict[str, Place] = {}
         for entry, folder in self._entries:
             self._look_at_name(entry, taken)
@@ -210,7 +216,10 @@ class Loading:
             if check is not None:
                 look_at_check(check, self._credentials.get(check.credential or ""), entry, self._problems)
                 checks.append(check)
-        return tuple(checks)
+            if check is not None and section is not None and section.loopback is not None:
+                loopback = sending.loopback(section.loopback, check, partial(_within, entry, "loopback"))
+                loopbacks |= {check.name: loopback} if loopback else {}
+        return tuple(checks), loopbacks
 
     def _look_at_name(self, entry: Entry, taken: dict[str, Place]) -> None:
         name, at = entry.raw.get("name"), entry.at(("name",))
@@ -218,6 +227,11 @@ class Loading:
             self._problems.error(at, f"another check has this name: {_where(taken[name])}", value=name)
         elif isinstance(name, str):
             taken[name] = at
+
+
+def _within(entry: Entry, key: str, path: KeyPath) -> Place:
+    """Return where the value at `path` within a section of a check stands."""
+    return entry.at((key, *path))
 
 
 def _where(place: Place) -> str:

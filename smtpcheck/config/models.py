@@ -23,6 +23,7 @@ from smtpcheck.config.fields import (
     parse_name,
     parse_url,
 )
+from smtpcheck.config.loopback import LoopbackSection
 from smtpcheck.config.section import ConfigSection
 from smtpcheck.model import Depth, IpVersion, Mechanism, Security
 from smtpcheck.secret_source import ConfiguredPath, SecretSource
@@ -126,6 +127,7 @@ class CheckSection(ConfigSection):
     expect: ExpectSection | None = Field(
         default=None, description="A refusal that must come: the check turned around. Default interval 24h."
     )
+    loopback: LoopbackSection | None = Field(default=None, description="Messages that are sent and found again.")
     granted: AwareDatetime | None = Field(
         default=None, description="When rights were last granted, as 2026-11-20T10:00Z: they take up to two hours."
     )

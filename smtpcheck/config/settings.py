@@ -10,6 +10,7 @@ from pathlib import Path
 
 from smtpcheck.config.alerts import AlertSettings
 from smtpcheck.config.problems import Problem
+from smtpcheck.delivery.plan import Loopback
 from smtpcheck.model import Check
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.secret_source import SecretSource
@@ -52,6 +53,8 @@ class Settings:
     agent: AgentSettings
     credentials: Mapping[str, Credential] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
+    loopbacks: Mapping[str, Loopback] = field(default_factory=dict)
+    """By the name of the check."""
     label_names: tuple[str, ...] = ()
     """The names of the user's labels over all checks, sorted."""
     alerts: AlertSettings | None = None

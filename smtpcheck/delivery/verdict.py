@@ -33,22 +33,36 @@ class FinderState:
     """When the first of them ended."""
 
 
-def success(plan: Loopback, record: Record) -> bool | None:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All that is known of one check's loopback."""
+
+    plan: Loopback
+    record: Record
+    finder: FinderState | None = None
+    """None before the mailbox was looked into, or without a finder."""
+    next_send: float | None = None
+    """When the next message is due (Unix seconds)."""
+
+
+def success(standing: Standing) -> bool | None:
     """Return whether the last message arrived, wherever; None while that is known of none.
 
     Without a finder it is enough that the server took it.
     """
+    record = standing.record
     if _failed_sending(record) is not None:
         return False
     last = record.messages[-1] if record.messages else None
-    if plan.find is None:
+    if standing.plan.find is None:
         return None if last is None or last.stage is Stage.INTENDED else last.stage is Stage.ACCEPTED
     concluded = record.concluded
     return None if concluded is None else concluded.stage is Stage.DELIVERED
 
 
-def laid_over(report: Report, plan: Loopback, record: Record, finder: FinderState | None, now: float) -> Report:
+def laid_over(report: Report, standing: Standing, now: float) -> Report:
     """Return the check's report with what the loopback says besides, at Unix time `now`."""
+    record = standing.record
     if report.outcome not in (Outcome.OK, Outcome.WARNING):
         return report
     if (refusal := _refusal(report, record)) is not None:
@@ -56,7 +70,7 @@ def laid_over(report: Report, plan: Loopback, record: Record, finder: FinderStat
     concluded = record.concluded
     if concluded is not None and concluded.stage is Stage.LOST:
         return _lost(report, concluded)
-    warnings = tuple(_warnings(plan, record, finder, now))
+    warnings = tuple(_warnings(standing, now))
     if not warnings:
         return report
     return replace(report, outcome=Outcome.WARNING, warnings=(*report.warnings, *warnings))
@@ -106,7 +120,8 @@ def _lost(report: Report, message: Message) -> Report:
     )
 
 
-def _warnings(plan: Loopback, record: Record, finder: FinderState | None, now: float) -> Iterator[Finding]:
+def _warnings(standing: Standing, now: float) -> Iterator[Finding]:
+    plan, record, finder = standing.plan, standing.record, standing.finder
     last = record.messages[-1] if record.messages else None
     if last is not None and last.stage is Stage.UNCERTAIN:
         seen = f"the connection was lost when message {last.sequence} had been sent, before the server answered"

@@ -16,10 +16,12 @@ from prometheus_client.openmetrics import exposition as openmetrics_format
 
 from smtpcheck.check_state import CheckState
 from smtpcheck.credential_facts import CredentialState
+from smtpcheck.delivery.verdict import Standing
 from smtpcheck.metrics.fleet import render_fleet
 from smtpcheck.metrics.fragments import Row, render, render_probe
+from smtpcheck.metrics.loopback import render_loopback
 from smtpcheck.metrics.own import AgentState, Measurements, Scrape
-from smtpcheck.metrics.table import PER_CHECK
+from smtpcheck.metrics.table import PER_CHECK, PER_LOOPBACK
 from smtpcheck.model import Check, Report
 from smtpcheck.shard import ALONE, Fleet
 
@@ -36,18 +38,32 @@ class Metrics:
         self._expose_addresses = expose_addresses
         self._rows: dict[str, Row] = {}
         self._shown: dict[str, Check] = {}
+        self._loopbacks: dict[str, Row] = {}
         self._measurements = Measurements()
         self._fleet = render_fleet(fleet, self._label_names)
 
     def record(self, check: Check, report: Report, state: CheckState) -> None:
         """Count a run that has ended and render its check; `state` is what `State.record` returned for it."""
         self._measurements.observe(check, report)
+        self.show(check, state)
+
+    def show(self, check: Check, state: CheckState) -> None:
+        """Render a check, and count nothing."""
         self._rows[check.name] = self._row(check, state)
         self._shown[check.name] = check
+
+    def record_loopback(self, check: Check, standing: Standing) -> None:
+        """Render what is known of a check's loopback."""
+        self._loopbacks[check.name] = render_loopback(check, standing, self._label_names)
+
+    def observe_delivery(self, check: Check, seconds: float) -> None:
+        """Count how long a message took."""
+        self._measurements.observe_delivery(check, seconds)
 
     def forget(self, name: str) -> None:
         """Drop the series of one check; an unknown name is fine."""
         self._rows.pop(name, None)
+        self._loopbacks.pop(name, None)
         self._shown.pop(name, None)
 
     def relabel(
@@ -61,7 +77,8 @@ class Metrics:
     ) -> None:
         """Take new settings: show exactly these checks, at once and by their new labels, and count nothing.
 
-        What has not changed is not rendered again, so that a reload does not hold up the event loop.
+        What has not changed is not rendered again, so that a reload does not hold up the event loop. Of loopbacks those
+        are shown that are recorded anew.
         """
         before = (self._label_names, self._expose_addresses)
         self._label_names = frozenset(label_names)
@@ -69,6 +86,7 @@ class Metrics:
         self._fleet = render_fleet(fleet, self._label_names)
         shown = self._shown if before == (self._label_names, expose_addresses) else {}
         self._shown = {check.name: check for check in checks}
+        self._loopbacks = {}
         self._rows = {
             name: self._rows[name] if shown.get(name) == check else self._row(check, states.get(name))
             for name, check in self._shown.items()
@@ -81,9 +99,10 @@ class Metrics:
     def expose(self, *, openmetrics: bool, credentials: tuple[CredentialState, ...], agent: AgentState) -> bytes:
         """Return all metrics as OpenMetrics 1.0 or as text format 0.0.4."""
         parts: list[bytes] = []
-        for family, fragments in zip(PER_CHECK, zip(*self._rows.copy().values(), strict=True), strict=False):
-            if any(fragments):
-                parts += (family.header(openmetrics), *fragments)
+        for families, rows in ((PER_CHECK, self._rows.copy()), (PER_LOOPBACK, self._loopbacks.copy())):
+            for family, fragments in zip(families, zip(*rows.values(), strict=True), strict=False):
+                if any(fragments):
+                    parts += (family.header(openmetrics), *fragments)
         for family, samples in self._fleet:
             parts += (family.header(openmetrics), samples)
         encode = openmetrics_format.generate_latest if openmetrics else text_format.generate_latest

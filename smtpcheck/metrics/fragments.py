@@ -52,7 +52,7 @@ OAUTH_ERRORS = frozenset(
 _ENHANCED_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}", re.ASCII)  # RFC 3463 2
 
 Row = tuple[bytes, ...]
-"""The fragments of one check in the order of `PER_CHECK`; empty where it has no sample."""
+"""The fragments of one check in the order of its families; empty where it has no sample."""
 
 Samples = Iterator[tuple[Family, tuple[str | None, ...], float]]
 

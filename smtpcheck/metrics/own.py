@@ -51,6 +51,7 @@ class Measurements:
         self._lag = _histogram(table.SCHEDULE_LAG)
         self._phases = _histogram(table.PHASE_SECONDS)
         self._phase = functools.cache(self._phases.labels)
+        self._deliveries = _histogram(table.LOOPBACK_SECONDS)
         family = table.FAILURES_BY_CAUSE
         self._failures = Counter(family.name, family.help, family.labels, registry=None)
         self._process = ProcessCollector(registry=None)
@@ -58,6 +59,10 @@ class Measurements:
     def observe_lag(self, seconds: float) -> None:
         """Count how long after it was due a run began."""
         self._lag.observe(seconds)
+
+    def observe_delivery(self, check: Check, seconds: float) -> None:
+        """Count how long a message took from its acceptance to its mailbox."""
+        self._deliveries.labels(check.provider).observe(seconds)
 
     def observe(self, check: Check, report: Report) -> None:
         """Count a run's phases and its failure."""
@@ -68,7 +73,7 @@ class Measurements:
 
     def collect(self) -> Iterator[Metric]:
         """Yield what was measured, and the process's own metrics where the system tells them."""
-        for source in (self._phases, self._failures, self._lag, self._process):
+        for source in (self._phases, self._deliveries, self._failures, self._lag, self._process):
             for metric in source.collect():
                 metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
                 yield metric

@@ -2,7 +2,8 @@
 
 Rules of this file:
 - Names, labels and meanings are a contract: rules, boards and scripts of users depend on them.
-- Families of `PER_CHECK` also bear the label `check` and the user's own labels, before the labels named here.
+- Families of `PER_CHECK` and `PER_LOOPBACK` also bear the label `check` and the user's own labels, before the labels
+  named here.
 - `name` is the name of the sample, with `_total` and `_info`; OpenMetrics takes that suffix from the family's name.
 - `outcome` is a gauge, for OpenMetrics wants a state set's label to be named like its family.
 """
@@ -132,6 +133,67 @@ PER_CHECK = (
 PER_PROBE = (PROBE_SUPPRESSED,)
 """Of a run that a request asked for, besides those of `PER_CHECK` that tell of one run."""
 
+LOOPBACK_SUCCESS = Family(
+    "smtpcheck_loopback_success",
+    Kind.GAUGE,
+    "Whether the last message arrived (1), in Junk too, or was lost or refused (0); absent until known.",
+)
+LOOPBACK_DELIVERY = Family(
+    "smtpcheck_loopback_delivery_duration_seconds",
+    Kind.GAUGE,
+    "How long the last message that arrived took, from its acceptance by the server.",
+)
+LOOPBACK_PENDING = Family(
+    "smtpcheck_loopback_pending", Kind.GAUGE, "Messages under way: neither found nor lost nor refused."
+)
+LOOPBACK_SENT = Family(
+    "smtpcheck_loopback_sent_total", Kind.COUNTER, "Messages that the server has accepted, or perhaps accepted."
+)
+LOOPBACK_FOUND = Family("smtpcheck_loopback_found_total", Kind.COUNTER, "Messages that were found, in any folder.")
+LOOPBACK_LATE = Family("smtpcheck_loopback_late_total", Kind.COUNTER, "Messages that arrived after warn_after.")
+LOOPBACK_LOST = Family(
+    "smtpcheck_loopback_lost_total",
+    Kind.COUNTER,
+    "Messages that were not found within lost_after; one that turns up later counts as found and late too.",
+)
+LOOPBACK_UNCERTAIN = Family(
+    "smtpcheck_loopback_uncertain_total",
+    Kind.COUNTER,
+    "Messages of which it was unknown whether the server had accepted them.",
+)
+LOOPBACK_FOLDER = Family(
+    "smtpcheck_loopback_folder_info",
+    Kind.INFO,
+    "The folder in which the last message arrived: inbox, junk or other.",
+    ("folder",),
+)
+LOOPBACK_AUTHENTICATION = Family(
+    "smtpcheck_loopback_authentication_info",
+    Kind.INFO,
+    "What the receiver found for spf, dkim and dmarc of the last message, if authserv_id is configured.",
+    ("method", "result"),
+)
+LOOPBACK_FINDER_SUCCESS = Family(
+    "smtpcheck_loopback_finder_success",
+    Kind.GAUGE,
+    "Whether the last search of the mailbox succeeded (1); while it fails nothing is taken for lost.",
+)
+
+PER_LOOPBACK = (
+    LOOPBACK_SUCCESS,
+    LOOPBACK_DELIVERY,
+    LOOPBACK_PENDING,
+    LOOPBACK_SENT,
+    LOOPBACK_FOUND,
+    LOOPBACK_LATE,
+    LOOPBACK_LOST,
+    LOOPBACK_UNCERTAIN,
+    LOOPBACK_FOLDER,
+    LOOPBACK_AUTHENTICATION,
+    LOOPBACK_FINDER_SUCCESS,
+)
+"""Of a check with a loopback, with the labels of `PER_CHECK`."""
+
 _CREDENTIAL = ("credential",)
 TOKEN_SUCCESS = Family(
     "smtpcheck_token_success",
@@ -213,8 +275,15 @@ FAILURES_BY_CAUSE = Family(
     "Scheduled runs that ended critical, by provider, phase and cause.",
     ("provider", "phase", "cause"),
 )
+LOOPBACK_SECONDS = Family(
+    "smtpcheck_loopback_seconds",
+    Kind.HISTOGRAM,
+    "How long messages took from their acceptance to their mailbox, by provider.",
+    ("provider",),
+    buckets=(1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0),
+)
 
-BY_PROVIDER = (PHASE_SECONDS, FAILURES_BY_CAUSE)
+BY_PROVIDER = (PHASE_SECONDS, FAILURES_BY_CAUSE, LOOPBACK_SECONDS)
 
 BUILD_INFO = Family("smtpcheck_build_info", Kind.INFO, "The version of smtpcheck that runs.", ("version",))
 CHECKS = Family("smtpcheck_checks", Kind.GAUGE, "Checks that this agent runs.")
@@ -292,4 +361,4 @@ AGENT = (
     ALERTS_FIRING,
 )
 
-TABLE = PER_CHECK + PER_PROBE + PER_CREDENTIAL + BY_PROVIDER + AGENT
+TABLE = PER_CHECK + PER_PROBE + PER_LOOPBACK + PER_CREDENTIAL + BY_PROVIDER + AGENT
