@@ -6,15 +6,30 @@
 from collections.abc import Callable
 from functools import partial
 
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
 from dashboards import operator, remedies
-from dashboards.overview import overview
+from dashboards.agent_board import agents
+from dashboards.check_board import one_check
+from dashboards.credential_board import credentials
+from dashboards.overview_board import overview
 from dashboards.panels import as_json
 
-BOARDS = {"smtpcheck-overview.json": overview}
+BOARDS: dict[str, Callable[[], Dashboard]] = {
+    "smtpcheck-overview.json": overview,
+    "smtpcheck-check.json": one_check,
+    "smtpcheck-credentials.json": credentials,
+    "smtpcheck-agents.json": agents,
+}
 """What makes each board."""
 
+
+def _text(board: Callable[[], Dashboard]) -> str:
+    return as_json(board())
+
+
 FILES: dict[str, Callable[[], str]] = {
-    **{name: partial(lambda board: as_json(board()), board) for name, board in BOARDS.items()},
+    **{name: partial(_text, board) for name, board in BOARDS.items()},
     "smtpcheck.remedies.rules.yaml": remedies.rules,
     "kubernetes/prometheus-rule.yaml": operator.prometheus_rule,
 }

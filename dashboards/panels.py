@@ -6,6 +6,7 @@ Rules of this file:
 - Widths are in the grid's 24 columns. A line of panels has equal heights and fills the width.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from string import ascii_uppercase
@@ -30,6 +31,16 @@ _Steps = Sequence[tuple[float, str]]
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """Where a value leads: to another board, or out of Grafana."""
+
+    title: str
+    url: str
+    leaves: bool = False
+    """Whether it opens in a window of its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """What every panel has: its head, its place and how its values are written."""
 
@@ -42,8 +53,8 @@ class Frame:
     steps: _Steps = ()
     """From which value on which colour holds; below the first one it is the base colour."""
     base: str = GOOD
-    link: tuple[str, str] | None = None
-    """Title and URL of where a value leads."""
+    links: Sequence[Link] = ()
+    """Where a value leads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +69,7 @@ class Column:
     """The cell is coloured by its value; this colour holds below the first step."""
     words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Text in place of a value, and the colour of its cell or nothing."""
-    link: tuple[str, str] | None = None
+    links: Sequence[Link] = ()
 
     def properties(self) -> list[model.DynamicConfigValue]:
         """Return the column's overrides."""
@@ -69,8 +80,8 @@ class Column:
             chosen["custom.cellOptions"] = {"type": "color-background", "mode": "basic"}
         if self.words:
             chosen["mappings"] = _words(self.words)
-        if self.link:
-            chosen["links"] = [{"title": self.link[0], "url": self.link[1], "targetBlank": True}]
+        if self.links:
+            chosen["links"] = [{"title": x.title, "url": x.url, "targetBlank": x.leaves} for x in self.links]
         return [model.DynamicConfigValue(name, value) for name, value in chosen.items() if value is not None]
 
 
@@ -94,6 +105,19 @@ def counts(frame: Frame, query: Query, colours: Mapping[str, str]) -> Panel:
         panel.reduce_options(_last())
         .color_mode(options.BigValueColorMode.VALUE)
         .graph_mode(options.BigValueGraphMode.NONE)
+    )
+
+
+def state(frame: Frame, query: Query, colours: Mapping[str, str]) -> Panel:
+    """Return a panel of the name of the one series, on the colour of that name."""
+    panel = _framed(stat.Panel(), frame).with_target(_target(query, "A", instant=True))
+    for name, colour in colours.items():
+        panel.override_by_name(name, [model.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})])
+    return (
+        panel.reduce_options(_last())
+        .color_mode(options.BigValueColorMode.BACKGROUND)
+        .graph_mode(options.BigValueGraphMode.NONE)
+        .text_mode(options.BigValueTextMode.NAME)
     )
 
 
@@ -184,26 +208,6 @@ class Row:
     panels: Sequence[Panel]
 
 
-def label_variable(name: str, label: str, series: str, everything: str | None = None) -> dashboard.QueryVariable:
-    """Return a variable with the values of a label of some series: several or all can be chosen, at first all.
-
-    `everything` is the pattern that stands for all of them, where they may be thousands and no other series have the
-    label; without it all of them are named.
-    """
-    variable = (
-        dashboard.QueryVariable(name)
-        .label(label)
-        .datasource(DATASOURCE)
-        .query(f"label_values({series}, {name})")
-        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .sort(model.VariableSort.ALPHABETICAL_ASC)
-        .multi(True)
-        .include_all(True)
-        .current(model.VariableOption(selected=True, text=["All"], value=["$__all"]))
-    )
-    return variable.all_value(everything) if everything else variable
-
-
 def compose(board: dashboard.Dashboard, rows: Sequence[Row]) -> model.Dashboard:
     """Return the board with its rows, every panel placed and numbered in its order."""
     for row in rows:
@@ -217,8 +221,20 @@ def compose(board: dashboard.Dashboard, rows: Sequence[Row]) -> model.Dashboard:
 
 
 def as_json(board: model.Dashboard) -> str:
-    """Return the board as Grafana's JSON."""
-    return JSONEncoder(indent=2, sort_keys=True).encode(board) + "\n"
+    """Return the board as Grafana's JSON; what fits into a line stands on one."""
+    return _written(json.loads(JSONEncoder().encode(board)), "") + "\n"
+
+
+def _written(value: Any, indent: str) -> str:
+    flat = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    if len(indent) + len(flat) <= 120 or not value or not isinstance(value, dict | list):
+        return flat
+    inner = f"{indent}  "
+    if isinstance(value, list):
+        lines = [_written(item, inner) for item in value]
+        return f"[\n{inner}" + f",\n{inner}".join(lines) + f"\n{indent}]"
+    lines = [f"{json.dumps(key)}: {_written(item, inner)}" for key, item in sorted(value.items())]
+    return f"{{\n{inner}" + f",\n{inner}".join(lines) + f"\n{indent}}}"
 
 
 def _framed(panel: _P, frame: Frame) -> _P:
@@ -227,8 +243,9 @@ def _framed(panel: _P, frame: Frame) -> _P:
     panel.thresholds(_thresholds(frame.base, frame.steps))
     if frame.decimals is not None:
         panel.decimals(frame.decimals)
-    if frame.link:
-        panel.data_links([dashboard.DashboardLink(frame.link[0]).url(frame.link[1]).target_blank(True)])
+    if frame.links:
+        links = (dashboard.DashboardLink(x.title).url(x.url).target_blank(x.leaves) for x in frame.links)
+        panel.data_links(list(links))
     return panel
 
 

@@ -1,7 +1,7 @@
 """PromQL of the boards: what a query is, and the selectors that the boards' variables make.
 
 Rules of this file:
-- A panel shows what the variables choose: `job` and `instance` hold everywhere, `check` and `provider` for checks.
+- A panel shows what the variables choose: `job` and `instance` hold everywhere, the others where a board has them.
 - Series of one check do not bear its provider; they are joined with `smtpcheck_check_info`, which does.
 - Alternatives are joined by `either` alone, each on lines of its own, so that a test can ask for each of them.
 - Rates take `$__rate_interval`; nothing is put in the place of a series that is missing.
@@ -12,7 +12,10 @@ from dataclasses import dataclass
 AGENT = 'job=~"$job", instance=~"$instance"'
 """The series of the chosen agents."""
 CHECK = f'{AGENT}, check=~"$check"'
+ONE = f'{AGENT}, check="$check"'
+"""The series of the one check of a board that has no other."""
 PROVIDER = f'{AGENT}, provider=~"$provider"'
+CREDENTIAL = f'{AGENT}, credential=~"$credential"'
 IDENTITY = "job, instance, check"
 """The labels that name a check."""
 
@@ -35,9 +38,19 @@ def checks(metric: str) -> str:
     return chosen(f"{metric}{{{CHECK}}}")
 
 
+def one(metric: str) -> str:
+    """Return the series of a metric of the one check."""
+    return f"{metric}{{{ONE}}}"
+
+
 def agents(metric: str) -> str:
     """Return the series of a metric of the chosen agents or of their credentials."""
     return f"{metric}{{{AGENT}}}"
+
+
+def credentials(metric: str) -> str:
+    """Return the series of a metric of the chosen credentials."""
+    return f"{metric}{{{CREDENTIAL}}}"
 
 
 def providers(metric: str) -> str:
@@ -63,9 +76,26 @@ def availability(at: str = "") -> str:
     return chosen(f"avg_over_time(smtpcheck_success{{{CHECK}}}[$__range]{at})", at)
 
 
-def named(what: str, expression: str) -> str:
-    """Return the expression's series with a label that says what they are."""
-    return f'label_replace({expression}, "what", "{what}", "", "")'
+def ends() -> str:
+    """Return the days until something ends: of credentials by kind (`what`), of servers' certificates by host."""
+
+    def of_credential(what: str, metric: str) -> str:
+        left = f"min by (instance, credential) ({credentials(metric)} - time()) / 86400"
+        return f'label_replace({left}, "what", "{what}", "", "")'
+
+    certificate = agents("server:smtpcheck_tls_certificate_expiry_timestamp_seconds:min1h")
+    of_server = f"min by (instance, host, port) ({certificate} - time()) / 86400"
+    return either(
+        of_credential("client secret", "smtpcheck_client_secret_expiry_timestamp_seconds"),
+        of_credential("client certificate", "smtpcheck_client_certificate_expiry_timestamp_seconds"),
+        of_credential("refresh token", "smtpcheck_refresh_token_expiry_timestamp_seconds"),
+        f'label_replace({of_server}, "what", "server certificate", "", "")',
+    )
+
+
+def remedied(series: str) -> str:
+    """Return series that have a cause, with its remedy as a label; none without the rules that record it."""
+    return f"({series}) * on (cause) group_left (remedy) smtpcheck:remedy:info"
 
 
 def either(*expressions: str) -> str:

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from dashboards import BOARDS
-from dashboards.panels import as_json
+from dashboards import BOARDS, FILES
 from smtpcheck.metrics import table
 from smtpcheck.metrics.table import Kind
 
 FOLDER = Path(__file__).parent.parent / "dashboards"
-NOT_OURS = {"up", "process_resident_memory_bytes", "process_cpu_seconds_total"}
-"""Metrics that Prometheus itself and prometheus_client make."""
+PROCESS = {"resident_memory_bytes", "cpu_seconds_total", "start_time_seconds", "open_fds", "max_fds"}
+NOT_OURS = {f"process_{name}" for name in PROCESS} | {"up", "scrape_duration_seconds", "scrape_samples_scraped"}
+"""Metrics that every job has: Prometheus itself and prometheus_client make them."""
 
 
 @pytest.fixture(params=BOARDS)
@@ -28,10 +29,18 @@ def board(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def expressions(board: dict[str, Any]) -> list[str]:
-    """Return the queries of all panels and variables."""
-    return [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())] + [
-        variable["query"] for variable in board["templating"]["list"] if variable["type"] == "query"
+    """Return the queries of all panels, variables and annotations."""
+    return [
+        *(target["expr"] for panel in board["panels"] for target in panel.get("targets", ())),
+        *(variable["query"] for variable in board["templating"]["list"] if variable["type"] == "query"),
+        *(annotation["expr"] for annotation in board["annotations"]["list"]),
     ]
+
+
+def recorded() -> set[str]:
+    """Return the series that the rules record."""
+    files = [yaml.safe_load(path.read_text()) for path in FOLDER.glob("*.rules.yaml")]
+    return {rule.get("record") for file in files for group in file["groups"] for rule in group["rules"]} - {None}
 
 
 def shared_cells(panels: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -53,14 +62,16 @@ def test_every_json_file_is_a_board_of_the_code() -> None:
     assert {path.name for path in FOLDER.glob("*.json")} == set(BOARDS)
 
 
-@pytest.mark.parametrize("name", BOARDS)
-def test_the_json_is_what_the_code_makes(name: str) -> None:
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_what_the_code_makes(name: str) -> None:
     """`python -m dashboards` writes it anew."""
-    assert (FOLDER / name).read_text() == as_json(BOARDS[name]())
+    assert (FOLDER / name).read_text() == FILES[name]()
 
 
 def test_the_sdk_reads_the_json_and_writes_the_same(board: dict[str, Any]) -> None:
-    """Nothing in it is unknown to Grafana's own model of a board."""
+    """Nothing in it is unknown to Grafana's own model of a board, but the text that the data source itself reads."""
+    for annotation in board["annotations"]["list"]:
+        assert re.search(r"{{\w+}}", annotation.pop("titleFormat"))
     assert json.loads(JSONEncoder().encode(Dashboard.from_json(board))) == board
 
 
@@ -102,11 +113,11 @@ def test_every_panel_says_what_it_shows(board: dict[str, Any]) -> None:
 
 
 def test_the_board_speaks_of_metrics_that_exist(board: dict[str, Any]) -> None:
-    """Of a histogram a query names the buckets."""
-    known = {family.name + ("_bucket" if family.kind is Kind.HISTOGRAM else "") for family in table.TABLE} | NOT_OURS
+    """Of the table (of a histogram the buckets), recorded by a rule, Prometheus's own, or of every job."""
+    ours = {family.name + ("_bucket" if family.kind is Kind.HISTOGRAM else "") for family in table.TABLE}
     text = "\n".join(expressions(board))
-    named = set(re.findall(r"\b(?:smtpcheck_|process_)\w+|\bup(?={)", text))
-    assert named - known == set()
+    named = set(re.findall(r"\b[\w:]*smtpcheck[\w:]+|\b\w+(?={)", text))
+    assert named - ours - recorded() - NOT_OURS - {"ALERTS"} == set()
 
 
 def test_only_variables_that_exist_are_used(board: dict[str, Any]) -> None:
@@ -115,6 +126,17 @@ def test_only_variables_that_exist_are_used(board: dict[str, Any]) -> None:
     text = json.dumps(board)
     used = set(re.findall(r"\$\{?(\w+)", text))
     assert {name for name in used if not name.startswith("__")} == variables
+
+
+def test_links_lead_to_boards_that_exist_and_to_their_variables() -> None:
+    """By the uid; a variable that the other board has not would be lost."""
+    boards = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
+    variables = {uid: {variable["name"] for variable in board["templating"]["list"]} for uid, board in boards.items()}
+    links = re.findall(r'"/d/([\w-]+)\?([^"]*)"', "\n".join(path.read_text() for path in FOLDER.glob("*.json")))
+    assert {uid for uid, _ in links} == {"smtpcheck-check", "smtpcheck-credentials"}
+    for uid, query in links:
+        handed = {*re.findall(r"var-(\w+)=", query), *re.findall(r"\${(\w+):queryparam}", query)}
+        assert handed <= variables[uid]
 
 
 def test_all_jobs_are_those_of_smtpcheck(board: dict[str, Any]) -> None:
@@ -132,8 +154,9 @@ def test_no_query_fills_what_is_missing(board: dict[str, Any]) -> None:
 
 def test_rates_are_taken_over_grafanas_own_interval(board: dict[str, Any]) -> None:
     """Only it is long enough for every scrape interval and every width of the panel."""
-    windows = {window for text in expressions(board) for window in re.findall(r"rate\([^\[]*\[([^\]]*)\]", text)}
-    assert windows == {"$__rate_interval"}
+    counted = re.compile(r"\b(?:rate|increase|changes)\([^\[]*\[([^\]]*)\]")
+    windows = {window for text in expressions(board) for window in counted.findall(text)}
+    assert windows <= {"$__rate_interval"}
 
 
 def test_covering_panels_would_be_seen() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,23 +20,29 @@ global:
 scrape_configs:
   - job_name: smtpcheck
     static_configs:
-      - targets: ["{target}"]
+      - targets: [{targets}]
 """
 
 Sample = tuple[dict[str, str], float]
 
 
 class Prometheus(Daemon):
-    """A running Prometheus with an empty database."""
+    """A running Prometheus."""
 
-    def __init__(self, folder: Path, target: str, rules: Sequence[Path] = (), jobs: str = "") -> None:
+    def __init__(
+        self, folder: Path, *targets: str, rules: Sequence[Path] = (), jobs: str = "", history: str = ""
+    ) -> None:
         """Start it; rules are evaluated each second, whatever interval their groups have.
 
         `jobs` are further members of `scrape_configs`.
+        `history` is OpenMetrics text with the timestamps of what the database holds from the beginning.
         """
         binary = real_binary("prometheus")
+        if history:
+            _backfill(folder, history)
         config = folder / "prometheus.yml"
-        config.write_text(_CONFIG.format(target=target) + jobs + 'rule_files: ["*.rules.yaml"]\n')
+        quoted = ", ".join(f'"{target}"' for target in targets)
+        config.write_text(_CONFIG.format(targets=quoted) + jobs + 'rule_files: ["*.rules.yaml"]\n')
         for path in rules:
             (folder / path.name).write_text(re.sub(r"(?m)^    interval: .*\n", "", path.read_text()))
         port = free_port()
@@ -45,6 +52,7 @@ class Prometheus(Daemon):
                 binary,
                 f"--config.file={config}",
                 f"--storage.tsdb.path={folder / 'data'}",
+                "--storage.tsdb.retention.time=60d",
                 f"--web.listen-address=127.0.0.1:{port}",
                 "--log.level=warn",
             ],
@@ -85,3 +93,11 @@ class Prometheus(Daemon):
 
         wait_until(is_there, seconds, f"Prometheus has {expression}")
         return found
+
+
+def _backfill(folder: Path, history: str) -> None:
+    """Make the database of a text with timestamps."""
+    source = folder / "history.om"
+    source.write_text(history)
+    command = [real_binary("promtool"), "tsdb", "create-blocks-from", "openmetrics", str(source), str(folder / "data")]
+    subprocess.run(command, check=True, capture_output=True)

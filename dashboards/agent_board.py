@@ -1,0 +1,113 @@
+"""The board of the agents: whether they run, keep up, and have what they need."""
+
+from collections.abc import Sequence
+
+from grafana_foundation_sdk.models import dashboard as model
+
+from dashboards import queries as q
+from dashboards.meanings import NO_YES, OUTCOMES, SELDOM, YES_NO
+from dashboards.navigation import AGENT_OF_ROW, Annotation, board
+from dashboards.panels import BAD, GOOD, Column, Frame, Panel, Row, compose, graph, table
+from dashboards.queries import Query
+
+
+def agents() -> model.Dashboard:
+    """Return the board."""
+    loaded = f"changes({q.agents('smtpcheck_config_last_reload_success_timestamp_seconds')}[$__rate_interval])"
+    empty = board(
+        "smtpcheck-agents",
+        "Agents",
+        "The agents themselves: whether they run, keep up with their checks, and what they use.",
+        [],
+        [
+            Annotation("Failed agents", f"{q.agents('up')} == bool 0", "{{instance}} is not scraped"),
+            Annotation("Configuration loaded", loaded, "{{instance}} loaded its configuration", "blue"),
+        ],
+    )
+    return compose(empty, (Row("Now", (_table(),)), Row("Work", _work()), Row("Process", _process())))
+
+
+def _table() -> Panel:
+    def of_agent(metric: str, factor: str = "") -> Query:
+        return Query(f"max by (instance) ({q.agents(metric)}){factor}")
+
+    return table(
+        Frame("Agents", "One row for each agent; one that is cut off has no network of its own.", 24, 6),
+        {
+            "instance": Column("Agent", links=AGENT_OF_ROW),
+            "Value #A": Column("Scraped", words=YES_NO),
+            "version": Column("Version"),
+            "Value #C": Column("Checks", decimals=0),
+            "Value #D": Column("Cut off", words=NO_YES),
+            "Value #E": Column("Last load of the configuration", words={"1": ("worked", GOOD), "0": ("failed", BAD)}),
+            "Value #F": Column("Configuration in force since", unit="dateTimeFromNow"),
+            "Value #G": Column("Runs since", unit="dateTimeFromNow"),
+        },
+        of_agent("up"),
+        Query(f"max by (instance, version) ({q.agents('smtpcheck_build_info')})"),
+        of_agent("smtpcheck_checks"),
+        of_agent("smtpcheck_cut_off"),
+        of_agent("smtpcheck_config_last_reload_successful"),
+        of_agent("smtpcheck_config_last_reload_success_timestamp_seconds", " * 1000"),
+        of_agent("process_start_time_seconds", " * 1000"),
+        hidden=["Value #B"],
+    )
+
+
+def _work() -> Sequence[Panel]:
+    lag = q.agents("smtpcheck_schedule_lag_seconds_bucket")
+    return (
+        graph(
+            Frame("Outcomes", "How many checks of the agents had which outcome.", 8, 8, decimals=0),
+            Query(f"sum by (outcome) ({q.agents('smtpcheck_outcome')})", "{{outcome}}"),
+            stacked=True,
+            colours=OUTCOMES,
+        ),
+        graph(
+            Frame("Runs", "Runs that ended in a second, and those under way.", 8, 8),
+            Query(f"sum by (instance) ({q.rate(q.agents('smtpcheck_runs_total'))})", "{{instance}} ended per second"),
+            Query(q.agents("smtpcheck_checks_in_flight"), "{{instance}} under way"),
+        ),
+        graph(
+            Frame("Runs left out", "Runs in a minute that were not made, by reason.", 8, 8, unit="cpm"),
+            Query(f"60 * {q.rate(q.agents('smtpcheck_runs_skipped_total'))}", "{{instance}} {{reason}}"),
+        ),
+        *(
+            graph(
+                Frame(f"Schedule lag, p{percent}", "How long after they were due runs began.", 12, 8, unit="s"),
+                Query(q.quantile(percent / 100, lag, "instance"), "{{instance}}"),
+                interval=SELDOM,
+            )
+            for percent in (50, 99)
+        ),
+    )
+
+
+def _process() -> Sequence[Panel]:
+    return (
+        graph(
+            Frame("Internal errors", "Faults of smtpcheck itself in a minute; its log says more.", 8, 7, unit="cpm"),
+            Query(f"60 * {q.rate(q.agents('smtpcheck_internal_errors_total'))}", "{{instance}}"),
+        ),
+        graph(
+            Frame("Memory", "Resident memory of the agent.", 8, 7, unit="bytes"),
+            Query(q.agents("process_resident_memory_bytes"), "{{instance}}"),
+        ),
+        graph(
+            Frame("CPU", "The share of one core.", 8, 7, unit="percentunit"),
+            Query(q.rate(q.agents("process_cpu_seconds_total")), "{{instance}}"),
+        ),
+        graph(
+            Frame("Open files", "Connections too, and how many there may be.", 8, 7, decimals=0),
+            Query(q.agents("process_open_fds"), "{{instance}} open"),
+            Query(q.agents("process_max_fds"), "{{instance}} allowed"),
+        ),
+        graph(
+            Frame("Duration of a scrape", "How long Prometheus waited for the metrics.", 8, 7, unit="s"),
+            Query(q.agents("scrape_duration_seconds"), "{{instance}}"),
+        ),
+        graph(
+            Frame("Series of a scrape", "How many samples Prometheus got.", 8, 7, decimals=0),
+            Query(q.agents("scrape_samples_scraped"), "{{instance}}"),
+        ),
+    )

@@ -1,0 +1,218 @@
+"""The board of one check: how it is and why, since when, how it keeps its objective, and what it logs in with."""
+
+from collections.abc import Sequence
+
+from grafana_foundation_sdk.models import dashboard as model
+
+from dashboards import queries as q
+from dashboards.meanings import AVAILABILITY, BUDGET, DAYS, GRANTED, OUTCOMES, WORKS, YES_NO
+from dashboards.navigation import CREDENTIAL_OF_ROW, PAGE_OF_ROW, Annotation, board, label_variable
+from dashboards.panels import BAD, GOOD, Column, Frame, Panel, Row, compose, graph, number, state, table, timeline
+from dashboards.queries import Query
+
+
+def one_check() -> model.Dashboard:
+    """Return the board."""
+    failures = Annotation("Failures", q.one("smtpcheck_failure_info"), "{{cause}} ({{phase}})")
+    empty = board(
+        "smtpcheck-check",
+        "Check",
+        "One check: how it is and why, its phases over time, its objective, and the credential that it lives on.",
+        [label_variable("check", "Check", q.agents("smtpcheck_check_info"), several=False)],
+        [failures],
+    )
+    rows = (
+        Row("Now", _now()),
+        Row("Over time", _over_time()),
+        Row("Objective", _objective()),
+        Row("Credential", _credential()),
+    )
+    return compose(empty, rows)
+
+
+def _now() -> Sequence[Panel]:
+    certificate = q.one("smtpcheck_tls_certificate_expiry_timestamp_seconds")
+    return (
+        state(
+            Frame("Outcome", "What came out of the last run.", 4, 4),
+            Query(f"{q.one('smtpcheck_outcome')} == 1", "{{outcome}}"),
+            OUTCOMES,
+        ),
+        number(
+            Frame(
+                "Availability",
+                "Over the chosen time, without the time in which the check was unknown.",
+                4,
+                4,
+                unit="percentunit",
+                decimals=2,
+                base=BAD,
+                steps=AVAILABILITY,
+            ),
+            Query(f"avg(avg_over_time({q.one('smtpcheck_success')}[$__range]))"),
+        ),
+        number(
+            Frame(
+                "Error budget",
+                "What is left of the failures that the objective allows in 30 days; below 0 it is missed.",
+                4,
+                4,
+                unit="percentunit",
+                decimals=0,
+                base=BAD,
+                steps=BUDGET,
+            ),
+            Query(f"min({q.one('check:smtpcheck_error_budget:remaining30d')})"),
+        ),
+        number(
+            Frame("Last run", "How long ago it began.", 4, 4, unit="s", decimals=0, base="text"),
+            Query(f"min(time() - {q.one('smtpcheck_last_run_timestamp_seconds')})"),
+        ),
+        number(
+            Frame(
+                "Last success", "How long ago a run last reached its depth.", 4, 4, unit="s", decimals=0, base="text"
+            ),
+            Query(f"min(time() - {q.one('smtpcheck_last_success_timestamp_seconds')})"),
+        ),
+        number(
+            Frame("Certificate ends in", "Days until the server's certificate ends.", 4, 4, "none", 0, DAYS, BAD),
+            Query(f"min({certificate} - time()) / 86400"),
+        ),
+        _causes("Why it fails", "The cause of the last run's failure, and its remedy.", "smtpcheck_failure_info"),
+        _causes("What it warns of", "What will break it while it still works.", "smtpcheck_warning_info"),
+        _configuration(),
+    )
+
+
+def _causes(title: str, meaning: str, metric: str) -> Panel:
+    failure = {
+        "phase": Column("Phase"),
+        "smtp_code": Column("SMTP code"),
+        "enhanced_code": Column("Enhanced code"),
+        "oauth_error": Column("OAuth error"),
+        "oauth_code": Column("OAuth code"),
+    }
+    series = q.one(metric)
+    return table(
+        Frame(title, meaning, 24 if metric == "smtpcheck_failure_info" else 12, 5),
+        {
+            "cause": Column("Cause", links=PAGE_OF_ROW),
+            "remedy": Column("Remedy"),
+            **(failure if metric == "smtpcheck_failure_info" else {}),
+            "instance": Column("Agent"),
+        },
+        Query(series),
+        Query(q.remedied(series)),
+        hidden=["Value #A", "Value #B", "check"],
+    )
+
+
+def _configuration() -> Panel:
+    return table(
+        Frame("What it asks", "How it is configured, and the TLS of its last run.", 12, 5),
+        {
+            "provider": Column("Provider"),
+            "credential": Column("Credential", links=CREDENTIAL_OF_ROW),
+            "host": Column("Host"),
+            "port": Column("Port"),
+            "depth": Column("Depth"),
+            "Value #A": Column("Interval", unit="s"),
+            "version": Column("TLS"),
+            "cipher": Column("Cipher"),
+            "instance": Column("Agent", links=PAGE_OF_ROW),
+        },
+        Query(
+            f"{q.one('smtpcheck_check_info')} * on ({q.IDENTITY}) group_left () {q.one('smtpcheck_interval_seconds')}"
+        ),
+        Query(f"max by (instance, check, version, cipher) ({q.one('smtpcheck_tls_info')})"),
+        hidden=["Value #B"],
+    )
+
+
+def _over_time() -> Sequence[Panel]:
+    return (
+        timeline(
+            Frame("Works", "In a gap the check was unknown.", 12, 6),
+            Query(q.one("smtpcheck_success"), "{{instance}}"),
+            WORKS,
+        ),
+        timeline(
+            Frame("Causes", "What its runs failed of.", 12, 6),
+            Query(q.one("smtpcheck_failure_info"), "{{phase}} {{cause}}"),
+            {"1": ("fails", BAD)},
+        ),
+        graph(
+            Frame("Phases", "How long each phase of the last run took.", 12, 9, unit="s"),
+            Query(f"sum by (phase) ({q.one('smtpcheck_phase_duration_seconds')})", "{{phase}}"),
+            stacked=True,
+        ),
+        graph(
+            Frame(
+                "Duration against its week", "The last run, the mean of an hour, and what is usual.", 12, 9, unit="s"
+            ),
+            Query(q.one("smtpcheck_duration_seconds"), "last run"),
+            Query(q.one("check:smtpcheck_duration_seconds:avg1h"), "mean of an hour"),
+            Query(q.one("check:smtpcheck_duration_seconds:median1w"), "median of a week"),
+        ),
+    )
+
+
+def _objective() -> Sequence[Panel]:
+    return (
+        graph(
+            Frame(
+                "Availability",
+                "Over windows that end at each moment, and the objective of 30 days.",
+                12,
+                8,
+                unit="percentunit",
+                decimals=2,
+            ),
+            Query(q.one("check:smtpcheck_success:avg1h"), "1 hour"),
+            Query(q.one("check:smtpcheck_success:avg1d"), "1 day"),
+            Query(q.one("check:smtpcheck_success:avg30d"), "30 days"),
+            Query("smtpcheck:availability:objective", "objective"),
+        ),
+        graph(
+            Frame(
+                "Error budget of 30 days",
+                "The share that is left; below 0 the objective is missed.",
+                12,
+                8,
+                "percentunit",
+            ),
+            Query(q.one("check:smtpcheck_error_budget:remaining30d"), "left"),
+            colours={"left": GOOD},
+        ),
+    )
+
+
+def _credential() -> Sequence[Panel]:
+    mine = f"and on (job, instance, credential) {q.one('smtpcheck_check_info')}"
+
+    def of_mine(metric: str, rest: str = "") -> Query:
+        return Query(f"min by (instance, credential) ({q.agents(metric)} {mine}){rest}")
+
+    days = " - time()) / 86400"
+    return (
+        table(
+            Frame("Its credential", "Ends are shown in days where they are known.", 24, 5),
+            {
+                "credential": Column("Credential", links=CREDENTIAL_OF_ROW),
+                "Value #A": Column("Token", words=YES_NO),
+                "Value #B": Column("New token", words=GRANTED),
+                "Value #C": Column("Token ends in", unit="s", decimals=0, base=BAD, steps=((300, GOOD),)),
+                "Value #D": Column("Client secret", unit="none", decimals=1, base=BAD, steps=DAYS),
+                "Value #E": Column("Client certificate", unit="none", decimals=1, base=BAD, steps=DAYS),
+                "Value #F": Column("Refresh token", unit="none", decimals=1, base=BAD, steps=DAYS),
+                "instance": Column("Agent"),
+            },
+            of_mine("smtpcheck_token_success"),
+            of_mine("smtpcheck_fresh_token_success"),
+            of_mine("smtpcheck_token_expiry_timestamp_seconds", " - time()"),
+            *(
+                Query(f"({of_mine(f'smtpcheck_{what}_expiry_timestamp_seconds').expression}{days}")
+                for what in ("client_secret", "client_certificate", "refresh_token")
+            ),
+        ),
+    )

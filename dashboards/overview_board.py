@@ -1,0 +1,243 @@
+"""The overview board: what fails and why, what alerts, how long it has been so, and how fast things are.
+
+Rules of this file:
+- What must be acted upon stands above, what explains it below.
+- A check leads to its board, and to its page at the agent, which names the repair.
+"""
+
+from collections.abc import Sequence
+
+from grafana_foundation_sdk.models import dashboard as model
+
+from dashboards import queries as q
+from dashboards.meanings import AVAILABILITY, BUDGET, OUTCOMES, SELDOM, WORKS
+from dashboards.navigation import (
+    AGENT_OF_ROW,
+    CHECK_OF_ROW,
+    CHECK_OF_SERIES,
+    CREDENTIAL_OF_ROW,
+    Annotation,
+    board,
+    provider_and_check,
+)
+from dashboards.panels import (
+    BAD,
+    POOR,
+    Column,
+    Frame,
+    Panel,
+    Row,
+    bars,
+    compose,
+    counts,
+    graph,
+    number,
+    table,
+    timeline,
+)
+from dashboards.queries import Query
+
+
+def overview() -> model.Dashboard:
+    """Return the board."""
+    failures = Annotation("Failures", f"count by (cause) ({q.checks('smtpcheck_failure_info')})", "{{cause}}")
+    empty = board(
+        "smtpcheck-overview",
+        "Overview",
+        "SMTP with OAuth2 as smtpcheck sees it: what fails and why, what alerts, how available and how fast it is.",
+        provider_and_check(),
+        [failures],
+    )
+    return compose(empty, (Row("Now", _now()), Row("Over time", _over_time()), Row("Latency", _latency())))
+
+
+def _now() -> Sequence[Panel]:
+    outcome = f"sum by (outcome) ({q.checks('smtpcheck_outcome')})"
+    return (
+        counts(Frame("Checks", "How many checks have which outcome.", 8, 4), Query(outcome, "{{outcome}}"), OUTCOMES),
+        number(
+            Frame(
+                "Availability",
+                "The mean of the checks over the chosen time, without the time in which they were unknown.",
+                4,
+                4,
+                unit="percentunit",
+                decimals=2,
+                base=BAD,
+                steps=AVAILABILITY,
+            ),
+            Query(f"avg({q.availability()})"),
+        ),
+        *_counts(),
+        _failing(),
+        _alerts(),
+        _warnings(),
+        bars(
+            Frame(
+                "Lowest availability",
+                "The ten checks that worked for the smallest part of the chosen time.",
+                12,
+                8,
+                unit="percentunit",
+                decimals=1,
+                base=BAD,
+                steps=AVAILABILITY,
+                links=CHECK_OF_SERIES,
+            ),
+            Query(f"sort(bottomk(10, {q.availability()}))", "{{check}}"),
+        ),
+        bars(
+            Frame(
+                "Least error budget",
+                "What is left of the failures that the objective allows in 30 days; below 0 it is missed.",
+                12,
+                8,
+                unit="percentunit",
+                decimals=0,
+                base=BAD,
+                steps=BUDGET,
+                links=CHECK_OF_SERIES,
+            ),
+            Query(f"sort(bottomk(10, {q.checks('check:smtpcheck_error_budget:remaining30d')}))", "{{check}}"),
+        ),
+    )
+
+
+def _counts() -> Sequence[Panel]:
+    token, fresh = q.agents("smtpcheck_token_success"), q.agents("smtpcheck_fresh_token_success")
+
+    def count(title: str, meaning: str, colour: str, query: str) -> Panel:
+        return number(Frame(title, meaning, 3, 4, decimals=0, steps=((1, colour),)), Query(query))
+
+    return (
+        count(
+            "Objectives missed",
+            "Checks that have failed for longer in 30 days than their objective allows.",
+            POOR,
+            f"sum(({q.checks('check:smtpcheck_error_budget:remaining30d')}) < bool 0)",
+        ),
+        count("Credentials without a token", "Every check that uses them fails.", BAD, f"sum({token} == bool 0)"),
+        count(
+            "Credentials on their last token",
+            "The issuer refuses a new token while the old one still works: their checks will fail within the hour.",
+            POOR,
+            f"sum(({token} == bool 1) * ({fresh} == bool 0))",
+        ),
+        count("Agents not scraped", "Nobody watches their checks.", BAD, f"sum({q.agents('up')} == bool 0)"),
+    )
+
+
+def _failing() -> Panel:
+    failure = q.checks("smtpcheck_failure_info")
+    success = f"smtpcheck_last_success_timestamp_seconds{{{q.CHECK}}}"
+    since = q.either(
+        f"({failure}) * on ({q.IDENTITY}) group_left () (time() - {success})",
+        f"-1 * (({failure}) unless on ({q.IDENTITY}) {success})",
+    )
+    return table(
+        Frame("Failing checks", "Why each check fails and what repairs it; its page names the evidence.", 24, 9),
+        {
+            "check": Column("Check", links=CHECK_OF_ROW),
+            "cause": Column("Cause"),
+            "remedy": Column("Remedy"),
+            "phase": Column("Phase"),
+            "smtp_code": Column("SMTP code"),
+            "enhanced_code": Column("Enhanced code"),
+            "oauth_error": Column("OAuth error"),
+            "oauth_code": Column("OAuth code"),
+            "Value #A": Column("Since last success", unit="s", decimals=0, words={"-1": ("none yet", "")}),
+            "instance": Column("Agent"),
+        },
+        Query(since),
+        Query(q.remedied(failure)),
+        hidden=["Value #B"],
+    )
+
+
+def _alerts() -> Panel:
+    alerts = 'ALERTS{alertname=~"Smtpcheck.+", job=~"$job|", instance=~"$instance|"}'
+    kept = "severity, alertname, alertstate, check, credential, host, instance"
+    words = {"critical": ("critical", BAD), "warning": ("warning", POOR), "info": ("info", "")}
+    return table(
+        Frame("Alerts", "Alerts of the chosen agents, firing or about to, whatever checks are chosen.", 12, 8),
+        {
+            "severity": Column("Severity", words=words),
+            "alertname": Column("Alert"),
+            "alertstate": Column("State"),
+            "check": Column("Check", links=CHECK_OF_ROW),
+            "credential": Column("Credential", links=CREDENTIAL_OF_ROW),
+            "host": Column("Host"),
+            "instance": Column("Agent", links=AGENT_OF_ROW),
+        },
+        Query(f"max by ({kept}) ({alerts})"),
+        hidden=["Value"],
+    )
+
+
+def _warnings() -> Panel:
+    warnings = q.checks("smtpcheck_warning_info")
+    return table(
+        Frame("Warnings", "Checks that still work, and what will break them.", 12, 8),
+        {
+            "check": Column("Check", links=CHECK_OF_ROW),
+            "cause": Column("Cause"),
+            "remedy": Column("Remedy"),
+            "instance": Column("Agent"),
+        },
+        Query(warnings),
+        Query(q.remedied(warnings)),
+        hidden=["Value #A", "Value #B"],
+    )
+
+
+def _over_time() -> Sequence[Panel]:
+    worst = f"bottomk(20, {q.availability(' @ end()')}) < 1"
+    return (
+        graph(
+            Frame("Outcomes", "How many checks had which outcome.", 12, 8),
+            Query(f"sum by (outcome) ({q.checks('smtpcheck_outcome')})", "{{outcome}}"),
+            stacked=True,
+            colours=OUTCOMES,
+        ),
+        graph(
+            Frame("Failures by cause", "Failed runs in a minute, by what they failed of.", 12, 8, unit="cpm"),
+            Query(f"60 * sum by (cause) ({q.rate(q.providers('smtpcheck_failures_by_cause_total'))})", "{{cause}}"),
+            stacked=True,
+            interval=SELDOM,
+        ),
+        timeline(
+            Frame(
+                "Checks that failed",
+                "The twenty that failed longest in the chosen time; in a gap a check was unknown.",
+                24,
+                9,
+                links=CHECK_OF_SERIES,
+            ),
+            Query(f"({q.checks('smtpcheck_success')}) and on ({q.IDENTITY}) ({worst})", "{{check}}"),
+            WORKS,
+        ),
+    )
+
+
+def _latency() -> Sequence[Panel]:
+    buckets = q.providers("smtpcheck_phase_seconds_bucket")
+    return (
+        graph(
+            Frame("Phases of the chosen checks", "The mean over the checks' last runs.", 12, 8, unit="s"),
+            Query(f"avg by (phase) ({q.checks('smtpcheck_phase_duration_seconds')})", "{{phase}}"),
+        ),
+        bars(
+            Frame(
+                "Slowest checks", "How long their last run took.", 12, 8, unit="s", base="blue", links=CHECK_OF_SERIES
+            ),
+            Query(f"sort_desc(topk(10, {q.checks('smtpcheck_duration_seconds')}))", "{{check}}"),
+        ),
+        *(
+            graph(
+                Frame(f"Phases, p{percent} by provider", "Over all runs of the provider's checks.", 12, 8, unit="s"),
+                Query(q.quantile(percent / 100, buckets, "provider", "phase"), "{{provider}} {{phase}}"),
+                interval=SELDOM,
+            )
+            for percent in (50, 95)
+        ),
+    )
