@@ -141,7 +141,7 @@ async def test_every_annotation_shows_what_has_happened(site: Site) -> None:
         assert board["annotations"]["list"]
         for annotation in board["annotations"]["list"]:
             expression = filled(annotation["expr"], check=BREAKING.name if name == ONE_CHECK else ".*")
-            assert any(value > 0 for value in await site.values(expression, seconds=120)), (name, annotation["name"])
+            assert any(value > 0 for value in await site.values(expression, seconds=900)), (name, annotation["name"])
             series = await site.ask("query", query=expression)
             labels = set(re.findall(r"{{(\w+)}}", annotation["titleFormat"]))
             assert all(labels <= set(one["metric"]) for one in series["result"]), (name, annotation["name"])

@@ -108,7 +108,7 @@ async def watched_site(folder: Path) -> AsyncIterator[Site]:
                 prometheus = await asyncio.to_thread(start)
                 try:
                     await _break_some(world, agent)
-                    await asyncio.to_thread(prometheus.wait_for, "smtpcheck_success == 1")
+                    await asyncio.to_thread(prometheus.wait_for, "smtpcheck_config_last_reload_successful")
                     assert await agent.reload() == ()
                     await asyncio.to_thread(prometheus.wait_for, _ALL_IS_SCRAPED, 60)
                     yield Site(prometheus, agent, target)
