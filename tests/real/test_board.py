@@ -129,7 +129,7 @@ async def test_every_variable_has_the_values_of_its_label(site: Site) -> None:
     assert found == {
         "job": {"smtpcheck"},
         "instance": {site.target},
-        "provider": {"microsoft"},
+        "provider": {check.provider for check in site.agent.settings.checks},
         "check": set(site.agent.state.checks),
         "credential": {credential.name for credential in site.agent.credentials()},
     }
