@@ -174,9 +174,9 @@ class Alerting:
         self._notifiers = settings.alerts.notifiers if settings.alerts else ()
         self._address = settings.agent.page
         self._shard = str(settings.fleet.shard) if settings.fleet.shard != WHOLE else ""
-        self._checks = {check.name: check for check in settings.checks}
+        self._checks = {check.name: check for check in settings.checks if check.scheduled}
         self._scopes: dict[tuple[Subject, str], list[Check]] = {}
-        for check in settings.checks:
+        for check in self._checks.values():
             self._scopes.setdefault((Subject.HOST, endpoint(check)), []).append(check)
             if check.credential is not None:
                 self._scopes.setdefault((Subject.CREDENTIAL, check.credential), []).append(check)
@@ -212,7 +212,7 @@ class Alerting:
             sender,
             ledger,
             word=partial(self._word, ledger),
-            keep=self._keep,
+            keep=self._keep_what_was_told,
             quiet=self._is_quiet,
             wall=self._wall,
         )
@@ -315,6 +315,10 @@ class Alerting:
 
     def _ledgers(self) -> dict[str, Ledger]:
         return {_PAGE: self._page} | {name: each.dispatcher.ledger for name, each in self._served.items()}
+
+    async def _keep_what_was_told(self) -> None:
+        self._keep()
+        await self._state.alerts.written()
 
     def _keep(self) -> None:
         for name, ledger in self._ledgers().items():

@@ -85,7 +85,11 @@ class Clock:
 
 @asynccontextmanager
 async def alerts(
-    wanted: Settings, folder: Path | None = None, *, ailment: Callable[[], str] = lambda: "", clock: Clock | None = None
+    wanted: Settings,
+    folder: Path | None = None,
+    *,
+    ailment: Callable[[], str] = lambda: "",
+    clock: Callable[[], float] | None = None,
 ) -> AsyncIterator[World]:
     state = await State.kept(folder) if folder else State()
     alerting = Alerting(wanted, state, RULES, wall=clock or Clock(), ailment=ailment)

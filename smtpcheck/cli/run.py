@@ -6,6 +6,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -96,7 +97,8 @@ async def serve(
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
-    async with web.serve(web.create_app(agent), listen, web_config_file) as (host, port):
+    app = web.create_app(agent, external_host=urlsplit(agent.settings.agent.external_url).hostname or "")
+    async with web.serve(app, listen, web_config_file) as (host, port):
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, reload)

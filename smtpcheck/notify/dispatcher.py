@@ -9,7 +9,7 @@ Rules of this file:
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
@@ -42,14 +42,14 @@ class Dispatcher:
         ledger: Ledger,
         *,
         word: Callable[[Due], Notice],
-        keep: Callable[[], object],
+        keep: Callable[[], Awaitable[object]],
         quiet: Callable[[Key], bool],
         wall: Callable[[], float],
     ) -> None:
         """Take the notifier and its ledger.
 
-        `word` puts an alert into words, `keep` has the ledger's changes kept, `quiet` tells of which alerts nobody is
-        to be reminded, and `wall` is the time (Unix seconds).
+        `word` puts an alert into words, `keep` has the ledger's changes kept before anything else is told, `quiet`
+        tells of which alerts nobody is to be reminded, and `wall` is the time (Unix seconds).
         """
         self.name = name
         self.ledger = ledger
@@ -111,12 +111,16 @@ class Dispatcher:
     async def tell_some(self) -> float | None:
         """Send once, if something is due. Return how many seconds to wait until the next time; None: nothing waits."""
         if lost := self.ledger.shed(self._wall()):
+            await self._keep()
             self._give_up(lost, "too many alerts wait")
         batch = self._batch()
         if not batch:
-            self._keep()
             return None
         failure = await self._send(batch)
+        if failure is None or failure.lasting:
+            for due in batch:
+                self.ledger.told(due, self._wall())
+            await self._keep()
         if failure is None:
             self._failures = 0
             self.counts["success"] += len(batch)
@@ -125,10 +129,6 @@ class Dispatcher:
             self.failure = ""
         else:
             self._take_failure(failure, batch)
-        if failure is None or failure.lasting:
-            for due in batch:
-                self.ledger.told(due, self._wall())
-        self._keep()
         return 0.0 if failure is None or failure.lasting else self._patience(failure)
 
     def _batch(self) -> list[Due]:

@@ -1,8 +1,8 @@
 """Alerts in the state file: the watches of each check, and what each notifier was told.
 
 Rules of this file:
-- Rows follow what happens within a second; of those for one key only the last is written. An alert that was told when
-  the process is killed in this second is told again.
+- Rows follow what happens within a second; of those for one key only the last is written. What was told is written
+  before anything else is told.
 - A row of what is over is emptied at once and deleted with the next cleaning.
 """
 
@@ -77,6 +77,11 @@ class AlertRows:
                     for key, entry in entries.items()
                 )
             )
+
+    async def written(self) -> None:
+        """Wait until what was put is in the file, so that a kill does not undo it; of a file in trouble nothing is."""
+        if self._file is not None:
+            await self._file.read("SELECT 1")
 
     def put_all(self) -> None:
         """Have everything written, into a new file."""
