@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 
 from smtpcheck.cause import Cause
-from smtpcheck.model import Expect, Finding, Reply, Report, Step
+from smtpcheck.model import Expect, Finding, Phase, Reply, Report, Step
 
 
 def matches(expect: Expect, reply: Reply) -> bool:
@@ -40,9 +40,23 @@ def unexpected_success(report: Report) -> Finding | None:
     return Finding(Cause.UNEXPECTED_SUCCESS, 1.0, rule="expectation.unexpected_success", evidence=seen)
 
 
+def phase_of(report: Report) -> Phase | None:
+    """Return the phase that a run's outcome is about: the one that failed, or that was to be refused; else None."""
+    if report.expect is not None and report.cause is Cause.UNEXPECTED_SUCCESS:
+        return report.expect.phase
+    step = report.failed_step
+    return step.phase if step else None
+
+
+def told(report: Report) -> str:
+    """Return what is to be said of a run that met its refusal, in one line; empty for any other run."""
+    reply = report.refused_as_expected
+    return f"refused as expected: {reply}" if reply else ""
+
+
 def with_expectation(report: Report, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
     """Return the findings of a failed run; the best one also says what was expected, if something was."""
-    if report.expect is None or not findings:
+    if report.expect is None or not findings or findings[0].cause is Cause.UNEXPECTED_SUCCESS:
         return findings
     best = findings[0]
     return (replace(best, evidence=(*best.evidence, f"{report.expect} was expected")), *findings[1:])

@@ -26,8 +26,6 @@ def judge(report: Report, findings: tuple[Finding, ...], warnings: tuple[Finding
 
     `findings` say why a step failed (best first, empty if none did), `warnings` what will break a run that succeeded.
     """
-    if passed := expectation.unexpected_success(report):
-        return replace(report, outcome=Outcome.CRITICAL, cause=passed.cause, findings=(passed,))
     if has_failed(report):
         findings = expectation.with_expectation(report, findings)
         return replace(report, outcome=Outcome.CRITICAL, cause=findings[0].cause, findings=findings)
@@ -36,7 +34,9 @@ def judge(report: Report, findings: tuple[Finding, ...], warnings: tuple[Finding
 
 
 def has_failed(report: Report) -> bool:
-    """Return whether a step failed, and not by the refusal that was expected."""
+    """Return whether a step failed, and not by the refusal that was expected; or whether that did not come."""
+    if expectation.unexpected_success(report) is not None:
+        return True
     return report.failed_step is not None and not expectation.is_met(report)
 
 

@@ -19,8 +19,9 @@ from smtpcheck.config import Settings
 from smtpcheck.credential_facts import CredentialHints
 from smtpcheck.delivery.finders import Finders
 from smtpcheck.diagnosis.catalogue import Catalogue, load
-from smtpcheck.diagnosis.explain import explain
+from smtpcheck.diagnosis.explain import explain, values_of
 from smtpcheck.diagnosis.observation import observe
+from smtpcheck.expectation import unexpected_success
 from smtpcheck.gate import Gate, MailboxLocks, NotAdmittedError, in_time
 from smtpcheck.judge import expiries, fresh_token_failing, has_failed, internal_error, judge, token_fault
 from smtpcheck.model import Check, Depth, Finding, Outcome, Phase, Report, Step, TokenError
@@ -208,5 +209,7 @@ def _judge(check: Check, kit: Kit, report: Report, grant: Grant | None, ehlo: tu
 
 
 def _explain(check: Check, kit: Kit, report: Report, ehlo: tuple[str, ...], now: float) -> tuple[Finding, ...]:
-    hints = kit.hints.get(check.credential) if check.credential else None
-    return explain(observe(check, report, hints, ehlo=ehlo, now=now), kit.catalogue)
+    seen = observe(check, report, kit.hints.get(check.credential or ""), ehlo=ehlo, now=now)
+    if passed := unexpected_success(report):
+        return (replace(passed, values=values_of(seen)),)
+    return explain(seen, kit.catalogue)

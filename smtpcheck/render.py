@@ -13,11 +13,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from smtpcheck import expectation
 from smtpcheck.config import Demand, Settings
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.finding_text import findings_text
 from smtpcheck.model import Check, Outcome, Report
 
+_LONGEST_CAUSE = 100
 _STYLES = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.CRITICAL: "red", Outcome.UNKNOWN: "magenta"}
 _MARKS = {Outcome.OK: "✓", Outcome.WARNING: "!", Outcome.CRITICAL: "✗", Outcome.UNKNOWN: "?"}
 
@@ -39,7 +41,7 @@ def report_table(reports: Sequence[Report]) -> Table:
     table = _table("check", "outcome", "phase", "cause")
     table.add_column("seconds", justify="right", no_wrap=True)
     for report in reports:
-        phase = report.failed_step.phase.value if report.failed_step else ""
+        phase = expectation.phase_of(report) or ""
         table.add_row(_mark(report.outcome), report.check, _outcome(report.outcome), phase, *_last_columns(report))
     return table
 
@@ -64,7 +66,7 @@ def scenario_table(reports: Mapping[str, Report], scenarios: Sequence[Expectatio
     table = _table("check", "outcome", "phase", "cause", "expected")
     for scenario in scenarios:
         report = reports[scenario.name]
-        phase = report.failed_step.phase.value if report.failed_step else ""
+        phase = expectation.phase_of(report) or ""
         verdict = Text("as expected", "green") if scenario.name in right else Text("NOT as expected", "bold red")
         cause = _last_columns(report)[0]
         table.add_row(_mark(report.outcome), report.check, _outcome(report.outcome), phase, cause, verdict)
@@ -112,21 +114,24 @@ def nagios(reports: Sequence[Report]) -> str:
     The form is that of the Monitoring Plugins guidelines: `STATUS - text | 'label'=value[unit] ...`.
     """
     outcome = Outcome.worst([report.outcome for report in reports])
-    bad = [report for report in reports if report.outcome is not Outcome.OK]
+    notable = [report for report in reports if report.outcome is not Outcome.OK or report.refused_as_expected]
     data = " ".join(f"'{report.check}'={report.seconds:.3f}s" for report in reports)
-    lines = [f"{report.check}: {report.outcome.value}: {_causes(report)}" for report in bad]
+    # Behind "|" stands performance data, in further lines too.
+    lines = [f"{each.check}: {each.outcome.value}: {_causes(each)}".replace("|", "/") for each in notable]
     return "\n".join([f"{outcome.value.upper()} - {summary(reports)} | {data}", *lines])
 
 
 def _causes(report: Report) -> str:
     if report.cause is None:
-        return ", ".join(finding.cause.value for finding in report.warnings)
-    step = report.failed_step
-    return f"{report.cause.value} in phase {step.phase.value}" if step else report.cause.value
+        warned = ", ".join(finding.cause.value for finding in report.warnings)
+        return "; ".join(filter(None, (warned, expectation.told(report))))
+    phase = expectation.phase_of(report)
+    return f"{report.cause.value} in phase {phase}" if phase else report.cause.value
 
 
 def _last_columns(report: Report) -> tuple[str, str]:
-    return (report.cause.value if report.cause else _causes(report)), f"{report.seconds:.2f}"
+    said = report.cause.value if report.cause else _causes(report)
+    return said if len(said) <= _LONGEST_CAUSE else f"{said[:_LONGEST_CAUSE]}...", f"{report.seconds:.2f}"
 
 
 def _table(*columns: str) -> Table:

@@ -34,6 +34,8 @@ def report_as_json(report: Report, catalogue: Catalogue) -> Json:
         "tls": asdict(report.tls) if report.tls else None,
         "attempts": [asdict(attempt) for attempt in report.attempts],
         "mechanism": report.mechanism,
+        "expect": asdict(report.expect) if report.expect else None,
+        "refused_as_expected": str(report.refused_as_expected) if report.refused_as_expected else None,
     }
 
 

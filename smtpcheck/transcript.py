@@ -36,7 +36,7 @@ def _run(report: Report, catalogue: Catalogue) -> Iterator[str]:
     if report.waited:
         yield f"waited {report.waited:.3f} s for its turn"
     for step in report.steps:
-        yield from _step(step)
+        yield from _step(step, as_expected=report.refused_as_expected is not None)
     if report.token is not None:
         yield _token(report.token)
     if report.token_error is not None:
@@ -49,8 +49,9 @@ def _run(report: Report, catalogue: Catalogue) -> Iterator[str]:
         yield from _finding(finding, catalogue)
 
 
-def _step(step: Step) -> Iterator[str]:
+def _step(step: Step, *, as_expected: bool) -> Iterator[str]:
     fault = f" FAILED: {step.fault.kind} {step.fault.detail}".rstrip() if step.fault else ""
+    fault = " refused as expected" if step.fault and as_expected else fault
     yield f"{step.start:8.3f} s {step.phase} {step.seconds:.3f} s{fault}"
     for exchange in step.exchanges:
         yield from _exchange(exchange)

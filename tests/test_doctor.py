@@ -40,8 +40,12 @@ STAGES = {
     "mechanism-missing": Stage.CONNECTION,
     "silent": Stage.CONNECTION,
     "slow": Stage.TEST,
+    "sender-must-fail": Stage.TEST,
 }
 """The step in which each scenario's cause must come out."""
+
+REFUSING = ("password-must-fail", "mailbox-must-fail", "relay-must-fail")
+"""Scenarios in which a refusal is what must come."""
 
 SENDING = {"mailbox-right-missing", "sender-refused", "connections-throttled", "healthy-send"}
 
@@ -394,3 +398,62 @@ async def test_a_fault_of_our_own_is_unknown(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr("smtpcheck.probe.converse", broken)
         seen = await examine(settings_of(world.config), "healthy")
     assert (seen.outcome, seen.causes(Stage.CONNECTION)) == (Outcome.UNKNOWN, [Cause.INTERNAL])
+
+
+@pytest.mark.parametrize("name", REFUSING)
+async def test_an_expected_refusal_is_a_test_that_is_passed_and_needs_no_further_login(
+    tmp_path: Path, name: str
+) -> None:
+    """Nor a login with a wrong token: what is refused once a day is refused no more often for the doctor's sake."""
+    async with World(tmp_path, only(name, "healthy")) as world:
+        seen = await examine(settings_of(world.config), name, probe_refusal=True)
+        logins = world.exchange.logins.total()
+    assert seen.verdict(Stage.TEST) is Verdict.OK
+    assert "refused as expected: 5" in seen.text(Stage.TEST, Verdict.OK)
+    assert seen.text(Stage.ERRORS) == "the check expects a refusal already"
+    assert logins == (name != "relay-must-fail")
+
+
+async def test_a_check_that_expects_a_refusal_is_no_other_mailbox_to_compare_with(tmp_path: Path) -> None:
+    (scenario,) = only("healthy")
+    refused = replace(scenario, refuses={"AUTH": replies.AUTH_UNSUCCESSFUL})
+    async with World(tmp_path, [refused, *only("mailbox-must-fail")]) as world:
+        seen = await examine(settings_of(world.config), "healthy")
+        assert world.exchange.logins.total() == 1
+    assert "another mailbox: the configuration names none" in seen.text(Stage.TEST, Verdict.SKIPPED)
+
+
+async def test_another_refusal_than_the_expected_one_fails_the_test(tmp_path: Path) -> None:
+    (scenario,) = only("mailbox-must-fail")
+    other = replace(scenario, refuses={"AUTH": replies.SMTP_AUTH_DISABLED_TENANT})
+    async with World(tmp_path, [other]) as world:
+        seen = await examine(settings_of(world.config), other.name)
+    assert seen.causes(Stage.TEST)[0] is Cause.SMTP_AUTH_DISABLED_TENANT
+    assert "a refusal 535 5.7.3 in phase auth was expected" in seen.stages[Stage.TEST].findings[0].evidence
+
+
+async def test_a_refusal_of_a_message_is_tested_only_if_one_may_be_sent(tmp_path: Path) -> None:
+    (scenario,) = only("sender-refused")
+    keys = {"sender": "board@contoso.example", "recipient": "probe@contoso.example"}
+    wanted = replace(scenario, check={**keys, "expect": {"phase": "data", "enhanced": "5.2.252"}})
+    async with World(tmp_path, [wanted]) as world:
+        settings = settings_of(world.config)
+        shallow, deep = await examine(settings, wanted.name), await examine(settings, wanted.name, send=True)
+    hints = shallow.text(Stage.TEST, Verdict.HINT)
+    assert hints == "a refusal 5xx 5.2.252 in phase data is expected, and only --send comes so far"
+    assert "data: refused as expected: 554 5.2.252 SendAsDenied" in deep.text(Stage.TEST, Verdict.OK)
+
+
+async def test_a_password_is_examined_without_a_word_of_tokens(tmp_path: Path) -> None:
+    async with World(tmp_path, only("password")) as world:
+        settings = settings_of(world.config)
+        seen = await examine(settings, "password")
+        (tmp_path / "site.password").unlink()
+        unread = await examine(settings, "password")
+    assert seen.text(Stage.FLOW) == f"a password from file {tmp_path / 'site.password'}; no issuer is asked"
+    assert {seen.verdict(stage) for stage in (Stage.APPLICATION, Stage.PERMISSIONS, Stage.SCOPES, Stage.TOKEN)} == {
+        Verdict.SKIPPED
+    }
+    assert "the login as password@contoso.example is accepted" in seen.text(Stage.TEST, Verdict.OK)
+    assert unread.causes(Stage.APPLICATION) == [Cause.SECRET_UNREADABLE]
+    assert unread.text(Stage.TEST) == "there is no password to log in with"

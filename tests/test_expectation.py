@@ -41,6 +41,13 @@ def run(phase: Phase, reply: Reply | None, kind: FaultKind | None = FaultKind.RE
     return Report("relay", NOW, 0.3, Outcome.UNKNOWN, steps=steps, expect=expect)
 
 
+def judged_by_itself(report: Report) -> Report:
+    passed = expectation.unexpected_success(report)
+    assert passed is not None
+    assert has_failed(report)
+    return judge(report, (passed,), ())
+
+
 codes = st.integers(200, 599)
 enhanced = st.from_regex(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}", fullmatch=True) | st.just("")
 
@@ -80,7 +87,7 @@ def test_what_will_break_is_warned_of_beside_an_expected_refusal() -> None:
 
 
 def test_a_success_in_its_place_is_critical() -> None:
-    judged = judge(run(Phase.RCPT, Reply(250, "2.1.5", ("Ok",)), None), (), ())
+    judged = judged_by_itself(run(Phase.RCPT, Reply(250, "2.1.5", ("Ok",)), None))
     assert (judged.outcome, judged.cause, judged.refused_as_expected) == (
         Outcome.CRITICAL,
         Cause.UNEXPECTED_SUCCESS,
@@ -96,7 +103,7 @@ def test_a_success_in_its_place_is_critical() -> None:
 def test_a_success_counts_although_something_broke_behind_it() -> None:
     report = run(Phase.RCPT, Reply(250, "", ()), None)
     broken = Step(Phase.DATA, 1, 1, fault=Fault(FaultKind.TIMEOUT))
-    judged = judge(dataclasses.replace(report, steps=(*report.steps, broken)), OWN, ())
+    judged = judged_by_itself(dataclasses.replace(report, steps=(*report.steps, broken)))
     assert (judged.cause, failed_phase(judged)) == (Cause.UNEXPECTED_SUCCESS, Phase.RCPT)
 
 
@@ -115,6 +122,7 @@ def test_a_success_counts_although_something_broke_behind_it() -> None:
 )
 def test_anything_else_is_critical_with_its_own_cause_and_says_what_was_expected(report: Report) -> None:
     assert has_failed(report)
+    assert expectation.unexpected_success(report) is None
     judged = judge(report, OWN, ())
     assert (judged.outcome, judged.cause, judged.refused_as_expected) == (Outcome.CRITICAL, Cause.RELAY_DENIED, None)
     assert judged.findings[0].evidence == ("reply: 554", "a refusal 550/554 5.7.* in phase rcpt was expected")
@@ -134,3 +142,15 @@ def test_an_expected_refusal_closes_the_breaker_and_another_one_counts() -> None
 def test_a_run_that_does_not_go_as_deep_has_no_refusal_to_meet(depth: Depth, due: bool) -> None:
     check = dataclasses.replace(CHECK, depth=depth, expect=RCPT)
     assert (check.due_refusal == RCPT) is due
+
+
+def test_what_is_said_of_a_run_is_about_the_phase_that_was_to_be_refused() -> None:
+    met = judge(run(Phase.RCPT, DENIED), (), ())
+    other = judge(run(Phase.MAIL, Reply(530, "", ())), OWN, ())
+    passed = judged_by_itself(run(Phase.RCPT, Reply(250, "", ()), None))
+    assert [expectation.phase_of(report) for report in (met, other, passed)] == [Phase.RCPT, Phase.MAIL, Phase.RCPT]
+    assert [expectation.told(report) for report in (met, other, passed)] == [
+        "refused as expected: 554 5.7.1 Relay access denied",
+        "",
+        "",
+    ]

@@ -9,7 +9,8 @@ from smtpcheck.cause import Cause
 from smtpcheck.config import from_options
 from smtpcheck.diagnosis import catalogue
 from smtpcheck.finding_text import show
-from smtpcheck.model import Check, Fault, FaultKind, Finding, Outcome, Phase, Report, Step
+from smtpcheck.model import Check, Exchange, Expect, Fault, FaultKind, Finding, Outcome, Phase, Reply, Report, Step
+from smtpcheck.report_json import report_as_json
 
 RULES = catalogue.load()
 REFUSED = Report(
@@ -55,3 +56,47 @@ def test_a_table_is_plain_text_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> 
         "   check   outcome   phase    cause         seconds",
         "✗  office  critical  connect  port_blocked     0.25",
     ]
+
+
+DENIED = Reply(554, "5.7.1", ("<a|b@elsewhere.example>: Relay access denied",))
+MET = Report(
+    check="relay",
+    started_at=0.0,
+    seconds=0.25,
+    outcome=Outcome.OK,
+    steps=(
+        Step(Phase.RCPT, 0.0, 0.25, (Exchange("RCPT TO:<a|b@elsewhere.example>", DENIED),), Fault(FaultKind.REPLY)),
+    ),
+    expect=Expect(Phase.RCPT, ("5xx",)),
+)
+PASSED = replace(
+    MET,
+    outcome=Outcome.CRITICAL,
+    cause=Cause.UNEXPECTED_SUCCESS,
+    steps=(Step(Phase.RCPT, 0.0, 0.25, (Exchange("RCPT", Reply(250, "2.1.5", ("Ok",))),)),),
+)
+
+
+def test_an_expected_refusal_is_told_as_one_and_an_unexpected_success_with_its_phase(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show(render.report_table([MET, PASSED]))
+    _, met, passed = capsys.readouterr().out.splitlines()
+    assert met.split(maxsplit=4)[:4] == ["✓", "relay", "ok", "rcpt"]
+    assert "refused as expected: 554 5.7.1 <a|b@elsewhere.example>: Relay access denied" in met
+    assert passed.split() == ["✗", "relay", "critical", "rcpt", "unexpected_success", "0.25"]
+
+
+def test_a_reply_in_nagios_lines_brings_no_performance_data() -> None:
+    first, met, passed = render.nagios([MET, PASSED]).splitlines()
+    assert first.startswith("CRITICAL - 2 checks: 1 ok, 1 critical | ")
+    assert met == "relay: ok: refused as expected: 554 5.7.1 <a/b@elsewhere.example>: Relay access denied"
+    assert passed == "relay: critical: unexpected_success in phase rcpt"
+
+
+def test_json_says_what_was_expected_and_whether_it_came() -> None:
+    met, passed = (report_as_json(report, RULES) for report in (MET, PASSED))
+    assert met["expect"] == {"phase": "rcpt", "codes": ("5xx",), "enhanced": ()}
+    assert met["refused_as_expected"] == f"554 5.7.1 {DENIED.text}"
+    assert passed["refused_as_expected"] is None
+    assert report_as_json(REFUSED, RULES)["expect"] is None

@@ -141,7 +141,7 @@ def explain(observation: Observation, catalogue: Catalogue) -> tuple[Finding, ..
             for cause, certainty in ((rule.cause, rule.certainty), *rule.also):
                 if cause not in best or certainty > best[cause][0]:
                     best[cause] = (certainty, rule)
-    values, quotes = _values(observation), _quotes(observation)
+    values, quotes = values_of(observation), _quotes(observation)
     ranked = sorted(_left(best, said, catalogue).items(), key=lambda item: -item[1][0])[:_MOST]
     findings = tuple(
         Finding(cause, certainty, rule.id, _evidence(quotes, rule, said), values) for cause, (certainty, rule) in ranked
@@ -270,7 +270,8 @@ def _around(asked: Conditions, text: str) -> str:
     return text[text.rfind(" ", 0, begin) + 1 if begin else 0 :]
 
 
-def _values(seen: Observation) -> dict[str, str]:
+def values_of(seen: Observation) -> dict[str, str]:
+    """Return what the commands of a remedy are filled with, as far as it was seen."""
     hints, claims = seen.hints, seen.claims
     found = {
         "tenant": claims.get("tid") or (hints.tenant if hints else ""),

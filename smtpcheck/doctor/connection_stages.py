@@ -7,11 +7,12 @@ Rules of this file:
 
 from collections.abc import Iterator, Sequence
 
+from smtpcheck import expectation
 from smtpcheck.cause import Cause
 from smtpcheck.doctor.credential_stages import date, findings_about
 from smtpcheck.doctor.evidence import Evidence
 from smtpcheck.doctor.verdict import Examined, Note, Stage, examined, failed, hint, ok, skipped, warning
-from smtpcheck.model import Depth, Fault, FaultKind, Finding, Phase, Provider, Report, Security, Step
+from smtpcheck.model import Check, Depth, Fault, FaultKind, Finding, Phase, Provider, Report, Security, Step
 from smtpcheck.smtp.connection import Conversation
 
 _TEST_PHASES = (Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA)
@@ -78,7 +79,8 @@ def _session(evidence: Evidence) -> Iterator[Note]:
     if report is None:
         return
     if server.security is Security.NONE:
-        yield warning("no TLS: the token crosses the network in clear")
+        what = "all that is said" if evidence.credential is None else f"the {_secret_of(evidence.check)}"
+        yield warning(f"no TLS: {what} crosses the network in clear")
     elif report.tls is not None:
         yield ok(f"{report.tls.version} with {report.tls.cipher}")
         certificate = report.tls.certificate
@@ -92,6 +94,10 @@ def _session(evidence: Evidence) -> Iterator[Note]:
         yield from (ok(f"it takes messages up to {size} octets") for size in _sizes(evidence.ehlo))
     if evidence.check.provider is Provider.MICROSOFT and server.host.endswith(".mail.protection.outlook.com"):
         yield warning("this host takes mail from outside; clients log in at smtp.office365.com")
+
+
+def _secret_of(check: Check) -> str:
+    return "password" if check.password else "token"
 
 
 def _sizes(ehlo: Sequence[str]) -> Iterator[int]:
@@ -111,19 +117,24 @@ def trial(evidence: Evidence, separated: Sequence[Note] = (), excluded: tuple[Ca
     if reason or evidence.report is None:
         return examined(Stage.TEST, [skipped(reason)])
     report, check = evidence.report, evidence.check
+    to_be_refused = report.expect.phase if report.expect else None
     notes = [
         ok(_TAKEN[step.phase].format(check=check))
         for step in report.steps
-        if step.phase in _TAKEN and step.fault is None
+        if step.phase in _TAKEN and step.phase is not to_be_refused and step.fault is None
     ]
+    if report.cause is Cause.UNEXPECTED_SUCCESS:
+        return examined(Stage.TEST, [*notes, failed("; ".join(report.findings[0].evidence))], report.findings)
     refused = refused_step(report)
-    if refused is not None:
+    if refused is not None and report.refused_as_expected:
+        notes.append(ok(f"{refused.phase}: {expectation.told(report)}"))
+    elif refused is not None:
         notes += [failed(f"{refused.phase}: {_fault_text(refused)}"), *separated]
         return Examined(Stage.TEST, tuple(notes), _ordered(report.findings, excluded), excluded)
     slow = findings_about(evidence, Cause.SLOW)
     notes += [warning("; ".join(finding.evidence)) for finding in slow]
-    if check.depth < Depth.SEND:
-        notes.append(hint(_untested(check.depth, check.provider)))
+    if check.depth < Depth.SEND and report.expect is None:
+        notes.append(hint(_untested(check)))
     return examined(Stage.TEST, notes, slow)
 
 
@@ -134,16 +145,18 @@ def _why_untested(evidence: Evidence) -> str:
         return "the connection did not come so far"
     if evidence.check.depth < Depth.AUTH:
         return f"depth {evidence.check.depth} does not log in"
-    return "" if evidence.token is not None else "there is no token to log in with"
+    return "" if evidence.can_go_on else f"there is no {_secret_of(evidence.check)} to log in with"
 
 
-def _untested(depth: Depth, provider: Provider) -> str:
-    if provider is Provider.MICROSOFT:
+def _untested(check: Check) -> str:
+    if check.expect is not None:
+        return f"{check.expect} is expected, and only --send comes so far"
+    if check.provider is Provider.MICROSOFT:
         return (
-            f"tested up to depth {depth}; Exchange Online checks the right to the mailbox and to the sender only after "
-            "a whole message: --send tests that"
+            f"tested up to depth {check.depth}; Exchange Online checks the right to the mailbox and to the sender only "
+            "after a whole message: --send tests that"
         )
-    return f"tested up to depth {depth}; --send sends a message"
+    return f"tested up to depth {check.depth}; --send sends a message"
 
 
 def _ordered(findings: tuple[Finding, ...], excluded: tuple[Cause, ...]) -> tuple[Finding, ...]:

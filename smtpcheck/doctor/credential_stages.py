@@ -25,6 +25,7 @@ from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.managed_identity import ManagedIdentity
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.oauth.microsoft_user import MicrosoftUser
+from smtpcheck.oauth.password import Password
 from smtpcheck.oauth.ready_token import ReadyToken
 from smtpcheck.oauth.user_credential import UserCredential
 
@@ -137,10 +138,18 @@ def _with_refusal(evidence: Evidence, stage: Stage, notes: Iterator[Note]) -> Ex
     if evidence.asked is None:
         return examined(stage, [skipped(f"depth {evidence.check.depth} needs no token")])
     if stage_of_refusal(evidence) is not stage:
-        return examined(stage, notes)
+        return examined(stage, [_of_password(evidence.credential, stage)] if evidence.check.password else notes)
     error = evidence.token_error or (evidence.state.error if evidence.state else None)
     said = error.description or error.error or error.kind.value if error else "smtpcheck itself failed"
     return examined(stage, [*notes, failed(f"no fresh token: {said}")], _refusal(evidence))
+
+
+def _of_password(credential: Credential, stage: Stage) -> Note:
+    if stage is Stage.FLOW and isinstance(credential, Password):
+        return ok(f"a password from {credential.password}; no issuer is asked")
+    if stage is Stage.RENEWAL:
+        return hint("nobody tells when a password ends: only the login shows it")
+    return skipped("a password has no application, no permissions and no token")
 
 
 # -- the stages -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from smtpcheck.credential_facts import CredentialState
 from smtpcheck.doctor.discovery import Discovery
-from smtpcheck.model import Check, Phase, Reply, Report, Step, TokenError, TokenFacts
+from smtpcheck.model import Check, Outcome, Phase, Reply, Report, Step, TokenError, TokenFacts
 from smtpcheck.oauth.credential import Credential
 
 
@@ -36,6 +36,13 @@ class Evidence:
     def token(self) -> TokenFacts | None:
         """Return what is known of the token, None where there is none."""
         return self.asked.token if self.asked else None
+
+    @property
+    def can_go_on(self) -> bool:
+        """Return whether the connection goes past EHLO: there is a token or password, or there is no login."""
+        if not self.check.uses_credential:
+            return True
+        return self.asked is not None and self.asked.outcome in (Outcome.OK, Outcome.WARNING)
 
     @property
     def token_error(self) -> TokenError | None:

@@ -93,11 +93,11 @@ class Examination:
         self.evidence = replace(self.evidence, asked=asked, discovery=discovery, state=state, now=self._wall())
 
     async def _connect(self) -> None:
-        """Open the connection: as deep as allowed with a token, up to EHLO without."""
+        """Open the connection: as deep as allowed with what the login needs, up to EHLO without."""
         check = self.evidence.check
         if not check.depth.needs_connection:
             return
-        depth = check.depth if self.evidence.token is not None else Depth.CONNECT
+        depth = check.depth if self.evidence.can_go_on else Depth.CONNECT
         report = await probe(replace(check, depth=depth), self._kit)
         self.evidence = replace(self.evidence, report=report, now=self._wall())
 
@@ -110,6 +110,8 @@ class Examination:
         evidence = self.evidence
         if not self._probe_refusal:
             return "a wrong token is tried only with --probe-refusal, for it adds a failed sign-in"
+        if evidence.check.expect is not None:
+            return "the check expects a refusal already"
         if evidence.token is None or evidence.check.depth < Depth.AUTH or evidence.report is None:
             return "there is no login that a wrong token could be compared with"
         accepted = any(step.phase is Phase.AUTH and step.fault is None for step in evidence.report.steps)

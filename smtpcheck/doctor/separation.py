@@ -48,6 +48,8 @@ async def separate(evidence: Evidence, settings: Settings, kit: Kit) -> Separati
     report, refused = evidence.report, refused_step(evidence.report)
     if report is None or refused is None or refused.phase not in {Phase.AUTH, Phase.DATA}:
         return Separation()
+    if evidence.check.expect is not None:
+        return Separation((skipped("further logins are not tried: the check expects a refusal"),))
     own = _own_user(evidence)
     notes = [_identity(evidence, own)]
     if report.findings and report.findings[0].certainty >= _CERTAIN:
@@ -109,6 +111,7 @@ def _other(check: Check, settings: Settings, phase: Phase) -> Check | None:
             and other.server == check.server
             and other.mailbox.casefold() != check.mailbox.casefold()
             and other.depth >= least
+            and other.expect is None
         ),
         None,
     )

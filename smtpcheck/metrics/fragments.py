@@ -10,6 +10,7 @@ import functools
 import re
 from collections.abc import Collection, Iterable, Iterator
 
+from smtpcheck import expectation
 from smtpcheck.cause import Cause
 from smtpcheck.check_state import CheckState
 from smtpcheck.metrics import table
@@ -168,10 +169,7 @@ def _seconds_of_phases(report: Report) -> dict[Phase, float]:
 
 def failed_phase(report: Report) -> str:
     """Return the phase that failed, or that was to be refused and was not; empty if the run failed without one."""
-    step = report.failed_step
-    if report.expect is not None and (step is None or report.cause is Cause.UNEXPECTED_SUCCESS):
-        return report.expect.phase
-    return step.phase if step else ""
+    return expectation.phase_of(report) or ""
 
 
 def failed_cause(report: Report) -> Cause:

@@ -8,6 +8,7 @@ from html import unescape
 import pytest
 
 from smtpcheck.diagnosis.catalogue import Catalogue
+from smtpcheck.model import Expect, Outcome, Phase
 from smtpcheck.web.table import Query, read
 from tests.web.conftest import Client
 from tests.web.world import NOW, World, check, ok_report, refused_report, settings
@@ -127,6 +128,23 @@ async def test_a_check_shows_its_run(client: Client) -> None:
     assert page.count('<use class="mark critical"') == 3
     assert "roles SMTP.SendAsApp" in text
     assert "*.outlook.com" in text
+
+
+async def test_an_expected_refusal_is_no_failure_on_any_page(
+    catalogue: Catalogue, connect: Callable[[World], Awaitable[Client]]
+) -> None:
+    expect = Expect(Phase.AUTH, ("535",), ("5.7.*",))
+    world = World(settings(replace(check("a"), expect=expect)), catalogue)
+    refused = replace(refused_report("a"), expect=expect)
+    world.record(replace(refused, outcome=Outcome.OK, cause=None, findings=()))
+    client = await connect(world)
+    row, page = await _page(client, "/"), await _page(client, "/checks/a")
+    assert "Refused as expected 535 5.7.139 Authentication unsuccessful" in _text(row)
+    assert "critical" not in re.findall(r'<tr role="row" class="(\w+)"', row)
+    assert "Expects a refusal 535 5.7.* in phase auth" in _text(page)
+    assert "AUTH refused as expected" in _text(page)
+    assert 'class="failed"' not in page
+    assert "Why it fails" not in page
 
 
 async def test_times_of_a_token_are_times(client: Client, world: World) -> None:
