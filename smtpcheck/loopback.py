@@ -121,6 +121,11 @@ class Service:
         self._send_at = {name: self._send_at[name] for name in self._senders}
         self._boxes = self._boxes_of(now)
 
+    async def all_sent(self) -> None:
+        """Wait until no message is being sent."""
+        if self._sending:
+            await asyncio.wait(self._sending.values())
+
     def standing(self, name: str) -> Standing | None:
         """Return all that is known of a check's loopback, None where it has none."""
         sender = self._senders.get(name)

@@ -35,6 +35,9 @@ def check(
     depth: Annotated[
         str | None, typer.Option(help="How far to go: connect, token, auth, sender, recipient or send.")
     ] = None,
+    loopback: Annotated[
+        bool, typer.Option("--loopback", help="Send the loopback's message of each NAME, and wait until it is found.")
+    ] = False,
     output: Annotated[Format, typer.Option("--format", help="How to show the result.")] = Format.TEXT,
     host: quick.Host = None,
     port: quick.Port = None,
@@ -53,7 +56,9 @@ def check(
 ) -> int:
     """Run checks once and show what came out.
 
-    Never sends a message unless --depth send asks for it. Exit codes: 0 ok, 1 warning, 2 critical, 3 unknown.
+    Never sends a message unless --depth send or --loopback asks for it.
+
+    Exit codes: 0 ok, 1 warning, 2 critical, 3 unknown.
     """
     configure(LogLevel.ERROR)
     options = {
@@ -74,6 +79,10 @@ def check(
     }
     settings = quick.settings_of(config_file, options, depth)
     checks = _chosen(settings, names or [])
+    if loopback:
+        from smtpcheck.cli.loopback import run_loopbacks
+
+        return run_loopbacks(settings, checks, output, named=bool(names), depth=depth)
     code = run_loop(_run(settings, [_at_depth(each, depth) for each in checks], output))
     if output is Format.TEXT and depth is None:
         _say_what_was_not_sent(checks)

@@ -7,7 +7,8 @@ Rules of this file:
 
 `GET /api/v1/checks` takes the parameters of the page (`q`, `outcome`, `cause`, `label`, `sort`, `page`, `per_page` up
 to 1000) and answers `{"total", "found", "page", "pages", "counts": {status: n}, "checks": [CHECK]}`.
-`GET /api/v1/checks/NAME` answers one CHECK with `report`, `last_failure` and `history` besides.
+`GET /api/v1/checks/NAME` answers one CHECK with `report`, `last_failure`, `history` and `loopback` (null, or as
+`loopback_json` has it) besides.
 `GET /api/v1/alerts` answers `{"configured", "counts": {severity: n}, "alerts": [ALERT], "notifiers": [{"name", "type",
 "failure": why its last attempt failed or null, "waiting", "counts": {result: n}}]}`; for ALERT see `notify/webhook`.
 `POST /api/v1/checks/NAME/run` runs the check and answers its report; 429 with Retry-After when it was just run. A
@@ -21,6 +22,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from smtpcheck.loopback_json import loopback_as_json
 from smtpcheck.model import Check, Report
 from smtpcheck.report_json import Json, report_as_json
 from smtpcheck.web import pages
@@ -47,7 +49,7 @@ async def check(request: web.Request) -> web.Response:
     """Answer GET /api/v1/checks/NAME."""
     agent = request.app[AGENT]
     found = _named(request)
-    state = agent.state.checks.get(found.name)
+    state, standing = agent.state.checks.get(found.name), agent.loopback(found.name)
     answer = _summary(row_of(agent, found)) | {
         "runs": state.runs if state else 0,
         "failures": state.failures if state else 0,
@@ -56,6 +58,7 @@ async def check(request: web.Request) -> web.Response:
         "report": report_as_json(state.report, agent.catalogue) if state else None,
         "last_failure": report_as_json(state.failure, agent.catalogue) if state and state.failure else None,
         "alerts": [notice.as_json() for notice in agent.alerting.of_check(found.name)],
+        "loopback": loopback_as_json(standing, agent.catalogue) if standing else None,
         "history": [run._asdict() for run in state.history()] if state else [],
     }
     return web.json_response(answer)

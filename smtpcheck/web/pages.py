@@ -15,6 +15,7 @@ import jinja2
 from aiohttp import web
 
 from smtpcheck import __version__
+from smtpcheck.delivery.timeline import timeline
 from smtpcheck.diagnosis.explain import describe
 from smtpcheck.model import Check, Finding, Outcome, Report
 from smtpcheck.web import drawing, words
@@ -79,6 +80,7 @@ async def check(request: web.Request) -> web.Response:
         alerts=agent.alerting.of_check(found.name),
         report=report,
         bars=drawing.waterfall(report) if report else (),
+        standing=agent.loopback(found.name),
         chart=drawing.chart(state.history()) if state else None,
         notice=_notice(request.query),
         refresh=refresh,
@@ -172,7 +174,11 @@ def _environment() -> jinja2.Environment:
         finding=_main_finding,
     )
     environment.globals.update(
-        drawing=drawing, outcome_words=words.OUTCOME_WORDS, secret_expires=secret_expires, asset=_asset
+        drawing=drawing,
+        timeline=timeline,
+        outcome_words=words.OUTCOME_WORDS,
+        secret_expires=secret_expires,
+        asset=_asset,
     )
     return environment
 

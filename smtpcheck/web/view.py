@@ -10,6 +10,7 @@ from smtpcheck.alerts.notice import Notice
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.settings import Settings
 from smtpcheck.credential_facts import CredentialState
+from smtpcheck.delivery.verdict import Standing
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.model import Report
 from smtpcheck.on_request import Busy, Probed
@@ -68,6 +69,9 @@ class AgentView(Protocol):
 
     def next_run(self, name: str) -> float | None:
         """Return when the check will run next (Unix seconds)."""
+
+    def loopback(self, name: str) -> Standing | None:
+        """Return what is known of a check's loopback; None where it has none."""
 
     def credentials(self) -> tuple[CredentialState, ...]:
         """Return what is known of every credential."""

@@ -10,6 +10,7 @@ from smtpcheck.cause import Cause
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.settings import AgentSettings, Settings
 from smtpcheck.credential_facts import CredentialState
+from smtpcheck.delivery.verdict import Standing
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.metrics import Metrics
 from smtpcheck.model import (
@@ -61,6 +62,7 @@ class World:
     probed: Probed | Busy | None = None
     """What /probe is told; None: a run that is well."""
     asked: list[str] = field(default_factory=list)
+    standings: dict[str, Standing] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.alerting = Alerting(self.settings, self.state, self.catalogue, wall=lambda: NOW, ailment=lambda: "")
@@ -70,6 +72,9 @@ class World:
 
     def next_run(self, name: str) -> float | None:
         return next((NOW + 30.0 + len(check.name) for check in self.settings.checks if check.name == name), None)
+
+    def loopback(self, name: str) -> Standing | None:
+        return self.standings.get(name)
 
     def credentials(self) -> tuple[CredentialState, ...]:
         return self.states

@@ -1,0 +1,117 @@
+"""`smtpcheck check --loopback`: a message of each check is sent at once, and looked for until its end is known."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from smtpcheck.cli.options import Format, locks_of_agent
+from smtpcheck.cli.run import run_loop
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from smtpcheck.config import Settings
+    from smtpcheck.delivery.judgement import Message
+    from smtpcheck.loopback_round import LoopbackResult
+    from smtpcheck.model import Check
+
+
+def run_loopbacks(
+    settings: "Settings", checks: "list[Check]", output: Format, *, named: bool, depth: str | None
+) -> int:
+    """Send and find the messages of these checks, show what came out, and return the exit code."""
+    if not named:
+        raise typer.BadParameter("--loopback sends messages: name the checks")
+    if depth is not None:
+        raise typer.BadParameter("--loopback goes as far as sending; leave --depth out")
+    for check in checks:
+        if check.name not in settings.loopbacks:
+            raise typer.BadParameter(f"the check {check.name} has no loopback")
+    return run_loop(_run(settings, checks, output))
+
+
+async def _run(settings: "Settings", checks: "list[Check]", output: Format) -> int:
+    from smtpcheck.loopback_round import run_loopback
+    from smtpcheck.model import Outcome
+    from smtpcheck.probe import build_kit
+
+    kit = await build_kit(settings, locks_of_agent(settings))
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(run_loopback(settings, check, kit, news=_teller(check, output))) for check in checks
+            ]
+    finally:
+        await kit.close()
+    results = [task.result() for task in tasks]
+    _show(checks, results, output)
+    return Outcome.worst([result.report.outcome for result in results]).exit_code
+
+
+def _teller(check: "Check", output: Format) -> "Callable[[Message], None]":
+    """Return what tells a person at a terminal how a message fares while he waits."""
+    told: set[str] = set()
+
+    def tell(message: "Message") -> None:
+        if output is Format.TEXT and sys.stderr.isatty() and message.stage not in told:
+            told.add(message.stage)
+            print(f"{check.name}: message {message.message_id} is {message.stage}", file=sys.stderr)
+
+    return tell
+
+
+def _show(checks: "list[Check]", results: "list[LoopbackResult]", output: Format) -> None:
+    from smtpcheck import render
+    from smtpcheck.diagnosis import catalogue
+    from smtpcheck.finding_text import printable, show
+    from smtpcheck.loopback_json import loopback_as_json
+    from smtpcheck.report_json import report_as_json
+
+    reports = [result.report for result in results]
+    if output is Format.NAGIOS:
+        print(render.nagios(reports))
+        return
+    rules = catalogue.load()
+    if output is Format.JSON:
+        told = [
+            report_as_json(result.report, rules) | {"loopback": loopback_as_json(result.standing, rules)}
+            for result in results
+        ]
+        print(json.dumps(told, indent=2, default=str))
+        return
+    show(render.report_table(reports))
+    for check, result in zip(checks, results, strict=True):
+        for message in result.standing.record.messages:
+            show(printable(f"\n{check.name}  {message.message_id}"))
+            show(_timeline(message))
+        if result.report.outcome is not result.report.outcome.OK:
+            show(render.details(result.report, check, rules))
+    show(render.summary(reports))
+
+
+def _timeline(message: "Message") -> "Table":
+    """Return the way of a message as a table."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from smtpcheck.delivery.timeline import timeline
+    from smtpcheck.finding_text import printable
+
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for event in timeline(message):
+        at = "" if event.at is None else datetime.fromtimestamp(event.at, UTC).strftime("%H:%M:%S")
+        after = "" if event.seconds is None else f"{event.seconds:+.1f} s"
+        more = " (the clocks differ)" if event.clocks_differ else ""
+        said = f"\n{event.detail}" if event.detail else ""
+        table.add_row(at, after, Text(printable(f"{event.text}{more}{said}")))
+    for method, result in message.authentication:
+        table.add_row("", "", f"{method}={result}")
+    return table
