@@ -10,15 +10,28 @@ Rules of this file:
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 from smtpcheck import expectation
 from smtpcheck.cause import Cause
-from smtpcheck.credential_facts import CredentialState
 from smtpcheck.model import Check, Fault, FaultKind, Finding, Outcome, Phase, Report, TokenError, TokenErrorKind, Warn
 
 _DAY = 86400.0
 _CUT_OFF_PHASES = frozenset({Phase.DNS, Phase.CONNECT})
 _OFFLINE_KINDS = frozenset({TokenErrorKind.NAME_NOT_FOUND, TokenErrorKind.CONNECT, TokenErrorKind.PROXY})
+
+
+class Ends(Protocol):
+    """When what a credential consists of ends (Unix seconds); None where that is not known."""
+
+    @property
+    def client_secret_expires_at(self) -> float | None: ...  # noqa: D102
+
+    @property
+    def client_certificate_expires_at(self) -> float | None: ...  # noqa: D102
+
+    @property
+    def refresh_token_expires_at(self) -> float | None: ...  # noqa: D102
 
 
 def judge(report: Report, findings: tuple[Finding, ...], warnings: tuple[Finding, ...]) -> Report:
@@ -29,8 +42,9 @@ def judge(report: Report, findings: tuple[Finding, ...], warnings: tuple[Finding
     if has_failed(report):
         findings = expectation.with_expectation(report, findings)
         return replace(report, outcome=Outcome.CRITICAL, cause=findings[0].cause, findings=findings)
-    outcome = Outcome.WARNING if warnings else Outcome.OK
-    return replace(report, outcome=outcome, warnings=warnings)
+    if warnings:
+        return replace(report, outcome=Outcome.WARNING, warnings=warnings)
+    return report if report.outcome is Outcome.OK else replace(report, outcome=Outcome.OK)
 
 
 def has_failed(report: Report) -> bool:
@@ -40,7 +54,7 @@ def has_failed(report: Report) -> bool:
     return report.failed_step is not None and not expectation.is_met(report)
 
 
-def expiries(check: Check, report: Report, credential: CredentialState | None, now: float) -> Iterable[Finding]:
+def expiries(check: Check, report: Report, credential: Ends | None, now: float) -> Iterable[Finding]:
     """Yield a warning for each thing that ends sooner than the check's `warn` allows, and for a slow run."""
     certificate = report.tls.certificate if report.tls else None
     ends = [(Cause.CERTIFICATE_EXPIRING, certificate.not_after if certificate else None, check.warn.certificate)]
@@ -118,7 +132,7 @@ _SUBJECT = {
 }
 
 
-def _credential_ends(credential: CredentialState, warn: Warn) -> list[tuple[Cause, float | None, float]]:
+def _credential_ends(credential: Ends, warn: Warn) -> list[tuple[Cause, float | None, float]]:
     return [
         (Cause.SECRET_EXPIRING, credential.client_secret_expires_at, warn.secret),
         (Cause.CLIENT_CERTIFICATE_EXPIRING, credential.client_certificate_expires_at, warn.secret),

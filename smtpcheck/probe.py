@@ -160,7 +160,7 @@ async def _run(
         check=check.name,
         started_at=started_at,
         seconds=seconds,
-        outcome=Outcome.UNKNOWN,
+        outcome=Outcome.OK,
         steps=steps + talk.steps,
         token=grant.facts if grant else None,
         token_error=answer if isinstance(answer, TokenError) else None,
@@ -199,8 +199,8 @@ def _judge(check: Check, kit: Kit, report: Report, grant: Grant | None, ehlo: tu
     now = kit.wall()
     if has_failed(report):
         return judge(report, _explain(check, kit, report, ehlo, now), ())
-    state = kit.tokens.state(check.credential) if check.credential else None
-    warnings = tuple(expiries(check, report, state, now))
+    life = kit.tokens.life(check.credential) if check.credential else None
+    warnings = tuple(expiries(check, report, life, now))
     if grant is not None and grant.trouble is not None:
         step = Step(Phase.TOKEN, 0.0, 0.0, fault=token_fault(grant.trouble))
         refused = replace(report, token_error=grant.trouble, steps=(step,))

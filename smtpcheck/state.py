@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self
 
 import structlog
 
@@ -23,8 +23,9 @@ from smtpcheck.breaker import Breaker
 from smtpcheck.caps import MAILBOX, Caps, Limits
 from smtpcheck.check_state import CheckState, first
 from smtpcheck.history import DAY_SECONDS, Day, day, day_of, runs
-from smtpcheck.model import Check, Outcome, Report, Step
+from smtpcheck.model import Check, Outcome, Report
 from smtpcheck.shard import WHOLE, Sender, Shard
+from smtpcheck.sharing import compact
 from smtpcheck.store.alert_rows import AlertRows
 from smtpcheck.store.database import RETRY_SECONDS, Database, Make, NotKeptError, Values, Write
 from smtpcheck.store.outbox import SENT, Outbox
@@ -61,8 +62,6 @@ _NO_TENURES = Write("DELETE FROM tenures", every=2.0)
 _TENURE = Write("INSERT INTO tenures (since, shard, shards) VALUES (?, ?, ?)", every=2.0)
 _OLD_FAILURES = Write("DELETE FROM failures WHERE name NOT IN (SELECT name FROM checks)", every=60.0)
 
-_POOL_SIZE = 4_096
-_T = TypeVar("_T", bound=Hashable)
 _log = structlog.get_logger(__name__)
 
 
@@ -75,7 +74,6 @@ class State:
         self._heard: dict[str, Breaker] = {}
         self._caps = Caps()
         self._tenures: tuple[Tenure, ...] = ()
-        self._pool = _Pool()
         self._file: Database | None = None
         self.outbox = Outbox(self._caps)
         self.alerts = AlertRows(None)
@@ -107,8 +105,8 @@ class State:
 
         `own` is the report of the check alone, where `report` says more than that.
         """
-        report = self._pool.compact(report)
         before = self._checks.get(check.name)
+        report = compact(report, before.report if before else None)
         held = self.breaker(check.name)
         state = before.after(report, check.interval, own) if before else first(report, check.interval, held, own)
         self._checks[check.name] = state
@@ -260,7 +258,7 @@ class State:
 
     def _report(self, name: str, packed: bytes) -> Report | None:
         try:
-            return self._pool.compact(unpack(packed))
+            return compact(unpack(packed))
         except UnreadableReportError as error:
             _log.warning("a kept report cannot be read; its counts can", check=name, error=str(error))
             return None
@@ -314,30 +312,3 @@ def _outline(name: str, history: bytes) -> Report:
     """Return what the history says of the last run."""
     last = runs(history)[-1]
     return Report(name, last.started_at, last.seconds, last.outcome, cause=last.cause)
-
-
-class _Pool:
-    """One copy of each value that many reports hold: exchanges, TLS facts, findings' evidence.
-
-    Values that only one report ever holds (a banner with a time in it) collect here as well; so the pool is emptied
-    when it is full, which costs some sharing and never correctness.
-    """
-
-    def __init__(self) -> None:
-        self._values: dict[Hashable, Hashable] = {}
-
-    def compact(self, report: Report) -> Report:
-        """Return an equal report that shares its parts with other reports."""
-        if len(self._values) > _POOL_SIZE:
-            self._values.clear()
-        steps = tuple(
-            Step(step.phase, step.start, step.seconds, self._shared(step.exchanges), step.fault)
-            if step.exchanges
-            else step
-            for step in report.steps
-        )
-        return replace(report, steps=steps, tls=self._shared(report.tls), attempts=self._shared(report.attempts))
-
-    def _shared(self, value: _T) -> _T:
-        """Return the copy of an equal value that came first."""
-        return cast(_T, self._values.setdefault(value, value))

@@ -77,6 +77,7 @@ TABLE = {
     "diagnosis/": _row(Layer.PURE),
     "metrics/": _row(Layer.PURE, "prometheus_client"),
     "oauth/claims.py": _row(Layer.PURE, reveals=True),
+    "sharing.py": _row(Layer.PURE),
     "smtp/__init__.py": _row(Layer.PURE),
     "smtp/dialogue.py": _row(Layer.PURE),
     "smtp/reply.py": _row(Layer.PURE),

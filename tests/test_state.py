@@ -145,16 +145,6 @@ def test_a_report_is_kept_whole_and_shares_its_parts_with_others() -> None:
     assert one.steps[1].exchanges is two.steps[1].exchanges
 
 
-def test_sharing_never_grows_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smtpcheck.state._POOL_SIZE", 10)
-    state = State()
-    for number in range(100):
-        banner = Step(Phase.BANNER, 0.0, 0.1, (Exchange("", Reply(220, "", (f"ready {number}",))),))
-        report = replace(run(float(number)), steps=(banner,))
-        assert state.record(CHECK, report).report == report
-    assert len(state._pool._values) <= 10 + 3
-
-
 def test_forgotten_checks_are_gone() -> None:
     state = State()
     for name in ("one", "two", "three"):

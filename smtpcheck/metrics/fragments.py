@@ -52,6 +52,8 @@ OAUTH_ERRORS = frozenset(
 
 _ENHANCED_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}", re.ASCII)  # RFC 3463 2
 
+_OUTCOMES = tuple(Outcome)
+
 Row = tuple[bytes, ...]
 """The fragments of one check in the order of its families; empty where it has no sample."""
 
@@ -143,7 +145,7 @@ def _samples_of_run(report: Report) -> Samples:
     """Yield the samples that come from the last run."""
     if report.outcome is not Outcome.UNKNOWN:
         yield table.SUCCESS, (), int(report.outcome is not Outcome.CRITICAL)
-    for outcome in Outcome:
+    for outcome in _OUTCOMES:
         yield table.OUTCOME, (outcome,), int(outcome is report.outcome)
     yield table.DURATION, (), round(report.seconds, 6)
     for phase, seconds in _seconds_of_phases(report).items():

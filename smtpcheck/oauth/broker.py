@@ -34,7 +34,7 @@ from smtpcheck.oauth.answer import concerns_client
 from smtpcheck.oauth.backoff import Backoff
 from smtpcheck.oauth.claims import token_facts
 from smtpcheck.oauth.credential import Credential
-from smtpcheck.oauth.flow import Granted
+from smtpcheck.oauth.flow import Granted, Life
 from smtpcheck.oauth.token_store import TokenStore
 from smtpcheck.secret import Secret
 
@@ -237,6 +237,14 @@ class TokenBroker:
     def issuer(self, credential: str) -> str:
         """Return the host that the credential asks, empty where it asks none. KeyError: no such credential."""
         return self._sources[credential].flow.issuer
+
+    def life(self, credential: str) -> Life | None:
+        """Return what is known of a credential's own ends, None where there is none of that name.
+
+        For every run: what it costs does not grow with the number of tokens, as that of `state` does.
+        """
+        source = self._sources.get(credential)
+        return source.flow.life if source else None
 
     def state(self, credential: str) -> CredentialState | None:
         """Return what is known of a credential's life, None where there is none of that name."""

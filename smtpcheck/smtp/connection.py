@@ -31,6 +31,7 @@ from smtpcheck import __version__
 from smtpcheck.delivery.message import probe_message
 from smtpcheck.model import Attempt, Check, Depth, Fault, FaultKind, Phase, Security, Server, Step, TlsFacts
 from smtpcheck.secret import Secret
+from smtpcheck.sharing import shared
 from smtpcheck.smtp.dialogue import Action, Dialogue, Plan, Then
 from smtpcheck.smtp.resolver import AddressInfo, Resolver, SocketAddress
 from smtpcheck.smtp.tls import VERIFICATION_FAILED, TlsContexts, handshake_fault
@@ -233,7 +234,7 @@ class _Run:
         return Conversation(
             steps=(*self._steps, *dialogue.steps),
             tls=self._link.facts if self._link is not None else None,
-            attempts=tuple(self._attempts),
+            attempts=shared(tuple(self._attempts)),
             mechanism=dialogue.mechanism,
             auth_line_length=dialogue.auth_line_length,
             ehlo=dialogue.ehlo,

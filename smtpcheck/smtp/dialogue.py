@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from smtpcheck.model import Check, Depth, Exchange, Fault, FaultKind, Phase, Reply, Security, Step
 from smtpcheck.secret import Secret
+from smtpcheck.sharing import shared
 from smtpcheck.smtp import sasl
 from smtpcheck.smtp.reply import ReplyParser, escaped
 
@@ -341,7 +342,7 @@ class Dialogue:
         elif fault is not None and self._redaction is not None:
             fault = Fault(fault.kind, self._redaction.text(fault.detail))
         seconds = self._now - self._phase_start
-        self.steps.append(Step(self._phase, self._phase_start, seconds, tuple(self._exchanges), fault))
+        self.steps.append(Step(self._phase, self._phase_start, seconds, shared(tuple(self._exchanges)), fault))
         self._phase = None
         return fault is None
 

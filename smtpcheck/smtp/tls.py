@@ -94,11 +94,12 @@ def tls_facts(session: ssl.SSLObject, *, verified: bool) -> TlsFacts:
     """Return what a session says of itself."""
     cipher = session.cipher()
     der = session.getpeercert(binary_form=True)
-    return TlsFacts(
-        version=session.version() or "",
-        cipher=cipher[0] if cipher else "",
-        certificate=certificate_facts(der, verified=verified) if der else None,
-    )
+    return _facts(session.version() or "", cipher[0] if cipher else "", der, verified)
+
+
+@functools.lru_cache(maxsize=512)
+def _facts(version: str, cipher: str, der: bytes | None, verified: bool) -> TlsFacts:
+    return TlsFacts(version, cipher, certificate_facts(der, verified=verified) if der else None)
 
 
 @functools.lru_cache(maxsize=512)
