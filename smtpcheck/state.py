@@ -139,7 +139,7 @@ class State:
         """Take another report of a check's last run, which counts as no run; None where there was none."""
         if (before := self._checks.get(name)) is None:
             return None
-        self._checks[name] = state = before.amended(self._pool.compact(report))
+        self._checks[name] = state = before.amended(compact(report, before.report))
         if self._file is not None:
             _put(self._file, name, state, failure=state.failure is not state.report)
         return state
