@@ -69,7 +69,7 @@ def signer() -> Signer:
 @pytest.fixture(scope="session")
 def postfix_ports() -> PostfixPorts:
     """Return Postfix's ports, chosen before it runs: Dovecot relays to it, and it asks Dovecot."""
-    return PostfixPorts(free_port(), free_port(), free_port())
+    return PostfixPorts(free_port(), free_port(), free_port(), free_port())
 
 
 def _run_dovecot(

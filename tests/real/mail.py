@@ -1,5 +1,7 @@
 """Debian's Dovecot and Postfix, set up to verify OAuth2 tokens by themselves and to deliver to each other.
 
+Both take Anna's password too. Postfix's strict port judges senders, and relays to nobody without a login.
+
 Dovecot listens for submission (STARTTLS and implicit TLS), IMAP and LMTP; what is submitted there goes on by Postfix's
 relay port.
 Postfix asks Dovecot about logins and hands every message to Dovecot's LMTP, which delivers mail for anna+Archive@ to
@@ -16,6 +18,9 @@ from pathlib import Path
 from smtpcheck.model import Security, Server
 from tests.real.daemon import Daemon, need_root, real_binary
 from tests.real.tokens import AUDIENCE, ISSUER, SCOPE
+
+PASSWORD = "correct horse, bättery"
+"""That of anna@example.test."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ first_valid_uid = 1
 ssl = required
 ssl_cert = <{certificates.chain}
 ssl_key = <{certificates.key}
-auth_mechanisms = xoauth2 oauthbearer
+auth_mechanisms = xoauth2 oauthbearer plain login
 auth_failure_delay = {failure_delay} secs
 mail_location = maildir:~/Maildir
 recipient_delimiter = +
@@ -94,6 +99,11 @@ passdb {{
   driver = oauth2
   mechanisms = xoauth2 oauthbearer
   args = {folder}/oauth2.conf
+}}
+passdb {{
+  driver = passwd-file
+  mechanisms = plain login
+  args = {folder}/passwords
 }}
 userdb {{
   driver = static
@@ -174,6 +184,7 @@ class Dovecot(Daemon):
         (folder / "oauth2.conf").write_text(
             _OAUTH2.format(folder=folder, issuers=issuer, issuer=issuer, audience=AUDIENCE, scope=SCOPE)
         )
+        (folder / "passwords").write_text("anna@example.test:{PLAIN}" + PASSWORD + "\n")
         config = folder / "dovecot.conf"
         config.write_text(
             _DOVECOT.format(
@@ -201,6 +212,7 @@ class PostfixPorts:
     submission: int
     submissions: int
     relay: int
+    strict: int
 
 
 _MAIN_CF = """
@@ -217,6 +229,8 @@ mydestination =
 alias_maps =
 local_recipient_maps =
 mynetworks = 127.0.0.0/8
+relay_domains = example.test
+relay_transport = $default_transport
 default_transport = lmtp:inet:127.0.0.1:{dovecot.ports.lmtp}
 lmtp_dns_support_level = disabled
 smtpd_peername_lookup = no
@@ -233,6 +247,10 @@ smtpd_relay_restrictions = permit_sasl_authenticated, reject
 _MASTER_CF = """
 127.0.0.1:{ports.submission} inet n - n - - smtpd
 127.0.0.1:{ports.submissions} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
+127.0.0.1:{ports.strict} inet n - n - - smtpd
+  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject_unauth_destination
+  -o smtpd_sender_restrictions=reject_sender_login_mismatch
+  -o smtpd_sender_login_maps=texthash:{folder}/senders
 127.0.0.1:{ports.relay} inet n - n - - smtpd
   -o smtpd_sasl_auth_enable=no -o smtpd_relay_restrictions=permit_mynetworks,reject
 cleanup unix n - n - 0 cleanup
@@ -265,11 +283,12 @@ class Postfix(Daemon):
         (folder / "config" / "main.cf").write_text(
             _MAIN_CF.format(folder=folder, certificates=certificates, dovecot=dovecot)
         )
-        (folder / "config" / "master.cf").write_text(_MASTER_CF.format(ports=ports))
+        (folder / "config" / "master.cf").write_text(_MASTER_CF.format(folder=folder, ports=ports))
+        (folder / "senders").write_text("anna@example.test anna@example.test\nboard@example.test chair@example.test\n")
         super().__init__(
             [*self._postfix, "start-fg"],
             log=folder / "postfix.log",
-            ports=[ports.submission, ports.submissions, ports.relay],
+            ports=[ports.submission, ports.submissions, ports.relay, ports.strict],
         )
 
     def stop(self) -> None:
