@@ -140,6 +140,15 @@ def test_a_check_without_a_credential_cannot_send(tmp_path: Path) -> None:
     assert [problem.message for problem in load([file]).problems] == ["needs a credential"]
 
 
+def test_what_must_be_refused_is_not_looked_for(tmp_path: Path) -> None:
+    file = tmp_path / "checks.yaml"
+    file.write_text(
+        "checks: [{name: a, sender: a@example.org, server: {host: smtp.example.org}, expect: {phase: mail},"
+        " loopback: {to: b@example.org, find: {via: none}}}]"
+    )
+    assert [problem.message for problem in load([file]).problems] == ["stands beside expect"]
+
+
 def test_a_shard_sends_for_its_own_checks_with_the_credentials_that_they_need(tmp_path: Path) -> None:
     settings, _ = told(tmp_path, "to: probe@contoso.com, find: {via: imap, credential: reader}")
     assert settings

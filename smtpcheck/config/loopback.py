@@ -86,7 +86,10 @@ class LoopbackResolver:
             section.find, lambda path: at(("find", *path)), to=section.recipient, credential=check.credential
         )
         usable = find is not None
-        if check.credential is None:
+        if check.expect is not None:
+            self._problems.error(at(()), "stands beside expect", hint="what must be refused cannot arrive: keep one")
+            usable = False
+        elif check.credential is None:
             self._problems.error(at(()), "needs a credential", hint="name one in the check")
             usable = False
         shortest = 1.0 if _is_on_this_machine(check.server.host) else SHORTEST_EVERY
