@@ -37,9 +37,11 @@ from smtpcheck.metrics import AgentState, Metrics
 from smtpcheck.model import Check, Depth, Outcome, Report
 from smtpcheck.on_request import Busy, Probed, Requests, crowded_out
 from smtpcheck.probe import Kit, build_kit, probe, rebuilt
+from smtpcheck.run_facts import facts_of
 from smtpcheck.schedule import Schedule
 from smtpcheck.state import State
 from smtpcheck.store.mark_key import mark_key
+from smtpcheck.tracing import Tracer, tracer
 
 TICK_SECONDS = 0.25
 STALLED_SECONDS = 10.0
@@ -79,6 +81,7 @@ class Agent:
         marks: Marks,
         *,
         first_within: float = 60.0,
+        tracer: Tracer | None = None,
     ) -> None:
         """Take the settings, what `build_kit` made of them, what is remembered, and how to load the settings anew.
 
@@ -90,6 +93,7 @@ class Agent:
         self.state = state
         self._kit = kit
         self._load = load
+        self._tracer = tracer
         self._started_with = settings.agent
         self._checks = {check.name: check for check in settings.checks}
         self._schedule = Schedule(first_within)
@@ -130,7 +134,8 @@ class Agent:
         await state.join(settings.fleet.shard, kit.wall())
         await state.fetch([check.name for check in settings.checks])
         marks = Marks(await asyncio.to_thread(mark_key, folder))
-        return cls(settings, kit, state, load, marks, first_within=first_within)
+        traces = await tracer(settings.agent.otlp)
+        return cls(settings, kit, state, load, marks, first_within=first_within, tracer=traces)
 
     # -- what the web page and the commands ask -----------------------------------------------------------------------
 
@@ -307,7 +312,7 @@ class Agent:
         report = laid_over(own, standing, self._kit.wall())
         if _gist(report) != _gist(state.report) and (amended := self.state.amend(name, report)) is not None:
             self._metrics.show(check, amended)
-            _log.info("run", check=name, **_facts(report))
+            _log.info("run", check=name, **facts_of(report))
 
     async def _until_it_may_send(self, check: Check) -> float:
         """Return how many seconds a check must wait to send another message, 0 if it may do so now; then it counts."""
@@ -335,13 +340,15 @@ class Agent:
         changed = before is None or (before.report.outcome, before.report.cause) != (report.outcome, report.cause)
         self._internal_errors += report.cause is Cause.INTERNAL
         state = self.state.record(check, report, own)
+        trace_id = self._tracer.record(check, report) if self._tracer else ""
         if check.scheduled:
-            self._metrics.record(check, report, state)
+            self._metrics.record(check, report, state, trace_id)
         self.alerting.observe(check, report)
         self._pace(check, state.breaker)
         level = logging.INFO if changed else logging.DEBUG
         if logging.getLogger(__name__).isEnabledFor(level):
-            _log.log(level, "run", check=check.name, **_facts(report))
+            traced = {"trace_id": trace_id} if trace_id else {}
+            _log.log(level, "run", check=check.name, **facts_of(report), **traced)
 
     def _pace(self, check: Check, breaker: Breaker) -> None:
         """Postpone a check while its breaker is open, and bring it back when it is not."""
@@ -368,7 +375,7 @@ class Agent:
     def _go_on_sending(self) -> None:
         """Let a check that sends wait for its interval over a restart: who is killed often must not send often."""
         ahead = self._kit.monotonic() - self._kit.wall()
-        for check in self.settings.checks:
+        for check in self._scheduled():
             if check.depth is Depth.SEND and (sent_at := self.state.last_sent(check.mailbox)) is not None:
                 self._schedule.postpone(check.name, sent_at + check.interval + ahead)
 
@@ -387,6 +394,8 @@ class Agent:
         await self._loopback.drain(DRAIN_SECONDS)
         await self.alerting.close()
         await self._kit.close()
+        if self._tracer is not None:
+            await self._tracer.close()
         await self.state.close()
 
     # -- reload -------------------------------------------------------------------------------------------------------
@@ -428,20 +437,3 @@ def _for_the_next_start(used: AgentSettings, wanted: AgentSettings) -> list[str]
 def _gist(report: Report) -> tuple[object, ...]:
     """Return what tells whether a report says something else than another one."""
     return report.outcome, report.cause, [finding.cause for finding in report.warnings]
-
-
-def _facts(report: Report) -> dict[str, object]:
-    """Return what one line of the log says of a run; never a token."""
-    facts: dict[str, object] = {"outcome": report.outcome.value, "seconds": round(report.seconds, 3)}
-    step, reply, error = report.failed_step, report.failed_reply, report.token_error
-    if report.cause:
-        facts["cause"] = report.cause.value
-    if step:
-        facts["phase"] = step.phase.value
-    if reply:
-        facts |= {"smtp_code": reply.code, "enhanced_code": reply.enhanced}
-    if error:
-        facts |= {"oauth_error": error.error, "oauth_codes": error.error_codes, "correlation_id": error.correlation_id}
-    if report.warnings:
-        facts["warnings"] = [finding.cause.value for finding in report.warnings]
-    return facts

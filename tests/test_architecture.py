@@ -58,7 +58,9 @@ TABLE = {
     "schedule.py": _row(Layer.PURE),
     "alerts/notice.py": _row(Layer.PURE, "urllib"),
     "alerts/": _row(Layer.PURE),
+    "run_facts.py": _row(Layer.PURE),
     "shard.py": _row(Layer.PURE),
+    "spans.py": _row(Layer.PURE),
     "tenure.py": _row(Layer.PURE),
     "delivery/__init__.py": _row(Layer.PURE),
     "delivery/find.py": _row(Layer.VOCABULARY),
@@ -93,7 +95,9 @@ TABLE = {
     "gate.py": _row(Layer.EDGE),
     "log.py": _row(Layer.EDGE),
     "oauth/": _row(Layer.EDGE, "msal", reveals=True),
+    "otlp.py": _row(Layer.EDGE, "opentelemetry", reveals=True),
     "secret_source.py": _row(Layer.EDGE),
+    "tracing.py": _row(Layer.EDGE),
     "state.py": _row(Layer.EDGE),
     "store/": _row(Layer.EDGE, "sqlite3"),
     "store/packing.py": _row(Layer.EDGE, "msgspec"),
@@ -126,7 +130,7 @@ TABLE = {
 }
 
 RESTRICTED = frozenset(
-    {"imapclient", "msal", "msgspec", "apscheduler", "yaml", "socket", "sqlite3", "prometheus_client"}
+    {"imapclient", "msal", "msgspec", "opentelemetry", "apscheduler", "yaml", "socket", "sqlite3", "prometheus_client"}
 )
 """Libraries that only the rows which name them may import."""
 

@@ -20,7 +20,7 @@ from smtpcheck.config.fleet import split
 from smtpcheck.config.hazards import look_at_check, look_at_credential, look_at_secret
 from smtpcheck.config.loopback import LoopbackResolver
 from smtpcheck.config.mailboxes import Entry, expand
-from smtpcheck.config.models import AgentSection, CheckSection, DefaultsSection
+from smtpcheck.config.models import AgentSection, CheckSection, DefaultsSection, OtlpSection
 from smtpcheck.config.problems import KeyPath, Place, Problems, Source, nearest
 from smtpcheck.config.resolve import Resolver
 from smtpcheck.config.settings import AgentSettings, Loaded, Settings
@@ -30,6 +30,7 @@ from smtpcheck.model import Check
 from smtpcheck.oauth import CREDENTIAL_TYPES
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.shard import WHOLE, Shard
+from smtpcheck.tracing import INSTALL, NOT_INSTALLED, Otlp, is_installed
 
 _SUFFIXES = {".yaml", ".yml"}
 _PARTS = ("agent", "defaults", "credentials", "checks", "alerts")
@@ -180,6 +181,7 @@ class Loading:
                 expose_addresses=agent.expose_addresses,
                 fresh_every=agent.fresh_every,
                 token_key=agent.token_key,
+                otlp=self._otlp(agent.otlp) if agent.otlp else None,
                 external_url=agent.external_url or "",
             ),
             credentials=MappingProxyType(self._credentials),
@@ -195,6 +197,14 @@ class Loading:
             return None
         place, raw, folder = self._parts["alerts"]
         return alert_settings(raw, place, folder, checks, self._problems)
+
+    def _otlp(self, section: OtlpSection) -> Otlp:
+        place = self._parts["agent"][0] / "otlp"
+        for name, source in section.headers.items():
+            look_at_secret(source, place / "headers" / name, self._problems)
+        if not is_installed():
+            self._problems.error(place, NOT_INSTALLED, hint=INSTALL)
+        return Otlp(section.endpoint, MappingProxyType(section.headers))
 
     def _part(self, key: str, model: type[Model]) -> Model | None:
         if key not in self._parts:

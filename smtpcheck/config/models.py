@@ -29,6 +29,15 @@ from smtpcheck.model import Depth, IpVersion, Mechanism, Security
 from smtpcheck.secret_source import ConfiguredPath, SecretSource
 
 
+class OtlpSection(ConfigSection):
+    """An endpoint of OpenTelemetry's protocol, over HTTP."""
+
+    endpoint: str = Field(pattern=r"^https?://[^/\s?#@]+(/[^\s?#]*)?$", description="A URL, as http://collector:4318.")
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], SecretSource] = Field(
+        default={}, description="Headers of each request; their values are secrets."
+    )
+
+
 class AgentSection(ConfigSection):
     """What concerns the agent as a whole."""
 
@@ -44,6 +53,7 @@ class AgentSection(ConfigSection):
     external_url: Annotated[str, AfterValidator(parse_url)] | None = Field(
         default=None, description="Where others find the page, as https://smtpcheck.example.org; alerts link to it."
     )
+    otlp: OtlpSection | None = Field(default=None, description="Where traces of the runs go.")
     token_key: SecretSource | None = Field(
         default=None, description="What refresh tokens are encrypted with on disk; without it they are not."
     )

@@ -73,7 +73,7 @@ class Place:
     @property
     def shows(self) -> bool:
         """Whether a value here can be no secret: of a credential's and a notifier's keys only those of a short list."""
-        if self.path == ("agent", "external_url"):
+        if self.path[:2] in {("agent", "external_url"), ("agent", "otlp")}:
             return False
         if self.path[:1] == ("alerts",):
             return not _SECRET_OF_ALERTS & set(self.path) or bool(_SHOWN_OF_ALERTS & set(self.path[3:4]))

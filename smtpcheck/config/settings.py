@@ -15,6 +15,7 @@ from smtpcheck.model import Check
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.secret_source import SecretSource
 from smtpcheck.shard import ALONE, Fleet
+from smtpcheck.tracing import Otlp
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class AgentSettings:
     """Seconds after which a token is asked for past every cache, at the latest."""
     token_key: SecretSource | None = None
     """What refresh tokens are encrypted with on disk; None: with nothing."""
+    otlp: Otlp | None = None
+    """Where traces of the runs go; None: where OpenTelemetry's variables say, if they do."""
     external_url: str = ""
     """Where others find the page, without a slash at its end; empty where it is not told."""
 

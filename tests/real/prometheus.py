@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -54,6 +55,7 @@ class Prometheus(Daemon):
                 f"--storage.tsdb.path={folder / 'data'}",
                 "--storage.tsdb.retention.time=60d",
                 f"--web.listen-address=127.0.0.1:{port}",
+                "--enable-feature=exemplar-storage",
                 "--log.level=warn",
             ],
             log=folder / "prometheus.log",
@@ -82,6 +84,14 @@ class Prometheus(Daemon):
             for entry in answer["data"]["result"]
         ]
         return sorted(samples, key=lambda sample: sorted(sample[0].items()))
+
+    def exemplars(self, expression: str) -> list[dict[str, str]]:
+        """Return the labels of each exemplar that the series of an expression have had in the last hour."""
+        now = time.time()
+        asked = urllib.parse.urlencode({"query": expression, "start": now - 3600, "end": now + 60})
+        with urllib.request.urlopen(f"{self.url}/api/v1/query_exemplars?{asked}", timeout=10) as response:
+            answer = json.load(response)
+        return [exemplar["labels"] for series in answer["data"] for exemplar in series["exemplars"]]
 
     def wait_for(self, expression: str, seconds: float = 20) -> list[Sample]:
         """Return the series of an expression once it has any; fail the test when it has none within the time."""

@@ -1,0 +1,68 @@
+"""Whether runs are traced, and where to.
+
+Rules of this file:
+- OpenTelemetry is imported only where an endpoint is configured, here or by its own variables
+  (https://opentelemetry.io/docs/specs/otel/protocol/exporter/). It is an extra: `pip install 'smtpcheck[otlp]'`.
+- Checks are more important than traces: what hinders these is told in the log, and the checks run.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Protocol
+
+import structlog
+
+from smtpcheck.model import Check, Report
+from smtpcheck.secret_source import SecretSource, SecretUnreadableError
+
+NOT_INSTALLED = "needs packages that are not installed"
+INSTALL = "pip install 'smtpcheck[otlp]'"
+_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Otlp:
+    """Where traces go, by OTLP over HTTP."""
+
+    endpoint: str
+    """A URL; `/v1/traces` is added unless it ends so."""
+    headers: Mapping[str, SecretSource] = field(default_factory=dict)
+
+
+class Tracer(Protocol):
+    """Takes runs that have ended."""
+
+    def record(self, check: Check, report: Report) -> str:
+        """Have the spans of a run sent, and return the id of their trace (hex); nothing is waited for."""
+
+    async def close(self) -> None:
+        """Send what is waiting, within a bounded time."""
+
+
+def is_installed() -> bool:
+    """Return whether the packages of the extra are there."""
+    try:
+        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+async def tracer(otlp: Otlp | None, environment: Mapping[str, str] = os.environ) -> Tracer | None:
+    """Return what sends traces where the settings or OpenTelemetry's variables say; None where neither do."""
+    named = any(environment.get(name) for name in _VARIABLES)
+    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or (otlp is None and not named):
+        return None
+    if not is_installed():
+        _log.error(f"no traces: OTLP {NOT_INSTALLED}", repair=INSTALL)
+        return None
+    from smtpcheck.otlp import OtlpTracer  # noqa: PLC0415 - needs OpenTelemetry
+
+    try:
+        return await asyncio.to_thread(OtlpTracer, otlp.endpoint if otlp else None, otlp.headers if otlp else {})
+    except SecretUnreadableError as error:
+        _log.error("no traces: a header of OTLP cannot be read", error=str(error))
+        return None
