@@ -340,7 +340,7 @@ class Agent:
         changed = before is None or (before.report.outcome, before.report.cause) != (report.outcome, report.cause)
         self._internal_errors += report.cause is Cause.INTERNAL
         state = self.state.record(check, report, own)
-        trace_id = self._tracer.record(check, report) if self._tracer else ""
+        trace_id = self._tracer.record(check, own) if self._tracer else ""
         if check.scheduled:
             self._metrics.record(check, report, state, trace_id)
         self.alerting.observe(check, report)
