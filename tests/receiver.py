@@ -34,6 +34,10 @@ class Receiver:
     def __init__(self, *answers: int | str | tuple[int, dict[str, str]]) -> None:
         self.answers = deque(answers)
         self.got: list[Got] = []
+        self.taken: list[Got] = []
+        """Those that were answered 200."""
+        self.refuse: Callable[[Got], bool] = lambda _: False
+        """Which requests are answered 400."""
         self._changed = asyncio.Event()
         self._end = asyncio.Event()
         app = web.Application()
@@ -60,12 +64,15 @@ class Receiver:
         return self.got
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        self.got.append(Got(request.method, request.path_qs, dict(request.headers), await request.read()))
+        got = Got(request.method, request.path_qs, dict(request.headers), await request.read())
+        self.got.append(got)
         self._changed.set()
-        answer = self.answers.popleft() if self.answers else 200
+        answer = 400 if self.refuse(got) else self.answers.popleft() if self.answers else 200
         if answer == HANG:
             await self._end.wait()
         if answer == CUT and request.transport is not None:
             request.transport.abort()
+        if answer == 200:
+            self.taken.append(got)
         status, headers = answer if isinstance(answer, tuple) else (answer if isinstance(answer, int) else 200, {})
         return web.Response(status=status, headers=headers)

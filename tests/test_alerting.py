@@ -206,6 +206,20 @@ async def test_what_the_other_side_will_never_take_is_given_up_loudly() -> None:
     assert [line["log_level"] for line in logs if line["event"] == "alerts are not told"] == ["error"]
 
 
+async def test_one_alert_that_is_never_taken_holds_up_no_other() -> None:
+    """It is found by telling fewer and fewer at once, and given up alone."""
+    refused = lambda name: bad(name, Phase.AUTH, Cause.USER_MISMATCH)  # noqa: E731
+    names = tuple(f"c{number}" for number in range(8))
+    async with Receiver() as receiver:
+        receiver.refuse = lambda got: b'"name": "c5"' in got.body
+        wanted = settings(Webhook(url=source(receiver.url())), checks=tuple(check(name) for name in names))
+        async with alerts(wanted) as world:
+            world.run(refused, *names)
+            await until(lambda: world.counts()["success"] == 7 and world.counts()["dropped"] == 1)
+    taken = [each["subject"]["name"] for got in receiver.taken for each in got.json["alerts"]]
+    assert sorted(taken) == sorted(set(names) - {"c5"})
+
+
 async def test_retry_after_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     paused: list[float] = []
     patience = dispatcher.Dispatcher._patience

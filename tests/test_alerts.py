@@ -159,7 +159,7 @@ def test_a_cause_that_flutters_moves_no_check_to_another_alert() -> None:
     board, a = Board(), check("a")
     run(board, a, bad("a"), bad("a"), bad("a"))
     other = bad("a", Phase.CONNECT, Cause.TIMEOUT)
-    run(board, a, other, other, bad("a"), other, other)
+    run(board, a, other, other, bad("a"), bad("a"), other, other)
     assert firing(board) == {CONTOSO_DEAD: ["a"]}
     run(board, a, other)
     assert [key.cause for key in firing(board)] == [Cause.TIMEOUT]
@@ -190,6 +190,7 @@ def test_under_maintenance_failures_do_not_count_and_recoveries_do() -> None:
     board, a, b = Board(), check("a"), check("b")
     run(board, a, bad("a"), bad("a"), bad("a"))
     run(board, b, bad("b"), bad("b"), bad("b"), bad("b"), muted=True)
+    run(board, a, *[bad("a")] * 5, muted=True)
     assert firing(board) == {CONTOSO_DEAD: ["a"]}
     run(board, a, bad("a"), good("a"), good("a"), muted=True)
     assert firing(board) == {}

@@ -18,9 +18,12 @@ import pytest
 from smtpcheck.cause import Cause
 from smtpcheck.sandbox.scenarios import POSTFIX, SCENARIOS, Registration, Scenario, Way
 from smtpcheck.sandbox.world import World
+from tests.receiver import Receiver
+from tests.test_agent import edit
 from tests.test_oauth_sandbox import SCENARIOS as WAYS
 
 ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "ignore"}
+HOOK_KEY, HOOK_PATH = "hook-key-of-the-tests", "hook-path-of-the-tests"
 EDGE = 6
 """Characters at both ends of a base64 text that depend on what stands beside it."""
 
@@ -77,7 +80,11 @@ async def test_nothing_that_is_written_holds_a_token_or_secret(tmp_path: Path) -
     """Log at its fullest, standard output and error, every page, the API, metrics, the state folder, every command."""
     async with World(tmp_path, (*SCENARIOS, *WAYS, *BABBLERS), listen="127.0.0.1:0") as world:
         _let_babble(world)
-        written = await _agent(world)
+        async with Receiver() as hook:
+            _tell(world, hook)
+            written = await _agent(world)
+            assert len(hook.got) > 0
+        written |= {f"alert {number}": got.body.decode() for number, got in enumerate(hook.got)}
         for arguments in (
             ["check", "--format", "text"],
             ["check", "--format", "json"],
@@ -89,7 +96,7 @@ async def test_nothing_that_is_written_holds_a_token_or_secret(tmp_path: Path) -
             ["validate"],
         ):
             written[" ".join(arguments)] = await _command(*arguments, "-c", str(world.config))
-        secrets = world.secrets()
+        secrets = world.secrets() | {HOOK_KEY, HOOK_PATH}
     written |= {
         path.relative_to(tmp_path).as_posix(): path.read_bytes().decode("utf-8", "replace")
         for path in (tmp_path / "state").rglob("*")
@@ -111,6 +118,12 @@ BABBLERS = tuple(
     )
     for mechanism in ("plain", "login")
 )
+
+
+def _tell(world: World, hook: Receiver) -> None:
+    """Have every alert told, at once, by a webhook whose address and key are secrets too."""
+    notify = [{"type": "webhook", "url": hook.url(f"/{HOOK_PATH}"), "hmac_key": {"value": HOOK_KEY}}, {"type": "log"}]
+    edit(world.config, lambda document: document.update(alerts={"fail_after": 1, "notify": notify}))
 
 
 def _let_babble(world: World) -> None:
@@ -159,7 +172,7 @@ async def _served(session: aiohttp.ClientSession, names: list[str]) -> dict[str,
     for name in names[:3]:
         async with session.post(f"/api/v1/checks/{name}/run") as answer:
             await answer.read()
-    written = {path: await _text(session, path) for path in ("/", "/metrics", "/api/v1/checks")}
+    written = {path: await _text(session, path) for path in ("/", "/metrics", "/api/v1/checks", "/api/v1/alerts")}
     for name in names:
         for path in (f"/checks/{name}", f"/api/v1/checks/{name}", f"/probe?check={name}&debug=true"):
             written[path] = await _text(session, path)

@@ -278,6 +278,14 @@ async def test_apprise_says_why_it_failed_and_neither_we_nor_the_log_show_the_ke
     assert [record for record in log.records if record.name.startswith("apprise")] == []
 
 
+async def test_a_place_that_takes_short_messages_gets_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apprise.plugins.custom_json.NotifyJSON.body_maxlen", 300)
+    async with Receiver() as receiver:
+        assert await Apprise(url=source(apprise_url(receiver))).sender().send([notice()]) is None
+    assert len(receiver.got) > 1
+    assert "Page: https://mon.example.org" in receiver.got[-1].json["message"]
+
+
 async def test_apprise_that_hangs_is_not_asked_again_before_it_ends() -> None:
     async with Receiver(HANG) as receiver:
         sender = Apprise(url=source(apprise_url(receiver, "?rto=1&cto=1"))).sender()

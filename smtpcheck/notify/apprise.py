@@ -102,6 +102,8 @@ class AppriseSender(Sender):
         if plugin is None:
             return Failure("its address is none that Apprise knows")
         title, body = message(notices)
+        if "overflow=" not in url:
+            plugin.overflow_mode = "split"  # a place that takes short messages gets several
         with _Captured() as captured:
             try:
                 if plugin.notify(title=title, body=body, notify_type=kind(notices)):

@@ -4,7 +4,8 @@ Rules of this file:
 - A notifier has a task of its own: one that hangs or fails delays no other, and no check.
 - What failed is tried again, first after seconds, then after minutes, and never before the time that the other side
   asks for. What will be refused again, and what waits beyond the bound, is given up loudly and counted.
-- Alerts that come together are told together: after the first one there is a short wait for more.
+- Alerts that come together are told together: after the first one there is a short wait for more. After each failure
+  half as many are told at once, so that one that cannot be told holds up no other, and is given up alone.
 """
 
 import asyncio
@@ -117,6 +118,9 @@ class Dispatcher:
         if not batch:
             return None
         failure = await self._send(batch)
+        if failure is not None and failure.lasting and len(batch) > 1:
+            self._failures += 1
+            return 0.0
         if failure is None or failure.lasting:
             for due in batch:
                 self.ledger.told(due, self._wall())
@@ -132,10 +136,11 @@ class Dispatcher:
         return 0.0 if failure is None or failure.lasting else self._patience(failure)
 
     def _batch(self) -> list[Due]:
-        """Return what is sent next: as many as the sender takes at once, all firing or all resolved."""
+        """Return what is sent next, all firing or all resolved; as many as the sender takes, fewer after failures."""
         due = self.ledger.due(self._wall(), self._quiet)
         resolved = bool(due) and due[0].reason is Reason.RESOLVED
-        return [each for each in due if (each.reason is Reason.RESOLVED) == resolved][: self._sender.most]
+        most = max(self._sender.most >> self._failures, 1)
+        return [each for each in due if (each.reason is Reason.RESOLVED) == resolved][:most]
 
     async def _send(self, batch: list[Due]) -> Failure | None:
         try:
