@@ -30,7 +30,7 @@ from smtpcheck.delivery.imap_stream import InjectionError, Stream, StreamError, 
 from smtpcheck.delivery.message import SUBJECT_WORD, UNIQUE_HEADER
 from smtpcheck.model import Mechanism, Provider
 from smtpcheck.secret import Secret
-from smtpcheck.smtp.sasl import Redaction, challenge_answer, choose, client_messages, decode_challenge, sasl_name
+from smtpcheck.smtp.sasl import Redaction, challenge_answer, choose, client_messages, sasl_name
 
 logging.getLogger("imapclient").setLevel(logging.CRITICAL)
 
@@ -114,8 +114,8 @@ class ImapConnection:
         try:
             self._ask(FinderStep.LOGIN, lambda: self._client.sasl_login(sasl_name(chosen), answer))
         except ImapError as error:
-            told = [decode_challenge(challenge.decode("utf-8", "replace")) for challenge in challenges[1:] if challenge]
-            detail = " ".join([error.detail, *map(self._words, told)])
+            told = (self._words(challenge.decode("utf-8", "replace")) for challenge in challenges[1:] if challenge)
+            detail = " ".join([error.detail, *told])
             raise ImapError(error.step, detail, error.code, over=True) from None
 
     @property
