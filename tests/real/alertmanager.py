@@ -16,9 +16,9 @@ receivers: [{name: nobody}]
 class Alertmanager(Daemon):
     """A running Alertmanager that tells nobody."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, configuration: str = _CONFIG) -> None:
         config = folder / "alertmanager.yml"
-        config.write_text(_CONFIG)
+        config.write_text(configuration)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         super().__init__(
