@@ -234,7 +234,7 @@ class Service:
     def _log_sending(self, report: Report, intent: "_Intent") -> None:
         message = next((each for each in self.record(report.check).messages if each.slot == intent.message.slot), None)
         stage = message.stage if message else "not sent"
-        log = _log.debug if stage is Stage.ACCEPTED else _log.warning
+        log = _log.debug if stage is Stage.ACCEPTED else _log.info
         log("loopback", check=report.check, stage=str(stage), message_id=intent.message.message_id, cause=report.cause)
 
     # -- finding ------------------------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ class Service:
         turned = before is None or (before.error is None) != (search.error is None)
         if turned and search.error:
             error = search.error
-            _log.warning("finder failed", mailbox_of=sorted(box.names)[:5], step=error.step, detail=error.detail)
+            _log.info("finder failed", checks=sorted(box.names)[:5], step=error.step, detail=error.detail)
         for name in box.names:
             if self._judge(name, by_mark, began, ended, whole=search.error is None) or turned:
                 self._changed(name)
@@ -335,8 +335,7 @@ class Service:
         seconds = after.delivery_seconds
         if after.stage is Stage.DELIVERED and seconds is not None:
             self._arrived(check, seconds)
-        log = _log.warning if after.stage is Stage.LOST else _log.info
-        log(
+        _log.info(
             "loopback",
             check=check.name,
             stage=after.stage.value,

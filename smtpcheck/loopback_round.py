@@ -3,7 +3,8 @@
 Rules of this file:
 - It is the agent's service without its clock and its file: beside a running agent nothing of the agent's state is
   opened but the key of the marks, so that the agent knows these messages as its own and sweeps what is left of them.
-- It ends when the message was found, refused or not sent, and at the latest when it is lost.
+- It ends when the message was found, refused or not sent, and at the latest when it is lost. A finder that is not let
+  in ends it too, for it would say the same again.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from smtpcheck.config import Settings
 from smtpcheck.delivery.correlation import Marks
+from smtpcheck.delivery.finder import FinderStep
 from smtpcheck.delivery.judgement import Message
 from smtpcheck.delivery.verdict import Standing, laid_over
 from smtpcheck.loopback import SEARCH_SECONDS, TOKEN_SECONDS, Service
@@ -67,10 +69,17 @@ async def run_loopback(
 async def _until_it_ends(service: Service, check: Check, kit: Kit) -> None:
     await service.tick()
     await service.all_sent()
-    standing = service.standing(check.name)
-    if standing is None or standing.plan.find is None:
-        return
-    end = kit.wall() + standing.plan.lost_after + _SLACK_SECONDS
-    while service.record(check.name).pending() and kit.wall() < end:
+    sent_at = kit.wall()
+    while (standing := service.standing(check.name)) and _goes_on(standing, kit.wall() - sent_at):
         await asyncio.sleep(_TICK_SECONDS)
         await service.tick()
+
+
+def _goes_on(standing: Standing, seconds: float) -> bool:
+    """Return whether something may still be seen so many seconds after sending."""
+    error = standing.finder.error if standing.finder else None
+    if standing.plan.find is None or not standing.record.pending():
+        return False
+    if error is not None and error.step in {FinderStep.TOKEN, FinderStep.LOGIN}:
+        return False
+    return seconds < standing.plan.lost_after + (0.0 if error else _SLACK_SECONDS)

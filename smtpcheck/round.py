@@ -10,6 +10,7 @@ from smtpcheck.config import Settings
 from smtpcheck.cutoff import CutOff
 from smtpcheck.gate import MailboxLocks
 from smtpcheck.judge import cut_off, failed_to_reach, hosts_tried
+from smtpcheck.loopback_round import run_loopback
 from smtpcheck.model import Check, Report
 from smtpcheck.probe import Kit, build_kit, probe
 
@@ -20,23 +21,31 @@ async def run_round(
     *,
     locks: MailboxLocks | None = None,
     seen: Callable[[Report], None] = lambda _: None,
+    loopbacks: bool = False,
 ) -> dict[str, Report]:
     """Run each of `checks` once and return the reports by name, in the order of `checks`.
 
-    `seen` is called with each report as it comes in. When every host failed before a connection stood, and there were
-    two or more, the failed runs are `unknown`: the agent itself is cut off.
+    `seen` is called with each report as it comes in. With `loopbacks` a check that has one sends its message, and its
+    report says what became of that; without, nobody sends but a check of depth `send`.
+
+    When every host failed before a connection stood, and there were two or more, the failed runs are `unknown`: the
+    agent itself is cut off.
     """
     kit = await build_kit(settings, locks)
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_run(check, kit, seen)) for check in checks]
+            tasks = [group.create_task(_run(check, kit, seen, settings if loopbacks else None)) for check in checks]
         return _judge_whole(checks, [task.result() for task in tasks], kit)
     finally:
         await kit.close()
 
 
-async def _run(check: Check, kit: Kit, seen: Callable[[Report], None]) -> Report:
-    report = await probe(check, kit)
+async def _run(check: Check, kit: Kit, seen: Callable[[Report], None], sending: Settings | None) -> Report:
+    """Run a check; with `sending`, the settings, its loopback in place of the check alone."""
+    if sending is not None and check.name in sending.loopbacks:
+        report = (await run_loopback(sending, check, kit)).report
+    else:
+        report = await probe(check, kit)
     seen(report)
     return report
 

@@ -300,7 +300,7 @@ def test_every_cause_can_be_described(catalogue: Catalogue) -> None:
 
 
 def test_a_blank_in_a_remedy_is_one_that_can_be_filled(catalogue: Catalogue) -> None:
-    known = {"tenant", "client_id", "object_id", "mailbox", "sender", "host", "port", "exchange"}
+    known = {"tenant", "client_id", "object_id", "mailbox", "sender", "host", "port", "exchange", "message_id"}
     steps = [step for entry in catalogue.entries.values() for step in entry.steps]
     assert {blank for step in steps for blank in re.findall(r"\{(\w+)\}", step)} - known == set()
 

@@ -129,14 +129,16 @@ async def test_every_scenario_has_its_cause_in_the_right_step(tmp_path: Path) ->
     for scenario in SCENARIOS:
         one = seen[scenario.name]
         failed = [stage for stage in Stage if one.verdict(stage) is Verdict.FAILED]
-        wanted = {scenario.cause} if scenario.cause else set(scenario.warnings)
+        # A loopback waits for mail, and doctor does not.
+        cause, warnings = (None, frozenset()) if "loopback" in scenario.check else (scenario.cause, scenario.warnings)
+        wanted = {cause} if cause else set(warnings)
         named = {stage for stage in Stage if set(one.causes(stage)[:1]) & wanted}
         assert len(named) == bool(wanted), scenario.name
         assert scenario.name not in STAGES or named == {STAGES[scenario.name]}, scenario.name
         for stage in named:
-            assert one.verdict(stage) is (Verdict.FAILED if scenario.cause else Verdict.WARNING), scenario.name
-        assert bool(failed) == bool(scenario.cause), (scenario.name, failed)
-        assert one.outcome is (Outcome.CRITICAL if scenario.cause else Outcome.WARNING), scenario.name
+            assert one.verdict(stage) is (Verdict.FAILED if cause else Verdict.WARNING), scenario.name
+        assert bool(failed) == bool(cause), (scenario.name, failed)
+        assert one.outcome is (Outcome.CRITICAL if cause else Outcome.WARNING), scenario.name
 
 
 async def test_it_goes_on_after_a_failure(tmp_path: Path) -> None:

@@ -53,6 +53,11 @@ SEEN: dict[str, str] = {
     "mailbox-must-fail": "535 5.7.3",
     "relay-must-fail": "554 5.7.1",
     "sender-must-fail": "250 2.1.5",
+    "mail-delivered": "235 2.7.0",
+    "mail-late": "235 2.7.0",
+    "mail-in-junk": "235 2.7.0",
+    "mail-lost": "235 2.7.0",
+    "finder-refused": "235 2.7.0",
 }
 """What a plain client sees last, going as deep as the check does."""
 
@@ -236,6 +241,11 @@ def test_the_scenarios_cover_what_must_be_shown() -> None:
         "mailbox-must-fail": (Outcome.OK, set()),
         "relay-must-fail": (Outcome.OK, set()),
         "sender-must-fail": (Outcome.CRITICAL, Cause.UNEXPECTED_SUCCESS),
+        "mail-delivered": (Outcome.OK, set()),
+        "mail-late": (Outcome.WARNING, {Cause.MAIL_LATE}),
+        "mail-in-junk": (Outcome.WARNING, {Cause.MAIL_IN_JUNK}),
+        "mail-lost": (Outcome.CRITICAL, Cause.MAIL_LOST),
+        "finder-refused": (Outcome.WARNING, {Cause.FINDER_FAILED}),
     }
 
 

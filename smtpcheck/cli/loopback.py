@@ -108,7 +108,9 @@ def _timeline(message: "Message") -> "Table":
     table.add_column(overflow="fold")
     for event in timeline(message):
         at = "" if event.at is None else datetime.fromtimestamp(event.at, UTC).strftime("%H:%M:%S")
-        after = "" if event.seconds is None else f"{event.seconds:+.1f} s"
+        after = (
+            "" if event.seconds is None else f"{event.seconds if event.clocks_differ else abs(event.seconds):+.1f} s"
+        )
         more = " (the clocks differ)" if event.clocks_differ else ""
         said = f"\n{event.detail}" if event.detail else ""
         table.add_row(at, after, Text(printable(f"{event.text}{more}{said}")))

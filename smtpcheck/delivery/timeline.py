@@ -65,6 +65,9 @@ def _events(message: Message) -> Iterator[Event]:
         seconds = message.arrived_at - before
         text = f"in the mailbox: {message.folder}"
         yield Event(What.ARRIVED, message.arrived_at, text, "", seconds, seconds <= -1.0)
+    if message.seen_at is None and message.missed_at is not None and message.lost_at is None:
+        text = f"not there yet, after {message.looks} {'search' if message.looks == 1 else 'searches'}"
+        yield Event(What.MISSED, message.missed_at, text, "", message.missed_at - message.sent_at)
     if message.lost_at is not None:
         given_up = (
             "taken for lost" if message.stage is not Stage.UNCERTAIN else "given up: it was perhaps never accepted"
@@ -72,9 +75,6 @@ def _events(message: Message) -> Iterator[Event]:
         yield Event(What.LOST, message.lost_at, given_up, "", message.lost_at - message.sent_at)
     if message.seen_at is not None:
         yield Event(What.FOUND, message.seen_at, _found(message), "", message.seen_at - message.sent_at)
-    elif message.missed_at is not None:
-        text = f"not there yet, after {message.looks} {'search' if message.looks == 1 else 'searches'}"
-        yield Event(What.MISSED, message.missed_at, text, "", message.missed_at - message.sent_at)
 
 
 def _handed_over(message: Message, at: float) -> Event:

@@ -108,6 +108,7 @@ def _lost(report: Report, message: Message) -> Report:
         f"message {message.sequence} was accepted, and {detail}",
         f"its Message-ID is {_known_id(message)}",
         *([f"the server said: {message.receipt.reply}"] if message.receipt else []),
+        message_id=_known_id(message),
     )
     step = Step(Phase.DELIVERY, report.seconds, 0.0, fault=Fault(FaultKind.NOT_DELIVERED, detail))
     return replace(
@@ -125,7 +126,7 @@ def _warnings(standing: Standing, now: float) -> Iterator[Finding]:
     last = record.messages[-1] if record.messages else None
     if last is not None and last.stage is Stage.UNCERTAIN:
         seen = f"the connection was lost when message {last.sequence} had been sent, before the server answered"
-        yield _finding(Cause.MAIL_UNCERTAIN, seen, f"its Message-ID is {last.message_id}")
+        yield _finding(Cause.MAIL_UNCERTAIN, seen, f"its Message-ID is {last.message_id}", message_id=last.message_id)
     concluded = record.concluded
     if concluded is not None and concluded.stage is Stage.DELIVERED:
         if concluded.kind is FolderKind.JUNK:
@@ -140,7 +141,7 @@ def _warnings(standing: Standing, now: float) -> Iterator[Finding]:
         seen = f"message {overdue.sequence} has not been found for {now - overdue.begun_at:.0f} s"
         yield _finding(Cause.MAIL_LATE, f"{seen}, more than {plan.warn_after:g} s")
     if finder is not None and finder.error is not None:
-        yield _finder_failed(finder.error, finder.failures)
+        yield _finder_failed(finder.error, finder.failures, plan.find.mailbox if plan.find else "")
 
 
 def _is_overdue(message: Message, plan: Loopback, now: float) -> bool:
@@ -149,15 +150,15 @@ def _is_overdue(message: Message, plan: Loopback, now: float) -> bool:
     return missed and message.stage is Stage.ACCEPTED and now - message.begun_at > plan.warn_after
 
 
-def _finder_failed(error: FinderError, failures: int) -> Finding:
+def _finder_failed(error: FinderError, failures: int, mailbox: str) -> Finding:
     said = f"the search ended in step {error.step}: {error.detail}" + (f" ({error.code})" if error.code else "")
     times = f"it has failed {failures} times in a row" if failures > 1 else "it failed once"
-    return _finding(Cause.FINDER_FAILED, said, times)
+    return _finding(Cause.FINDER_FAILED, said, times, mailbox=mailbox)
 
 
 def _known_id(message: Message) -> str:
     return (message.receipt.message_id if message.receipt else "") or message.message_id
 
 
-def _finding(cause: Cause, *evidence: str) -> Finding:
-    return Finding(cause, 1.0, rule=f"loopback.{cause}", evidence=evidence)
+def _finding(cause: Cause, *evidence: str, **values: str) -> Finding:
+    return Finding(cause, 1.0, rule=f"loopback.{cause}", evidence=evidence, values=values)

@@ -17,7 +17,7 @@ from smtpcheck.model import Outcome, Report
 from smtpcheck.sandbox import gmail, postfix, replies
 from smtpcheck.sandbox.authority import Certificate
 from smtpcheck.sandbox.directory import Trouble
-from smtpcheck.sandbox.mail_store import AT_ONCE, Delivery
+from smtpcheck.sandbox.mail_store import AT_ONCE, Delivery, Use
 from smtpcheck.sandbox.session import Listener
 
 GMAIL = Listener(mechanisms=gmail.MECHANISMS)
@@ -141,6 +141,18 @@ class Scenario:
 
 
 _SEND: Mapping[str, object] = {"depth": "send", "recipient": RECIPIENT, "interval": "15m"}
+
+
+def _loopback(name: str, **keys: object) -> dict[str, object]:
+    """Return the keys of a check with a loopback to a mailbox of its own, whose times fit somebody who watches."""
+    times = {"every": "5m", "warn_after": "20s", "lost_after": "40s"}
+    return {"loopback": {**times, "to": f"probe-{name}@{DOMAIN}", "authserv_id": "", **keys}}
+
+
+_AUTHENTICATED = (
+    f"spf=pass (sender IP is 127.0.0.1) smtp.mailfrom={DOMAIN}; dkim=pass (signature was verified) header.d={DOMAIN};"
+    f"dmarc=pass action=none header.from={DOMAIN};compauth=pass reason=100"
+)
 
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -297,6 +309,44 @@ SCENARIOS: tuple[Scenario, ...] = (
         server=POSTFIX,
         registration=Registration("site", Way.PASSWORD),
         send_as=frozenset({f"board@{DOMAIN}"}),
+    ),
+    Scenario(
+        "mail-delivered",
+        "A message arrives in the inbox, authenticated, and is found by IMAP.",
+        check=_loopback("mail-delivered"),
+        registration=CONTOSO_MAIL,
+        delivery=Delivery(delay=0.5, authentication=_AUTHENTICATED),
+    ),
+    Scenario(
+        "mail-late",
+        "A message arrives, but after the time that is allowed for it.",
+        warnings=frozenset({Cause.MAIL_LATE}),
+        check=_loopback("mail-late", warn_after="2s"),
+        registration=CONTOSO_MAIL,
+        delivery=Delivery(delay=3.0),
+    ),
+    Scenario(
+        "mail-in-junk",
+        "A message arrives in Junk, and is found by Microsoft Graph.",
+        warnings=frozenset({Cause.MAIL_IN_JUNK}),
+        check=_loopback("mail-in-junk"),
+        registration=CONTOSO_MAIL,
+        delivery=Delivery(folder=Use.JUNK, authentication=_AUTHENTICATED.replace("dkim=pass", "dkim=fail")),
+        finding=Finding("graph"),
+    ),
+    Scenario(
+        "mail-lost",
+        "The server accepts a message that never arrives.",
+        Cause.MAIL_LOST,
+        check=_loopback("mail-lost", warn_after="2s", lost_after="4s"),
+        registration=CONTOSO_MAIL,
+        delivery=Delivery(copies=0),
+    ),
+    Scenario(
+        "finder-refused",
+        "A message is sent, but the application may not log in where it should arrive.",
+        warnings=frozenset({Cause.FINDER_FAILED}),
+        check=_loopback("finder-refused", warn_after="2s", lost_after="4s"),
     ),
 )
 """The worlds of `smtpcheck demo`."""
