@@ -55,6 +55,16 @@ def test_a_ready_token_and_a_server_are_enough(tmp_path: Path) -> None:
     assert loaded.settings.credentials["options"].ca_file == tmp_path / "ca.pem"
 
 
+def test_a_password_and_a_server_are_enough(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("abc")
+    given = {"mailbox": "a@example.org", "host": "mail.example.org", "password_file": tmp_path / "password"}
+    loaded = from_options(given)
+    assert loaded.settings is not None
+    assert (loaded.problems, loaded.settings.checks[0].password) == ((), True)
+    told = [str(problem) for problem in from_options({**given, "tenant": "x"}).problems]
+    assert told == ["--tenant: stands beside --password-file\n  hint: give one of the two"]
+
+
 def test_a_connection_needs_a_host_only() -> None:
     loaded = from_options({"host": "mail.example.org", "depth": "connect"})
     assert loaded.settings is not None
@@ -84,10 +94,11 @@ def test_problems_of_a_whole_check_name_the_option() -> None:
     without = from_options({"mailbox": "a@contoso.com", "host": "mail.example.org"})
     mixed = from_options({**MICROSOFT, "token_file": Path("nowhere"), "host": "mail.example.org"})
     told = [str(problem).partition("\n")[0] for loaded in (exchange, without, mixed) for problem in loaded.problems]
+    credential = "--tenant, --client-id and --client-secret-file, or --token-file, or --password-file"
     assert told == [
         "warning: --client-secret-file: the secret cannot be read: file nowhere does not exist",
         "--port: 465: Exchange Online does not offer implicit TLS on port 465",
-        "--tenant, --client-id and --client-secret-file, or --token-file: is missing, and depth auth needs a token",
+        f"{credential}: is missing, and depth auth needs a token",
         "--tenant: stands beside --token-file",
         "--client-id: stands beside --token-file",
         "warning: --token-file: the secret cannot be read: file nowhere does not exist",

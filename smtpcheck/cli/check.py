@@ -52,6 +52,7 @@ def check(
     client_certificate_file: quick.ClientCertificateFile = None,
     authority: quick.Authority = None,
     token_file: quick.TokenFile = None,
+    password_file: quick.PasswordFile = None,
     ca_file: quick.CaFile = None,
 ) -> int:
     """Run checks once and show what came out.
@@ -75,6 +76,7 @@ def check(
         "client_certificate_file": client_certificate_file,
         "authority": authority,
         "token_file": token_file,
+        "password_file": password_file,
         "ca_file": ca_file,
     }
     settings = quick.settings_of(config_file, options, depth)
@@ -83,6 +85,10 @@ def check(
         from smtpcheck.cli.loopback import run_loopbacks
 
         return run_loopbacks(settings, checks, output, named=bool(names), depth=depth)
+    return _run_once(settings, checks, depth, output)
+
+
+def _run_once(settings: "Settings", checks: "list[Check]", depth: str | None, output: Format) -> int:
     code = run_loop(_run(settings, [_at_depth(each, depth) for each in checks], output))
     if output is Format.TEXT and depth is None:
         _say_what_was_not_sent(checks)

@@ -57,6 +57,7 @@ def doctor(
     client_certificate_file: quick.ClientCertificateFile = None,
     authority: quick.Authority = None,
     token_file: quick.TokenFile = None,
+    password_file: quick.PasswordFile = None,
     ca_file: quick.CaFile = None,
 ) -> int:
     """Examine one check in twelve steps.
@@ -82,6 +83,7 @@ def doctor(
             "client_certificate_file": client_certificate_file,
             "authority": authority,
             "token_file": token_file,
+            "password_file": password_file,
             "ca_file": ca_file,
         },
     )

@@ -29,6 +29,7 @@ ClientSecretFile = Annotated[Path | None, _option("--client-secret-file", "A fil
 ClientCertificateFile = Annotated[Path | None, _option("--client-certificate-file", "A file with key and certificate.")]
 Authority = Annotated[str | None, _option("--authority", "Another issuer than Microsoft's.")]
 TokenFile = Annotated[Path | None, _option("--token-file", "A file with a ready access token.")]
+PasswordFile = Annotated[Path | None, _option("--password-file", "A file with the mailbox's password.")]
 CaFile = Annotated[Path | None, _option("--ca-file", "PEM certificates to trust.")]
 
 

@@ -37,7 +37,12 @@ _MICROSOFT: dict[str, KeyPath] = {
     "authority": ("authority",),
     "scope": ("scope",),
 }
-_TOKEN: dict[str, KeyPath] = {"token_file": ("from", "file")}
+_KINDS: dict[str, dict[str, KeyPath]] = {
+    "token": {"token_file": ("from", "file")},
+    "password": {"password_file": ("password", "file")},
+    "microsoft": _MICROSOFT,
+}
+"""The options of each type of credential. The first type of which one is given is meant."""
 
 
 class _Options:
@@ -54,7 +59,7 @@ class _Options:
     def shown(self, path: KeyPath) -> str:
         """Return the option that gave the value or a part of it, else the one that would."""
         if path[-1:] == ("credential",):
-            return "--tenant, --client-id and --client-secret-file, or --token-file"
+            return "--tenant, --client-id and --client-secret-file, or --token-file, or --password-file"
         within = (option for at, option in self._options.items() if at[: len(path)] == path)
         around = (option for at, option in self._options.items() if path[: len(at)] == at)
         key = _option(str(path[-1])) if path else ""
@@ -66,11 +71,12 @@ def from_options(options: Mapping[str, object], *, strict: bool = False) -> Load
 
     Options are named as the command line has them, with `_` for `-`: mailbox, depth, sender, recipient, mechanism,
     timeout, token_timeout, host, port, security, ca_file (for server and issuer), server_name, ehlo; and tenant,
-    client_id, client_secret_file, client_certificate_file, cloud, authority, scope; or token_file. Paths are
-    relative to the working directory. The check is called by the mailbox's local part.
+    client_id, client_secret_file, client_certificate_file, cloud, authority, scope; or token_file; or password_file.
+    Paths are relative to the working directory. The check is called by the mailbox's local part.
     """
     problems = Problems(strict=strict)
-    kind, keys = ("token", _TOKEN) if "token_file" in options else ("microsoft", _MICROSOFT)
+    kind = next((kind for kind, keys in _KINDS.items() if not keys.keys().isdisjoint(options)), "microsoft")
+    keys = _KINDS[kind]
     places = {("checks", 0, *path): _option(name) for name, path in _CHECK.items() if name in options}
     places |= {("credentials", _CREDENTIAL, *path): _option(name) for name, path in keys.items() if name in options}
     source = _Options(places)
@@ -81,8 +87,9 @@ def from_options(options: Mapping[str, object], *, strict: bool = False) -> Load
         check["credential"] = _CREDENTIAL
         trust = {"ca_file": str(options["ca_file"])} if "ca_file" in options else {}
         value["credentials"] = {_CREDENTIAL: {"type": kind, **trust, **credential}}
-    for name in (name for name in _MICROSOFT if name in options and keys is _TOKEN):
-        problems.error(Place(source, (name,)), "stands beside --token-file", hint="give one of the two")
+    for name in (name for others in _KINDS.values() for name in others if name in options and name not in keys):
+        given = next(_option(name) for name in keys if name in options)
+        problems.error(Place(source, (name,)), f"stands beside {given}", hint="give one of the two")
     loading = Loading(problems)
     loading.take(source, value, None)
     settings = loading.settings()
