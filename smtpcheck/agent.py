@@ -30,6 +30,7 @@ from smtpcheck.cutoff import CutOff
 from smtpcheck.delivery.correlation import Marks
 from smtpcheck.delivery.verdict import Standing, laid_over
 from smtpcheck.diagnosis import catalogue
+from smtpcheck.expectation import rests_until
 from smtpcheck.gate import MailboxLocks, NotAdmittedError
 from smtpcheck.judge import cut_off, failed_to_reach, hosts_tried
 from smtpcheck.loopback import Service
@@ -238,7 +239,7 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Run the checks until `stop` is set, then let the running ones end within their own time limits."""
         self._plan()
-        self._go_on_sending()
+        self._go_on_waiting()
         self._show_all()
         self._retain()
         self._scheduler.add_job(self._tick, "interval", seconds=TICK_SECONDS, id="tick")
@@ -372,12 +373,15 @@ class Agent:
     def _scheduled(self) -> list[Check]:
         return [check for check in self.settings.checks if check.scheduled]
 
-    def _go_on_sending(self) -> None:
-        """Let a check that sends wait for its interval over a restart: who is killed often must not send often."""
+    def _go_on_waiting(self) -> None:
+        """Let a check that sends, or that is to be refused, wait over a restart: who is killed often must not do so."""
         ahead = self._kit.monotonic() - self._kit.wall()
         for check in self._scheduled():
             if check.depth is Depth.SEND and (sent_at := self.state.last_sent(check.mailbox)) is not None:
                 self._schedule.postpone(check.name, sent_at + check.interval + ahead)
+            known = self.state.checks.get(check.name)
+            if known is not None and (until := rests_until(check, known.report)) is not None:
+                self._schedule.postpone(check.name, until + ahead)
 
     def _retain(self) -> None:
         self.state.forget_old(self._kit.wall())

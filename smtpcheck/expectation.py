@@ -4,13 +4,32 @@ Rules of this file:
 - Pure, over a report that says what was expected.
 - Only a reply of the server in the expected phase, with one of the listed codes, is the refusal. Whatever else ends the
   run (no token, no connection, another reply, an earlier phase) is a failure with a cause of its own.
+- Refusals that come often are punished, whether they are expected or not.
 """
 
 import re
 from dataclasses import replace
 
 from smtpcheck.cause import Cause
-from smtpcheck.model import Expect, Finding, Phase, Reply, Report, Step
+from smtpcheck.model import Check, Expect, Finding, Phase, Provider, Reply, Report, Step
+
+_HOUR = 3600.0
+
+
+def shortest_interval(check: Check) -> float:
+    """Return how far apart two runs must be at least, in seconds: farther where a refusal costs more."""
+    at_data = check.expect is not None and check.expect.phase is Phase.DATA
+    return 6 * _HOUR if at_data or (check.password and check.provider is Provider.MICROSOFT) else _HOUR
+
+
+def rests_until(check: Check, last: Report) -> float | None:
+    """Return until when a check that has met its refusal must not meet it again (Unix seconds), None for any other one.
+
+    Half an interval, so that a start in between moves the runs and does not add to them.
+    """
+    if not last.refused_as_expected or last.expect != check.expect:
+        return None
+    return last.started_at + max(shortest_interval(check), check.interval / 2)
 
 
 def matches(expect: Expect, reply: Reply) -> bool:

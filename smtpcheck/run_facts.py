@@ -26,6 +26,8 @@ def facts_of(report: Report) -> dict[str, object]:
         facts["phase"] = step.phase.value
     if reply:
         facts |= {"smtp_code": reply.code, "enhanced_code": reply.enhanced}
+    if report.refused_as_expected:
+        facts["refused_as_expected"] = True
     if error:
         facts |= {"oauth_error": error.error, "oauth_codes": error.error_codes}
     if report.warnings:

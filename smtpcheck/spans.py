@@ -87,7 +87,7 @@ def _of_step(check: Check, report: Report, step: Step) -> Span:
         if error.http_status:
             attributes["http.response.status_code"] = error.http_status
     start = report.started_at + _offset(report, step)
-    fault = step.fault.kind.value if step.fault else ""
+    fault = step.fault.kind.value if step.fault and not report.refused_as_expected else ""
     return Span(step.phase.value, start, start + step.seconds, attributes, error=fault, is_client=True)
 
 

@@ -35,7 +35,7 @@ def samples(text: str, *names: str) -> list[str]:
 
 def secrets_in(folder: Path) -> set[str]:
     """Return what the files of secrets in a world's folder hold."""
-    kinds = {".secret", ".refresh-token", ".jwt"}
+    kinds = {".secret", ".refresh-token", ".jwt", ".password"}
     return {path.read_text().strip() for path in folder.iterdir() if path.suffix in kinds}
 
 
@@ -134,6 +134,31 @@ async def test_repeated_refusals_lengthen_the_interval_and_a_success_ends_it(tmp
             await until(lambda: agent.state.checks["healthy"].report.outcome is Outcome.OK)
             runs = agent.state.checks["healthy"].runs
             await until(lambda: agent.state.checks["healthy"].runs >= runs + 3, seconds=4)
+
+
+async def test_an_expected_refusal_neither_opens_the_breaker_nor_comes_again_by_a_restart(tmp_path: Path) -> None:
+    """But it does where another one is expected since, for nobody waits half a day to see what came of that."""
+    (scenario,) = (each for each in SCENARIOS if each.name == "mailbox-must-fail")
+    async with World(tmp_path, [scenario]) as world:
+        address = f"{scenario.name}@contoso.example"
+        async with running(world.config) as agent:
+            await until(lambda: scenario.name in agent.state.checks)
+            state = agent.state.checks[scenario.name]
+            assert (state.report.outcome, state.failures, state.breaker) == (Outcome.OK, 0, Breaker())
+            text = samples(await shown(agent), "success", "failure_info")
+            assert text == [f'smtpcheck_success{{check="{scenario.name}"}} 1']
+        async with running(world.config) as agent:
+            await until(agent.ready)
+            assert (agent.next_run(scenario.name) or 0.0) >= state.report.started_at + 43_200
+        assert world.exchange.logins[address] == 1
+        edit(world.config, lambda document: document["checks"][0]["expect"].update(enhanced="5.7.139"))
+        async with running(world.config) as agent:
+            await until(lambda: agent.state.checks[scenario.name].runs == 2)
+            report = agent.state.checks[scenario.name].report
+            assert (report.outcome, world.exchange.logins[address]) == (Outcome.CRITICAL, 2)
+            (info,) = samples(await shown(agent), "failure_info")
+            assert 'phase="auth",' in info
+            assert 'smtp_code="535"' in info
 
 
 async def test_the_page_says_that_a_check_waits_and_that_nothing_is_kept(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from smtpcheck.cause import Cause
 from smtpcheck.model import (
     Exchange,
+    Expect,
     Fault,
     FaultKind,
     Outcome,
@@ -75,6 +76,12 @@ def test_a_refusal_has_cause_phase_codes_and_the_servers_id() -> None:
         "enhanced_code": "5.7.3",
         "server_id": MARK,
     }
+
+
+def test_an_expected_refusal_is_told_as_one() -> None:
+    facts = facts_of(replace(REFUSED, outcome=Outcome.OK, cause=None, expect=Expect(Phase.AUTH, ("535",))))
+    assert (facts["outcome"], facts["phase"], facts["refused_as_expected"]) == ("ok", "auth", True)
+    assert "cause" not in facts
 
 
 def test_a_token_that_is_not_given_has_the_issuers_codes_and_ids_and_no_text() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpcheck.model import Attempt, Fault, FaultKind, Outcome, Phase, Report, Step, TlsFacts
+from smtpcheck.model import Attempt, Expect, Fault, FaultKind, Outcome, Phase, Report, Step, TlsFacts
 from smtpcheck.spans import spans_of
 from tests.test_metrics import CHECK
 from tests.test_run_facts import MARK, NO_TOKEN, REFUSED
@@ -61,6 +61,12 @@ def test_a_refusal_is_an_error_of_its_phase_and_of_the_run() -> None:
     assert (root.error, banner.error, auth.error) == ("user_mismatch", "", "reply")
     assert root.attributes["smtpcheck.server_id"] == MARK
     assert (auth.attributes["smtpcheck.smtp_code"], auth.attributes["smtpcheck.enhanced_code"]) == (535, "5.7.3")
+
+
+def test_an_expected_refusal_is_no_error() -> None:
+    report = replace(REFUSED, outcome=Outcome.OK, cause=None, expect=Expect(Phase.AUTH, ("535",)))
+    root, _, auth = spans_of(CHECK, report)
+    assert (root.error, auth.error, auth.attributes["smtpcheck.smtp_code"]) == ("", "", 535)
 
 
 def test_a_token_that_is_not_given_is_an_error_with_the_issuers_codes() -> None:

@@ -14,12 +14,11 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from smtpcheck.config.fields import mistake
 from smtpcheck.config.problems import Place, Problems
 from smtpcheck.config.section import ConfigSection
+from smtpcheck.expectation import shortest_interval
 from smtpcheck.model import Check, Depth, Expect, Phase, Provider
 
 _HOUR = 3600.0
 DEFAULT_INTERVAL = 24 * _HOUR
-_SHORTEST = 1 * _HOUR
-_SHORTEST_WITH_HARM = 6 * _HOUR
 
 _REPLY_CODE = re.compile(r"[2-5](?:[0-9][0-9x]|xx)", re.IGNORECASE)
 _ENHANCED_CODE = re.compile(r"[245]\.(?:\*|(?:\d{1,3}|\*)\.(?:\d{1,3}|\*))", re.ASCII)
@@ -91,12 +90,6 @@ class ExpectSection(ConfigSection):
         return Expect(Phase(self.phase), self.code, self.enhanced)
 
 
-def shortest_interval(expect: Expect, provider: Provider, *, password: bool) -> float:
-    """Return how far apart two runs must be at least, in seconds: farther where a refusal costs more."""
-    harm = expect.phase is Phase.DATA or (password and provider is Provider.MICROSOFT)
-    return _SHORTEST_WITH_HARM if harm else _SHORTEST
-
-
 def look_at_depth(expect: Expect, depth: Depth, place: Place, problems: Problems) -> bool:
     """Tell where a depth that the check names is not that of the phase; return whether the check can be used."""
     if depth < expect.depth:
@@ -116,10 +109,10 @@ def look_at_interval(check: Check, place: Place, problems: Problems) -> bool:
     """Tell where the runs come too often for a check that expects a refusal; return whether they do not."""
     if check.expect is None:
         return True
-    shortest = shortest_interval(check.expect, check.provider, password=check.password)
+    shortest = shortest_interval(check)
     if check.interval >= shortest:
         return True
-    what = "for a password at Microsoft " if check.expect.phase is not Phase.DATA and shortest > _SHORTEST else ""
+    what = "for a password at Microsoft " if shortest > _HOUR else ""
     what = "in phase data " if check.expect.phase is Phase.DATA else what
     problems.error(
         place,
