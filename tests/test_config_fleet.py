@@ -90,6 +90,37 @@ def test_a_refresh_token_is_used_by_one_agent_alone(config: Path, shards: int) -
         assert used - {"anna", "idle"} == set(each.credentials) - {"anna", "idle"}
 
 
+@pytest.mark.parametrize("shards", [2, 3, 7])
+def test_refresh_tokens_that_one_check_needs_are_at_one_agent(config: Path, shards: int) -> None:
+    """A check logs in by one and looks for its messages by another; a second one links a third to them."""
+
+    def check(name: str, credential: str, find: str) -> dict[str, object]:
+        server = {"host": "mx.example.org"}
+        by = {"via": "imap", "credential": find, "mailbox": "b@example.org", "server": {"host": "imap.example.org"}}
+        loopback = {"to": "b@example.org", "every": "15m", "find": by}
+        return {
+            "name": name,
+            "mailbox": "a@example.org",
+            "credential": credential,
+            "server": server,
+            "loopback": loopback,
+        }
+
+    users = {name: {"type": "microsoft-user", "client_id": "app"} for name in ("u0", "u1", "u2", "u3")}
+    checks = [check("a", "u2", "u1"), check("b", "u1", "u0"), check("c", "site", "u2"), check("d", "u3", "site")]
+    credentials = {**DOCUMENT["credentials"], **users}  # type: ignore[dict-item]
+    config.write_text(yaml.safe_dump({"credentials": credentials, "checks": checks}))
+    agents = split(config, shards)
+    (at,) = [each for each in agents if "u0" in each.credentials]
+    assert {"u0", "u1", "u2"} <= set(at.credentials)
+    assert {"a", "b", "c"} <= set(names(at))
+    assert sum("u3" in each.credentials for each in agents) == 1
+    for each in agents:
+        loopbacks = [each.loopbacks[check.name] for check in each.checks]
+        assert {check.credential for check in each.checks} <= set(each.credentials)
+        assert {loopback.find.credential for loopback in loopbacks if loopback.find} <= set(each.credentials)
+
+
 def test_one_agent_more_takes_checks_and_leaves_all_others_where_they_are(config: Path) -> None:
     before, after = split(config, 3), split(config, 4)
     for old, new in zip(before, after, strict=False):

@@ -1,8 +1,8 @@
 """The part of a configuration that one of several agents runs.
 
 Rules of this file:
-- A check goes by its name, and where its credential lives on a refresh token by that: two agents must not rotate one
-  token. A credential is used where its checks are; one that rotates belongs to one agent even if no check uses it.
+- A check goes by its name, and where a credential of it lives on a refresh token by that: two agents must not rotate
+  one token. A credential is used where its checks are; one that rotates belongs to one agent even if no check uses it.
 - `max_open_connections` holds for all agents together.
 """
 
@@ -19,7 +19,8 @@ from smtpcheck.shard import WHOLE, Fleet, Sender, Shard, owner, share
 
 def split(settings: Settings, shard: Shard) -> Settings:
     """Return what `shard` runs of a whole configuration."""
-    keys = {check.name: _key(check, settings.credentials) for check in settings.checks}
+    groups = _groups(settings)
+    keys = {check.name: _key(check, _used(check, settings) & groups.keys(), groups) for check in settings.checks}
     owners = {name: owner(key, shard.of) for name, key in keys.items()}
     following = (shard.number + 1) % shard.of
     fleet = Fleet(
@@ -38,37 +39,53 @@ def split(settings: Settings, shard: Shard) -> Settings:
     connections = share(settings.agent.max_open_connections, shard.number, shard.of)
     checks = tuple(check for check in settings.checks if check.name not in fleet.elsewhere)
     loopbacks = {check.name: settings.loopbacks[check.name] for check in checks if check.name in settings.loopbacks}
-    used = {check.credential for check in checks} | {each.find.credential for each in loopbacks.values() if each.find}
+    used = {name for check in checks for name in _used(check, settings)}
     return replace(
         settings,
         agent=replace(settings.agent, max_open_connections=max(connections, 1)),
-        credentials=_credentials(settings.credentials, used, shard),
+        credentials=_credentials(settings.credentials, used, groups, shard),
         checks=checks,
         loopbacks=MappingProxyType(loopbacks),
         fleet=fleet,
     )
 
 
+def _used(check: Check, settings: Settings) -> set[str]:
+    """Return the credentials of a check: its own, and that by which its messages are found."""
+    loopback = settings.loopbacks.get(check.name)
+    names = (check.credential, loopback.find.credential if loopback and loopback.find else None)
+    return {name for name in names if name}
+
+
+def _groups(settings: Settings) -> dict[str, str]:
+    """Return for each credential that rotates which one it goes by: those that one check uses must stay together."""
+    groups = {name: frozenset({name}) for name, credential in settings.credentials.items() if credential.rotates}
+    for check in settings.checks:
+        together = _used(check, settings) & groups.keys()
+        if len(together) > 1:
+            joined = frozenset[str]().union(*(groups[name] for name in together))
+            groups |= dict.fromkeys(joined, joined)
+    return {name: min(group) for name, group in groups.items()}
+
+
+def _key(check: Check, rotating: Collection[str], groups: Mapping[str, str]) -> str:
+    return _group_key(groups[min(rotating)]) if rotating else f"check {check.name}"
+
+
+def _group_key(credential: str) -> str:
+    return f"credential {credential}"
+
+
 def _credentials(
-    credentials: Mapping[str, Credential], used: Collection[str | None], shard: Shard
+    credentials: Mapping[str, Credential], used: Collection[str], groups: Mapping[str, str], shard: Shard
 ) -> Mapping[str, Credential]:
     """Return those of a shard whose checks use `used`."""
     kept = {
         name: credential
         for name, credential in credentials.items()
-        if (shard.owns(_credential_key(name)) if credential.rotates else name in used)
+        if (shard.owns(_group_key(groups[name])) if name in groups else name in used)
     }
     return MappingProxyType(kept)
-
-
-def _key(check: Check, credentials: Mapping[str, Credential]) -> str:
-    if check.credential is not None and credentials[check.credential].rotates:
-        return _credential_key(check.credential)
-    return f"check {check.name}"
-
-
-def _credential_key(name: str) -> str:
-    return f"credential {name}"
 
 
 def _tenant(check: Check, credentials: Mapping[str, Credential]) -> str:

@@ -23,8 +23,9 @@ from smtpcheck.config.mailboxes import Entry, expand
 from smtpcheck.config.models import AgentSection, CheckSection, DefaultsSection, OtlpSection
 from smtpcheck.config.problems import KeyPath, Place, Problems, Source, nearest
 from smtpcheck.config.resolve import Resolver
+from smtpcheck.config.section import ConfigSection
 from smtpcheck.config.settings import AgentSettings, Loaded, Settings
-from smtpcheck.config.validation import Model, validated
+from smtpcheck.config.validation import Model, keys_of, validated
 from smtpcheck.delivery.plan import Loopback
 from smtpcheck.model import Check
 from smtpcheck.oauth import CREDENTIAL_TYPES
@@ -104,7 +105,7 @@ class Loading:
         for key, part in value.items():
             at = place / key
             if key not in _PARTS:
-                self._problems.error(at, "unknown key", hint=nearest(key, _PARTS))
+                self._problems.error(at, "unknown key", hint=_belongs(key) or nearest(key, _PARTS))
             elif part is None:
                 continue
             elif key == "credentials":
@@ -242,6 +243,12 @@ class Loading:
 def _within(entry: Entry, key: str, path: KeyPath) -> Place:
     """Return where the value at `path` within a section of a check stands."""
     return entry.at((key, *path))
+
+
+def _belongs(key: object) -> str:
+    """Return which part a key belongs to that stands beside the parts; empty where none has it."""
+    parts: dict[str, type[ConfigSection]] = {"agent": AgentSection, "defaults": DefaultsSection}
+    return next((f"it belongs under {name}" for name, part in parts.items() if key in keys_of(part)), "")
 
 
 def _where(place: Place) -> str:

@@ -62,18 +62,38 @@ def validated(model: type[Model], raw: object, at: At, problems: Problems, folde
 def _tell(model: type[BaseModel], detail: ErrorDetails, at: At, problems: Problems) -> None:
     path = tuple(key for key in detail["loc"] if key != "[key]")
     if detail["type"] == "extra_forbidden":
-        _tell_unknown_key(_owner(model, path), path, at, problems)
+        _tell_unknown_key(model, path, at, problems)
         return
     message, hint = _words(model, path, detail)
     value = None if detail["type"] == "missing" else detail["input"]
     problems.error(at(path), message, value=value, hint=hint)
 
 
-def _tell_unknown_key(owner: type[BaseModel] | None, path: KeyPath, at: At, problems: Problems) -> None:
-    known = [field.alias or name for name, field in owner.model_fields.items()] if owner else []
-    hint = nearest(str(path[-1]), known)
+def _tell_unknown_key(model: type[BaseModel], path: KeyPath, at: At, problems: Problems) -> None:
+    owner = _owner(model, path)
+    hint = _elsewhere(model, path) or nearest(str(path[-1]), keys_of(owner) if owner else [])
     secretive = owner is not None and issubclass(owner, SecretSource) and not hint.startswith("did you mean")
     problems.error(at(path[:-1] if secretive else path), "unknown key", hint=hint)
+
+
+def _elsewhere(model: type[BaseModel], path: KeyPath) -> str:
+    """Return where an unknown key would be a known one: within a part beside it, or further up; else nothing."""
+    key, owner = str(path[-1]), _owner(model, path)
+    for name, field in owner.model_fields.items() if owner else ():
+        part = _model_in(field.annotation)
+        if part and not issubclass(part, SecretSource) and key in keys_of(part):
+            beside = field.alias or name
+            return f"it belongs under {beside}: {beside}: {{{key}: ...}}"
+    for depth in range(len(path) - 2, -1, -1):
+        above = _model_at(model, path[:depth])
+        if above and key in keys_of(above):
+            return f"it does not belong under {path[depth]}, but beside it"
+    return ""
+
+
+def keys_of(model: type[BaseModel]) -> list[str]:
+    """Return the keys of a part, as they are written."""
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _words(model: type[BaseModel], path: KeyPath, detail: ErrorDetails) -> tuple[str, str]:
