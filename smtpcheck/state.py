@@ -27,6 +27,7 @@ from smtpcheck.model import Check, Outcome, Report
 from smtpcheck.shard import WHOLE, Sender, Shard
 from smtpcheck.sharing import compact
 from smtpcheck.store.alert_rows import AlertRows
+from smtpcheck.store.archive import Archive
 from smtpcheck.store.database import RETRY_SECONDS, Database, Make, NotKeptError, Values, Write
 from smtpcheck.store.outbox import SENT, Outbox
 from smtpcheck.store.packing import UnreadableReportError, pack, unpack
@@ -53,7 +54,9 @@ _KNOWN = (
     " LEFT JOIN days ON days.day = checks.day AND days.name = checks.name"
     " WHERE checks.name IN (SELECT value FROM json_each(?))"
 )
-_DAYS = "SELECT day, hours FROM days WHERE name = ? ORDER BY day"
+_DAYS = (  # the key begins with the day: a query by the name alone would read the days of every check
+    "SELECT day, hours FROM days WHERE day IN (SELECT value FROM json_each(?)) AND name = ? ORDER BY day"
+)
 _OLD_DAYS = Write("DELETE FROM days WHERE day < ?", every=60.0)
 _OLD_CHECKS = Write("DELETE FROM checks WHERE last_run < ?", every=60.0)
 _SENT = Write(SENT, every=2.0)
@@ -77,6 +80,7 @@ class State:
         self._file: Database | None = None
         self.outbox = Outbox(self._caps)
         self.alerts = AlertRows(None)
+        self.archive = Archive(None)
 
     @classmethod
     async def kept(cls, folder: Path) -> Self:
@@ -85,6 +89,7 @@ class State:
         state._file = file = Database(folder / FILE_NAME, state._put_all)
         state.outbox = Outbox(state._caps, file)
         state.alerts = AlertRows(file)
+        state.archive = Archive(file)
         await file.open()
         for at, mailbox, tenant in await file.read("SELECT at, mailbox, tenant FROM sent ORDER BY at"):
             state._caps.count(mailbox, tenant, at)
@@ -115,6 +120,7 @@ class State:
             recovered = before is not None and before.failure is before.report and state.failure is before.failure
             turned = state.breaker != held
             _put(self._file, check.name, state, failure=recovered, at_once=turned)
+        self.archive.record(before, state)
         return state
 
     def breaker(self, name: str) -> Breaker:
@@ -159,20 +165,28 @@ class State:
             return
         for name, *values in await self._file.read(_KNOWN, (json.dumps(sorted(missing)),)):
             self._checks[name] = self._restored(name, values)
+        await self.archive.fetch(missing)
 
     def keep(self, names: Collection[str]) -> None:
         """Drop from memory every check that is not among `names`."""
         self.outbox.only(names)
+        self.archive.only(names)
         for known in (self._checks, self._heard):
             for name in known.keys() - set(names):
                 del known[name]
 
     async def days(self, name: str) -> tuple[Day, ...]:
-        """Return the history of a check by days, oldest first; days without a run are left out."""
-        rows = await self._file.read(_DAYS, (name,)) if self._file else []
-        if not rows and (state := self._checks.get(name)):
-            rows = [(state.day, state.packed_hours)]
-        return tuple(day(number, hours) for number, hours in rows)
+        """Return the history of a check by days, oldest first; days without a run are left out.
+
+        Of the day before the last one the file may not have the last minute yet.
+        """
+        if (state := self._checks.get(name)) is None:
+            return ()
+        numbers = json.dumps(list(range(state.day - KEEP_DAYS, state.day + 1)))
+        rows = await self._file.read(_DAYS, (numbers, name), settled=False) if self._file else []
+        return tuple(
+            day(number, hours) for number, hours in sorted((dict(rows) | {state.day: state.packed_hours}).items())
+        )
 
     async def join(self, shard: Shard, now: float) -> None:
         """Remember that the checks of `shard` are this agent's from now on, if they were not."""
@@ -216,6 +230,7 @@ class State:
         """Have the file drop what is older than `KEEP_DAYS` at Unix time `now`."""
         self.outbox.forget_old(now - KEEP_DAYS * DAY_SECONDS)
         self.alerts.forget_old()
+        self.archive.forget_old(now - KEEP_DAYS * DAY_SECONDS)
         if self._file is not None:
             self._file.put(
                 (_OLD_DAYS, "", lambda: (day_of(now) - KEEP_DAYS,)),
@@ -238,6 +253,7 @@ class State:
             file.put((_SENT, sent, partial(tuple, sent)))
         self.outbox.put_all(file)
         self.alerts.put_all()
+        self.archive.put_all()
 
     def _restored(self, name: str, values: list[Any]) -> CheckState:
         """Return a state from its row."""

@@ -111,9 +111,12 @@ class Database:
         """
         await self._call(lambda: self._commit_durably(((statement, values), *more)))
 
-    async def read(self, statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
-        """Return the rows of a query, with all in them that was put before; none where the file cannot be read."""
-        return await self._call(lambda: self._read(statement, values))
+    async def read(self, statement: str, values: Values = (), *, settled: bool = True) -> list[tuple[Any, ...]]:
+        """Return the rows of a query; none where the file cannot be read.
+
+        When `settled`, all that was put before is in them; else what waits is not waited for, which is quick.
+        """
+        return await self._call(lambda: self._read(statement, values, settled=settled))
 
     async def close(self) -> None:
         """Write what is waiting, and close the file; at most `CLOSE_SECONDS`."""
@@ -204,8 +207,9 @@ class Database:
             self._failed(error)
             raise NotKeptError(self.trouble) from error
 
-    def _read(self, statement: str, values: Values) -> list[tuple[Any, ...]]:
-        self._flush(everything=True)
+    def _read(self, statement: str, values: Values, *, settled: bool) -> list[tuple[Any, ...]]:
+        if settled:
+            self._flush(everything=True)
         if self._connection is None:
             return []
         try:

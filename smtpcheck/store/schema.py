@@ -78,6 +78,27 @@ STEPS = (
         PRIMARY KEY (notifier, alert)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE outages (
+        name TEXT NOT NULL,
+        place INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        began REAL NOT NULL,
+        ended REAL,
+        cause TEXT NOT NULL,
+        PRIMARY KEY (name, place)
+    ) WITHOUT ROWID;
+    CREATE TABLE failed (
+        name TEXT NOT NULL,
+        place INTEGER NOT NULL,
+        outage INTEGER NOT NULL,
+        at REAL NOT NULL,
+        cause TEXT NOT NULL,
+        report BLOB NOT NULL,
+        PRIMARY KEY (name, place)
+    );
+    CREATE INDEX failed_at ON failed (at);
+    """,
 )
 
 

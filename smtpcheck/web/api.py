@@ -9,6 +9,11 @@ Rules of this file:
 to 1000) and answers `{"total", "found", "page", "pages", "counts": {status: n}, "checks": [CHECK]}`.
 `GET /api/v1/checks/NAME` answers one CHECK with `report`, `last_failure`, `history` and `loopback` (null, or as
 `loopback_json` has it) besides.
+`GET /api/v1/checks/NAME/history` answers `{"availability": {"1d", "7d", "30d", "90d": FIGURES}, "hours": [FIGURES with
+"begin"], "outages": [{"number", "began", "ended", "cause"}], "failures": [{"at", "outage", "cause"}]}`, the last two
+newest first; FIGURES are `{"availability": 0 to 1, "runs", "failures", "unknown", "mean_seconds", "longest_seconds"}`.
+`GET /api/v1/checks/NAME/failures/SECOND` answers the kept report of the failure that began in that second (its `at`
+without the fraction).
 `GET /api/v1/alerts` answers `{"configured", "counts": {severity: n}, "alerts": [ALERT], "notifiers": [{"name", "type",
 "failure": why its last attempt failed or null, "waiting", "counts": {result: n}}]}`; for ALERT see `notify/webhook`.
 `POST /api/v1/checks/NAME/run` runs the check and answers its report; 429 with Retry-After when it was just run. A

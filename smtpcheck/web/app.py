@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from smtpcheck.web import api, machine, pages, probe
+from smtpcheck.web import api, machine, pages, past, probe
 from smtpcheck.web.auth import Guard
 from smtpcheck.web.keys import AGENT, CLOCK, EXTERNAL_HOST, GUARD
 from smtpcheck.web.security import Handler, harden, host_is_ours, posts_of_our_own
@@ -36,9 +36,14 @@ def create_app(agent: AgentView, *, clock: Callable[[], float] = time.time, exte
         [
             web.get("/", pages.checks),
             web.get("/checks/{name}", pages.check),
+            web.get("/checks/{name}/history", past.history),
+            web.get(r"/checks/{name}/failures/{second:\d{1,12}}", past.failure),
+            web.get("/checks/{name}/badge.svg", past.badge),
             web.get("/static/{file}", pages.static),
             web.get("/api/v1/checks", api.checks),
             web.get("/api/v1/checks/{name}", api.check),
+            web.get("/api/v1/checks/{name}/history", past.history_as_json),
+            web.get(r"/api/v1/checks/{name}/failures/{second:\d{1,12}}", past.failure_as_json),
             web.post("/api/v1/checks/{name}/run", api.run),
             web.get("/api/v1/shards", api.shards),
             web.get("/api/v1/alerts", api.alerts),

@@ -38,7 +38,12 @@ _COLUMNS = (
     ("certificate", "Certificate", True),
 )
 """Of the list: the id by which it orders, its head, and whether it holds numbers."""
-_STATIC = {"style.css": "text/css", "refresh.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_STATIC = {
+    "style.css": "text/css",
+    "past.css": "text/css",
+    "refresh.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 
 
 def wanted_by(request: web.Request) -> bool:
@@ -50,7 +55,7 @@ async def checks(request: web.Request) -> web.Response:
     """Answer GET /: the list of checks and the credentials."""
     agent = request.app[AGENT]
     query = Query.parse(request.query)
-    return _page(
+    return page(
         request,
         "checks.html",
         table=read(agent, query),
@@ -71,7 +76,7 @@ async def check(request: web.Request) -> web.Response:
     state = agent.state.checks.get(found.name)
     report = state.report if state else None
     refresh = request.query.get("refresh") != "off"
-    return _page(
+    return page(
         request,
         "check.html",
         check=found,
@@ -114,15 +119,21 @@ async def static(request: web.Request) -> web.Response:
 
 def refusal(request: web.Request, status: int, reason: str, text: str, headers: Mapping[str, str]) -> web.Response:
     """Return the page that says why there is no other."""
-    page = _page(request, "refusal.html", status=status, reason=reason, text=text, refresh=False, pause_link="")
-    page.set_status(status)
-    page.headers.update(headers)
-    return page
+    answer = page(request, "refusal.html", status=status, reason=reason, text=text, refresh=False, pause_link="")
+    answer.set_status(status)
+    answer.headers.update(headers)
+    return answer
 
 
-def _page(request: web.Request, template: str, **values: object) -> web.Response:
+def page(request: web.Request, template: str, **values: object) -> web.Response:
+    """Return a page by a template and its values, besides those that every page has."""
+    return web.Response(text=render(request, template, **values), content_type="text/html")
+
+
+def render(request: web.Request, template: str, **values: object) -> str:
+    """Return what a template makes of its values."""
     agent, now = request.app[AGENT], request.app[CLOCK]()
-    text = (
+    return (
         _environment()
         .get_template(template)
         .render(
@@ -136,7 +147,6 @@ def _page(request: web.Request, template: str, **values: object) -> web.Response
             **values,
         )
     )
-    return web.Response(text=text, content_type="text/html")
 
 
 def _notice(query: Mapping[str, str]) -> str:

@@ -46,9 +46,10 @@ async def posts_of_our_own(request: web.Request, handler: Handler) -> web.Stream
 
 
 def harden(response: web.StreamResponse, configured: Mapping[str, str]) -> None:
-    """Add the headers that every answer bears; those that the operator configured win over ours."""
-    for name, value in {**_HEADERS, **configured}.items():
-        response.headers[name] = value
+    """Add the headers that every answer bears, if it has none of its own; those of the operator win over all."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.update(configured)
     response.headers.setdefault("Cache-Control", "no-store")
 
 

@@ -49,6 +49,16 @@ def distance(timestamp: float | None, now: float) -> str:
     return f"in {span}" if seconds > 0 else f"{span} ago"
 
 
+def lasted(seconds: float) -> str:
+    """Return a stretch of time in its two largest units: `45 s`, `5 min`, `2 h 10 min`, `3 d 4 h`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    units = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
+    largest = next((place for place, (number, _) in enumerate(units) if number), 3)
+    return " ".join(f"{number} {unit}" for number, unit in units[largest : largest + 2] if number) or "0 s"
+
+
 def whole(timestamp: float | None) -> str:
     """Return a time (Unix seconds) as `2026-03-01 12:00:00 UTC`; nothing for None."""
     return _utc(timestamp).strftime("%Y-%m-%d %H:%M:%S UTC") if timestamp is not None else ""
