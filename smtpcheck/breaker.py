@@ -31,6 +31,9 @@ class Breaker:
     """While the check waits longer than its interval: until when (Unix seconds)."""
 
 
+CLOSED = Breaker()
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How one kind of refusal lengthens the interval: twice as long with every further one."""
@@ -73,7 +76,7 @@ _BY_CAUSE = {
 def after(before: Breaker, report: Report, interval: float) -> Breaker:
     """Return the breaker after a run of a check with this interval in seconds."""
     if report.outcome in (Outcome.OK, Outcome.WARNING):
-        return Breaker()
+        return CLOSED
     patience = _patience(report) if report.outcome is Outcome.CRITICAL else None
     ended = report.started_at + report.seconds
     if patience is None:

@@ -95,8 +95,9 @@ def written(check: Check, samples: Samples, label_names: Collection[str]) -> dic
     whose = identity(check, label_names)
     lines: dict[Family, str] = {}
     for family, values, number in samples:
-        labels = f"{whose},{_own_labels(family, values)}" if values else whose
-        lines[family] = f"{lines.get(family, '')}{family.name}{{{labels}}} {number!r}\n"
+        before, behind = _frame(family, values)
+        line = f"{before}{whose}{behind}{number!r}\n"
+        lines[family] = lines[family] + line if family in lines else line
     return lines
 
 
@@ -107,9 +108,10 @@ def identity(check: Check, label_names: Collection[str]) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _own_labels(family: Family, values: tuple[str | None, ...]) -> str:
-    """Return the labels that a family has besides the check's; run after run they are the same few."""
-    return labels_of(zip(family.labels, values, strict=True))
+def _frame(family: Family, values: tuple[str | None, ...]) -> tuple[str, str]:
+    """Return what stands before and behind the check's labels in a line; run after run it is the same."""
+    own = labels_of(zip(family.labels, values, strict=True)) if values else ""
+    return f"{family.name}{{", f",{own}}} " if own else "} "
 
 
 def labels_of(labels: Iterable[tuple[str, str | None]]) -> str:

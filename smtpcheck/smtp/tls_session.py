@@ -27,7 +27,7 @@ class TlsSession:
         """Begin the handshake with a server of this name (RFC 6066 3); `take` returns its first message."""
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
-        self._verified = context.verify_mode is ssl.CERT_REQUIRED
+        self._verified = context.check_hostname
         self.established = False
         """Whether the handshake is done, and the server's certificate verified where the context asks for it."""
         self.ended = False
@@ -41,7 +41,7 @@ class TlsSession:
         """
         self._incoming.write(data)
         said = b""
-        with contextlib.suppress(ssl.SSLWantReadError):
+        try:
             if not self.established:
                 self._object.do_handshake()
                 self.established = True
@@ -49,6 +49,8 @@ class TlsSession:
                 record = self._object.read(MAX_PLAINTEXT)
                 self.ended = not record
                 said += record
+        except ssl.SSLWantReadError:
+            return said
         return said
 
     def facts(self) -> TlsFacts:
