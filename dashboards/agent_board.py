@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from dashboards import queries as q
 from dashboards.meanings import NO_YES, OUTCOMES, SELDOM, YES_NO
 from dashboards.navigation import AGENT_OF_ROW, Annotation, board
-from dashboards.panels import BAD, GOOD, Column, Frame, Panel, Row, compose, graph, table
+from dashboards.panels import BAD, GOOD, POOR, Column, Frame, Panel, Row, compose, graph, table, timeline
 from dashboards.queries import Query
 
 
@@ -24,7 +24,13 @@ def agents() -> model.Dashboard:
             Annotation("Configuration loaded", loaded, "{{instance}} loaded its configuration", "blue"),
         ],
     )
-    return compose(empty, (Row("Now", (_table(),)), Row("Work", _work()), Row("Process", _process())))
+    rows = (
+        Row("Now", (_table(),)),
+        Row("Work", _work()),
+        Row("Alerts of their own", _alerts()),
+        Row("Process", _process()),
+    )
+    return compose(empty, rows)
 
 
 def _table() -> Panel:
@@ -79,6 +85,28 @@ def _work() -> Sequence[Panel]:
                 interval=SELDOM,
             )
             for percent in (50, 99)
+        ),
+    )
+
+
+def _alerts() -> Sequence[Panel]:
+    told = f"60 * sum by (notifier, result) ({q.rate(q.agents('smtpcheck_notifications_total'))})"
+    return (
+        graph(
+            Frame("Firing", "Alerts that the agents themselves tell of.", 8, 7, decimals=0),
+            Query(f"sum by (severity) ({q.agents('smtpcheck_alerts_firing')})", "{{severity}}"),
+            stacked=True,
+            colours={"critical": BAD, "warning": POOR},
+        ),
+        graph(
+            Frame("Notifications", "In a minute, by notifier: told, tried in vain, given up.", 8, 7, unit="cpm"),
+            Query(told, "{{notifier}} {{result}}"),
+            interval=SELDOM,
+        ),
+        timeline(
+            Frame("Notifiers", "Whether the last attempt of each succeeded.", 8, 7),
+            Query(q.agents("smtpcheck_notifier_failing"), "{{instance}} {{notifier}}"),
+            {"0": ("works", GOOD), "1": ("fails", BAD)},
         ),
     )
 

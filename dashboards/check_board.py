@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards import queries as q
-from dashboards.meanings import AVAILABILITY, BUDGET, DAYS, GRANTED, OUTCOMES, WORKS, YES_NO
+from dashboards.meanings import AVAILABILITY, BUDGET, DAYS, GRANTED, OUTCOMES, SELDOM, WORKS, YES_NO
 from dashboards.navigation import CREDENTIAL_OF_ROW, PAGE_OF_ROW, Annotation, board, label_variable
-from dashboards.panels import BAD, GOOD, Column, Frame, Panel, Row, compose, graph, number, state, table, timeline
+from dashboards.panels import BAD, GOOD, POOR, Column, Frame, Panel, Row, compose, graph, number, state, table, timeline
 from dashboards.queries import Query
 
 
@@ -26,6 +26,7 @@ def one_check() -> model.Dashboard:
         Row("Over time", _over_time()),
         Row("Objective", _objective()),
         Row("Credential", _credential()),
+        Row("Delivery", _delivery()),
     )
     return compose(empty, rows)
 
@@ -214,5 +215,51 @@ def _credential() -> Sequence[Panel]:
                 Query(f"({of_mine(f'smtpcheck_{what}_expiry_timestamp_seconds').expression}{days}")
                 for what in ("client_secret", "client_certificate", "refresh_token")
             ),
+        ),
+    )
+
+
+def _delivery() -> Sequence[Panel]:
+    def of_loopback(name: str) -> str:
+        return q.one(f"smtpcheck_loopback_{name}")
+
+    return (
+        table(
+            Frame("Last message", "That was sent to be found again.", 12, 5),
+            {
+                "Value #A": Column("Arrived", words=YES_NO),
+                "folder": Column("Folder", words={"junk": ("junk", POOR)}, links=PAGE_OF_ROW),
+                "Value #C": Column("Took", unit="s", decimals=1),
+                "Value #D": Column("Under way", decimals=0),
+                "Value #E": Column("Mailbox can be searched", words=YES_NO),
+                "instance": Column("Agent"),
+            },
+            Query(f"max by (instance, check) ({of_loopback('success')})"),
+            Query(f"max by (instance, check, folder) ({of_loopback('folder_info')})"),
+            *(
+                Query(f"max by (instance, check) ({of_loopback(name)})")
+                for name in ("delivery_duration_seconds", "pending", "finder_success")
+            ),
+            hidden=["Value #B", "check"],
+        ),
+        table(
+            Frame(
+                "Authentication of the last message", "What the receiver found, if authserv_id is configured.", 12, 5
+            ),
+            {"method": Column("Method"), "result": Column("Result"), "instance": Column("Agent")},
+            Query(of_loopback("authentication_info")),
+            hidden=["Value", "check"],
+        ),
+        graph(
+            Frame("Time to the mailbox", "Of the last message that arrived, from its acceptance.", 12, 8, unit="s"),
+            Query(of_loopback("delivery_duration_seconds"), "{{instance}}"),
+        ),
+        graph(
+            Frame("Messages", "In an hour; late ones are found ones too.", 12, 8),
+            *(
+                Query(f"3600 * {q.rate(of_loopback(f'{fate}_total'))}", fate)
+                for fate in ("sent", "found", "late", "lost", "uncertain")
+            ),
+            interval=SELDOM,
         ),
     )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards import queries as q
-from dashboards.meanings import AVAILABILITY, BUDGET, OUTCOMES, SELDOM, WORKS
+from dashboards.meanings import AVAILABILITY, BUDGET, OUTCOMES, SELDOM, WORKS, YES_NO
 from dashboards.navigation import (
     AGENT_OF_ROW,
     CHECK_OF_ROW,
@@ -48,7 +48,13 @@ def overview() -> model.Dashboard:
         provider_and_check(),
         [failures],
     )
-    return compose(empty, (Row("Now", _now()), Row("Over time", _over_time()), Row("Latency", _latency())))
+    rows = (
+        Row("Now", _now()),
+        Row("Over time", _over_time()),
+        Row("Latency", _latency()),
+        Row("Delivery", _delivery()),
+    )
+    return compose(empty, rows)
 
 
 def _now() -> Sequence[Panel]:
@@ -239,5 +245,48 @@ def _latency() -> Sequence[Panel]:
                 interval=SELDOM,
             )
             for percent in (50, 95)
+        ),
+    )
+
+
+def _delivery() -> Sequence[Panel]:
+    def per_hour(fate: str) -> Query:
+        return Query(f"3600 * sum({q.rate(q.named(f'smtpcheck_loopback_{fate}_total'))})", fate)
+
+    buckets = q.providers("smtpcheck_loopback_seconds_bucket")
+    return (
+        table(
+            Frame("Mail that is sent to be found again", "The last message of each check with a loopback.", 24, 8),
+            {
+                "check": Column("Check", links=CHECK_OF_ROW),
+                "Value #A": Column("Arrived", words=YES_NO),
+                "folder": Column("Folder", words={"junk": ("junk", POOR)}),
+                "Value #C": Column("Took", unit="s", decimals=1),
+                "Value #D": Column("Under way", decimals=0),
+                "Value #E": Column("Mailbox can be searched", words=YES_NO),
+                "instance": Column("Agent"),
+            },
+            *(
+                Query(f"max by (instance, check{label}) ({q.checks(f'smtpcheck_loopback_{name}')})")
+                for name, label in (
+                    ("success", ""),
+                    ("folder_info", ", folder"),
+                    ("delivery_duration_seconds", ""),
+                    ("pending", ""),
+                    ("finder_success", ""),
+                )
+            ),
+            hidden=["Value #B"],
+        ),
+        graph(
+            Frame("Time to the mailbox", "From the server's acceptance, half and nearly all of them.", 12, 8, unit="s"),
+            Query(q.quantile(0.5, buckets, "provider"), "{{provider}} p50"),
+            Query(q.quantile(0.95, buckets, "provider"), "{{provider}} p95"),
+            interval=SELDOM,
+        ),
+        graph(
+            Frame("Messages", "In an hour; late ones are found ones too.", 12, 8),
+            *(per_hour(fate) for fate in ("sent", "found", "late", "lost", "uncertain")),
+            interval=SELDOM,
         ),
     )

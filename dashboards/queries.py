@@ -35,7 +35,12 @@ def chosen(expression: str, at: str = "") -> str:
 
 def checks(metric: str) -> str:
     """Return the series of a metric of single checks, for the chosen checks and providers."""
-    return chosen(f"{metric}{{{CHECK}}}")
+    return chosen(named(metric))
+
+
+def named(metric: str) -> str:
+    """Return the series of a metric of single checks, for the chosen checks of any provider; a rate can be taken."""
+    return f"{metric}{{{CHECK}}}"
 
 
 def one(metric: str) -> str:
