@@ -101,7 +101,10 @@ class Agent:
         self._metrics = Metrics(settings.label_names, expose_addresses=settings.agent.expose_addresses)
         self._first_within = first_within
         self._loopback = Service(
-            state, marks, kit.finders, changed=self._loopback_changed, arrived=self._metrics.observe_delivery
+            *(state, marks, kit.finders),
+            changed=self._loopback_changed,
+            arrived=self._metrics.observe_delivery,
+            traced=self._trace,
         )
         self._own_reports: dict[str, Report] = {}
         self._cut_off = CutOff(_window(settings.checks))
@@ -341,15 +344,18 @@ class Agent:
         changed = before is None or (before.report.outcome, before.report.cause) != (report.outcome, report.cause)
         self._internal_errors += report.cause is Cause.INTERNAL
         state = self.state.record(check, report, own)
-        trace_id = self._tracer.record(check, own) if self._tracer else ""
+        trace = self._trace(check, own)
         if check.scheduled:
-            self._metrics.record(check, report, state, trace_id)
+            self._metrics.record(check, report, state, trace)
         self.alerting.observe(check, report)
         self._pace(check, state.breaker)
         level = logging.INFO if changed else logging.DEBUG
         if logging.getLogger(__name__).isEnabledFor(level):
-            traced = {"trace_id": trace_id} if trace_id else {}
-            _log.log(level, "run", check=check.name, **facts_of(report), **traced)
+            _log.log(level, "run", check=check.name, **facts_of(report), **trace)
+
+    def _trace(self, check: Check, report: Report) -> dict[str, str]:
+        """Have a run traced if runs are, and return the id of its trace as the log and the metrics name it."""
+        return {"trace_id": self._tracer.record(check, report)} if self._tracer else {}
 
     def _pace(self, check: Check, breaker: Breaker) -> None:
         """Postpone a check while its breaker is open, and bring it back when it is not."""

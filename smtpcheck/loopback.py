@@ -30,6 +30,7 @@ from smtpcheck.delivery.plan import Loopback
 from smtpcheck.delivery.verdict import FinderState, Standing
 from smtpcheck.model import Check, Depth, Report
 from smtpcheck.probe import Kit, Letter, probe
+from smtpcheck.run_facts import facts_of
 from smtpcheck.schedule import share
 from smtpcheck.state import State
 from smtpcheck.store.outbox import Held, Outbox
@@ -80,11 +81,13 @@ class Service:
         *,
         changed: Callable[[str], object],
         arrived: Callable[[Check, float], object],
+        traced: Callable[[Check, Report], Mapping[str, str]] = lambda *_: {},
     ) -> None:
         """Keep messages in the outbox of `state`, and look by `searcher`.
 
         `changed` is called with a check's name whenever something is known anew of its loopback, `arrived` with the
-        check and the seconds that a message took.
+        check and the seconds that a message took, `traced` with each run that was to send: it says what the log shall
+        name its trace by.
         """
         self.capped = 0
         """Messages that were left out because no further one may be sent."""
@@ -92,7 +95,7 @@ class Service:
         self._outbox = state.outbox
         self._marks = marks
         self._searcher = searcher
-        self._changed, self._arrived = changed, arrived
+        self._changed, self._arrived, self._traced = changed, arrived, traced
         self._kit: Kit | None = None
         self._senders: dict[str, _Sender] = {}
         self._send_at: dict[str, float] = {}
@@ -217,7 +220,7 @@ class Service:
         self._outbox.keep_sending(check.name, report, breaker.after(before.breaker, report, plan.every))
         if intent.written:
             await self._conclude(sender, judgement.after_sending(intent.message, report, kit.wall()), intent, kit)
-        self._log_sending(report, intent)
+        self._log_sending(report, intent, self._traced(check, report))
         self._changed(check.name)
 
     async def _conclude(self, sender: _Sender, message: Message | None, intent: "_Intent", kit: Kit) -> None:
@@ -231,11 +234,12 @@ class Service:
         if box is not None and message.is_sought(now):
             box.due_at = min(box.due_at, max(box.not_before, self._next_look(message, sender.plan, now)))
 
-    def _log_sending(self, report: Report, intent: "_Intent") -> None:
+    def _log_sending(self, report: Report, intent: "_Intent", trace: Mapping[str, str]) -> None:
         message = next((each for each in self.record(report.check).messages if each.slot == intent.message.slot), None)
         stage = message.stage if message else "not sent"
         log = _log.debug if stage is Stage.ACCEPTED else _log.info
-        log("loopback", check=report.check, stage=str(stage), message_id=intent.message.message_id, cause=report.cause)
+        known = {"stage": str(stage), "message_id": intent.message.message_id}
+        log("loopback", check=report.check, **known, **facts_of(report), **trace)
 
     # -- finding ------------------------------------------------------------------------------------------------------
 

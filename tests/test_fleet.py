@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,18 +18,37 @@ from smtpcheck.caps import DAY
 from smtpcheck.model import Outcome, Report
 from smtpcheck.sandbox.scenarios import RECIPIENT, Scenario
 from smtpcheck.sandbox.world import World
-from smtpcheck.shard import Shard
+from smtpcheck.schedule import share
+from smtpcheck.shard import Shard, owner
 from smtpcheck.state import State
-from tests.test_agent import edit
+from tests.test_agent import edit, until
 from tests.test_state import CHECK
 
 SHARDS = 3
 INTERVAL = 900.0
+SOON = 0.03
+"""Of the first minute: when a check's first message comes."""
 SENDING = tuple(
     Scenario(f"send-{n}", "Sends.", check={"depth": "send", "recipient": RECIPIENT, "interval": "15m"})
     for n in range(9)
 )
 WATCHING = tuple(Scenario(f"auth-{n}", "Logs in.", check={"interval": "1s"}) for n in range(9))
+
+
+def soon_at(shard: int) -> str:
+    """Return the name of a check of one shard whose first message comes soon after the start."""
+    names = map("loop-{}".format, count())
+    return next(name for name in names if share(name) < SOON and owner(f"check {name}", SHARDS) == shard)
+
+
+LOOPING = tuple(
+    Scenario(
+        soon_at(shard),
+        "Sends once a day.",
+        check={"loopback": {"every": "1d", "to": RECIPIENT, "find": {"via": "none"}}},
+    )
+    for shard in range(SHARDS)
+)
 
 
 class Agent:
@@ -117,7 +137,7 @@ class Agent:
 async def fleet(folder: Path) -> AsyncIterator[tuple[World, list[Agent]]]:
     """Run three agents on one world."""
     async with AsyncExitStack() as stack:
-        world = await stack.enter_async_context(World(folder, (*SENDING, *WATCHING)))
+        world = await stack.enter_async_context(World(folder, (*SENDING, *WATCHING, *LOOPING)))
         edit(world.config, lambda document: document.pop("agent"))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         agents = [Agent(world, number, session) for number in range(SHARDS)]
@@ -137,8 +157,9 @@ async def test_one_of_three_agents_is_killed_and_nothing_else_happens(tmp_path: 
             for name in layout[number]:
                 assert not name.startswith("send") or await agent.send(name) == 200
             assert await agent.send(layout[number - 1][0]) == 404
+        boxes = {f"{scenario.name}@contoso.example" for scenario in (*SENDING, *LOOPING)}
+        await until(lambda: {message.mailbox for message in world.exchange.messages} == boxes)
         sent = Counter(message.mailbox for message in world.exchange.messages)
-        assert sent.keys() == {f"{scenario.name}@contoso.example" for scenario in SENDING}
         dead, living = agents[1], [agents[0], agents[2]]
         await dead.run_all_again()
         await dead.kill()
@@ -155,8 +176,10 @@ async def test_one_of_three_agents_is_killed_and_nothing_else_happens(tmp_path: 
         alive = {labels["shard"] for agent in living for labels, _ in await agent.samples("smtpcheck_shard_info")}
         assert {shard: count for shard, count in counts.items() if shard not in alive} == {"1": len(layout[1])}
 
+        restarted_at = time.monotonic()
         await dead.start()
-        await dead.run_all_again()
+        while time.monotonic() < restarted_at + 60 * SOON + 2:
+            await dead.run_all_again()
         for name in layout[1]:
             if name.startswith("send"):
                 known = await dead.get(f"/api/v1/checks/{name}")

@@ -19,7 +19,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from smtpcheck import otlp, tracing
 from smtpcheck.config import load
-from smtpcheck.sandbox.scenarios import SCENARIOS
+from smtpcheck.sandbox.scenarios import RECIPIENT, SCENARIOS, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.secret_source import SecretSource
 from smtpcheck.tracing import Otlp, tracer
@@ -118,6 +118,20 @@ async def test_each_run_is_a_trace_of_its_phases(tmp_path: Path) -> None:
         assert [secret for secret in world.secrets() if secret.encode() in everything] == []
         assert b"@contoso" not in everything
         assert b"service.name" in everything
+
+
+async def test_a_message_of_the_loopback_is_a_trace_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "smtpcheck")
+    loopback = {"every": "1d", "to": RECIPIENT, "find": {"via": "none"}}
+    scenario = Scenario("looping", "Sends.", check={"loopback": loopback})
+    async with receiving() as receiver, World(tmp_path, [scenario]) as world:
+        edit(world.config, lambda document: document["agent"].update(otlp={"endpoint": receiver.url}))
+        with structlog.testing.capture_logs() as logged:
+            async with running(world.config):
+                await until(lambda: "data" in {span.name for span in receiver.spans()})
+        (data,) = [span for span in receiver.spans() if span.name == "data"]
+    (told,) = [entry for entry in logged if entry["event"] == "loopback"]
+    assert (told["trace_id"], told["outcome"]) == (data.trace_id.hex(), "ok")
 
 
 async def test_the_histograms_name_the_trace_of_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -42,12 +42,12 @@ class Metrics:
         self._measurements = Measurements()
         self._fleet = render_fleet(fleet, self._label_names)
 
-    def record(self, check: Check, report: Report, state: CheckState, trace_id: str = "") -> None:
+    def record(self, check: Check, report: Report, state: CheckState, trace: dict[str, str] | None = None) -> None:
         """Count a run that has ended and render its check; `state` is what `State.record` returned for it.
 
-        With the id of its trace, the run becomes the exemplar of where it falls into the histograms.
+        With the id of its trace the run becomes the exemplar of where it falls into the histograms.
         """
-        self._measurements.observe(check, report, trace_id)
+        self._measurements.observe(check, report, trace)
         self.show(check, state)
 
     def show(self, check: Check, state: CheckState) -> None:

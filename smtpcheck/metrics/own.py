@@ -64,14 +64,13 @@ class Measurements:
         """Count how long a message took from its acceptance to its mailbox."""
         self._deliveries.labels(check.provider).observe(seconds)
 
-    def observe(self, check: Check, report: Report, trace_id: str = "") -> None:
+    def observe(self, check: Check, report: Report, trace: dict[str, str] | None) -> None:
         """Count a run's phases and its failure, with the id of its trace as the exemplar if it has one.
 
         Exemplars are OpenMetrics': the text format leaves them out.
         """
-        exemplar = {"trace_id": trace_id} if trace_id else None
         for step in report.steps:
-            self._phase(check.provider, step.phase).observe(step.seconds, exemplar)
+            self._phase(check.provider, step.phase).observe(step.seconds, trace or None)
         if report.outcome is Outcome.CRITICAL:
             self._failures.labels(check.provider, failed_phase(report), failed_cause(report)).inc()
 
