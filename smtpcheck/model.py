@@ -159,7 +159,7 @@ class Check:
 
     name: str
     mailbox: str
-    """The SASL user."""
+    """The SASL user, unless `user` names another one."""
     credential: str | None
     """The name of a credential of the settings; None only at `Depth.CONNECT` and where a refusal is expected."""
     provider: Provider
@@ -183,6 +183,8 @@ class Check:
     """When the mailbox's rights were last changed (Unix seconds), if the configuration says so."""
     password: bool = False
     """Whether the credential is a password; else it gives tokens."""
+    user: str = ""
+    """The SASL user where it is not the mailbox."""
     expect: Expect | None = None
     """The refusal that must come; None where all must be accepted."""
     scheduled: bool = True

@@ -77,11 +77,13 @@ def demand_tables(demand: Demand) -> RenderableType:
     """Return what a configuration will cause at each host and issuer, an hour and a day."""
     hosts = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     hosts.add_column("host", overflow="fold")
-    for heading in ("checks", "connections/h", "/day", "at once", "messages/day"):
+    refusing = any(host.refusals_per_hour for host in demand.hosts)
+    for heading in ("checks", "connections/h", "/day", "at once", "messages/day", *["refusals/day"] * refusing):
         hosts.add_column(heading, justify="right", no_wrap=True)
     for host in demand.hosts:
         numbers = (host.connections_per_hour, host.connections_per_day, host.connections_at_once, host.messages_per_day)
-        hosts.add_row(f"{host.host}:{host.port}", str(host.checks), *map(_count, numbers))
+        refusals = (host.refusals_per_day,) if refusing else ()
+        hosts.add_row(f"{host.host}:{host.port}", str(host.checks), *map(_count, (*numbers, *refusals)))
     issuers = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     issuers.add_column("issuer", overflow="fold")
     for heading in ("tokens", "requests/h at most", "/day"):

@@ -268,3 +268,9 @@ def test_a_check_without_a_credential_goes_on_without_a_login() -> None:
     dialogue, said = hold(*replies, depth=Depth.RECIPIENT, token=None, check=check)
     assert said[1:] == [b"MAIL FROM:<u@example.org>\r\n", b"RCPT TO:<r@example.org>\r\n", b"RSET\r\n", b"QUIT\r\n"]
     assert [step.phase for step in dialogue.steps][-3:] == [Phase.MAIL, Phase.RCPT, Phase.QUIT]
+
+
+def test_the_user_that_a_password_belongs_to_logs_in() -> None:
+    hello = ("220 hi", "250-me\r\n250 AUTH PLAIN")
+    _, said = hold(*hello, "235 ok", token=HUNTER, check=dataclasses.replace(PASSWORD, user="apikey"))
+    assert base64.b64decode(said[1].removeprefix(b"AUTH PLAIN ")) == b"\0apikey\0hunter2-and-more"

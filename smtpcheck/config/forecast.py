@@ -29,6 +29,8 @@ class HostDemand:
     connections_at_once: int
     """At most: one per mailbox, within `max_open_connections`."""
     messages_per_hour: float
+    refusals_per_hour: float = 0.0
+    """Those that are expected."""
 
     @property
     def connections_per_day(self) -> float:
@@ -39,6 +41,11 @@ class HostDemand:
     def messages_per_day(self) -> float:
         """Return the messages in 24 hours."""
         return self.messages_per_hour * 24
+
+    @property
+    def refusals_per_day(self) -> float:
+        """Return the expected refusals in 24 hours."""
+        return self.refusals_per_hour * 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,7 @@ def _host(host: str, port: int, checks: list[Check], limit: int) -> HostDemand:
         connections_per_hour=_per_hour(checks),
         connections_at_once=min(limit, len({check.mailbox.casefold() or check.name for check in checks})),
         messages_per_hour=_per_hour(check for check in checks if check.depth is Depth.SEND),
+        refusals_per_hour=_per_hour(check for check in checks if check.expect is not None),
     )
 
 

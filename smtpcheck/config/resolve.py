@@ -21,6 +21,7 @@ from smtpcheck.config.providers import default_host, provider_of_credential, pro
 from smtpcheck.model import Check, Depth, Expect, Phase, Provider, Security, Server, Warn
 from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.password import Password
 
 SHORTEST_SEND_INTERVAL = 900.0
 _SUBMISSION_PORT = 587
@@ -84,6 +85,7 @@ class Resolver:
             labels=tuple(sorted(section.labels.items())),
             granted_at=section.granted.timestamp() if section.granted else None,
             password=credential is not None and not credential.gives_tokens,
+            user=(credential.user if isinstance(credential, Password) else None) or "",
             expect=expect,
             scheduled=self._defaults.schedule if section.schedule is None else section.schedule,
         )

@@ -25,6 +25,12 @@ class Password(Credential):
     gives_tokens: ClassVar[bool] = False
 
     type: Literal["password"] = "password"
+    user: str | None = Field(
+        default=None,
+        min_length=1,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="The user that logs in, where it is not the mailbox: an API key's name, as some services have it.",
+    )
     password: SecretSource = Field(description="Where the password is read from.")
 
     @property

@@ -239,7 +239,7 @@ class Dialogue:
             return self._end_phase(Fault(FaultKind.MECHANISM_NOT_OFFERED, " ".join(offered)))
         self.mechanism = sasl.sasl_name(mechanism)
         messages = sasl.client_messages(
-            mechanism, user=check.mailbox, secret=secret, host=check.server.host, port=check.server.port
+            mechanism, user=check.user or check.mailbox, secret=secret, host=check.server.host, port=check.server.port
         )
         self._redaction = sasl.Redaction(secret, messages, password=check.password)
         reply = yield from self._present(messages)
@@ -372,6 +372,6 @@ def dot_stuffed(message: bytes) -> bytes:
 
 def _refuse_control_characters(check: Check) -> None:
     """Raise `ValueError` where a setting would end its line and begin another command."""
-    for value in (check.server.ehlo, check.mailbox, check.sender, check.recipient or ""):
+    for value in (check.server.ehlo, check.mailbox, check.user, check.sender, check.recipient or ""):
         if not value.isprintable():
             raise ValueError("an address or name of a check holds a control character")
