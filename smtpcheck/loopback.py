@@ -4,7 +4,9 @@ Rules of this file:
 - A message is the same `probe` at depth `send`, with a message of its own. Before DATA its intent is on the disk; after
   that it is never sent again, whatever happens.
 - All messages that are under way to one mailbox are looked for over one connection. Nothing is looked for when nothing
-  is under way, but once a day what was left over.
+  is under way, but once a day what was left over, there and in the sender's Sent Items.
+- A message is deleted when the disk knows that it was found, over a second connection: after a kill between the two it
+  would be taken for lost.
 - Nothing here waits: `tick` starts what is due as tasks, and those end by their own time limits.
 - What failed to be sent waits for its next slot; what the server refused again and again, longer (`breaker`).
 """
@@ -58,9 +60,8 @@ class _Box:
     """One mailbox that is looked into."""
 
     find: Find
-    delete: bool
     names: frozenset[str]
-    """The checks whose messages arrive there."""
+    """The checks whose messages arrive there; none where there are only left-overs to sweep."""
     due_at: float
     """When it is looked into next (Unix seconds)."""
     sweep_at: float
@@ -99,7 +100,7 @@ class Service:
         self._kit: Kit | None = None
         self._senders: dict[str, _Sender] = {}
         self._send_at: dict[str, float] = {}
-        self._boxes: dict[tuple[Find, bool], _Box] = {}
+        self._boxes: dict[Find, _Box] = {}
         self._searches: set[asyncio.Task[None]] = set()
         self._sending: dict[str, asyncio.Task[None]] = {}
 
@@ -135,7 +136,7 @@ class Service:
         if sender is None:
             return None
         plan, record = sender.plan, self.record(name)
-        box = self._boxes.get((plan.find, plan.delete)) if plan.find else None
+        box = self._boxes.get(plan.find) if plan.find else None
         next_send = max(self._send_at[name], record.breaker.until or 0.0)
         return Standing(plan, record, box.state if box else None, next_send)
 
@@ -230,7 +231,7 @@ class Service:
             return
         now = kit.wall()
         self._outbox.keep(message, now)
-        box = self._boxes.get((sender.plan.find, sender.plan.delete)) if sender.plan.find else None
+        box = self._boxes.get(sender.plan.find) if sender.plan.find else None
         if box is not None and message.is_sought(now):
             box.due_at = min(box.due_at, max(box.not_before, self._next_look(message, sender.plan, now)))
 
@@ -243,25 +244,28 @@ class Service:
 
     # -- finding ------------------------------------------------------------------------------------------------------
 
-    def _boxes_of(self, now: float) -> dict[tuple[Find, bool], _Box]:
-        """Return the mailboxes that the checks' messages arrive in; one that is known keeps what is known of it."""
-        names: dict[tuple[Find, bool], list[str]] = {}
+    def _boxes_of(self, now: float) -> dict[Find, _Box]:
+        """Return the mailboxes that are looked into; one that is known keeps what is known of it."""
+        names: dict[Find, set[str]] = {}
+        swept: dict[Find, str] = {}
         for name, sender in self._senders.items():
-            if sender.plan.find is not None:
-                names.setdefault((sender.plan.find, sender.plan.delete), []).append(name)
+            if (find := sender.plan.find) is None:
+                continue
+            names.setdefault(find, set()).add(name)
+            if sender.plan.delete:
+                swept.setdefault(find, name)
+                swept.setdefault(replace(find, mailbox=sender.check.mailbox), name)
         boxes = {}
-        for key, arriving in names.items():
-            known = self._boxes.get(key)
-            sweep_at = now + _FIRST_SWEEP_SECONDS * (1 + share(arriving[0]))
-            box = known or _Box(*key, frozenset(), math.inf, sweep_at if key[1] else math.inf)
-            box.names = frozenset(arriving)
-            boxes[key] = box
+        for find in names.keys() | swept.keys():
+            known = self._boxes.get(find)
+            first_sweep = now + _FIRST_SWEEP_SECONDS * (1 + share(swept[find])) if find in swept else math.inf
+            boxes[find] = box = known or _Box(find, frozenset(), math.inf, first_sweep)
+            box.names = frozenset(names.get(find, ()))
             box.due_at = now if known is None and any(self._sought(box, now)) else self._due(box, now)
         return boxes
 
     def _sought(self, box: _Box, now: float) -> Iterator[Message]:
-        for name in box.names & self._senders.keys():
-            yield from (message for message in self.record(name).messages if message.is_sought(now))
+        return (message for message in self._messages(box) if message.is_sought(now))
 
     def _next_look(self, message: Message, plan: Loopback, now: float) -> float:
         at = next_look(message.begun_at, plan.warn_after, plan.lost_after, now)
@@ -278,42 +282,68 @@ class Service:
         sweep, sought = box.sweep_at <= began, tuple(self._sought(box, began))
         try:
             if sought or sweep:
-                search = await self._search(box, sought, began, sweep=sweep)
+                repeated = (each for each in self._messages(box) if each.may_repeat(began))
+                search = await self._search(
+                    box, (*sought, *repeated), sweep_before=began - SWEEP_EVERY if sweep else None
+                )
                 self._take(box, search, began, wall())
+                self._learn(box, search.error or await self._delete(box, search, wall), wall())
                 if sweep:
                     box.sweep_at = wall() + SWEEP_EVERY
         finally:
             box.looking = False
             box.due_at = self._due(box, wall())
 
-    async def _search(self, box: _Box, sought: Iterable[Message], now: float, *, sweep: bool) -> Search:
-        repeated = (each for name in box.names for each in self.record(name).messages if each.may_repeat(now))
-        errand = Errand(
-            sought=tuple(map(_sought, (*sought, *repeated))),
-            is_ours=self._marks.is_ours,
-            delete=box.delete,
-            sweep_before=now - SWEEP_EVERY if sweep else None,
-        )
+    async def _search(
+        self, box: _Box, sought: Iterable[Message], *, delete: bool = False, sweep_before: float | None = None
+    ) -> Search:
+        errand = Errand(tuple(map(_sought, sought)), self._marks.is_ours, delete, sweep_before)
         try:
             return await self._searcher.search(box.find, errand, timeout=SEARCH_SECONDS, token_timeout=TOKEN_SECONDS)
         except Exception as error:  # noqa: BLE001
             _log.exception("internal error", mailbox=box.find.mailbox)
             return Search(error=FinderError(FinderStep.SEARCH, f"{type(error).__name__} inside smtpcheck"))
 
+    async def _delete(self, box: _Box, seen: Search, wall: Callable[[], float]) -> FinderError | None:
+        """Delete what was seen and is known to be found; return why that failed."""
+        there = {sighting.mark.lower() for sighting in seen.sightings}
+        doomed = [
+            each
+            for each in self._messages(box)
+            if each.mark in there and each.stage is Stage.DELIVERED and self._senders[each.check].plan.delete
+        ]
+        if not doomed or not await self._outbox.is_on_disk():
+            return None
+        search = await self._search(box, doomed, delete=True)
+        gone = {sighting.mark.lower() for sighting in search.sightings if sighting.deleted}
+        for message in doomed:
+            if message.mark in gone:
+                self._outbox.keep(replace(message, deleted=True), wall())
+                self._changed(message.check)
+        return search.error
+
+    def _messages(self, box: _Box) -> Iterator[Message]:
+        for name in box.names & self._senders.keys():
+            yield from self.record(name).messages
+
+    def _learn(self, box: _Box, error: FinderError | None, now: float) -> None:
+        """Take note of how a search ended; what failed is tried again ever more seldom."""
+        before, box.state = box.state, _finder_state(box.state, error, now)
+        box.not_before = now + max(SPACING, wait_after_failures(box.state.failures, error) if error else 0.0)
+        if before is not None and (before.error is None) == (error is None):
+            return
+        if error is not None and box.names:
+            _log.info("finder failed", checks=sorted(box.names)[:5], step=error.step, detail=error.detail)
+        for name in box.names:
+            self._changed(name)
+
     def _take(self, box: _Box, search: Search, began: float, ended: float) -> None:
         """Judge what a search has seen and not seen."""
-        before, box.state = box.state, _finder_state(box.state, search, ended)
-        wait = wait_after_failures(box.state.failures, search.error) if search.error else 0.0
-        box.not_before = ended + max(SPACING, wait)
         by_mark: dict[str, list[Sighting]] = {}
         for sighting in search.sightings:
             by_mark.setdefault(sighting.mark.lower(), []).append(sighting)
-        turned = before is None or (before.error is None) != (search.error is None)
-        if turned and search.error:
-            error = search.error
-            _log.info("finder failed", checks=sorted(box.names)[:5], step=error.step, detail=error.detail)
         for name in box.names:
-            if self._judge(name, by_mark, began, ended, whole=search.error is None) or turned:
+            if self._judge(name, by_mark, began, ended, whole=search.error is None):
                 self._changed(name)
 
     def _judge(
@@ -395,8 +425,8 @@ def _sought(message: Message) -> Sought:
     return Sought(tuple(ids), message.mark, message.begun_at)
 
 
-def _finder_state(before: FinderState | None, search: Search, at: float) -> FinderState:
-    if search.error is None:
+def _finder_state(before: FinderState | None, error: FinderError | None, at: float) -> FinderState:
+    if error is None:
         return FinderState(at)
     failures, since = (before.failures, before.since) if before else (0, None)
-    return FinderState(at, search.error, failures + 1, at if since is None else since)
+    return FinderState(at, error, failures + 1, at if since is None else since)

@@ -53,13 +53,23 @@ class Searcher:
     headers: tuple[tuple[str, str], ...] = ()
     arrived_at: float | None = None
     errands: list[Errand] = field(default_factory=list)
+    """Those in the mailbox that the messages go to."""
+    elsewhere: list[tuple[str, Errand]] = field(default_factory=list)
+    """Those in other mailboxes."""
+    gone: set[str] = field(default_factory=set)
+    """The marks of messages that were deleted."""
 
     async def search(self, find: Find, errand: Errand, *, timeout: float, token_timeout: float) -> Search:  # noqa: ASYNC109
-        self.errands.append(errand)
         await asyncio.sleep(0)
+        if find.mailbox != RECIPIENT and find.mailbox.startswith("healthy@"):
+            self.elsewhere.append((find.mailbox, errand))
+            return Search()
+        self.errands.append(errand)
         if self.error:
             return Search(error=self.error)
-        there = {marks_of(message.content) for message in self.world.exchange.messages}
+        there = {marks_of(message.content) for message in self.world.exchange.messages} - self.gone
+        if errand.delete:
+            self.gone |= {sought.mark for sought in errand.sought}
         return Search(
             tuple(
                 Sighting(sought.mark, kind.title(), kind, self.arrived_at, self.headers, deleted=errand.delete)

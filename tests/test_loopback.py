@@ -19,6 +19,7 @@ from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.scenarios import Scenario
 from smtpcheck.sandbox.session import Session
 from smtpcheck.store.database import Database, NotKeptError
+from smtpcheck.store.outbox import Outbox
 from tests.loopback_world import KEY, PLAN, marks_of, sending, setting
 
 LOGIN_REFUSED = FinderError(FinderStep.LOGIN, "AUTHENTICATE failed.", "AUTHENTICATIONFAILED")
@@ -41,7 +42,8 @@ async def test_a_message_is_sent_in_its_slot_and_found(tmp_path: Path) -> None:
         assert it.arrived == [it.message.delivery_seconds]
         assert it.record.totals == Totals(sent=1, found=1)
         await it.passes(100)
-        assert (len(it.searcher.errands), len(it.world.exchange.messages)) == (1, 1)
+        assert [errand.delete for errand in it.searcher.errands] == [False, True]
+        assert len(it.world.exchange.messages) == 1
         await it.passes(PLAN.every)
         assert [message.sequence for message in it.record.messages] == [1, 2]
         assert success(it.standing) is True
@@ -231,6 +233,7 @@ async def test_two_copies_are_a_duplicate_and_one_copy_in_two_folders_is_none(tm
         await it.passes(3)
         assert (it.message.kind, it.message.duplicates) == (FolderKind.INBOX, 0)
         it.searcher.headers = (("Received", "by mx.example; Wed, 25 Nov 2026 10:00:07 +0000"),)
+        it.searcher.gone.clear()
         await it.passes(PLAN.every)
         await it.passes(3)
         assert [message.duplicates for message in it.record.messages] == [1, 0]
@@ -281,6 +284,51 @@ async def test_what_was_left_over_is_swept_once_a_day_and_nothing_else_is_looked
         assert len(it.searcher.errands) == 1
         await it.passes(3600)
         assert len(it.searcher.errands) == 2
+
+
+async def test_the_senders_sent_items_are_swept_too(tmp_path: Path) -> None:
+    """Once a day, with the finder's credential; where that fails, it is nobody's fault."""
+    async with setting(tmp_path, replace(PLAN, every=30 * 86400.0)) as it:
+        await it.settle()
+        await it.until(lambda: bool(it.searcher.elsewhere), step=60, most=1300)
+        mailbox, errand = it.searcher.elsewhere[0]
+        assert (mailbox, errand.sought) == (it.check.mailbox, ())
+        assert errand.sweep_before
+        await it.passes(3600)
+        assert len(it.searcher.elsewhere) == 1
+
+
+async def test_nothing_is_deleted_before_the_disk_knows_that_it_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a kill between the two it would be taken for lost."""
+
+    async def no(_: Outbox) -> bool:
+        return False
+
+    async with setting(tmp_path) as it:
+        await it.settle()
+        with monkeypatch.context() as patched:
+            patched.setattr(Outbox, "is_on_disk", no)
+            await it.passes(3)
+        assert (it.message.stage, it.message.deleted) == (Stage.DELIVERED, False)
+        assert [errand.delete for errand in it.searcher.errands] == [False]
+        await it.passes(PLAN.every)
+        await it.passes(3)
+        assert [message.deleted for message in it.record.messages] == [True, True]
+
+
+async def test_messages_stay_where_that_is_wanted(tmp_path: Path) -> None:
+    async with setting(tmp_path, replace(PLAN, delete=False)) as it:
+        await it.settle()
+        await it.passes(3)
+        await it.passes(PLAN.every)
+        await it.passes(3)
+        assert [(each.stage, each.deleted, each.duplicates) for each in it.record.messages] == [
+            (Stage.DELIVERED, False, 0)
+        ] * 2
+        assert not any(errand.delete or errand.sweep_before for errand in it.searcher.errands)
+        assert it.searcher.elsewhere == []
 
 
 async def test_a_fault_of_the_searcher_is_a_failed_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

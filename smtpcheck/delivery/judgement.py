@@ -237,7 +237,6 @@ def _found(message: Message, sighting: Sighting, plan: Loopback, ended: float) -
         late=delivered_at - message.begun_at > plan.warn_after,
         folder=sighting.folder,
         kind=sighting.kind,
-        deleted=sighting.deleted,
         hops=trace.hops(sighting.headers),
         authentication=trace.authentication(sighting.headers, plan.authserv_id),
     )

@@ -164,6 +164,13 @@ class Outbox:
             self._file.put(*rows, (_RECORD, message.check, partial(_record_row, message.check, record)))
         return record
 
+    async def is_on_disk(self) -> bool:
+        """Have all that was kept written, and return whether it is; without a file there is nothing to wait for."""
+        if self._file is None:
+            return True
+        await self._file.read("SELECT 1")
+        return not self._file.trouble
+
     def keep_sending(self, name: str, report: Report, breaker: Breaker) -> Record:
         """Remember a run that was to send, and return the record."""
         self._records[name] = record = replace(self._records.get(name, Record()), sending=report, breaker=breaker)

@@ -12,7 +12,9 @@ from smtpcheck.delivery.verdict import FinderState, Standing
 from tests.test_loopback_verdict import ACCEPTED, PLAN, SENT, found, missed, standing
 from tests.web.world import World
 
-AHEAD = replace(found(FolderKind.JUNK), hops=(Hop("mx.example.org", SENT - 7), Hop("<b>store</b>", SENT + 3)))
+AHEAD = replace(
+    found(FolderKind.JUNK), deleted=True, hops=(Hop("mx.example.org", SENT - 7), Hop("<b>store</b>", SENT + 3))
+)
 
 
 @pytest.fixture
