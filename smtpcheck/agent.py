@@ -181,7 +181,7 @@ class Agent:
         state = AgentState(
             version=__version__,
             checks=len(self._checks),
-            in_flight=len(self._running),
+            in_flight=len(self._running) + len(self._requests.running),
             cut_off=self._cut_off.is_cut_off(self._kit.monotonic()),
             skipped={
                 "running": self._skipped,
@@ -214,6 +214,8 @@ class Agent:
 
     async def probe_now(self, name: str, seconds: float) -> Probed | Busy:
         """Run the check for a request that waits so long, as `on_request` says. KeyError: no such check."""
+        if not self.ready():
+            return Busy()
         return await self._requests.answer(self._checks[name], seconds)
 
     def exposition_of(self, probed: Probed, *, openmetrics: bool) -> bytes:
@@ -393,7 +395,7 @@ class Agent:
         self.state.forget_old(self._kit.wall())
 
     async def _drain(self) -> None:
-        tasks = tuple(self._running.values())
+        tasks = (*self._running.values(), *self._requests.running)
         if tasks:
             limit = max(check.timeout + check.token_timeout for check in self._checks.values())
             _log.info("draining", running=len(tasks), seconds=limit)

@@ -41,7 +41,7 @@ class Probed:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Other runs of the mailbox, or of the whole agent, took the time."""
+    """Other runs of the mailbox, or of the whole agent, took the time; or the agent is starting or ending."""
 
 
 Run = Callable[[Check, float, float], Awaitable[Report]]
@@ -60,9 +60,17 @@ class Requests:
         self._monotonic = monotonic
         self._turns = Gate(_MOST_AT_ONCE)
         self._ended_at: dict[str, float] = {}
+        self.running: set[asyncio.Task[Probed | Busy]] = set()
+        """What is being run, or waits for its turn."""
 
     async def answer(self, check: Check, seconds: float) -> Probed | Busy:
         """Run the check if it may run now, all in so many seconds."""
+        task = asyncio.create_task(self._answer(check, seconds), name=f"request for {check.name}")
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+        return await task
+
+    async def _answer(self, check: Check, seconds: float) -> Probed | Busy:
         begin = self._monotonic()
         reachable = replace(check, depth=min(check.depth, Depth.RECIPIENT))
         try:

@@ -17,7 +17,7 @@ from smtpcheck.agent import Agent
 from smtpcheck.breaker import Breaker
 from smtpcheck.cause import Cause
 from smtpcheck.model import Fault, FaultKind, Outcome, Phase, Report, Step
-from smtpcheck.on_request import crowded_out
+from smtpcheck.on_request import Busy, crowded_out
 from smtpcheck.sandbox.scenarios import RECIPIENT, Scenario
 from smtpcheck.sandbox.session import Listener
 from smtpcheck.sandbox.world import World
@@ -123,6 +123,7 @@ async def test_what_a_probe_was_refused_counts_before_the_first_scheduled_run(tm
         edit(world.config, lambda document: document["checks"][0].update(interval="1h"))
         refuse(world, "healthy", LOCKED)
         async with running(world.config, first_within=3600) as agent:
+            await until(agent.ready)
             await agent.probe_now("healthy", 5.0)
             assert (agent.state.breaker("healthy").refusals, dict(agent.state.checks)) == (1, {})
             check = agent.settings.checks[0]
@@ -181,8 +182,22 @@ async def test_a_run_beside_a_scheduled_one_waits_for_it_too(tmp_path: Path) -> 
     async with World(tmp_path, SILENT) as world, asking(world, schedule=True, timeout="3s") as (agent, client):
         await until(lambda: world.exchange.connections.total() > 0)
         status, text = await probe(client, "silent", "1")
-        assert (status, text) == (503, "busy: other runs of this mailbox or of this agent took the time\n")
+        assert (status, text) == (503, "busy: not run within the time, for other runs took it\n")
         await until(lambda: "silent" in agent.state.checks)
+
+
+async def test_the_end_of_the_agent_waits_for_a_run_on_request(tmp_path: Path) -> None:
+    """As for any other run; it is finished and kept, and what is asked for later is not begun."""
+    async with World(tmp_path, SILENT) as world:
+        edit(world.config, lambda document: document["checks"][0].update(schedule=False, timeout="2s"))
+        async with running(world.config) as agent:
+            await until(agent.ready)
+            run = asyncio.create_task(agent.probe_now("silent", 10.0))
+            await until(lambda: world.exchange.connections.total() > 0)
+            assert "smtpcheck_checks_in_flight 1" in await shown(agent)
+        assert run.done()
+    assert agent.state.checks["silent"].report.cause is Cause.TIMEOUT
+    assert isinstance(await agent.probe_now("silent", 5.0), Busy)
 
 
 async def test_the_run_ends_before_the_scraper_gives_up(tmp_path: Path) -> None:

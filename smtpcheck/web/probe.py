@@ -16,6 +16,7 @@ from smtpcheck.on_request import Busy, can_be_requested
 from smtpcheck.transcript import transcript
 from smtpcheck.web.keys import AGENT
 from smtpcheck.web.machine import exposed
+from smtpcheck.web.pages import named
 from smtpcheck.web.security import refuse_foreign_pages
 
 _TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
@@ -29,7 +30,7 @@ async def probe(request: web.Request) -> web.Response:
     agent, found = request.app[AGENT], _asked_for(request)
     probed = await agent.probe_now(found.name, _seconds(request, found))
     if isinstance(probed, Busy):
-        raise web.HTTPServiceUnavailable(text="busy: other runs of this mailbox or of this agent took the time")
+        raise web.HTTPServiceUnavailable(text="busy: not run within the time, for other runs took it")
     if request.query.get("debug") == "true":
         metrics = agent.exposition_of(probed, openmetrics=False).decode()
         return web.Response(text=transcript(probed, agent.catalogue, metrics))
@@ -41,9 +42,10 @@ def _asked_for(request: web.Request) -> Check:
     name = request.query.get("check") or request.query.get("target")
     if not name:
         raise web.HTTPBadRequest(text="name a check of the configuration: /probe?check=NAME")
-    found = next((check for check in request.app[AGENT].settings.checks if check.name == name), None)
-    if found is None:
-        raise web.HTTPBadRequest(text=f"there is no check named {name}")
+    try:
+        found = named(request.app[AGENT], name)
+    except web.HTTPNotFound as error:
+        raise web.HTTPBadRequest(text=error.text) from None
     if not can_be_requested(found):
         raise web.HTTPBadRequest(text=f"{name} expects a refusal of a message, and /probe sends none")
     return found
