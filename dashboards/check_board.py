@@ -6,7 +6,7 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards import queries as q
 from dashboards.meanings import AVAILABILITY, BUDGET, DAYS, GRANTED, OUTCOMES, SELDOM, WORKS, YES_NO
-from dashboards.navigation import CREDENTIAL_OF_ROW, PAGE_OF_ROW, Annotation, board, label_variable
+from dashboards.navigation import CREDENTIAL_OF_ROW, PAGE_OF_CHOSEN, Annotation, board, label_variable
 from dashboards.panels import BAD, GOOD, POOR, Column, Frame, Panel, Row, compose, graph, number, state, table, timeline
 from dashboards.queries import Query
 
@@ -97,7 +97,7 @@ def _causes(title: str, meaning: str, metric: str) -> Panel:
     return table(
         Frame(title, meaning, 24 if metric == "smtpcheck_failure_info" else 12, 5),
         {
-            "cause": Column("Cause", links=PAGE_OF_ROW),
+            "cause": Column("Cause", links=PAGE_OF_CHOSEN),
             "remedy": Column("Remedy"),
             **(failure if metric == "smtpcheck_failure_info" else {}),
             "instance": Column("Agent"),
@@ -120,13 +120,13 @@ def _configuration() -> Panel:
             "Value #A": Column("Interval", unit="s"),
             "version": Column("TLS"),
             "cipher": Column("Cipher"),
-            "instance": Column("Agent", links=PAGE_OF_ROW),
+            "instance": Column("Agent", links=PAGE_OF_CHOSEN),
         },
         Query(
             f"{q.one('smtpcheck_check_info')} * on ({q.IDENTITY}) group_left () {q.one('smtpcheck_interval_seconds')}"
         ),
         Query(f"max by (instance, check, version, cipher) ({q.one('smtpcheck_tls_info')})"),
-        hidden=["Value #B"],
+        hidden=["Value #B", "check"],
     )
 
 
@@ -228,7 +228,7 @@ def _delivery() -> Sequence[Panel]:
             Frame("Last message", "That was sent to be found again.", 12, 5),
             {
                 "Value #A": Column("Arrived", words=YES_NO),
-                "folder": Column("Folder", words={"junk": ("junk", POOR)}, links=PAGE_OF_ROW),
+                "folder": Column("Folder", words={"junk": ("junk", POOR)}, links=PAGE_OF_CHOSEN),
                 "Value #C": Column("Took", unit="s", decimals=1),
                 "Value #D": Column("Under way", decimals=0),
                 "Value #E": Column("Mailbox can be searched", words=YES_NO),

@@ -40,7 +40,8 @@ def _check(of: Callable[[str], str]) -> tuple[Link, Link]:
 
 CHECK_OF_ROW = _check(_of_row)
 CHECK_OF_SERIES = _check(_of_series)
-PAGE_OF_ROW = CHECK_OF_ROW[1:]
+PAGE_OF_CHOSEN = (Link("Page of this check", _page("checks/${check}", _of_row), leaves=True),)
+"""On the board of one check, whose rows need not name it."""
 CREDENTIAL_OF_ROW = (
     Link("Board of this credential", _board("credentials", "credential", _of_row)),
     Link("Pages of its checks", _page(f"?q={_of_row('credential')}", _of_row), leaves=True),

@@ -159,6 +159,16 @@ def test_rates_are_taken_over_grafanas_own_interval(board: dict[str, Any]) -> No
     assert windows <= {"$__rate_interval"}
 
 
+def test_links_of_tables_name_columns_that_are_there(board: dict[str, Any]) -> None:
+    """One that is left out of the table has no value for a link."""
+    for panel in board["panels"]:
+        for change in panel.get("transformations", ()):
+            if change["id"] == "organize":
+                used = set(re.findall(r"\${__data\.fields\.(\w+)}", json.dumps(panel["fieldConfig"])))
+                assert used <= set(change["options"]["indexByName"]), panel["title"]
+                assert not used & set(change["options"]["excludeByName"]), panel["title"]
+
+
 def test_covering_panels_would_be_seen() -> None:
     one = {"title": "one", "gridPos": {"x": 0, "y": 0, "w": 12, "h": 8}}
     below = {"title": "below", "gridPos": {"x": 0, "y": 8, "w": 12, "h": 8}}
