@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from smtpcheck import expectation
 from smtpcheck.breaker import Breaker, after
 from smtpcheck.cause import Cause
-from smtpcheck.judge import has_failed, judge
+from smtpcheck.judge import cut_off, failed_to_reach, has_failed, judge
 from smtpcheck.metrics.fragments import failed_phase
 from smtpcheck.model import (
     Depth,
@@ -154,3 +154,11 @@ def test_what_is_said_of_a_run_is_about_the_phase_that_was_to_be_refused() -> No
         "",
         "",
     ]
+
+
+def test_a_run_of_an_agent_that_is_cut_off_has_met_nothing() -> None:
+    unreachable = judge(run(Phase.CONNECT, None, FaultKind.TIMEOUT), OWN, ())
+    assert failed_to_reach(unreachable)
+    report = cut_off(unreachable)
+    assert (report.outcome, report.cause, report.refused_as_expected) == (Outcome.UNKNOWN, Cause.AGENT_CUT_OFF, None)
+    assert not failed_to_reach(judge(run(Phase.RCPT, DENIED), (), ()))

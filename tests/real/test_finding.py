@@ -19,7 +19,7 @@ from smtpcheck.model import Check, Depth, Mechanism, Provider, Security, Warn
 from smtpcheck.secret import Secret
 from smtpcheck.smtp.connection import Network, converse
 from tests.real.daemon import wait_until
-from tests.real.mail import Certificates, Dovecot, Postfix
+from tests.real.mail import PASSWORD, Certificates, Dovecot, Postfix
 from tests.real.tokens import Signer
 
 SENDER = "anna@example.test"
@@ -164,6 +164,19 @@ async def test_a_message_goes_from_data_to_the_inbox_and_is_deleted(
     again = await mailbox.search(Errand((sought,), {sought.mark}.__contains__), mechanism=mechanism)
     assert [(one.folder, one.deleted) for one in again.sightings] == [("INBOX", True)]
     assert mailbox.subjects("INBOX") == []
+
+
+@pytest.mark.parametrize("mechanism", [Mechanism.PLAIN, Mechanism.LOGIN])
+async def test_a_password_opens_the_mailbox_too(mailbox: Mailbox, mechanism: Mechanism) -> None:
+    """And a wrong one is refused; what is told of it does not hold it."""
+    mailbox.address = "anna@example.test"
+    errand = Errand((Sought(("<no@example.test>",), _mark(), time.time()),), lambda _: False)
+    good = await mailbox.search(errand, Secret(PASSWORD), mechanism)
+    assert (good.error, good.sightings) == (None, ())
+    bad = await mailbox.search(errand, Secret("wrong-password"), mechanism)
+    assert bad.error is not None
+    assert bad.error.step is FinderStep.LOGIN
+    assert "wrong-password" not in repr(bad)
 
 
 @pytest.mark.parametrize(

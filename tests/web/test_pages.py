@@ -7,8 +7,9 @@ from html import unescape
 
 import pytest
 
+from smtpcheck.cause import Cause
 from smtpcheck.diagnosis.catalogue import Catalogue
-from smtpcheck.model import Expect, Outcome, Phase
+from smtpcheck.model import Expect, Finding, Outcome, Phase
 from smtpcheck.web.table import Query, read
 from tests.web.conftest import Client
 from tests.web.world import NOW, World, check, ok_report, refused_report, settings
@@ -145,6 +146,20 @@ async def test_an_expected_refusal_is_no_failure_on_any_page(
     assert "AUTH refused as expected" in _text(page)
     assert 'class="failed"' not in page
     assert "Why it fails" not in page
+
+
+async def test_an_unexpected_success_marks_the_phase_that_passed(
+    catalogue: Catalogue, connect: Callable[[World], Awaitable[Client]]
+) -> None:
+    expect = Expect(Phase.AUTH, ("535",))
+    world = World(settings(replace(check("a"), expect=expect)), catalogue)
+    passed = Finding(Cause.UNEXPECTED_SUCCESS, 1.0, "expectation.unexpected_success")
+    report = replace(ok_report("a"), outcome=Outcome.CRITICAL, cause=passed.cause, findings=(passed,), expect=expect)
+    world.record(report)
+    page = await _page(await connect(world), "/checks/a")
+    assert page.count('class="failed"') == 1
+    assert "AUTH accepted, although a refusal was expected" in _text(page)
+    assert "What had to be refused was accepted." in _text(page)
 
 
 async def test_times_of_a_token_are_times(client: Client, world: World) -> None:
