@@ -285,12 +285,13 @@ class Agent:
         own = self._judge_whole(check, await probe(check, self._kit, fresh=fresh), issuer)
         standing = self._loopback.standing(check.name)
         report = own if standing is None else laid_over(own, standing, self._kit.wall())
+        trace = self._trace(check, own)
         if due is not None:
-            self._metrics.observe_lag(begin - due + report.waited)
+            self._metrics.observe_lag(begin - due + report.waited, trace)
         if current := self._checks.get(check.name):
             if standing is not None:
                 self._own_reports[check.name] = own
-            self._keep(current, report, own)
+            self._keep(current, report, own, trace)
         return report
 
     async def _run_requested(self, check: Check, until: float, waited: float) -> Report:
@@ -303,7 +304,7 @@ class Agent:
             if current.scheduled:
                 self._pace(current, self.state.hear(current, report))
             else:
-                self._keep(current, report, report)
+                self._keep(current, report, report, self._trace(check, report))
         return report
 
     def _loopback_changed(self, name: str) -> None:
@@ -340,13 +341,12 @@ class Agent:
             return cut_off(report)
         return report
 
-    def _keep(self, check: Check, report: Report, own: Report) -> None:
+    def _keep(self, check: Check, report: Report, own: Report, trace: dict[str, str]) -> None:
         """Remember a run; `own` is the report of the check alone, without its loopback."""
         before = self.state.checks.get(check.name)
         changed = before is None or (before.report.outcome, before.report.cause) != (report.outcome, report.cause)
         self._internal_errors += report.cause is Cause.INTERNAL
         state = self.state.record(check, report, own)
-        trace = self._trace(check, own)
         if check.scheduled:
             self._metrics.record(check, report, state, trace)
         self.alerting.observe(check, report)

@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import Mapping
 
+import requests
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -31,19 +32,29 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _SCOPE = InstrumentationScope("smtpcheck", __version__)
 
 
+class _Headers(requests.auth.AuthBase):
+    """Sets headers whose values are secrets, read at each request: a file may change meanwhile."""
+
+    def __init__(self, sources: Mapping[str, SecretSource]) -> None:
+        self._sources = sources
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        for name, source in self._sources.items():
+            request.headers[name] = source.read().reveal()
+        return request
+
+
 class OtlpTracer:
     """Sends the spans of runs."""
 
     def __init__(self, endpoint: str | None, headers: Mapping[str, SecretSource]) -> None:
-        """Send to an endpoint, with these headers; None: to the one that OpenTelemetry's variables name.
-
-        Raises SecretUnreadableError for a header. Blocks on files.
-        """
+        """Send to an endpoint, with these headers; None: to the one that OpenTelemetry's variables name."""
         url = endpoint.removesuffix(_PATH).rstrip("/") + _PATH if endpoint else None
-        known = {name: source.read().reveal() for name, source in headers.items()}
+        session = requests.Session()
+        session.auth = _Headers(headers)
         ours = Resource({"service.name": "smtpcheck", "service.version": __version__})
         self._resource = ours.merge(OTELResourceDetector().detect())
-        self._processor = BatchSpanProcessor(OTLPSpanExporter(url, headers=known or None))
+        self._processor = BatchSpanProcessor(OTLPSpanExporter(url, session=session))
         self._ids = RandomIdGenerator()
 
     def record(self, check: Check, report: Report) -> str:

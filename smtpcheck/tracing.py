@@ -16,7 +16,7 @@ from typing import Protocol
 import structlog
 
 from smtpcheck.model import Check, Report
-from smtpcheck.secret_source import SecretSource, SecretUnreadableError
+from smtpcheck.secret_source import SecretSource
 
 NOT_INSTALLED = "needs packages that are not installed"
 INSTALL = "pip install 'smtpcheck[otlp]'"
@@ -61,8 +61,4 @@ async def tracer(otlp: Otlp | None, environment: Mapping[str, str] = os.environ)
         return None
     from smtpcheck.otlp import OtlpTracer  # noqa: PLC0415 - needs OpenTelemetry
 
-    try:
-        return await asyncio.to_thread(OtlpTracer, otlp.endpoint if otlp else None, otlp.headers if otlp else {})
-    except SecretUnreadableError as error:
-        _log.error("no traces: a header of OTLP cannot be read", error=str(error))
-        return None
+    return await asyncio.to_thread(OtlpTracer, otlp.endpoint if otlp else None, otlp.headers if otlp else {})

@@ -19,7 +19,7 @@ CASES = sorted((ROOT / "tests" / "rules").glob("*.test.yaml"))
 
 SEVERITIES = {"critical", "warning", "info"}
 AGENT = "http://{{ $labels.instance }}/"
-ABSENT = {"SmtpcheckAgentAbsent", "SmtpcheckShardNotRun"}
+ABSENT = {"SmtpcheckAgentAbsent", "SmtpcheckShardNotRun", "SmtpcheckShardsOverlap"}
 """An agent that is not there has no page."""
 
 

@@ -211,8 +211,21 @@ async def test_what_hinders_traces_is_told_and_hinders_nothing_else(tmp_path: Pa
     assert [entry["event"] for entry in logged] == ["no traces: OTLP needs packages that are not installed"]
 
 
-async def test_an_unreadable_header_costs_the_traces_alone(tmp_path: Path) -> None:
-    source = SecretSource.model_validate({"file": tmp_path / "missing"})
-    with structlog.testing.capture_logs() as logged:
-        assert await tracer(Otlp("http://localhost:4318", {"x-api-key": source})) is None
-    assert [entry["event"] for entry in logged] == ["no traces: a header of OTLP cannot be read"]
+async def test_a_header_is_read_anew_and_an_unreadable_one_costs_traces_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A key that comes later, or is another one meanwhile, needs no restart."""
+    key = tmp_path / "key"
+    source = SecretSource.model_validate({"file": key})
+    async with receiving() as receiver:
+        traced = await tracer(Otlp(receiver.url, {"x-api-key": source}))
+        assert traced
+        traced.record(CHECK, GOOD)
+        await until(lambda: "does not exist" in caplog.text)
+        for text in ("one", "another"):
+            key.write_text(text)
+            seen = len(receiver.headers)
+            traced.record(CHECK, GOOD)
+            await until(lambda seen=seen: len(receiver.headers) > seen)  # type: ignore[misc]
+        await traced.close()
+    assert [headers["x-api-key"] for headers in receiver.headers] == ["one", "another"]

@@ -95,9 +95,9 @@ class Metrics:
             for name, check in self._shown.items()
         }
 
-    def observe_lag(self, seconds: float) -> None:
-        """Count how long after it was due a scheduled run began."""
-        self._measurements.observe_lag(seconds)
+    def observe_lag(self, seconds: float, trace: dict[str, str] | None = None) -> None:
+        """Count how long after it was due a scheduled run began; `trace` as that of `record`."""
+        self._measurements.observe_lag(seconds, trace)
 
     def expose(self, *, openmetrics: bool, credentials: tuple[CredentialState, ...], agent: AgentState) -> bytes:
         """Return all metrics as OpenMetrics 1.0 or as text format 0.0.4."""

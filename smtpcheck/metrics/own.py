@@ -56,9 +56,9 @@ class Measurements:
         self._failures = Counter(family.name, family.help, family.labels, registry=None)
         self._process = ProcessCollector(registry=None)
 
-    def observe_lag(self, seconds: float) -> None:
+    def observe_lag(self, seconds: float, trace: dict[str, str] | None) -> None:
         """Count how long after it was due a run began."""
-        self._lag.observe(seconds)
+        self._lag.observe(seconds, trace or None)
 
     def observe_delivery(self, check: Check, seconds: float) -> None:
         """Count how long a message took from its acceptance to its mailbox."""
