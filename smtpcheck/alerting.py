@@ -84,7 +84,8 @@ class Alerting:
         if self._alerts is None:
             return
         muted = report.outcome is not Outcome.OK and self._is_maintained(check)
-        change = self._board.observe(check, report, self._alerts.thresholds, muted=muted)
+        thresholds = self._alerts.thresholds.at(check.interval)
+        change = self._board.observe(check, report, thresholds, muted=muted)
         if change is not None:
             self._apply(check, change)
 

@@ -353,6 +353,15 @@ async def test_without_alerts_in_the_configuration_nothing_is_kept_or_told(tmp_p
             assert world.alerting.firing() == []
 
 
+async def test_a_check_of_once_a_day_is_told_of_after_one_run() -> None:
+    daily = replace(check("a"), interval=86400.0)
+    async with alerts(settings(checks=(daily, check("b")))) as world:
+        world.run(bad, "a", "b", times=1)
+        assert [notice.checks for notice in world.alerting.firing()] == [("a", "b")]
+        world.run(good, "a", times=1)
+        assert world.alerting.firing() == []
+
+
 async def test_the_log_tells_alerts_too() -> None:
     with capture_logs() as logs:
         async with alerts(settings(Log())) as world:

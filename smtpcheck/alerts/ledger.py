@@ -4,7 +4,8 @@ Rules of this file:
 - Pure: the time (Unix seconds) is an argument. Nothing is sent here; whoever sends says what was told.
 - A notifier sees of an alert only the checks that it is for. It is told first that the alert fires, then that it is
   resolved, and nothing twice; an alert that ended before anything could be told is told once, as resolved.
-- An alert that fires again before its end was told goes on: there was nothing to tell in between.
+- An alert that fires again before its end was told goes on: there was nothing to tell in between. Where that was tried,
+  it is told anew that it fires.
 - What waits is bounded: of too many the oldest are given up, and counted.
 """
 
@@ -51,6 +52,8 @@ class Entry:
     """How many checks were part of it when it was told last."""
     ended_at: float | None = None
     """When it ended; None while it fires."""
+    ending: bool = False
+    """Whether it was tried to tell its end: then nobody knows what the notifier believes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,8 @@ class Ledger:
             self._put(key, Entry(now, findings, (name,)))
         elif entry.ended_at is not None or (name not in entry.names and len(entry.names) < MOST_NAMED):
             names = entry.names if name in entry.names else (*entry.names, name)[:MOST_NAMED]
-            self._put(key, replace(entry, names=names, ended_at=None))
+            told_at = None if entry.ending else entry.told_at
+            self._put(key, replace(entry, names=names, told_at=told_at, ended_at=None, ending=False))
 
     def left(self, key: Key, now: float) -> None:
         """Take note that a check is no longer part of an alert."""
@@ -178,6 +182,12 @@ class Ledger:
         if self._pace.remind_every is not None and age >= self._pace.remind_every:
             return Reason.REMINDER
         return Reason.GROWN if self._checks.get(key, 0) > entry.told_checks and age >= GROWN_SECONDS else None
+
+    def begin(self, due: Due) -> None:
+        """Take note that this is about to be told."""
+        entry = self._entries.get(due.key)
+        if due.reason is Reason.RESOLVED and entry is not None and entry.ended_at is not None and not entry.ending:
+            self._put(due.key, replace(entry, ending=True))
 
     def told(self, due: Due, now: float) -> None:
         """Take note that this was told, or given up."""

@@ -2,6 +2,7 @@
 
 Rules of this file:
 - Pure. A watch is a value; a check has one for each thing that is or was just wrong with it, none while all is well.
+- A check that runs seldom counts for more: nobody waits three days for what is looked at once a day.
 - A check that fails in another way joins the other alert after as many runs as it took for the first one: alerts do not
   come and go with a cause that flutters.
 """
@@ -10,6 +11,9 @@ from dataclasses import dataclass
 
 from smtpcheck.alerts.trouble import Key
 
+LONGEST_SECONDS = 3600.0
+"""How long it may take at most, by a check's interval, until what is broken is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
@@ -17,6 +21,11 @@ class Thresholds:
 
     fail_after: int = 3
     recover_after: int = 2
+
+    def at(self, interval: float) -> "Thresholds":
+        """Return those of a check with this interval in seconds: fewer where so many would take more than an hour."""
+        most = max(int(LONGEST_SECONDS // interval), 1)
+        return Thresholds(min(self.fail_after, most), min(self.recover_after, most))
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,10 @@ class Dispatcher:
         batch = self._batch()
         if not batch:
             return None
+        if batch[0].reason is Reason.RESOLVED:
+            for due in batch:
+                self.ledger.begin(due)
+            await self._keep()
         failure = await self._send(batch)
         if failure is not None and failure.lasting and len(batch) > 1:
             self._failures += 1
