@@ -20,20 +20,26 @@ from smtpcheck.alerts.watch import Thresholds
 from smtpcheck.cause import Cause
 from smtpcheck.config.alerts import AlertSettings, HeartbeatSettings
 from smtpcheck.config.settings import AgentSettings, Settings
+from smtpcheck.cutoff import CutOff
 from smtpcheck.diagnosis import catalogue
+from smtpcheck.doctor.watcher import Presence, Watcher, monitoring
 from smtpcheck.model import Check, Phase, Report
 from smtpcheck.notify import dispatcher
 from smtpcheck.notify.log import Log
 from smtpcheck.notify.notifier import Notifier
 from smtpcheck.notify.webhook import Webhook
+from smtpcheck.sandbox.scenarios import SCENARIOS
+from smtpcheck.sandbox.world import World as Sandbox
 from smtpcheck.secret import Secret
 from smtpcheck.secret_source import SecretSource
 from smtpcheck.state import State
 from tests.receiver import CUT, HANG, Got, Receiver
+from tests.test_agent import HEALTHY, edit, running, shown
 from tests.test_alerts import bad, check, good
 
 KEY = "whsec_" + base64.b64encode(b"a key of the tests").decode()
 RULES = catalogue.load()
+DEAD_SECRET = tuple(scenario for scenario in SCENARIOS if scenario.name == "secret-wrong")
 
 
 @pytest.fixture(autouse=True)
@@ -384,6 +390,20 @@ async def test_alerts_are_counted_by_severity() -> None:
         assert [notice.key.name for notice in world.alerting.of_check("b")] == ["b"]
 
 
+@pytest.mark.parametrize(
+    ("notifiers", "words"),
+    [
+        ((Log(), Log(name="team", match={"team": "finance"})), "this is told by log, team"),
+        ((Log(match={"team": "sales"}),), "nobody is told when it fails"),
+        ((), "alert on smtpcheck_success"),
+    ],
+)
+def test_the_doctor_says_who_is_told(notifiers: tuple[Notifier, ...], words: str) -> None:
+    found = Watcher("127.0.0.1:9587", Presence.WATCHING, "ok")
+    notes = monitoring(check("a", team="finance"), found, settings(*notifiers).alerts).notes
+    assert words in notes[-1].text
+
+
 # -- the heartbeat ----------------------------------------------------------------------------------------------------
 
 
@@ -421,3 +441,47 @@ async def test_a_heartbeat_that_is_not_taken_is_counted_and_said_once() -> None:
                 assert world.counts("heartbeat")["error"] == 2
     assert len([line for line in logs if line["event"] == "the heartbeat cannot be sent"]) == 1
     assert "T0PS3CRET" not in json.dumps(logs)
+
+
+# -- the agent itself -------------------------------------------------------------------------------------------------
+
+
+async def test_the_agent_tells_of_its_runs_and_reload_begins_and_ends_it(tmp_path: Path) -> None:
+    """Alerts that a reload brings are told, metrics count them, and without `alerts:` there are none again."""
+    async with Receiver() as receiver, Sandbox(tmp_path, DEAD_SECRET) as world:
+        edit(world.config, lambda document: document["checks"][0].update(interval="1s"))
+        async with running(world.config) as agent:
+            assert not agent.alerting.is_configured
+            assert "smtpcheck_notifications_total{" not in await shown(agent)
+            section = {"fail_after": 1, "notify": [{"type": "webhook", "url": receiver.url()}]}
+            edit(world.config, lambda document: document.update(alerts=section))
+            assert await agent.reload() == ()
+            (got,) = await receiver.until(lambda got: got)
+            assert [alert["cause"] for alert in got.json["alerts"]] == [world.scenarios[0].cause]
+            await until(lambda: agent.alerting.notifiers()[0].counts["success"] == 1)
+            text = await shown(agent)
+            assert 'smtpcheck_notifications_total{notifier="webhook",result="success"} 1' in text
+            assert 'smtpcheck_notifier_failing{notifier="webhook"} 0' in text
+            assert 'smtpcheck_alerts_firing{severity="critical"} 1' in text
+            edit(world.config, lambda document: document.pop("alerts"))
+            assert await agent.reload() == ()
+            assert "smtpcheck_alerts_firing{" not in await shown(agent)
+
+
+async def test_the_agent_is_well_while_it_works_and_says_why_when_it_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Sandbox(tmp_path, HEALTHY) as world:
+        async with running(world.config) as agent:
+            await until(agent.ready)
+            assert agent.ailment() == ""
+            monkeypatch.setattr("smtpcheck.agent.STALLED_SECONDS", -1.0)
+            assert agent.ailment() == "no check is started"
+            monkeypatch.undo()
+            monkeypatch.setattr(CutOff, "is_cut_off", lambda *_: True)
+            assert "cut off" in agent.ailment()
+            monkeypatch.undo()
+            monkeypatch.setattr(State, "trouble", "the state file cannot be used")
+            assert agent.ailment() == "the state file cannot be used"
+            monkeypatch.undo()
+        assert agent.ailment() == "no check is started"

@@ -121,4 +121,4 @@ class Examination:
         settings = self._settings
         can_be_asked = bool(settings.files) and settings.agent.listen[1] != 0
         found = await watcher(settings.agent, self.evidence.check.name) if can_be_asked else None
-        return monitoring(self.evidence.check, found)
+        return monitoring(self.evidence.check, found, settings.alerts)

@@ -11,7 +11,10 @@ from enum import Enum
 
 import aiohttp
 
+from smtpcheck.alerts.ledger import Ledger, Pace
+from smtpcheck.alerts.trouble import Severity
 from smtpcheck.config import AgentSettings
+from smtpcheck.config.alerts import AlertSettings
 from smtpcheck.doctor.verdict import Examined, Note, Stage, examined, hint, ok, skipped, warning
 from smtpcheck.model import Check
 
@@ -73,12 +76,12 @@ async def _read(address: str, answer: aiohttp.ClientResponse) -> Watcher:
     return Watcher(address, Presence.WATCHING, str(body.get("status", ""))[:40])
 
 
-def monitoring(check: Check, found: Watcher | None) -> Examined:
+def monitoring(check: Check, found: Watcher | None, alerts: AlertSettings | None) -> Examined:
     """Return stage 10; `found` is None where no configuration file names an agent that could be asked."""
     if found is None:
         notes = [skipped("no configuration file names an agent's address, so nobody watches this mailbox from here")]
         return examined(Stage.MONITORING, notes)
-    return examined(Stage.MONITORING, [_presence(found), *_advice(check)])
+    return examined(Stage.MONITORING, [_presence(found), *_advice(check, alerts)])
 
 
 def _presence(found: Watcher) -> Note:
@@ -95,10 +98,21 @@ def _presence(found: Watcher) -> Note:
             return ok(f"the agent at {found.address} watches this check; it says {found.status}")
 
 
-def _advice(check: Check) -> list[Note]:
+def _told(check: Check, alerts: AlertSettings) -> Note:
+    """Return who is told when the check fails."""
+    ledgers = {notifier.label: Ledger(notifier.match, Pace(None)) for notifier in alerts.notifiers}
+    told = [label for label, ledger in ledgers.items() if ledger.is_for(check, Severity.CRITICAL)]
+    if not told:
+        return warning(f"nobody is told when it fails: match of {', '.join(ledgers)} leaves it out (alerts.notify)")
+    return ok(f"when it fails this is told by {', '.join(told)}; smtpcheck notify-test tries it")
+
+
+def _advice(check: Check, alerts: AlertSettings | None) -> list[Note]:
     notes = [ok(f"it is checked every {check.interval:g} s")]
     if not check.labels:
         notes.append(hint("it has no labels; labels such as team let alerts find their owner"))
+    if alerts is not None and alerts.notifiers:
+        return [*notes, _told(check, alerts)]
     notes.append(
         hint(
             "alert on smtpcheck_success == 0 over two runs, on smtpcheck_fresh_token_success == 0, on the "
