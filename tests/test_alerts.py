@@ -498,6 +498,7 @@ class Telling(RuleBasedStateMachine):
         self.heard: dict[Key, Status] = {}
         self.sending: Due | None = None
         self.unsure: set[Key] = set()
+        self.over: set[str] = set()
 
     def wanted(self) -> set[Key]:
         return {key for key, name in self.board.firing() if self.ledger.is_for(CHECKS[name], key.severity)}
@@ -514,6 +515,7 @@ class Telling(RuleBasedStateMachine):
     def one_run(self, name: str, what: str, muted: bool) -> None:
         if name not in self.live:
             return
+        self.now += 1.0
         change = self.board.observe(CHECKS[name], REPORTS[what](name), self.thresholds, muted=muted)
         for key in change.joined if change else ():
             if self.ledger.is_for(CHECKS[name], key.severity):
@@ -558,13 +560,16 @@ class Telling(RuleBasedStateMachine):
             assert before is not Status.FIRING or due.key in self.unsure, "told twice that it fires"
         elif due.reason in {Reason.GROWN, Reason.REMINDER}:
             assert before is Status.FIRING
-        elif before is Status.RESOLVED:
-            assert due.key in self.unsure, "told twice that it is over"
+        else:
+            assert due.id not in self.over or due.key in self.unsure, "told twice that it is over"
+            self.over.add(due.id)
         self.heard[due.key] = Status.RESOLVED if due.reason is Reason.RESOLVED else Status.FIRING
 
     @rule()
     def restart(self) -> None:
         """Everything that is kept is all that is needed."""
+        if self.sending:
+            self.unsure.add(self.sending.key)
         board, ledger = Board(), Ledger(self.match, self.pace)
         for name, watches in self.board.watches.items():
             board.restore(name, dict(watches))
