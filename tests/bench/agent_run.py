@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from tests.bench.table import Row
-from tests.bench.world import CHECKS, HERE, World, cpu_of, memory_of
+from tests.bench.world import CHECKS, HERE, World, cpu_of, memory_of, waited_of
 
 SETTLE, QUIET, SCRAPED, AFTER = 10.0, 50.0, 30.0, 15.0
 """Seconds: the start, the stretch that is measured, the scrapes, and what follows the reload."""
@@ -52,11 +52,14 @@ def run_agent(world: World) -> Iterator[Row]:
     with _agent(world) as agent:
         time.sleep(SETTLE)
         before, cpu, begin = agent.scrape(), cpu_of(agent.pid), time.time()
+        waiting = waited_of(agent.pid)
         time.sleep(QUIET)
         used = (cpu_of(agent.pid) - cpu) / (time.time() - begin)
+        waited = (waited_of(agent.pid) - waiting) / (time.time() - begin)
         after = agent.scrape()
         runs = _runs(after) - _runs(before)
         yield Row("agent, 10,000 checks a minute: cores", used * (CHECKS / 60) / (runs / QUIET), "", 0.5)
+        yield Row("agent: part of the time that others held its core", 100 * waited, "%")
         yield Row("agent: memory", memory_of(agent.pid, "VmRSS"), "MB", 200)
         yield Row("agent: schedule lag, p99 at most", _p99(_lags(after, before)), "s", 1.0)
         agent.scrapes.clear()

@@ -107,6 +107,11 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def waited_of(pid: int) -> float:
+    """Return the seconds for which a process's main thread was ready to run and had to wait for a core."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def memory_of(pid: int, field: str) -> float:
     """Return VmRSS (now) or VmHWM (the most so far) of a process in MB (proc(5))."""
     status = Path(f"/proc/{pid}/status").read_text()
