@@ -86,12 +86,21 @@ def demand_tables(demand: Demand) -> RenderableType:
         hosts.add_row(f"{host.host}:{host.port}", str(host.checks), *map(_count, (*numbers, *refusals)))
     issuers = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     issuers.add_column("issuer", overflow="fold")
-    for heading in ("tokens", "requests/h at most", "/day"):
+    for heading in ("tokens", "requests/h at most", "/day", "/h while it fails"):
         issuers.add_column(heading, justify="right", no_wrap=True)
     for issuer in demand.issuers:
-        requests = (issuer.requests_per_hour, issuer.requests_per_day)
+        requests = (issuer.requests_per_hour, issuer.requests_per_day, issuer.failing_requests_per_hour)
         issuers.add_row(issuer.issuer, str(issuer.tokens), *map(_count, requests))
-    return Group(*(table for table in (hosts, Text() if hosts.rows else None, issuers) if table is not None))
+    searches = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    searches.add_column("searched", overflow="fold")
+    for heading in ("mailboxes", "searches/h at most", "/day"):
+        searches.add_column(heading, justify="right", no_wrap=True)
+    for search in demand.searches:
+        counts = (search.searches_per_hour, search.searches_per_day)
+        searches.add_row(search.host, str(search.mailboxes), *map(_count, counts))
+    shown = [table for table in (hosts, issuers, searches) if table.rows or table is not searches]
+    gaps = [(Text(), table) if shown[0].rows else (table,) for table in shown[1:]]
+    return Group(shown[0], *(part for pair in gaps for part in pair))
 
 
 def fleet_text(settings: Settings) -> RenderableType:

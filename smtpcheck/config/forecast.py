@@ -4,15 +4,24 @@ Rules of this file:
 - It is arithmetic on settings; nothing is asked and no secret is read.
 - Token requests are an upper bound: a token is renewed at half of its life (taken as an hour) or after
   `fresh_every`, whichever is sooner, and all checks of one credential share it unless it has one token per mailbox.
-- A run opens one connection. One more, without login, follows a certificate that fails verification; it is not counted.
+- An issuer that fails is asked again after a growing pause (`Backoff`); how often that is at most is told apart.
+- A run opens one connection, and so does a message of a loopback. One more, without login, follows a certificate that
+  fails verification; it is not counted.
+- Searches are an upper bound as well: every message is looked for at all its times, as if none were ever found, and
+  deleted over a further connection.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from smtpcheck.config.settings import Settings
+from smtpcheck.delivery.cadence import SPACING, SWEEP_EVERY, look_ages
+from smtpcheck.delivery.find import Find, FindVia
+from smtpcheck.delivery.plan import Loopback
 from smtpcheck.model import Check, Depth
+from smtpcheck.oauth.backoff import FIRST_SECONDS, LONGEST_SECONDS
 
 _HOUR = 3600.0
 _HALF_A_TOKEN = 1800.0
@@ -57,12 +66,34 @@ class IssuerDemand:
     tokens: int
     """How many different tokens; each is asked for once at the start."""
     requests_per_hour: float
-    """At most."""
+    """At most, while it answers."""
+
+    @property
+    def failing_requests_per_hour(self) -> float:
+        """Return the requests while it fails, at most."""
+        return max(self.requests_per_hour, self.tokens * failures_per_hour())
 
     @property
     def requests_per_day(self) -> float:
         """Return the requests in 24 hours, those of the start included."""
         return self.requests_per_hour * 24 + self.tokens
+
+
+@dataclass(frozen=True, slots=True)
+class SearchDemand:
+    """What one host will see whose mailboxes are looked into."""
+
+    host: str
+    """IMAP by host and port, Microsoft Graph by host."""
+    mailboxes: int
+    """Those that messages go to, and those whose Sent Items are swept."""
+    searches_per_hour: float
+    """At most; each is one connection."""
+
+    @property
+    def searches_per_day(self) -> float:
+        """Return the searches in 24 hours, at most."""
+        return self.searches_per_hour * 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,32 +105,47 @@ class Demand:
     issuers: tuple[IssuerDemand, ...]
     """By name; a credential that asks nobody is in none."""
     connections_at_once: int
-    """At most, over all hosts."""
+    """At most, over all hosts of SMTP."""
+    searches: tuple[SearchDemand, ...] = ()
+    """By host."""
 
 
 def demand(settings: Settings) -> Demand:
     """Return what the settings will cause at each host and issuer."""
     by_host: dict[tuple[str, int], list[Check]] = defaultdict(list)
     for check in settings.checks:
-        if check.depth.needs_connection:
+        if check.depth.needs_connection or check.name in settings.loopbacks:
             by_host[check.server.host, check.server.port].append(check)
+    hosts = tuple(_host(host, port, checks, settings) for (host, port), checks in sorted(by_host.items()))
     limit = settings.agent.max_open_connections
-    hosts = tuple(_host(host, port, checks, limit) for (host, port), checks in sorted(by_host.items()))
     return Demand(
         hosts=hosts,
         issuers=_issuers(settings),
         connections_at_once=min(limit, sum(host.connections_at_once for host in hosts)),
+        searches=_searches(settings),
     )
 
 
-def _host(host: str, port: int, checks: list[Check], limit: int) -> HostDemand:
+def failures_per_hour() -> float:
+    """Return how often a token is asked for in the first hour in which its issuer fails."""
+    count, at, wait = 0, 0.0, FIRST_SECONDS
+    while at < _HOUR:
+        count, at, wait = count + 1, at + wait, min(2 * wait, LONGEST_SECONDS)
+    return count
+
+
+def _host(host: str, port: int, checks: list[Check], settings: Settings) -> HostDemand:
+    limit = settings.agent.max_open_connections
+    plans = [settings.loopbacks[check.name] for check in checks if check.name in settings.loopbacks]
     return HostDemand(
         host=host,
         port=port,
         checks=len(checks),
-        connections_per_hour=_per_hour(checks),
+        connections_per_hour=_per_hour(check for check in checks if check.depth.needs_connection)
+        + sum(_HOUR / plan.every for plan in plans),
         connections_at_once=min(limit, len({check.mailbox.casefold() or check.name for check in checks})),
-        messages_per_hour=_per_hour(check for check in checks if check.depth is Depth.SEND),
+        messages_per_hour=_per_hour(check for check in checks if check.depth is Depth.SEND)
+        + sum(_messages_per_hour(plan) for plan in plans),
         refusals_per_hour=_per_hour(check for check in checks if check.expect is not None),
     )
 
@@ -108,13 +154,43 @@ def _per_hour(checks: Iterable[Check]) -> float:
     return sum(_HOUR / check.interval for check in checks)
 
 
+def _messages_per_hour(plan: Loopback) -> float:
+    return min(_HOUR / plan.every, plan.limits.per_hour)
+
+
+def _searches(settings: Settings) -> tuple[SearchDemand, ...]:
+    looks: dict[Find, float] = defaultdict(float)
+    for check in settings.checks:
+        plan = settings.loopbacks.get(check.name)
+        if plan is None or plan.find is None:
+            continue
+        each = len(look_ages(plan.warn_after, plan.lost_after))
+        looks[plan.find] += _messages_per_hour(plan) * (each + plan.delete)
+        for find in (plan.find, replace(plan.find, mailbox=check.mailbox)) if plan.delete else ():
+            looks[find] += 0.0
+    by_host: dict[str, list[float]] = defaultdict(list)
+    for find, count in looks.items():
+        by_host[_searched(find)].append(min(count, 2 * _HOUR / SPACING) + _HOUR / SWEEP_EVERY)
+    return tuple(SearchDemand(host, len(counts), sum(counts)) for host, counts in sorted(by_host.items()))
+
+
+def _searched(find: Find) -> str:
+    if find.via is FindVia.GRAPH or find.server is None:
+        return urlsplit(find.graph).hostname or find.graph
+    return f"{find.server.host}:{find.server.port}"
+
+
 def _issuers(settings: Settings) -> tuple[IssuerDemand, ...]:
     tokens: dict[str, int] = defaultdict(int)
-    mailboxes: dict[str, set[str]] = defaultdict(set)
+    mailboxes: dict[tuple[str, str], set[str]] = defaultdict(set)
     for check in settings.checks:
-        if check.uses_credential and check.credential is not None:
-            mailboxes[check.credential].add(check.mailbox.casefold())
-    for name, subjects in mailboxes.items():
+        plan = settings.loopbacks.get(check.name)
+        if (check.uses_credential or plan is not None) and check.credential is not None:
+            mailboxes[check.credential, ""].add(check.mailbox.casefold())
+        if plan is not None and plan.find is not None:
+            swept = {check.mailbox.casefold()} if plan.delete else set()
+            mailboxes[plan.find.credential, plan.find.scope] |= {plan.find.mailbox.casefold()} | swept
+    for (name, _), subjects in mailboxes.items():
         credential = settings.credentials[name]
         issuer = credential.flow().issuer
         if issuer:

@@ -17,7 +17,7 @@ FIRST_LOOK = 2.0
 """Seconds from sending to the first look."""
 SLOWEST_LOOK = 60.0
 """The longest time between two looks for a message that is not lost yet."""
-LOOK_FOR_LOST = 900.0
+LOOK_FOR_LOST = 3600.0
 """The time between two looks for a message that is lost."""
 GIVE_UP = 86400.0
 """How old a message is when it is not looked for any more."""
