@@ -11,7 +11,6 @@ Rules of this file:
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 from smtpcheck.history import DAY_SECONDS, Day, Hour, day_of
 from smtpcheck.outage import Outage
@@ -53,19 +52,6 @@ class Span:
         """Return the mean time of a run in seconds, None without any."""
         return self.seconds / self.runs if self.runs else None
 
-    def __add__(self, later: "Span") -> "Span":
-        return Span(
-            begin=self.begin,
-            hours=self.hours + later.hours,
-            runs=self.runs + later.runs,
-            failures=self.failures + later.failures,
-            unknown=self.unknown + later.unknown,
-            seconds=self.seconds + later.seconds,
-            longest=max(self.longest, later.longest),
-            judged=self.judged + later.judged,
-            well=self.well + later.well,
-        )
-
 
 def by_hour(
     days: Iterable[Day], outages: Iterable[Outage], *, interval: float, now: float, last_days: int
@@ -90,7 +76,17 @@ def grouped(spans: Sequence[Span], size: int) -> tuple[Span, ...]:
 
 def total(spans: Sequence[Span]) -> Span:
     """Return one span for all of at least one."""
-    return reduce(lambda one, later: one + later, spans)
+    return Span(
+        begin=spans[0].begin,
+        hours=sum([span.hours for span in spans]),
+        runs=sum([span.runs for span in spans]),
+        failures=sum([span.failures for span in spans]),
+        unknown=sum([span.unknown for span in spans]),
+        seconds=sum([span.seconds for span in spans]),
+        longest=max([span.longest for span in spans]),
+        judged=sum([span.judged for span in spans]),
+        well=sum([span.well for span in spans]),
+    )
 
 
 def _span(begin: float, hour: Hour, *, waited: bool) -> Span:

@@ -59,7 +59,7 @@ class Requests:
         self._wall = wall
         self._monotonic = monotonic
         self._turns = Gate(_MOST_AT_ONCE)
-        self._ended_at: dict[str, float] = {}
+        self._last_runs: dict[str, tuple[float, float]] = {}
         self.running: set[asyncio.Task[Probed | Busy]] = set()
         """What is being run, or waits for its turn."""
 
@@ -80,7 +80,7 @@ class Requests:
                 waited = self._monotonic() - begin
                 async with asyncio.timeout(seconds - waited + _GRACE_SECONDS):
                     report = await self._run(reachable, begin + seconds, waited)
-                self._ended_at[check.name] = report.started_at + report.seconds
+                self._last_runs[check.name] = (report.started_at, report.started_at + report.seconds)
         except (NotAdmittedError, TimeoutError):
             return Busy()
         return Probed(reachable, report, self._state.breaker(check.name), None)
@@ -91,11 +91,15 @@ class Requests:
         until = self._state.breaker(check.name).until
         if until is not None and until > now:
             return until
-        known = self._state.checks.get(check.name)
-        last = known.report.started_at + known.report.seconds if known else 0.0
-        last = max(last, self._ended_at.get(check.name, 0.0))
-        spaced = last + (check.interval if check.expect else min(SPACING, check.interval / 2))
-        return spaced if last <= now < spaced else None
+        began, ended = self._last_run(check.name)
+        spaced = began + check.interval - SPACING if check.expect else ended + min(SPACING, check.interval / 2)
+        return spaced if began <= now < spaced else None
+
+    def _last_run(self, name: str) -> tuple[float, float]:
+        """Return begin and end of the last run of a check, whoever asked for it."""
+        known = self._state.checks.get(name)
+        kept = (known.report.started_at, known.report.started_at + known.report.seconds) if known else (0.0, 0.0)
+        return max(kept, self._last_runs.get(name, kept))
 
 
 def can_be_requested(check: Check) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -109,7 +110,7 @@ async def test_a_refusal_opens_the_breaker_and_nothing_is_run_meanwhile(tmp_path
         assert ((agent.next_run("healthy") or 0.0) > opened.until - 1) is scheduled
         refuse(world, "healthy", None)
         agent.state._checks["healthy"] = replace(agent.state.checks["healthy"], breaker=Breaker(1, 1.0))
-        agent._requests._ended_at.clear()
+        agent._requests._last_runs.clear()
         if not scheduled:
             known = agent.state.checks["healthy"]
             agent.state._checks["healthy"] = replace(known, report=replace(known.report, started_at=0.0))
@@ -147,11 +148,15 @@ async def test_a_refusal_that_is_expected_is_provoked_no_more_often_than_its_int
 ) -> None:
     monkeypatch.setattr(on_request, "SPACING", 0.0)
     expect = {"expect": {"phase": "auth", "code": 535}, "depth": "auth", "interval": "1h"}
-    async with World(tmp_path, HEALTHY) as world, asking(world, **expect) as (_, client):
+    async with World(tmp_path, HEALTHY) as world, asking(world, **expect) as (agent, client):
         address = refuse(world, "healthy", "535 5.7.139 Authentication unsuccessful")
         assert values((await probe(client, "healthy"))[1])["smtpcheck_success"] == 1.0
         assert values((await probe(client, "healthy"))[1])["smtpcheck_probe_suppressed"] == 1.0
         assert world.exchange.logins[address] == 1
+        agent._requests._last_runs["healthy"] = (time.time() - 3601, time.time() - 3600)
+        known = agent.state.checks["healthy"]
+        agent.state._checks["healthy"] = replace(known, report=replace(known.report, started_at=0.0))
+        assert values((await probe(client, "healthy"))[1])["smtpcheck_probe_suppressed"] == 0.0
 
 
 async def test_probes_of_one_mailbox_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ without the fraction).
 browser that posts a form is sent back to the check's page (303).
 `GET /api/v1/shards` answers `{"shard", "shards", "checks": [[NAME, ...], ...]}`: which part of the checks this agent
 runs, counted from 0, and the names of the checks of every part.
+`GET /api/v1/targets` answers `[{"targets": [NAME, ...], "labels": {"__scrape_interval__", "__scrape_timeout__"}}]`: the
+checks with `schedule: false`, as Prometheus' `http_sd_configs` want them.
 """
 
 import math

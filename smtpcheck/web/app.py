@@ -46,6 +46,7 @@ def create_app(agent: AgentView, *, clock: Callable[[], float] = time.time, exte
             web.get(r"/api/v1/checks/{name}/failures/{second:\d{1,12}}", past.failure_as_json),
             web.post("/api/v1/checks/{name}/run", api.run),
             web.get("/api/v1/shards", api.shards),
+            web.get("/api/v1/targets", probe.targets),
             web.get("/api/v1/alerts", api.alerts),
             web.get("/metrics", machine.metrics),
             web.get("/probe", probe.probe, allow_head=False),

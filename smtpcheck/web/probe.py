@@ -1,4 +1,4 @@
-"""What a Prometheus that schedules the checks itself asks: /probe, as blackbox_exporter has it.
+"""What a Prometheus that schedules the checks itself asks: /probe, as blackbox_exporter has it, and which checks.
 
 Rules of this file:
 - `check` (or `target`) names a check of the configuration; there is no parameter for a host.
@@ -36,6 +36,29 @@ async def probe(request: web.Request) -> web.Response:
         return web.Response(text=transcript(probed, agent.catalogue, metrics))
     openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
     return await exposed(request, agent.exposition_of(probed, openmetrics=openmetrics), openmetrics=openmetrics)
+
+
+async def targets(request: web.Request) -> web.Response:
+    """Answer GET /api/v1/targets: the checks that are left to Prometheus, in the form of its `http_sd_configs`.
+
+    With each come its interval and a timeout that leaves a run its time
+    (https://prometheus.io/docs/prometheus/latest/configuration/configuration/#relabel_config).
+    """
+    groups: dict[tuple[str, str], list[str]] = {}
+    for check in request.app[AGENT].settings.checks:
+        if not check.scheduled and can_be_requested(check):
+            timeout = min(check.token_timeout + check.timeout + _OFFSET_SECONDS, check.interval)
+            groups.setdefault((_milliseconds(check.interval), _milliseconds(timeout)), []).append(check.name)
+    return web.json_response(
+        [
+            {"targets": names, "labels": {"__scrape_interval__": interval, "__scrape_timeout__": timeout}}
+            for (interval, timeout), names in groups.items()
+        ]
+    )
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{math.ceil(seconds * 1000)}ms"
 
 
 def _asked_for(request: web.Request) -> Check:

@@ -1,4 +1,4 @@
-"""A real Prometheus schedules the checks, by the configuration that the README gives."""
+"""A real Prometheus schedules the checks, by the configuration that the README gives and their own intervals."""
 
 import asyncio
 import re
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import yaml
+from cloudcoil.models.prometheus_operator import v1 as monitoring
 
 from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
@@ -18,14 +19,22 @@ TWO = tuple(scenario for scenario in SCENARIOS if scenario.name in {"healthy", "
 
 
 def job(address: str) -> str:
-    """Return the README's job for this agent, each second, as a further member of `scrape_configs`."""
+    """Return the README's job for this agent, as a further member of `scrape_configs`."""
     found = re.search(r"```yaml\n(  - job_name: smtpcheck-probe\n.*?)```", README, re.DOTALL)
     assert found
     (written,) = yaml.safe_load(found[1])
-    written |= {"scrape_interval": "1s", "scrape_timeout": "1s"}
-    written["static_configs"] = [{"targets": [scenario.name for scenario in TWO]}]
-    written["relabel_configs"][-1]["replacement"] = address
-    return f"  - {yaml.safe_dump(written, default_flow_style=True, width=10_000)}"
+    changed = yaml.safe_dump(written, default_flow_style=True, width=10_000).replace("localhost:9587", address)
+    assert changed.count(address) == 2
+    return f"  - {changed}"
+
+
+def test_the_operators_resource_is_valid() -> None:
+    """Every key of it is known to the Operator."""
+    found = re.search(r"```yaml\n(apiVersion: monitoring.coreos.com/v1\nkind: Probe\n.*?)```", README, re.DOTALL)
+    assert found
+    written = yaml.safe_load(found[1])
+    known = monitoring.Probe.model_validate(written)
+    assert known.model_dump(mode="json", by_alias=True, exclude_unset=True) == written
 
 
 async def test_prometheus_runs_the_checks_and_has_their_values_once(

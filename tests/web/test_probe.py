@@ -85,6 +85,28 @@ async def test_openmetrics_and_gzip_are_negotiated_as_for_metrics(client: Client
     assert ("smtpcheck_failure" in families) is failed
 
 
+async def test_prometheus_learns_which_checks_are_left_to_it(client: Client, world: World) -> None:
+    """Those without a schedule that a request can run, each with its interval and time enough for a run."""
+    first, second, third, fourth, *rest = world.settings.checks
+    checks = (
+        replace(first, scheduled=False),
+        replace(second, scheduled=False),
+        replace(third, scheduled=False, interval=1.5),
+        replace(fourth, scheduled=False, depth=Depth.SEND, expect=Expect(Phase.DATA, ("5xx",))),
+        *rest,
+    )
+    world.settings = replace(world.settings, checks=checks)
+    answer = await client.get("/api/v1/targets")
+    assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert await answer.json() == [
+        {
+            "targets": ["billing", "invoices"],
+            "labels": {"__scrape_interval__": "60000ms", "__scrape_timeout__": "30500ms"},
+        },
+        {"targets": ["newsletter"], "labels": {"__scrape_interval__": "1500ms", "__scrape_timeout__": "1500ms"}},
+    ]
+
+
 async def test_promtool_has_nothing_to_say_of_it(client: Client) -> None:
     text = await (await client.get("/probe?check=billing")).read()
     command = [real_binary("promtool"), "check", "metrics"]
