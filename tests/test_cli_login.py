@@ -99,6 +99,17 @@ def test_a_server_that_cannot_be_reached_is_no_refusal(issuer: HttpsIssuer, tmp_
     assert "It has not been accepted by a server yet" in ended.stdout
 
 
+def test_a_login_asks_for_the_scope_of_a_finder_too(issuer: HttpsIssuer, tmp_path: Path) -> None:
+    issuer.answer("/token", _granted("anna@example.org"))
+    config = _config(issuer, tmp_path)
+    find = "{via: imap, scope: imap, server: {host: imap.example.org}}"
+    loopback = f", loopback: {{to: probe@example.org, find: {find}}}}}\n"
+    config.write_text(config.read_text().rstrip().removesuffix("}") + loopback)
+    _login(config, "anna")
+    forms = [asked.form for asked in issuer.asked if asked.path == "/device"]
+    assert [form["scope"] for form in forms] == ["mail offline_access imap"]
+
+
 def test_a_login_that_is_declined(issuer: HttpsIssuer, tmp_path: Path) -> None:
     issuer.answer("/token", as_json(400, {"error": "access_denied", "error_description": "the user said no"}))
     ended = _login(_config(issuer, tmp_path), "anna")

@@ -93,7 +93,7 @@ async def _login(
     from smtpcheck.model import TokenError
     from smtpcheck.oauth.refresh import first_login
 
-    answer = await _signed_in(credential, port)
+    answer = await _signed_in(credential, port, _scopes_of_finders(settings, file.name))
     if isinstance(answer, TokenError):
         return _refused(f"The login failed: {_reason(answer)}")
     kept = first_login(answer, issuer=credential.login_issuer, client_id=credential.client_id, now=time.time())
@@ -113,7 +113,13 @@ async def _login(
     return await asyncio.to_thread(_keep, file, kept, tried=bool(reports) and not any(map(_has_failed, reports)))
 
 
-async def _signed_in(credential: "UserCredential", port: int) -> "TokenResponse | TokenError":
+def _scopes_of_finders(settings: "Settings", name: str) -> list[str]:
+    """Return the scopes for which finders will ask tokens of the credential, besides its own."""
+    finds = [plan.find for plan in settings.loopbacks.values() if plan.find is not None]
+    return sorted({find.scope for find in finds if find.credential == name and find.scope})
+
+
+async def _signed_in(credential: "UserCredential", port: int, further: list[str]) -> "TokenResponse | TokenError":
     """Let somebody log in, and show on a terminal how long there is time for it."""
     from smtpcheck.finding_text import printable
 
@@ -125,7 +131,7 @@ async def _signed_in(credential: "UserCredential", port: int) -> "TokenResponse 
         code = f"\nand type the code\n\n    {invitation.code}\n" if invitation.code else ""
         print(printable(f"To log in, open\n\n    {invitation.address}\n{code}"), flush=True)
 
-    task = asyncio.create_task(asyncio.to_thread(credential.sign_in, show, cancelled, port))
+    task = asyncio.create_task(asyncio.to_thread(credential.sign_in, show, cancelled, port, further))
     try:
         with _progress() as tell:
             while not task.done():

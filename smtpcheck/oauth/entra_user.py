@@ -4,6 +4,7 @@ Rule of this file: MSAL asks for offline_access, openid and profile by itself, a
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -40,11 +41,13 @@ def entra_user_flow(user: UserApplication, terms: Terms, login: TokenFile | None
     return RefreshFlow(terms, login, redeem)
 
 
-def sign_in(user: UserApplication, show: Show, cancelled: Event) -> TokenResponse | TokenError:
+def sign_in(
+    user: UserApplication, show: Show, cancelled: Event, further: Iterable[str] = ()
+) -> TokenResponse | TokenError:
     """Let somebody log in by a device code; blocks, see `UserCredential.sign_in`."""
 
     def by_device_code(app: object) -> object:
-        flow = app.initiate_device_flow([user.scope])  # type: ignore[attr-defined]
+        flow = app.initiate_device_flow([user.scope, *further])  # type: ignore[attr-defined]
         show(Invitation(flow["verification_uri"], flow["user_code"], flow["expires_at"]))
         return app.acquire_token_by_device_flow(  # type: ignore[attr-defined]
             flow, exit_condition=lambda flow: cancelled.is_set() or time.time() > flow["expires_at"]

@@ -6,6 +6,7 @@ Rules of this file:
 - `openid email` is asked for at the login, so that it is known whose mailbox it is.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from threading import Event
 from typing import Literal
@@ -77,7 +78,13 @@ class GoogleUser(UserCredential):
 
         return refresh_flow(self.registration, self.terms, login)
 
-    def sign_in(self, show: Show, cancelled: Event, port: int = 0) -> TokenResponse | TokenError:
+    def sign_in(
+        self,
+        show: Show,
+        cancelled: Event,
+        port: int = 0,
+        further: Collection[str] = (),  # noqa: ARG002
+    ) -> TokenResponse | TokenError:
         """Let somebody log in with a browser that comes back to this machine."""
         from smtpcheck.oauth.loopback import sign_in_by_browser  # noqa: PLC0415 - needs requests
 

@@ -1,7 +1,9 @@
 """Type `microsoft-user`: a token for a user of Entra or a personal account, by MSAL, after `smtpcheck login`."""
 
+from collections.abc import Collection
 from threading import Event
 from typing import TYPE_CHECKING, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -76,11 +78,19 @@ class MicrosoftUser(CloudCredential, UserCredential):
 
         return entra_user_flow(self._application(), self.terms, login)
 
-    def sign_in(self, show: Show, cancelled: Event, port: int = 0) -> TokenResponse | TokenError:  # noqa: ARG002
-        """Let somebody log in by a device code."""
+    def sign_in(
+        self,
+        show: Show,
+        cancelled: Event,
+        port: int = 0,  # noqa: ARG002
+        further: Collection[str] = (),
+    ) -> TokenResponse | TokenError:
+        """Let somebody log in by a device code; it is for one resource, so scopes of another one are not asked for."""
         from smtpcheck.oauth.entra_user import sign_in  # noqa: PLC0415 - MSAL is heavy
 
-        return sign_in(self._application(), show, cancelled)
+        resource = urlsplit(self.scope).netloc
+        beside = [scope for scope in further if urlsplit(scope).netloc == resource]
+        return sign_in(self._application(), show, cancelled, beside)
 
     def _application(self) -> "UserApplication":
         from smtpcheck.oauth.entra_user import UserApplication  # noqa: PLC0415 - MSAL is heavy

@@ -1,5 +1,7 @@
 """Type `oauth2`: any issuer that keeps to the RFCs, by client credentials or for a user who has logged in."""
 
+from collections.abc import Collection
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from threading import Event
@@ -128,11 +130,18 @@ class OAuth2(UserCredential):
             return ClientCredentialsFlow(self.registration)
         return refresh_flow(self.registration, self.terms, login)
 
-    def sign_in(self, show: Show, cancelled: Event, port: int = 0) -> TokenResponse | TokenError:  # noqa: ARG002
+    def sign_in(
+        self,
+        show: Show,
+        cancelled: Event,
+        port: int = 0,  # noqa: ARG002
+        further: Collection[str] = (),
+    ) -> TokenResponse | TokenError:
         """Let somebody log in by a device code (RFC 8628)."""
         from smtpcheck.oauth.device import sign_in_by_device_code  # noqa: PLC0415 - needs requests
 
-        return sign_in_by_device_code(self.registration, show, cancelled)
+        scopes = dict.fromkeys((*self.configured_scope, *further))
+        return sign_in_by_device_code(replace(self.registration, scope=" ".join(scopes)), show, cancelled)
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -6,7 +6,7 @@ Rules of this file:
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -88,11 +88,14 @@ class UserCredential(Credential):
         )
 
     @abstractmethod
-    def sign_in(self, show: Show, cancelled: Event, port: int = 0) -> TokenResponse | TokenError:
+    def sign_in(
+        self, show: Show, cancelled: Event, port: int = 0, further: Collection[str] = ()
+    ) -> TokenResponse | TokenError:
         """Let somebody log in and return the tokens: `show` is called with what to do, and the answer is waited for.
 
         Blocks until the login is complete, refused, too late, or `cancelled` (looked at every second or so). Where the
-        browser comes back to this machine it comes to `port` on 127.0.0.1, 0 for a free one.
+        browser comes back to this machine it comes to `port` on 127.0.0.1, 0 for a free one. Consent is asked for the
+        scopes in `further` too, as far as one login can be for all of them.
         """
 
     @property
