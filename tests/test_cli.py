@@ -94,6 +94,29 @@ def test_check_as_nagios_plug_in(config: Path) -> None:
     assert line.endswith(" in phase connect")
 
 
+@pytest.mark.parametrize(
+    ("depth", "code", "said"),
+    [
+        ("token", 64, "needs a credential"),
+        ("auth", 64, "needs a credential"),
+        ("connect", 2, "port_blocked"),
+        ("sender", 2, "port_blocked"),
+        ("send", 2, "port_blocked"),
+    ],
+)
+def test_a_check_without_a_credential_goes_where_no_login_is_needed(
+    tmp_path: Path, depth: str, code: int, said: str
+) -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        server = {"host": "127.0.0.1", "port": unheard.getsockname()[1], "security": "none"}
+        keys = {"sender": "a@example.org", "recipient": "b@example.net", "expect": {"phase": "rcpt"}}
+        config = tmp_path / "checks.yaml"
+        config.write_text(json.dumps({"checks": [{"name": "relay", "server": server, **keys}]}))
+        result = smtpcheck("check", "-c", config, "--depth", depth)
+    assert (result.returncode, said in result.stdout + result.stderr) == (code, True)
+
+
 def test_check_without_a_file_is_made_of_options() -> None:
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))

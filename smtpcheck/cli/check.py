@@ -120,7 +120,8 @@ def _allowed(check: "Check", depth: "Depth") -> "Depth":
 
     if depth >= Depth.RECIPIENT and check.recipient is None:
         raise typer.BadParameter(f"depth {depth} needs a recipient, and the check {check.name} names none")
-    if depth.needs_token and check.credential is None and check.expect is None:
+    without_login = check.expect is not None and depth >= Depth.SENDER
+    if depth.needs_token and check.credential is None and not without_login:
         raise typer.BadParameter(f"depth {depth} needs a credential, and the check {check.name} names none")
     return depth
 
