@@ -40,6 +40,7 @@ from smtpcheck.on_request import Busy, Probed, Requests, crowded_out
 from smtpcheck.probe import Kit, build_kit, probe, rebuilt
 from smtpcheck.run_facts import facts_of
 from smtpcheck.schedule import Schedule
+from smtpcheck.shard import WHOLE
 from smtpcheck.state import State
 from smtpcheck.store.mark_key import mark_key
 from smtpcheck.tracing import Tracer, tracer
@@ -243,6 +244,7 @@ class Agent:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run the checks until `stop` is set, then let the running ones end within their own time limits."""
+        self._say_which_part()
         self._plan()
         self._go_on_waiting()
         self._show_all()
@@ -380,6 +382,17 @@ class Agent:
 
     def _scheduled(self) -> list[Check]:
         return [check for check in self.settings.checks if check.scheduled]
+
+    def _say_which_part(self) -> None:
+        """Say in the log which checks are run here, where others run the rest."""
+        fleet = self.settings.fleet
+        if fleet.shard == WHOLE:
+            return
+        _log.info(
+            "one of several agents", shard=str(fleet.shard), checks=len(self._checks), others=len(fleet.elsewhere)
+        )
+        if fleet.senders and (seconds := self.state.new_for(self._kit.wall())):
+            _log.warning("new among several agents: no message is sent yet", seconds=round(seconds))
 
     def _go_on_waiting(self) -> None:
         """Let a check that sends, or that is to be refused, wait over a restart: who is killed often must not do so."""

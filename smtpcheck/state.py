@@ -205,6 +205,10 @@ class State:
         if any(tenure.shard != WHOLE for tenure in self._tenures):
             self._caps.divide(Division(senders, self._tenures))
 
+    def new_for(self, now: float) -> float:
+        """Return for how many seconds yet this agent is new among others, and so sends nothing."""
+        return max(self._tenures[0].since + DAY_SECONDS - now, 0.0) if self._tenures else 0.0
+
     def last_sent(self, mailbox: str) -> float | None:
         """Return when the mailbox last sent a message (Unix seconds), None if not within the last day."""
         return self._caps.last(mailbox)

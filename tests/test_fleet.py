@@ -7,14 +7,18 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+import structlog
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from smtpcheck.agent import Agent as InProcess
 from smtpcheck.caps import DAY
+from smtpcheck.config import load
 from smtpcheck.model import Outcome, Report
 from smtpcheck.sandbox.scenarios import RECIPIENT, Scenario
 from smtpcheck.sandbox.world import World
@@ -144,6 +148,29 @@ async def fleet(folder: Path) -> AsyncIterator[tuple[World, list[Agent]]]:
         for agent in agents:
             await stack.enter_async_context(agent)
         yield world, agents
+
+
+async def test_an_agent_that_is_new_sends_nothing_and_says_so(tmp_path: Path) -> None:
+    """Whoever ran its checks before may have sent all that a day allows."""
+    async with World(tmp_path, (*SENDING, *LOOPING)) as world:
+        again = partial(load, [world.config], shard=Shard(0, SHARDS))
+        settings = again().settings
+        assert settings
+        with structlog.testing.capture_logs() as logged:
+
+            def held() -> set[str]:
+                return {entry["check"] for entry in logged if "no further message may be sent" in entry["event"]}
+
+            agent, stop = await InProcess.create(settings, again, first_within=0.2), asyncio.Event()
+            task = asyncio.create_task(agent.run(stop))
+            await until(lambda: held() == {check.name for check in settings.checks})
+            stop.set()
+            await task
+        assert list(world.exchange.messages) == []
+    assert [(entry["event"], entry.get("shard"), entry.get("checks"), entry.get("others")) for entry in logged[:2]] == [
+        ("one of several agents", "0/3", len(settings.checks), len(settings.fleet.elsewhere)),
+        ("new among several agents: no message is sent yet", None, None, None),
+    ]
 
 
 async def test_one_of_three_agents_is_killed_and_nothing_else_happens(tmp_path: Path) -> None:
