@@ -32,10 +32,12 @@ from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World as Sandbox
 from smtpcheck.secret import Secret
 from smtpcheck.secret_source import SecretSource
-from smtpcheck.state import State
+from smtpcheck.state import FILE_NAME, State
+from smtpcheck.store import database
 from tests.receiver import CUT, HANG, Got, Receiver
 from tests.test_agent import HEALTHY, edit, running, shown
 from tests.test_alerts import bad, check, good
+from tests.test_state_file import damaged, overwrite
 
 KEY = "whsec_" + base64.b64encode(b"a key of the tests").decode()
 RULES = catalogue.load()
@@ -309,6 +311,28 @@ async def test_what_could_not_be_told_before_a_restart_is_told_after_it(tmp_path
         ("firing", ["a"]),
         ("resolved", ["b"]),
     ]
+
+
+async def test_a_damaged_file_forgets_no_alert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fires and what was told of it stand in the new file too."""
+    monkeypatch.setattr(database, "_CACHE_KIB", 16)
+    async with Receiver() as receiver:
+        wanted = settings(Webhook(url=source(receiver.url())), checks=tuple(check(f"c{n}") for n in range(300)))
+        async with alerts(wanted, tmp_path) as world:
+            world.run(bad, *world.checks)
+            await until(lambda: world.counts()["success"] == 1)
+            file = world.state._file
+            assert file
+            assert await file.read("PRAGMA wal_checkpoint(TRUNCATE)") == [(0, 0, 0)]
+            overwrite(tmp_path / FILE_NAME)
+            world.run(good, "c7", times=3)
+            await until(lambda: damaged(tmp_path) != [])
+        async with alerts(wanted, tmp_path) as world:
+            (notice,) = world.alerting.firing()
+            assert notice.count == 299
+            world.run(good, *world.checks)
+            await receiver.until(lambda got: len(got) == 2)
+    assert [status for status, _, _ in told(receiver.got)] == ["firing", "resolved"]
 
 
 async def test_the_alerts_of_a_check_that_leaves_the_configuration_are_resolved(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ async def test_an_untrusted_certificate_is_named_and_a_trusted_one_is_not_asked_
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("http://127.0.0.1:1/T0PS3CRET", "127.0.0.1 cannot be reached"),
+        ("http://127.0.0.1:1/T0PS3CRET", "127.0.0.1 cannot be reached: connection refused"),
         ("http://nowhere.invalid/T0PS3CRET", "nowhere.invalid cannot be reached"),
         ("T0PS3CRET", "its address"),
     ],

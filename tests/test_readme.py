@@ -50,6 +50,23 @@ def test_the_first_configuration_is_good(tmp_path: Path) -> None:
     assert ["/run/secrets/contoso" in str(problem) for problem in loaded.problems] == [True]
 
 
+def test_the_alerts_are_those_of_a_configuration_that_loads(tmp_path: Path) -> None:
+    """It has no problem but the secrets that the reader does not have yet."""
+    config = tmp_path / "checks.yaml"
+    found = re.search(r"```yaml\n(alerts:.*?)```", README, re.DOTALL)
+    assert found
+    check = "{name: gateway, depth: connect, server: {host: relay.example.org}, labels: {team: finance}}"
+    config.write_text(f"{found[1]}checks: [{check}]\n")
+    loaded = load([config])
+    assert loaded.settings and loaded.settings.alerts
+    assert len(loaded.settings.alerts.notifiers) == 4
+    assert {problem.path for problem in loaded.problems} == {
+        "alerts.notify[1].url",
+        "alerts.notify[2].hmac_key",
+        "alerts.heartbeat.url",
+    }
+
+
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"^smtpcheck ([\w-]+)", README, re.MULTILINE))))
 def test_commands_and_their_options_exist(command: str) -> None:
     """Every option that the README gives a command stands in its help."""

@@ -9,6 +9,7 @@ Rules of this file:
 
 import asyncio
 import email.utils
+import os
 import ssl
 import time
 from collections.abc import Mapping
@@ -117,8 +118,9 @@ def _why(error: BaseException) -> str:
         return _why(inner)
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"shows a certificate that is not trusted: {error.verify_message}"
-    strerror = getattr(error, "strerror", None)
-    return f"cannot be reached: {strerror.lower()}" if strerror else f"ended the connection ({type(error).__name__})"
+    number = getattr(error, "errno", None)
+    reason = os.strerror(number) if isinstance(number, int) and number > 0 else getattr(error, "strerror", None)
+    return f"cannot be reached: {reason.lower()}" if reason else f"ended the connection ({type(error).__name__})"
 
 
 def read_headers(headers: Mapping[str, SecretSource]) -> dict[str, str]:
