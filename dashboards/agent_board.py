@@ -45,9 +45,9 @@ def _table() -> Panel:
             "version": Column("Version"),
             "Value #C": Column("Checks", decimals=0),
             "Value #D": Column("Cut off", words=NO_YES),
-            "Value #E": Column("Last load of the configuration", words={"1": ("worked", GOOD), "0": ("failed", BAD)}),
-            "Value #F": Column("Configuration in force since", unit="dateTimeFromNow"),
-            "Value #G": Column("Runs since", unit="dateTimeFromNow"),
+            "Value #E": Column("Last reload", words={"1": ("worked", GOOD), "0": ("failed", BAD)}),
+            "Value #F": Column("Configuration of", unit="dateTimeFromNow"),
+            "Value #G": Column("Started", unit="dateTimeFromNow"),
         },
         of_agent("up"),
         Query(f"max by (instance, version) ({q.agents('smtpcheck_build_info')})"),
@@ -126,9 +126,10 @@ def _process() -> Sequence[Panel]:
             Query(q.rate(q.agents("process_cpu_seconds_total")), "{{instance}}"),
         ),
         graph(
-            Frame("Open files", "Connections too, and how many there may be.", 8, 7, decimals=0),
-            Query(q.agents("process_open_fds"), "{{instance}} open"),
-            Query(q.agents("process_max_fds"), "{{instance}} allowed"),
+            Frame(
+                "Open files", "The share of those that the system allows; connections count too.", 8, 7, "percentunit"
+            ),
+            Query(f"{q.agents('process_open_fds')} / {q.agents('process_max_fds')}", "{{instance}}"),
         ),
         graph(
             Frame("Duration of a scrape", "How long Prometheus waited for the metrics.", 8, 7, unit="s"),

@@ -76,7 +76,7 @@ def _now() -> Sequence[Panel]:
             Query(f"min(time() - {q.one('smtpcheck_last_success_timestamp_seconds')})"),
         ),
         number(
-            Frame("Certificate ends in", "Days until the server's certificate ends.", 4, 4, "none", 0, DAYS, BAD),
+            Frame("Certificate, days left", "Until the server's certificate ends.", 4, 4, "none", 0, DAYS, BAD),
             Query(f"min({certificate} - time()) / 86400"),
         ),
         _causes("Why it fails", "The cause of the last run's failure, and its remedy.", "smtpcheck_failure_info"),
@@ -87,20 +87,20 @@ def _now() -> Sequence[Panel]:
 
 def _causes(title: str, meaning: str, metric: str) -> Panel:
     failure = {
-        "phase": Column("Phase"),
-        "smtp_code": Column("SMTP code"),
-        "enhanced_code": Column("Enhanced code"),
-        "oauth_error": Column("OAuth error"),
-        "oauth_code": Column("OAuth code"),
+        "phase": Column("Phase", width=80),
+        "smtp_code": Column("SMTP", unit="string", width=60),
+        "enhanced_code": Column("Enhanced", width=85),
+        "oauth_error": Column("OAuth error", width=150),
+        "oauth_code": Column("OAuth code", width=130),
     }
     series = q.one(metric)
     return table(
         Frame(title, meaning, 24 if metric == "smtpcheck_failure_info" else 12, 5),
         {
-            "cause": Column("Cause", links=PAGE_OF_CHOSEN),
+            "cause": Column("Cause", links=PAGE_OF_CHOSEN, width=230),
             "remedy": Column("Remedy"),
             **(failure if metric == "smtpcheck_failure_info" else {}),
-            "instance": Column("Agent"),
+            "instance": Column("Agent", width=150),
         },
         Query(series),
         Query(q.remedied(series)),
@@ -115,10 +115,10 @@ def _configuration() -> Panel:
             "provider": Column("Provider"),
             "credential": Column("Credential", links=CREDENTIAL_OF_ROW),
             "host": Column("Host"),
-            "port": Column("Port"),
-            "depth": Column("Depth"),
-            "Value #A": Column("Interval", unit="s"),
-            "version": Column("TLS"),
+            "port": Column("Port", unit="string", width=60),
+            "depth": Column("Depth", width=80),
+            "Value #A": Column("Interval", unit="s", width=70),
+            "version": Column("TLS", width=70),
             "cipher": Column("Cipher"),
             "instance": Column("Agent", links=PAGE_OF_CHOSEN),
         },
@@ -173,6 +173,7 @@ def _objective() -> Sequence[Panel]:
             Query(q.one("check:smtpcheck_success:avg1d"), "1 day"),
             Query(q.one("check:smtpcheck_success:avg30d"), "30 days"),
             Query("smtpcheck:availability:objective", "objective"),
+            from_zero=False,
         ),
         graph(
             Frame(

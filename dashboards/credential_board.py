@@ -99,7 +99,7 @@ def _ends() -> Panel:
             "what": Column("What"),
             "credential": Column("Credential", links=CREDENTIAL_OF_ROW),
             "host": Column("Host", links=HOST_OF_ROW),
-            "port": Column("Port"),
+            "port": Column("Port", unit="string", width=60),
             "Value": Column("Days left", unit="none", decimals=1, base=BAD, steps=DAYS),
             "instance": Column("Agent"),
         },
@@ -112,7 +112,7 @@ def _over_time() -> Sequence[Panel]:
     asked = f"60 * sum by (credential, result) ({q.rate(q.credentials('smtpcheck_token_requests_total'))})"
     took = f"max by (credential) ({q.credentials('smtpcheck_token_acquisition_duration_seconds')})"
     used = f"time() - max by (credential) ({q.credentials('smtpcheck_refresh_token_last_refresh_timestamp_seconds')})"
-    bound = f"on ({q.IDENTITY}) group_left (credential) {q.credentials('smtpcheck_check_info')}"
+    bound = f'on ({q.IDENTITY}) group_left (credential) smtpcheck_check_info{{{q.CREDENTIAL}, credential!=""}}'
     failing = f"sum by (credential) (({q.agents('smtpcheck_success')} == bool 0) * {bound})"
     return (
         graph(

@@ -57,6 +57,12 @@ class Frame:
     """Where a value leads."""
 
 
+_NOTHING: list[dict[str, object]] = [
+    {"type": "special", "options": {"match": "null", "result": {"text": "-", "color": "transparent"}}}
+]
+"""Keeps a cell without a value from the colour of the lowest step."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table: its title and how its values are shown."""
@@ -70,29 +76,30 @@ class Column:
     words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Text in place of a value, and the colour of its cell or nothing."""
     links: Sequence[Link] = ()
+    width: int | None = None
+    """In pixels; columns without one share what is left."""
 
     def properties(self) -> list[model.DynamicConfigValue]:
         """Return the column's overrides."""
-        chosen: dict[str, Any] = {"unit": self.unit, "decimals": self.decimals}
+        chosen: dict[str, Any] = {"unit": self.unit, "decimals": self.decimals, "custom.width": self.width}
         if self.base:
             chosen["thresholds"] = _thresholds(self.base, self.steps).build()
+        mappings = _words(self.words)
         if self.base or any(colour for _, colour in self.words.values()):
             chosen["custom.cellOptions"] = {"type": "color-background", "mode": "basic"}
-        if self.words:
-            chosen["mappings"] = _words(self.words)
+            mappings += _NOTHING
+        if mappings:
+            chosen["mappings"] = mappings
         if self.links:
             chosen["links"] = [{"title": x.title, "url": x.url, "targetBlank": x.leaves} for x in self.links]
         return [model.DynamicConfigValue(name, value) for name, value in chosen.items() if value is not None]
 
 
 def number(frame: Frame, query: Query) -> Panel:
-    """Return a panel of one large number, on the colour of its step."""
+    """Return a panel of one large number, on the colour of its step; without colour if that is the text's own."""
     panel = _framed(stat.Panel(), frame).with_target(_target(query, "A", instant=True))
-    return (
-        panel.reduce_options(_last())
-        .color_mode(options.BigValueColorMode.BACKGROUND)
-        .graph_mode(options.BigValueGraphMode.NONE)
-    )
+    mode = options.BigValueColorMode.NONE if frame.base == "text" else options.BigValueColorMode.BACKGROUND
+    return panel.reduce_options(_last()).color_mode(mode).graph_mode(options.BigValueGraphMode.NONE)
 
 
 def counts(frame: Frame, query: Query, colours: Mapping[str, str]) -> Panel:
@@ -133,11 +140,17 @@ def bars(frame: Frame, query: Query) -> Panel:
 
 
 def graph(
-    frame: Frame, *queries: Query, stacked: bool = False, interval: str = "", colours: Mapping[str, str] | None = None
+    frame: Frame,
+    *queries: Query,
+    stacked: bool = False,
+    interval: str = "",
+    colours: Mapping[str, str] | None = None,
+    from_zero: bool = True,
 ) -> Panel:
     """Return lines over time, or with `stacked` areas.
 
-    `interval` is the least distance of two points; `colours` gives series their colour by their names.
+    `interval` is the least distance of two points; `colours` gives series their colour by their names. The axis begins
+    at 0, or without `from_zero` near the least value.
     """
     panel = _framed(timeseries.Panel(), frame)
     for query, letter in zip(queries, ascii_uppercase, strict=False):
@@ -146,6 +159,8 @@ def graph(
         panel.interval(interval)
     if stacked:
         panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
+    if from_zero:
+        panel.axis_soft_min(0)
     for name, colour in (colours or {}).items():
         panel.override_by_name(name, [model.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})])
     return (
@@ -154,7 +169,6 @@ def graph(
         .fill_opacity(70 if stacked else 8)
         .line_width(0 if stacked else 1)
         .show_points(options.VisibilityMode.AUTO)
-        .axis_soft_min(0)
         .legend(_legend())
         .tooltip(common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI).sort(options.SortOrder.DESCENDING))
     )
@@ -264,7 +278,7 @@ def _words(words: Mapping[str, tuple[str, str]]) -> list[dict[str, object]]:
     found = {
         value: {"text": text, "color": colour} if colour else {"text": text} for value, (text, colour) in words.items()
     }
-    return [{"type": "value", "options": found}]
+    return [{"type": "value", "options": found}] if found else []
 
 
 def _legend() -> common.VizLegendOptions:
