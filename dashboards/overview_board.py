@@ -178,8 +178,8 @@ def _alerts() -> Panel:
         Frame("Alerts", "Alerts of the chosen agents, firing or about to, whatever checks are chosen.", 12, 8),
         {
             "severity": Column("Severity", words=words, width=80),
-            "alertname": Column("Alert", width=200),
-            "alertstate": Column("State", width=70),
+            "alertname": Column("Alert", width=215),
+            "alertstate": Column("State", width=65),
             "check": Column("Check", links=CHECK_OF_ROW),
             "credential": Column("Credential", links=CREDENTIAL_OF_ROW, width=90),
             "host": Column("Host", width=70),
