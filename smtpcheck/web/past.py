@@ -1,7 +1,7 @@
 """A check's past: the page of its history, one failure of then, its badge, and the same as JSON.
 
 Rules of this file:
-- All of it comes from the state file when somebody asks; nothing is held in memory for it.
+- It comes from the state file when somebody asks; memory adds only what the file does not have yet.
 - Days and hours are those of UTC.
 - The badge is for other pages to show: it has no script and no style, the same size whatever it says, and may be kept
   for a minute. Who may see it is who may see the page.
@@ -14,16 +14,15 @@ from dataclasses import asdict, dataclass
 from aiohttp import web
 
 from smtpcheck.availability import Span, by_hour, grouped, total
-from smtpcheck.history import Day
 from smtpcheck.model import Check
 from smtpcheck.outage import Outage
 from smtpcheck.report_json import Json, report_as_json
+from smtpcheck.state import KEEP_DAYS
 from smtpcheck.store.archive import Failure
 from smtpcheck.web import drawing, pages, plots, words
 from smtpcheck.web.keys import AGENT, CLOCK
 from smtpcheck.web.table import row_of
 
-DAYS = 90
 WINDOWS = (1, 7, 30, 90)
 """Of how many times 24 hours, up to now, the availability is told."""
 _IN_HOURS = 7
@@ -35,7 +34,6 @@ _BADGE_SECONDS = 60
 class Past:
     """All that is kept of a check's past."""
 
-    days: tuple[Day, ...]
     outages: tuple[Outage, ...]
     failures: tuple[Failure, ...]
     hours: tuple[Span, ...]
@@ -135,8 +133,8 @@ async def _past(request: web.Request, check: Check) -> Past:
     days = await state.days(check.name)
     outages = await state.archive.outages(check.name)
     failures = await state.archive.failures(check.name)
-    hours = await asyncio.to_thread(by_hour, days, outages, interval=check.interval, now=now, last_days=DAYS)
-    return Past(days, outages, failures, hours)
+    hours = await asyncio.to_thread(by_hour, days, outages, interval=check.interval, now=now, last_days=KEEP_DAYS)
+    return Past(outages, failures, hours)
 
 
 def _figures(span: Span) -> Json:

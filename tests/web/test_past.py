@@ -142,7 +142,7 @@ async def test_the_badge_says_it_in_words(client: Client, path: str, says: str) 
     assert answer.headers["Content-Type"] == "image/svg+xml; charset=utf-8"
     root = ET.fromstring(await answer.text())
     assert (root.attrib["aria-label"], root[0].text) == (says, says)
-    assert (root.attrib["width"], "style" in await answer.text()) == ("220", False)
+    assert (root.attrib["width"], "style" in await answer.text()) == ("236", False)
 
 
 async def test_the_badge_may_be_shown_elsewhere_and_kept_for_a_minute(client: Client, world: World) -> None:
