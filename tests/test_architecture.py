@@ -90,7 +90,7 @@ TABLE = {
     "delivery/finders.py": _row(Layer.EDGE),
     "delivery/graph.py": _row(Layer.EDGE),
     "delivery/graph_client.py": _row(Layer.EDGE, reveals=True),
-    "delivery/imap.py": _row(Layer.EDGE, "socket"),
+    "delivery/imap.py": _row(Layer.EDGE),
     "delivery/imap_client.py": _row(Layer.EDGE, "imapclient"),
     "delivery/imap_stream.py": _row(Layer.EDGE, "socket"),
     "notify/": _row(Layer.EDGE, reveals=True),

@@ -1,6 +1,8 @@
 """What is special to Graph: pages, throttling, refusals, what shows itself late, and answers that are none."""
 
 import asyncio
+import contextlib
+import gzip
 import json
 import ssl
 import time
@@ -249,6 +251,45 @@ async def test_an_answer_that_is_none_is_told(handler: Handler, step: FinderStep
         assert found.error is not None and found.error.step is step
         assert words in found.error.detail
         assert found.sightings == ()
+
+
+BOMB = gzip.compress(bytes(20 * MAX_ANSWER))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\xff\xfe: x\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 999 No\r\nRetry-After: -1e9\r\n\r\n",
+        b"",
+    ],
+)
+async def test_bytes_that_are_no_http_are_told(raw: bytes) -> None:
+    authority = trustme.CA()
+    context, trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.configure_trust(trust)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(raw)
+            await writer.drain()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        finder = GraphFinder(f"https://localhost:{port}", PROBE, context=trust, proxy=None)
+        found = await finder.search(ERRAND, TOKEN, timeout=5)
+    assert found.error is not None and found.sightings == ()
+    assert TOKEN.reveal() not in repr(found)
 
 
 async def test_pages_without_end_are_left() -> None:

@@ -9,7 +9,6 @@ Rules of this file:
 """
 
 import asyncio
-import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
@@ -61,17 +60,17 @@ class ImapFinder:
         `timeout` bounds the whole search, in seconds; waiting for a thread is part of it.
         """
         begin = time.monotonic()
+        budget = _BUDGET + _BUDGET_PER_MESSAGE * len(errand.sought)
+        stream: Stream | str
         try:
             async with asyncio.timeout(min(timeout, CONNECT_SECONDS)):
-                opened = await self._connect()
+                stream = await self._connect(begin + timeout, budget)
         except TimeoutError:
-            opened = f"no connection within {min(timeout, CONNECT_SECONDS):g} s"
+            stream = f"no connection within {min(timeout, CONNECT_SECONDS):g} s"
         except OSError as error:
-            opened = (error.strerror or str(error)).lower()
-        if isinstance(opened, str):
-            return Search(error=FinderError(FinderStep.CONNECT, opened), seconds=time.monotonic() - begin)
-        budget = _BUDGET + _BUDGET_PER_MESSAGE * len(errand.sought)
-        stream = Stream(opened, end=begin + timeout, budget=budget)
+            stream = (error.strerror or str(error)).lower()
+        if isinstance(stream, str):
+            return Search(error=FinderError(FinderStep.CONNECT, stream), seconds=time.monotonic() - begin)
         job = self._threads.submit(self._look, stream, errand, token)
         work = asyncio.wrap_future(job)
         try:
@@ -85,13 +84,18 @@ class ImapFinder:
             raise
         return replace(found, seconds=time.monotonic() - begin)
 
-    async def _connect(self) -> socket.socket | str:
-        """Return a connected socket, or why there is none."""
+    async def _connect(self, end: float, budget: int) -> Stream | str:
+        """Return a connection, or why there is none. Raises OSError."""
         server = self._server
         answer = await self._network.resolver.resolve(server.host, server.port, server.ip_version)
         if answer.fault is not None:
             return f"{answer.fault.kind}: {answer.fault.detail}"
-        return await start_connection(answer.addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, interleave=1)
+        opened = await start_connection(answer.addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, interleave=1)
+        try:
+            return Stream(opened, end=end, budget=budget)
+        except OSError:
+            opened.close()
+            raise
 
     def _look(self, stream: Stream, errand: Errand, token: Secret) -> Search:
         """Do all of it; blocks."""
