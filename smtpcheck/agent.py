@@ -35,7 +35,7 @@ from smtpcheck.gate import MailboxLocks, NotAdmittedError
 from smtpcheck.judge import cut_off, failed_to_reach, hosts_tried
 from smtpcheck.loopback import Service
 from smtpcheck.metrics import AgentState, Metrics
-from smtpcheck.model import Check, Depth, Outcome, Report
+from smtpcheck.model import Check, Depth, Outcome, Phase, Report
 from smtpcheck.on_request import Busy, Probed, Requests, crowded_out
 from smtpcheck.probe import Kit, build_kit, probe, rebuilt
 from smtpcheck.run_facts import facts_of
@@ -105,6 +105,7 @@ class Agent:
             *(state, marks, kit.finders),
             changed=self._loopback_changed,
             arrived=self._metrics.observe_delivery,
+            judged=self._judge_sending,
             traced=self._trace,
         )
         self._own_reports: dict[str, Report] = {}
@@ -341,6 +342,14 @@ class Agent:
             self._cut_off.record(host, reached, now)
         if report.outcome is Outcome.CRITICAL and failed_to_reach(report) and self._cut_off.is_cut_off(now):
             return cut_off(report)
+        return report
+
+    def _judge_sending(self, check: Check, report: Report) -> Report:
+        """Judge the run of a loopback; what refuses its login, refuses the check's: it waits as well."""
+        report = self._judge_whole(check, report, self._kit.issuer(check))
+        step, current = report.failed_step, self._checks.get(check.name)
+        if current is not None and step is not None and step.phase in {Phase.TOKEN, Phase.AUTH}:
+            self._pace(current, self.state.hear(current, report))
         return report
 
     def _keep(self, check: Check, report: Report, own: Report, trace: dict[str, str]) -> None:

@@ -82,13 +82,14 @@ class Service:
         *,
         changed: Callable[[str], object],
         arrived: Callable[[Check, float], object],
+        judged: Callable[[Check, Report], Report] = lambda _, report: report,
         traced: Callable[[Check, Report], Mapping[str, str]] = lambda *_: {},
     ) -> None:
         """Keep messages in the outbox of `state`, and look by `searcher`.
 
         `changed` is called with a check's name whenever something is known anew of its loopback, `arrived` with the
-        check and the seconds that a message took, `traced` with each run that was to send: it says what the log shall
-        name its trace by.
+        check and the seconds that a message took. With each run that was to send, `judged` is called to judge it in the
+        light of all others, and `traced`: it says what the log shall name its trace by.
         """
         self.capped = 0
         """Messages that were left out because no further one may be sent."""
@@ -96,7 +97,7 @@ class Service:
         self._outbox = state.outbox
         self._marks = marks
         self._searcher = searcher
-        self._changed, self._arrived, self._traced = changed, arrived, traced
+        self._changed, self._arrived, self._judged, self._traced = changed, arrived, judged, traced
         self._kit: Kit | None = None
         self._senders: dict[str, _Sender] = {}
         self._send_at: dict[str, float] = {}
@@ -185,8 +186,7 @@ class Service:
     def _may_begin(self, sender: _Sender, slot_at: int, now: float, kit: Kit) -> bool:
         """Return whether there is any use in connecting: the slot is free, nobody was refused, the caps leave room."""
         check, record = sender.check, self.record(sender.check.name)
-        known = self._state.checks.get(check.name)
-        waits = (record.breaker.until, known.breaker.until if known else None)
+        waits = (record.breaker.until, self._state.breaker(check.name).until)
         if record.slot == slot_at or any(until is not None and until > now for until in waits):
             return False
         until = self._outbox.until(check.mailbox, kit.tenant(check), now, sender.plan.limits)
@@ -217,6 +217,7 @@ class Service:
         if intent.held is not None:
             self._say_held(check.name, intent.held, kit.wall())
             return
+        report = self._judged(check, report)
         before = self.record(check.name)
         self._outbox.keep_sending(check.name, report, breaker.after(before.breaker, report, plan.every))
         if intent.written:

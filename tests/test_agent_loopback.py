@@ -1,5 +1,6 @@
 """The agent and its loopbacks: what they say of a check is laid over its report, and shown at once."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,8 @@ async def test_a_message_is_sent_found_and_shown(tmp_path: Path, found: Searcher
         with_loopback(world)
         found.world = world
         async with running(world.config) as agent:
-            await until(lambda: stages(agent) == [Stage.DELIVERED])
+            await until(lambda: stages(agent) == [Stage.DELIVERED] and found.gone != set())
+            await until(lambda: not agent._loopback._searches)
             metrics = await shown(agent)
             for line in (
                 'smtpcheck_loopback_success{check="healthy"} 1',
@@ -122,6 +124,24 @@ async def test_a_finder_without_login_is_a_warning(tmp_path: Path, found: Search
             warnings = agent.state.checks["healthy"].report.warnings
             assert [finding.cause for finding in warnings] == [Cause.FINDER_FAILED]
             assert 'smtpcheck_loopback_finder_success{check="healthy"} 0' in await shown(agent)
+
+
+async def test_an_account_that_locks_the_loopback_out_is_left_alone_by_the_check_too(
+    tmp_path: Path, found: Searcher
+) -> None:
+    """One login in all, whoever makes it first."""
+    scenario = Scenario(
+        "healthy", "Locked.", refuses={"AUTH": "535 5.7.139 Authentication unsuccessful, account is locked"}
+    )
+    async with World(tmp_path, (scenario,)) as world:
+        with_loopback(world)
+        found.world = world
+        edit(world.config, lambda document: document["checks"][0].update(interval="2s"))
+        async with running(world.config, first_within=3600.0) as agent:
+            agent._loopback._send_at["healthy"] = 0.0
+            await until(lambda: agent.state.breaker("healthy").until is not None)
+            await asyncio.sleep(3.5)
+            assert world.exchange.logins.total() == 1
 
 
 async def test_a_loopback_comes_and_goes_by_a_reload(tmp_path: Path, found: Searcher) -> None:

@@ -225,6 +225,20 @@ async def test_another_mailbox_that_is_refused_too_excludes_nothing(tmp_path: Pa
     assert seen.stages[Stage.TEST].excluded == ()
 
 
+@pytest.mark.parametrize("closed", [False, True])
+async def test_imap_with_the_same_token_separates(tmp_path: Path, closed: bool) -> None:
+    """Where the loopback says how to log in there; nothing in the mailbox is touched, and nothing is sent."""
+    async with World(tmp_path, only("mail-delivered")) as world:
+        del world.exchange.mailboxes["mail-delivered@contoso.example"]
+        if closed:
+            world.doorkeeper.closed.add("mail-delivered@contoso.example")
+        seen = await examine(settings_of(world.config), "mail-delivered")
+        assert (world.imap.connections.total(), len(world.exchange.messages)) == (1, 0)
+    said = "IMAP refuses mail-delivered@contoso.example too" if closed else "IMAP takes the same token"
+    assert said in seen.text(Stage.TEST)
+    assert (Cause.TOKEN_CORRUPT_OR_WRONG_KIND in seen.stages[Stage.TEST].excluded) != closed
+
+
 async def test_a_reply_that_names_its_cause_needs_no_further_login(tmp_path: Path) -> None:
     async with World(tmp_path, only("smtp-auth-disabled", "healthy")) as world:
         seen = await examine(settings_of(world.config), "smtp-auth-disabled")

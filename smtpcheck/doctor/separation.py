@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 
 from smtpcheck.cause import Cause
 from smtpcheck.config import Settings
+from smtpcheck.delivery.find import FindVia
+from smtpcheck.delivery.finder import Errand, Sought
 from smtpcheck.doctor.connection_stages import refused_step
 from smtpcheck.doctor.evidence import Evidence, claim
 from smtpcheck.doctor.verdict import Note, hint, ok, skipped, warning
@@ -33,6 +35,11 @@ _OF_THE_CREDENTIAL = (
     *(Cause.MECHANISM_NOT_OFFERED, Cause.SECURITY_DEFAULTS, Cause.WRONG_SCOPE_GOOGLE),
 )
 """What would stop every mailbox of the credential."""
+_OF_THE_TOKEN = (
+    *(Cause.WRONG_TOKEN_AUDIENCE, Cause.TOKEN_EXPIRED, Cause.TOKEN_CORRUPT_OR_WRONG_KIND),
+    Cause.MAILBOX_MISSING_OR_UNLICENSED,
+)
+"""What would stop the same token at IMAP as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +76,27 @@ async def separate(evidence: Evidence, settings: Settings, kit: Kit) -> Separati
         )
         notes.append(note)
         excluded += ruled_out
-    notes.append(skipped("IMAP with the same credential: no finder is configured"))
+    note, ruled_out = await _by_imap(evidence.check, settings, kit)
+    notes.append(note)
+    excluded += ruled_out
     return Separation(tuple(notes), tuple(dict.fromkeys(excluded)))
+
+
+async def _by_imap(check: Check, settings: Settings, kit: Kit) -> tuple[Note, tuple[Cause, ...]]:
+    """Log in to the check's mailbox by IMAP with the same token, where the loopback says how; nothing is touched."""
+    plan = settings.loopbacks.get(check.name)
+    find = plan.find if plan else None
+    if find is None or find.via is not FindVia.IMAP or find.credential != check.credential or find.scope:
+        return skipped("IMAP with the same token: the check has no loopback that is found by it"), ()
+    errand = Errand((Sought(("<nothing@smtpcheck.invalid>",), "", kit.wall()),), is_ours=lambda _: False, delete=False)
+    search = await kit.finders.search(
+        replace(find, mailbox=check.mailbox), errand, timeout=check.timeout, token_timeout=check.token_timeout
+    )
+    if search.error is None:
+        return ok(
+            f"IMAP takes the same token for {check.mailbox}: what refuses is SMTP AUTH or its right"
+        ), _OF_THE_TOKEN
+    return hint(f"IMAP refuses {check.mailbox} too, in step {search.error.step}: {search.error.detail}"), ()
 
 
 async def _login(check: Check, user: str, kit: Kit) -> Report:
