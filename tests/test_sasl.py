@@ -141,8 +141,10 @@ def password_redaction(password: str, user: str = "u@example.org", by: Mechanism
 def test_a_login_line_that_is_repeated_is_masked(user: str, password: str, by: Mechanism) -> None:
     """However short the password is."""
     message = sasl.client_messages(by, user=user, secret=Secret(password), host="h", port=1)[-1]
-    shown = password_redaction(password, user, by).text(f"500 unrecognized: '{message}'")
-    assert shown == "500 unrecognized: '***'"
+    redaction = password_redaction(password, user, by)
+    assert redaction.text(f"500 unrecognized: '{message}'") == "500 unrecognized: '***'"
+    if len(message) >= 8:
+        assert redaction.text(f"500 UNRECOGNIZED: '{message.upper()}'") == "500 UNRECOGNIZED: '***'"
 
 
 @given(password=passwords.filter(lambda text: len(text.encode()) >= 9), before=st.binary(max_size=4), after=st.binary())
@@ -190,3 +192,12 @@ def test_a_challenge_that_hides_a_password_is_masked_and_the_prompt_is_not() -> 
     assert redaction.reply(Reply(334, "", (hidden,))) == Reply(334, "", ("***",))
     prompt = Reply(334, "", ("UGFzc3dvcmQ6",))
     assert redaction.reply(prompt) == prompt
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [r"correct-bättery\t1", r"correct-b\xe4ttery\t1", r"correct-b\u00e4ttery\t1", r"CORRECT-BÄTTERY\T1"],
+)
+def test_a_password_is_masked_in_every_form_that_a_replys_text_may_give_it(shown: str) -> None:
+    """As UTF-8, as Latin-1, as JSON, in upper case; the parser has escaped the rest."""
+    assert password_redaction("correct-bättery\t1").text(f"535 <{shown}> is wrong") == "535 <***> is wrong"

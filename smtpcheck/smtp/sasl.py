@@ -12,6 +12,7 @@ Rules of this file:
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Iterator
 
@@ -122,21 +123,21 @@ class Redaction:
 
     def __init__(self, secret: Secret, messages: tuple[str, ...], *, password: bool = False) -> None:
         value = secret.reveal()
+        self._pattern: re.Pattern[str] | None = None
         if password:
             # The last message carries the password; of LOGIN's two the first carries the user's name alone.
-            self._secrets = tuple(filter(None, _base64_forms(value, messages[-1])))
-            self._pattern = _password_pattern(value)
+            self._secrets = tuple(_base64_forms(value, messages[-1]))
+            self._pattern = _password_pattern(value, self._secrets)
         else:
             self._secrets = tuple(filter(None, (value, *messages)))
-            self._pattern = None
 
     def text(self, text: str) -> str:
         """Return the text without the secret."""
+        if self._pattern is not None:
+            return _RUN.sub(self._mask_run, self._pattern.sub(_MASK, text))
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, _MASK)
-        if self._pattern is not None:
-            text = self._pattern.sub(_MASK, text)
         return _RUN.sub(self._mask_run, text)
 
     def reply(self, reply: Reply) -> Reply:
@@ -171,11 +172,20 @@ def _base64_forms(password: str, message: str) -> Iterator[str]:
             yield inner
 
 
-def _password_pattern(password: str) -> re.Pattern[str] | None:
-    """Return what finds the password itself in a text: within words if it is long, alone if it is short."""
-    if is_said_anyway(password):
-        return None
-    # Reply text has its control characters escaped.
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in password)
-    either = "|".join(re.escape(form) for form in dict.fromkeys((password, escaped)))
-    return re.compile(either if len(password) >= _LONG_PASSWORD else rf"(?<!\w)(?:{either})(?!\w)")
+def _password_pattern(password: str, encoded: tuple[str, ...]) -> re.Pattern[str]:
+    """Return what finds a password in a text: in base64 always, as it is where that cannot be a word of a reply.
+
+    A long one is found within words and in any case too, a short one alone.
+    """
+    found = [rf"(?i:{re.escape(form)})" if len(form) >= _BLOCK else re.escape(form) for form in encoded]
+    if not is_said_anyway(password):
+        forms = "|".join(re.escape(form) for form in sorted(set(_plain_forms(password)), key=len, reverse=True))
+        found.append(f"(?i:{forms})" if len(password) >= _LONG_PASSWORD else rf"(?<!\w)(?:{forms})(?!\w)")
+    return re.compile("|".join(found))
+
+
+def _plain_forms(password: str) -> Iterator[str]:
+    """Yield the password as a reply's text may hold it: control characters are escaped there, and what is no UTF-8."""
+    yield from (password, json.dumps(password)[1:-1])
+    for text in (password, password.encode("latin-1", "replace").decode("utf-8", "backslashreplace")):
+        yield "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
