@@ -12,7 +12,7 @@ Rules of this file:
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC
 from typing import Self
@@ -303,11 +303,13 @@ class Agent:
         report = self._judge_whole(check, await probe(check, self._kit, until=until), issuer)
         if crowded_out(report, waited):
             raise NotAdmittedError
+        trace = self._trace(check, report)
         if current := self._checks.get(check.name):
             if current.scheduled:
                 self._pace(current, self.state.hear(current, report))
+                _log_run(logging.DEBUG, report, trace)
             else:
-                self._keep(current, report, report, self._trace(check, report))
+                self._keep(current, report, report, trace)
         return report
 
     def _loopback_changed(self, name: str) -> None:
@@ -322,7 +324,7 @@ class Agent:
         report = laid_over(own, standing, self._kit.wall())
         if _gist(report) != _gist(state.report) and (amended := self.state.amend(name, report)) is not None:
             self._metrics.show(check, amended)
-            _log.info("run", check=name, **facts_of(report))
+            _log_run(logging.INFO, report, {})
 
     async def _until_it_may_send(self, check: Check) -> float:
         """Return how many seconds a check must wait to send another message, 0 if it may do so now; then it counts."""
@@ -362,9 +364,7 @@ class Agent:
             self._metrics.record(check, report, state, trace)
         self.alerting.observe(check, report)
         self._pace(check, state.breaker)
-        level = logging.INFO if changed else logging.DEBUG
-        if logging.getLogger(__name__).isEnabledFor(level):
-            _log.log(level, "run", check=check.name, **facts_of(report), **trace)
+        _log_run(logging.INFO if changed else logging.DEBUG, report, trace)
 
     def _trace(self, check: Check, report: Report) -> dict[str, str]:
         """Have a run traced if runs are, and return the id of its trace as the log and the metrics name it."""
@@ -466,6 +466,12 @@ def _for_the_next_start(used: AgentSettings, wanted: AgentSettings) -> list[str]
     """Return the settings of the agent that a reload does not change, and that are wanted otherwise."""
     names = (each.name for each in fields(used) if each.name != "expose_addresses")
     return [f"agent.{name}" for name in names if getattr(used, name) != getattr(wanted, name)]
+
+
+def _log_run(level: int, report: Report, trace: Mapping[str, str]) -> None:
+    """Log one run; what is not shown is not put together."""
+    if logging.getLogger(__name__).isEnabledFor(level):
+        _log.log(level, "run", check=report.check, **facts_of(report), **trace)
 
 
 def _gist(report: Report) -> tuple[object, ...]:
