@@ -19,7 +19,7 @@ from tests.receiver import CUT, Receiver
 from tests.test_alerting import until
 from tests.test_alerts import good
 
-KILLS = int(os.environ.get("SMTPCHECK_KILLS", "10"))
+KILLS = int(os.environ.get("SMTPCHECK_KILLS", "6"))
 
 
 async def killed_after(folder: Path, url: str, seconds: float) -> None:

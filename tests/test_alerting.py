@@ -148,6 +148,17 @@ async def test_a_dead_credential_is_one_alert_that_is_resolved_once_all_have_rec
         await until(lambda: world.counts() == {"success": 2, "error": 0, "dropped": 0})
 
 
+async def test_five_hundred_checks_behind_one_dead_secret_are_one_message_that_counts_them_all() -> None:
+    checks = tuple(check(f"c{number:03}") for number in range(500))
+    async with Receiver() as receiver, alerts(settings(Webhook(url=source(receiver.url())), checks=checks)) as world:
+        world.run(bad, *world.checks, times=3)
+        (got,) = await receiver.until(lambda got: got)
+        await until(lambda: world.counts()["success"] == 1)
+    (alert,) = got.json["alerts"]
+    assert (alert["summary"], len(alert["checks"])) == (f"{DEAD} (500 of 500 checks)", 20)
+    assert len(receiver.got) == 1
+
+
 async def test_the_body_is_what_is_documented() -> None:
     """Names and meanings stay: whoever receives depends on them."""
     async with Receiver() as receiver, alerts(settings(Webhook(url=source(receiver.url())))) as world:
@@ -367,6 +378,31 @@ async def test_a_new_notifier_is_told_of_what_fires_and_one_that_stays_hears_not
             got = await new.until(lambda got: got)
             assert [summary for _, summary, _ in told(got)] == [f"{DEAD} (1 of 3 checks)"]
         assert len(old.got) == 1
+
+
+async def test_a_notifier_that_is_no_longer_for_a_check_is_told_that_its_alert_is_over(tmp_path: Path) -> None:
+    """And one that is removed is told nothing more, nor when it comes back."""
+    checks = (check("a", team="finance"), check("b", team="sales"))
+    async with Receiver() as receiver:
+        wanted = settings(Webhook(url=source(receiver.url())), checks=checks)
+        assert wanted.alerts
+        fewer = replace(wanted.alerts, notifiers=(Webhook(url=source(receiver.url()), match={"team": "sales"}),))
+        async with alerts(wanted, tmp_path) as world:
+            world.run(bad, "a")
+            await receiver.until(lambda got: got)
+            await world.alerting.replace(replace(wanted, alerts=fewer))
+            await receiver.until(lambda got: len(got) == 2)
+            world.run(bad, "b")
+            await receiver.until(lambda got: len(got) == 3)
+            await world.alerting.replace(replace(wanted, alerts=replace(fewer, notifiers=())))
+            world.run(good, "a", "b")
+        async with alerts(wanted, tmp_path) as world:
+            assert world.alerting.firing() == []
+    assert [(status, names) for status, _, names in told(receiver.got)] == [
+        ("firing", ["a"]),
+        ("resolved", ["a"]),
+        ("firing", ["b"]),
+    ]
 
 
 async def test_without_alerts_in_the_configuration_nothing_is_kept_or_told(tmp_path: Path) -> None:
