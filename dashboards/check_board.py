@@ -1,6 +1,7 @@
 """The board of one check: how it is and why, since when, how it keeps its objective, and what it logs in with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from grafana_foundation_sdk.models import dashboard as model
 
@@ -79,27 +80,30 @@ def _now() -> Sequence[Panel]:
             Frame("Certificate, days left", "Until the server's certificate ends.", 4, 4, "none", 0, DAYS, BAD),
             Query(f"min({certificate} - time()) / 86400"),
         ),
-        _causes("Why it fails", "The cause of the last run's failure, and its remedy.", "smtpcheck_failure_info"),
-        _causes("What it warns of", "What will break it while it still works.", "smtpcheck_warning_info"),
+        _causes(
+            Frame("Why it fails", "The cause of the last run's failure, and its remedy.", 24, 5),
+            "smtpcheck_failure_info",
+            {
+                "phase": Column("Phase", width=80),
+                "smtp_code": Column("SMTP", unit="string", width=60),
+                "enhanced_code": Column("Enhanced", width=85),
+                "oauth_error": Column("OAuth error", width=150),
+                "oauth_code": Column("OAuth code", width=130),
+            },
+        ),
+        _causes(Frame("What it warns of", "What will break it while it still works.", 12, 5), "smtpcheck_warning_info"),
         _configuration(),
     )
 
 
-def _causes(title: str, meaning: str, metric: str) -> Panel:
-    failure = {
-        "phase": Column("Phase", width=80),
-        "smtp_code": Column("SMTP", unit="string", width=60),
-        "enhanced_code": Column("Enhanced", width=85),
-        "oauth_error": Column("OAuth error", width=150),
-        "oauth_code": Column("OAuth code", width=130),
-    }
+def _causes(frame: Frame, metric: str, further: Mapping[str, Column] = MappingProxyType({})) -> Panel:
     series = q.one(metric)
     return table(
-        Frame(title, meaning, 24 if metric == "smtpcheck_failure_info" else 12, 5),
+        frame,
         {
             "cause": Column("Cause", links=PAGE_OF_CHOSEN, width=230),
             "remedy": Column("Remedy"),
-            **(failure if metric == "smtpcheck_failure_info" else {}),
+            **further,
             "instance": Column("Agent", width=150),
         },
         Query(series),

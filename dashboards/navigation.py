@@ -13,6 +13,8 @@ from dashboards.panels import BAD, DATASOURCE, Link
 Variable = Builder[model.VariableModel]
 
 _TAG = "smtpcheck"
+_JOBS = '{__name__=~"smtpcheck_build_info|smtpcheck_check_info"}'
+"""Of the agents, and of /probe, which shows checks only."""
 _KEPT = "${datasource:queryparam}&${job:queryparam}&${scheme:queryparam}&${__url_time_range}"
 
 
@@ -62,7 +64,7 @@ def board(
         .values("http,https")
         .current(model.VariableOption(selected=True, text="http", value="http"))
     )
-    job = label_variable("job", "Job", "smtpcheck_build_info")
+    job = label_variable("job", "Job", _JOBS)
     instance = label_variable("instance", "Agent", 'smtpcheck_build_info{job=~"$job"}', everything=".*")
     others = dashboard.DashboardLink("smtpcheck").type(model.DashboardLinkType.DASHBOARDS).tags([_TAG])
     return (
