@@ -67,6 +67,17 @@ def test_the_alerts_are_those_of_a_configuration_that_loads(tmp_path: Path) -> N
     }
 
 
+def test_the_refusals_that_must_come_are_good(tmp_path: Path) -> None:
+    """With the credentials that they name they load with no problem."""
+    config = tmp_path / "checks.yaml"
+    example = re.search(r"```yaml\n(checks:\n  - name: no-passwords.*?)```", README, re.DOTALL)
+    assert example
+    contoso = "{type: microsoft, tenant: x, client_id: x, client_secret: {value: abc}}"
+    legacy = "{type: password, password: {value: abc}}"
+    config.write_text(f"credentials: {{contoso: {contoso}, legacy: {legacy}}}\n{example[1]}")
+    assert [str(problem) for problem in load([config]).problems] == []
+
+
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"^smtpcheck ([\w-]+)", README, re.MULTILINE))))
 def test_commands_and_their_options_exist(command: str) -> None:
     """Every option that the README gives a command stands in its help."""
