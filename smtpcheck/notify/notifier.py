@@ -39,7 +39,6 @@ class Route:
     """What a notifier depends on, as far as its configuration tells."""
 
     host: str
-    port: int | None = None
     is_mail: bool = False
     """Whether it sends mail, and so depends on a mail host and the domain of an address."""
 

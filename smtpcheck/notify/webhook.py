@@ -163,7 +163,7 @@ def routes_of(source: SecretSource) -> Iterable[Route]:
         parts = urlsplit(source.read().reveal())
     except SecretUnreadableError:
         return
-    yield Route(parts.hostname or "", parts.port)
+    yield Route(parts.hostname or "")
 
 
 def _key_trouble(source: SecretSource) -> str:
