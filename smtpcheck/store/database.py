@@ -206,6 +206,7 @@ class Database:
         except sqlite3.Error as error:
             self._failed(error)
             raise NotKeptError(self.trouble) from error
+        self._succeeded()
 
     def _read(self, statement: str, values: Values, *, settled: bool) -> list[tuple[Any, ...]]:
         if settled:

@@ -8,6 +8,7 @@ Rules of this file:
 - Where nothing can be written, nothing is sent.
 """
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Collection, Hashable, Mapping
@@ -119,22 +120,27 @@ class Outbox:
         before = self._records.get(name, Record())
         if any(each.slot == message.slot for each in before.messages):
             return Held.SLOT_USED
-        record = before.with_message(message, at)
         self._caps.count(mailbox, tenant, at)
-        self._records[name] = record
         if self._file is not None:
             try:
                 await self._file.commit(
                     _INTENT,
                     _message_row(message),
-                    (_RECORD_ROW, _record_row(name, record)),
+                    (_RECORD_ROW, _record_row(name, before.with_message(message, at))),
                     (SENT, (at, mailbox, tenant)),
                 )
             except (NotKeptError, sqlite3.IntegrityError) as error:
                 self._caps.uncount(mailbox, tenant, at)
-                self._records[name] = self._records[name].without(message.slot)
                 return Held.NOT_KEPT if isinstance(error, NotKeptError) else Held.SLOT_USED
+            except asyncio.CancelledError:  # it is in the file all the same, until it is withdrawn
+                self._add(message)
+                raise
+        self._add(message)
         return None
+
+    def _add(self, message: Message) -> None:
+        record = self._records.get(message.check, Record())
+        self._records[message.check] = record.with_message(message, message.intended_at)
 
     async def withdraw(self, message: Message, mailbox: str, tenant: str) -> None:
         """Take back an intent of which nothing was sent, and its count; the slot stays used."""
