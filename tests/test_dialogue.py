@@ -274,3 +274,40 @@ def test_the_user_that_a_password_belongs_to_logs_in() -> None:
     hello = ("220 hi", "250-me\r\n250 AUTH PLAIN")
     _, said = hold(*hello, "235 ok", token=HUNTER, check=dataclasses.replace(PASSWORD, user="apikey"))
     assert base64.b64decode(said[1].removeprefix(b"AUTH PLAIN ")) == b"\0apikey\0hunter2-and-more"
+
+
+ECHOES = [
+    HUNTER.reveal().encode(),
+    base64.b64encode(HUNTER.reveal().encode()),
+    base64.b64encode(b"\0u@example.org\0" + HUNTER.reveal().encode()),
+    HUNTER.reveal().upper().encode(),
+]
+
+
+@settings(max_examples=200)
+@given(
+    said=st.lists(
+        st.tuples(
+            st.sampled_from([b"235", b"250", b"334", b"354", b"421", b"500", b"535", b"xyz"]),
+            st.sampled_from([b" ", b"-"]),
+            st.sampled_from([b"", b"who said ", b"x"]),
+            st.sampled_from([*ECHOES, b""]),
+            st.sampled_from([b"", b"?", b" was wrong"]),
+        ),
+        max_size=8,
+    ),
+    mechanism=st.sampled_from([Mechanism.PLAIN, Mechanism.LOGIN]),
+)
+def test_whatever_a_server_repeats_the_password_is_in_no_record(
+    said: list[tuple[bytes, ...]], mechanism: Mechanism
+) -> None:
+    check = dataclasses.replace(PASSWORD, mechanism=mechanism)
+    dialogue = Dialogue(Plan(check, Depth.SEND, HUNTER, b"hello\r\n"))
+    dialogue.begin(0)
+    dialogue.secured(0)
+    dialogue.receive(b"220 hi\r\n250-me\r\n250 AUTH PLAIN LOGIN\r\n", 0)
+    for line in said:
+        dialogue.receive(b"".join(line) + b"\r\n", 0)
+    dialogue.fail(Fault(FaultKind.CLOSED), 0)
+    record = repr(dialogue.steps).lower()
+    assert [echo for echo in ECHOES if echo.decode().lower() in record] == []
