@@ -194,7 +194,7 @@ def _objective() -> Sequence[Panel]:
 
 
 def _credential() -> Sequence[Panel]:
-    mine = f"and on (job, instance, credential) {q.one('smtpcheck_check_info')}"
+    mine = f"and on (instance, credential) {q.one('smtpcheck_check_info')}"
 
     def of_mine(metric: str, rest: str = "") -> Query:
         return Query(f"min by (instance, credential) ({q.agents(metric)} {mine}){rest}")
