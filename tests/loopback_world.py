@@ -61,7 +61,7 @@ class Searcher:
 
     async def search(self, find: Find, errand: Errand, *, timeout: float, token_timeout: float) -> Search:  # noqa: ASYNC109
         await asyncio.sleep(0)
-        if find.mailbox != RECIPIENT and find.mailbox.startswith("healthy@"):
+        if find.mailbox != RECIPIENT:
             self.elsewhere.append((find.mailbox, errand))
             return Search()
         self.errands.append(errand)
@@ -146,17 +146,15 @@ HEALTHY = Scenario("healthy", "Sends.")
 
 
 @contextlib.asynccontextmanager
-async def setting(
-    folder: Path, plan: Loopback = PLAN, scenario: Scenario = HEALTHY, *, kept: bool = True
-) -> AsyncIterator[Setting]:
+async def setting(folder: Path, plan: Loopback = PLAN, scenario: Scenario = HEALTHY) -> AsyncIterator[Setting]:
     """Make a world with one check whose loopback has this plan; the state lies in `folder/state`."""
-    async with World(folder, (scenario,)) as world, sending(world, folder / "state", plan, kept=kept) as made:
+    async with World(folder, (scenario,)) as world, sending(world, folder / "state", plan) as made:
         yield made
 
 
 @contextlib.asynccontextmanager
 async def sending(
-    world: World, folder: Path, plan: Loopback = PLAN, *, kept: bool = True, ahead_by: float | None = None
+    world: World, folder: Path, plan: Loopback = PLAN, *, ahead_by: float | None = None
 ) -> AsyncIterator[Setting]:
     """Run a service in a world that is there already, as after a restart; else its clock is at the begin of a slot."""
     settings = load([world.config]).settings
@@ -166,7 +164,7 @@ async def sending(
     begin = next_slot(share(check.name), plan.every, time.time()) + 0.5
     ahead = [begin - time.time() if ahead_by is None else ahead_by]
     kit = replace(await build_kit(settings), wall=lambda: time.time() + ahead[0])
-    state = await State.kept(folder) if kept else State()
+    state = await State.kept(folder)
     await state.fetch([check.name])
     searcher = Searcher(world)
     changed: list[str] = []

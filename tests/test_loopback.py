@@ -8,7 +8,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from smtpcheck.caps import Limits
-from smtpcheck.cause import Cause
 from smtpcheck.delivery.cadence import look_ages
 from smtpcheck.delivery.correlation import Marks
 from smtpcheck.delivery.finder import FinderError, FinderStep, FolderKind
@@ -358,9 +357,3 @@ async def test_a_check_that_leaves_the_configuration_is_not_looked_for(tmp_path:
         it.service.replace([it.check], {it.check.name: it.plan}, it.kit, 0.0)
         await it.settle()
         assert it.record.messages[0].stage is Stage.DELIVERED
-
-
-def test_the_causes_of_a_loopback_are_of_the_list() -> None:
-    assert {Cause.MAIL_LOST, Cause.MAIL_LATE, Cause.MAIL_IN_JUNK, Cause.MAIL_UNCERTAIN, Cause.FINDER_FAILED} <= set(
-        Cause
-    )
