@@ -91,7 +91,8 @@ async def test_lost_mail_is_critical_at_once_and_resolves_at_once(tmp_path: Path
             assert 'smtpcheck_failure_info{check="healthy",phase="delivery",cause="mail_lost"' in metrics
             assert 'smtpcheck_success{check="healthy"} 0' in metrics
             found.kinds = (FolderKind.INBOX,)
-            agent._loopback._boxes[next(iter(agent._loopback._boxes))].due_at = 0.0
+            for box in agent._loopback._boxes.values():
+                box.due_at = 0.0
             await until(lambda: outcome(agent) is not Outcome.CRITICAL)
             state = agent.state.checks["healthy"]
             assert (state.runs, [each.cause for each in state.report.warnings]) == (1, [Cause.MAIL_LATE])
