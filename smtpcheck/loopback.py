@@ -131,6 +131,11 @@ class Service:
         if self._sending:
             await asyncio.wait(self._sending.values())
 
+    async def all_searched(self) -> None:
+        """Wait until no mailbox is looked into; what was found has been deleted then, where that is wanted."""
+        if self._searches:
+            await asyncio.wait(self._searches)
+
     def standing(self, name: str) -> Standing | None:
         """Return all that is known of a check's loopback, None where it has none."""
         sender = self._senders.get(name)

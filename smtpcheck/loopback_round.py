@@ -73,6 +73,7 @@ async def _until_it_ends(service: Service, check: Check, kit: Kit) -> None:
     while (standing := service.standing(check.name)) and _goes_on(standing, kit.wall() - sent_at):
         await asyncio.sleep(_TICK_SECONDS)
         await service.tick()
+    await service.all_searched()
 
 
 def _goes_on(standing: Standing, seconds: float) -> bool:
