@@ -6,6 +6,7 @@ import re
 import shutil
 import statistics
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
@@ -92,6 +93,8 @@ def _blackbox(world: World) -> Iterator[_Turn]:
     os.sched_setaffinity(process.pid, {HERE})
     try:
         port = next(found[1] for line in process.stderr if (found := re.search(r"address=127\.0\.0\.1:(\d+)", line)))
+        # Later versions log every probe, and would wait for ever for a reader.
+        threading.Thread(target=process.stderr.read, daemon=True).start()
 
         def turn(at_once: int) -> float:
             before = cpu_of(process.pid)
@@ -101,7 +104,7 @@ def _blackbox(world: World) -> Iterator[_Turn]:
         yield turn
     finally:
         process.terminate()
-        process.communicate()
+        process.wait()
 
 
 async def _ask(port: int, target: int, at_once: int) -> None:
