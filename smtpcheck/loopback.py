@@ -39,10 +39,10 @@ from smtpcheck.store.outbox import Held, Outbox
 
 SEARCH_SECONDS = 60.0
 """How long one search may take."""
-_FIRST_SWEEP_SECONDS = 600.0
-
 TOKEN_SECONDS = 10.0
 """How long one search waits for the issuer."""
+_FIRST_SWEEP_SECONDS = 600.0
+"""How long after a start, at least, left-overs are looked for."""
 _log = structlog.get_logger(__name__)
 
 
@@ -111,14 +111,12 @@ class Service:
         """Take new settings. A check whose slot is not used yet sends within `first_within` seconds."""
         self._kit = kit
         now = kit.wall()
-        before, self._senders = (
-            self._senders,
-            {
-                check.name: _Sender(_as_sender(check, loopbacks[check.name]), loopbacks[check.name])
-                for check in checks
-                if check.name in loopbacks
-            },
-        )
+        before = self._senders
+        self._senders = {
+            check.name: _Sender(_as_sender(check, loopbacks[check.name]), loopbacks[check.name])
+            for check in checks
+            if check.name in loopbacks
+        }
         for name, sender in self._senders.items():
             known = before.get(name)
             if known is None or known.plan.every != sender.plan.every:
@@ -156,7 +154,7 @@ class Service:
         if kit is None:
             return
         now = kit.wall()
-        for name in [name for name, at in self._send_at.items() if at <= now]:
+        for name in [name for name, at in self._send_at.items() if self._is_due(name, at, now)]:
             sender = self._senders[name]
             self._send_at[name] = next_slot(share(name), sender.plan.every, now)
             slot_at = slot(share(name), sender.plan.every, now)
@@ -169,6 +167,10 @@ class Service:
                 task = asyncio.create_task(self._look(box, kit.wall), name="look")
                 self._searches.add(task)
                 task.add_done_callback(self._searches.discard)
+
+    def _is_due(self, name: str, at: float, now: float) -> bool:
+        """Return whether a slot has begun; one further away than the next means that the clock was set back."""
+        return at <= now or at > now + self._senders[name].plan.every + 1.0
 
     async def drain(self, seconds: float) -> None:
         """Let what is being sent end within so many seconds; searches are cut off, for they can be made again."""

@@ -261,10 +261,10 @@ async def test_a_clock_that_is_set_back_sends_no_second_message_for_a_slot(tmp_p
     async with setting(tmp_path) as it:
         await it.settle()
         await it.passes(PLAN.every)
-        it.ahead[0] -= 2 * PLAN.every
+        it.ahead[0] -= 10 * PLAN.every
         for _ in range(20):
-            it.service._send_at[it.check.name] = 0.0
             await it.passes(PLAN.every / 10)
+        assert len(it.record.messages) >= 4
         slots = [message.slot for message in it.record.messages]
         assert len(slots) == len(set(slots)) == len(it.world.exchange.messages)
 

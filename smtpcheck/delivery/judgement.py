@@ -100,8 +100,7 @@ class Message:
 
     def is_sought(self, now: float) -> bool:
         """Return whether it is looked for: it may still turn up."""
-        waiting = self.stage in _WAITING or (self.stage is Stage.INTENDED and self.sent_at is not None)
-        return waiting and now - self.begun_at < GIVE_UP
+        return self.stage in _WAITING and now - self.begun_at < GIVE_UP
 
     def may_repeat(self, now: float) -> bool:
         """Return whether a second copy of it would still be told."""
