@@ -1,4 +1,5 @@
-# The agent as a container: docker build -t smtpcheck . (or buildah, podman).
+# The agent as a container: docker build -t smtpcheck . (podman and buildah: with --format docker, else the health check is
+# left out).
 #
 # BASE    any image with Python 3.11 or newer as python3, its venv module and the system's certificates. OpenSSL 3.5 or
 #         newer costs a fifth to a third less CPU for each TLS handshake than 3.0, hence Debian 13.
