@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from smtpcheck.alerting import Alerting
+from smtpcheck.alerts.maintenance import Window
 from smtpcheck.alerts.trouble import Severity
 from smtpcheck.alerts.watch import Thresholds
 from smtpcheck.cause import Cause
@@ -286,6 +288,35 @@ async def test_each_notifier_is_told_of_the_checks_that_it_is_for() -> None:
                 (["b"], " (1 of 2 checks)")
             ]
         assert warned.got == []
+
+
+async def test_under_maintenance_nobody_is_told_or_reminded_of_its_checks() -> None:
+    """And everybody is once it is over."""
+    night = Window(0, 60, weekly=False, zone=UTC, labels=(("team", "finance"),))
+    checks = (check("a", team="finance"), check("b", team="finance"), check("c"))
+    clock = Clock()
+    clock.now = datetime(2026, 11, 24, 23, 30, tzinfo=UTC).timestamp()
+
+    def alone(name: str) -> Report:
+        return bad(name, Phase.AUTH, Cause.USER_MISMATCH)
+
+    async with Receiver() as receiver:
+        wanted = settings(Webhook(url=source(receiver.url())), checks=checks, maintenance=(night,))
+        assert wanted.alerts
+        reminding = replace(wanted, alerts=replace(wanted.alerts, remind_every=2400.0))
+        async with alerts(reminding, clock=clock) as world:
+            world.run(alone, "a")
+            await until(lambda: world.counts()["success"] == 1)
+            clock.now += 3000.0
+            world.run(alone, "a", "b", "c")
+            await until(lambda: world.counts()["success"] == 2)
+            clock.now += 3000.0
+            world.run(alone, "b")
+            await until(lambda: world.counts()["success"] == 5)
+    seen = sorted((one["reason"], *one["checks"]) for got in receiver.got[:2] for one in got.json["alerts"])
+    after = sorted((one["reason"], *one["checks"]) for got in receiver.got[2:] for one in got.json["alerts"])
+    assert seen == [("new", "a"), ("new", "c")]
+    assert after == [("new", "b"), ("reminder", "a"), ("reminder", "c")]
 
 
 async def test_after_a_restart_nothing_is_told_twice_and_nothing_is_forgotten(tmp_path: Path) -> None:

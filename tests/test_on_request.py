@@ -87,13 +87,14 @@ async def test_a_probe_that_failed_is_an_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scheduled", [False, True])
-async def test_a_refusal_opens_the_breaker_and_nothing_is_run_meanwhile(tmp_path: Path, scheduled: bool) -> None:
+async def test_a_refusal_opens_the_breaker_and_nothing_is_run_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheduled: bool
+) -> None:
     """A scheduled check waits too; a success of a probe ends the wait."""
+    monkeypatch.setattr(on_request, "SPACING", 0.0)
     async with World(tmp_path, HEALTHY) as world, asking(world, schedule=scheduled, interval="1h") as (agent, client):
         if scheduled:
             await until(lambda: "healthy" in agent.state.checks)
-            known = agent.state.checks["healthy"]
-            agent.state._checks["healthy"] = replace(known, report=replace(known.report, started_at=0.0))
         address = refuse(world, "healthy", LOCKED)
         already = world.exchange.logins[address]
         assert values((await probe(client, "healthy"))[1])["smtpcheck_success"] == 0.0
@@ -110,10 +111,6 @@ async def test_a_refusal_opens_the_breaker_and_nothing_is_run_meanwhile(tmp_path
         assert ((agent.next_run("healthy") or 0.0) > opened.until - 1) is scheduled
         refuse(world, "healthy", None)
         agent.state._checks["healthy"] = replace(agent.state.checks["healthy"], breaker=Breaker(1, 1.0))
-        agent._requests._last_runs.clear()
-        if not scheduled:
-            known = agent.state.checks["healthy"]
-            agent.state._checks["healthy"] = replace(known, report=replace(known.report, started_at=0.0))
         assert values((await probe(client, "healthy"))[1])["smtpcheck_success"] == 1.0
         assert agent.state.breaker("healthy") == Breaker()
 
