@@ -117,6 +117,23 @@ async def test_searches_by_imap_are_no_more_at_once_than_there_are_threads(finde
     assert (looks.most_at_once, len(looks.tokens)) == (2, 5)
 
 
+async def test_a_search_that_waits_for_a_thread_keeps_nobody_from_its_mailbox(
+    finders: Finders, looks: Looks, gate: Gate
+) -> None:
+    """Thousands may wait after a start; the checks go on meanwhile."""
+    finds = [Find(FindVia.IMAP, f"{number}@example.org", "ready", server=SERVER) for number in range(20)]
+    searches = [asyncio.create_task(_search(finders, find)) for find in finds]
+    async with asyncio.timeout(5):
+        for _ in range(2):
+            await looks.begun.acquire()
+        while len(finders._places._waiters or ()) < len(finds) - 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        async with gate.admitted("19@example.org"):
+            assert looks.at_once == 2
+    looks.free.set()
+    await asyncio.gather(*searches)
+
+
 async def test_nothing_to_look_for_opens_no_connection(finders: Finders, looks: Looks) -> None:
     assert await _search(finders, BY_IMAP, Errand((), lambda _: True)) == Search()
     assert looks.tokens == []

@@ -3,7 +3,8 @@
 Rules of this file:
 - A finder's token comes from the broker, as every other one: one request for all who need the same token.
 - A search takes the mailbox's lock, as a handshake does: one connection per mailbox at a time, whoever opens it.
-- IMAP is spoken in threads, of which there are few; waiting for one counts in no time limit.
+- IMAP is spoken in threads, of which there are few; waiting for one counts in no time limit, and holds neither the
+  mailbox nor a place among the open connections: no check waits for a search that has not begun.
 - A finder that cannot get in is an error of its own, which says nothing of the mail.
 """
 
@@ -62,7 +63,7 @@ class Finders(Searcher):
         if isinstance(answer, TokenError):
             return Search(error=_token_error(answer))
         finder, place = self._finder(find, find.server)
-        async with self._gate.admitted(find.mailbox), place:
+        async with place, self._gate.admitted(find.mailbox):
             return await finder.search(errand, answer.token, timeout=timeout)
 
     def close(self) -> None:
