@@ -260,9 +260,8 @@ class Service:
             if (find := sender.plan.find) is None:
                 continue
             names.setdefault(find, set()).add(name)
-            if sender.plan.delete:
-                swept.setdefault(find, name)
-                swept.setdefault(replace(find, mailbox=sender.check.mailbox), name)
+            for place in sender.plan.swept(sender.check):
+                swept.setdefault(place, name)
         boxes = {}
         for find in names.keys() | swept.keys():
             known = self._boxes.get(find)

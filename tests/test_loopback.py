@@ -13,7 +13,7 @@ from smtpcheck.delivery.correlation import Marks
 from smtpcheck.delivery.finder import FinderError, FinderStep, FolderKind
 from smtpcheck.delivery.judgement import Stage, Totals
 from smtpcheck.delivery.verdict import success
-from smtpcheck.model import Outcome, Phase
+from smtpcheck.model import Mechanism, Outcome, Phase
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.scenarios import Scenario
 from smtpcheck.sandbox.session import Session
@@ -295,6 +295,20 @@ async def test_the_senders_sent_items_are_swept_too(tmp_path: Path) -> None:
         assert errand.sweep_before
         await it.passes(3600)
         assert len(it.searcher.elsewhere) == 1
+
+
+@pytest.mark.parametrize(("credential", "swept"), [("probe-password", False), ("", True)])
+async def test_a_password_of_the_finder_is_not_tried_at_the_sender(
+    tmp_path: Path, credential: str, swept: bool
+) -> None:
+    """A credential of its own has the password of another account; the check's own one logs in as the sender anyway."""
+    async with setting(tmp_path) as it:
+        assert PLAN.find
+        find = replace(PLAN.find, mechanism=Mechanism.PLAIN, credential=credential or it.check.credential or "")
+        places = replace(PLAN, find=find).swept(it.check)
+        assert [place.mailbox for place in places] == [find.mailbox, it.check.mailbox][: 1 + swept]
+        it.service.replace([it.check], {it.check.name: replace(PLAN, find=find)}, it.kit, first_within=0.0)
+        assert {place.mailbox for place in it.service._boxes} == {place.mailbox for place in places}
 
 
 async def test_nothing_is_deleted_before_the_disk_knows_that_it_was_found(

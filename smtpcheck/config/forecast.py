@@ -13,7 +13,7 @@ Rules of this file:
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from smtpcheck.config.settings import Settings
@@ -166,7 +166,7 @@ def _searches(settings: Settings) -> tuple[SearchDemand, ...]:
             continue
         each = len(look_ages(plan.warn_after, plan.lost_after))
         looks[plan.find] += _messages_per_hour(plan) * (each + plan.delete)
-        for find in (plan.find, replace(plan.find, mailbox=check.mailbox)) if plan.delete else ():
+        for find in plan.swept(check):
             looks[find] += 0.0
     by_host: dict[str, list[float]] = defaultdict(list)
     for find, count in looks.items():
@@ -188,8 +188,8 @@ def _issuers(settings: Settings) -> tuple[IssuerDemand, ...]:
         if (check.uses_credential or plan is not None) and check.credential is not None:
             mailboxes[check.credential, ""].add(check.mailbox.casefold())
         if plan is not None and plan.find is not None:
-            swept = {check.mailbox.casefold()} if plan.delete else set()
-            mailboxes[plan.find.credential, plan.find.scope] |= {plan.find.mailbox.casefold()} | swept
+            finds = (plan.find, *plan.swept(check))
+            mailboxes[plan.find.credential, plan.find.scope] |= {find.mailbox.casefold() for find in finds}
     for (name, _), subjects in mailboxes.items():
         credential = settings.credentials[name]
         issuer = credential.flow().issuer

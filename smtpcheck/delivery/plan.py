@@ -5,10 +5,11 @@ Rules of this file:
 - Durations are seconds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from smtpcheck.caps import Limits
 from smtpcheck.delivery.find import Find
+from smtpcheck.model import Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +35,16 @@ class Loopback:
     """Whose Authentication-Results are believed (RFC 8601 2.5); empty: such without a name; None: nobody's."""
     delete: bool = True
     """Whether messages that were found are deleted."""
+
+    def swept(self, check: Check) -> tuple[Find, ...]:
+        """Return where left-overs of the check are deleted: where its messages arrive, and in its own Sent Items.
+
+        The latter is left out where the finder has a password of its own: tried at the sender's account it would be a
+        wrong one, day after day.
+        """
+        if self.find is None or not self.delete:
+            return ()
+        by_password = self.find.mechanism is not None and self.find.mechanism.carries_password
+        if by_password and self.find.credential != check.credential:
+            return (self.find,)
+        return self.find, replace(self.find, mailbox=check.mailbox)
