@@ -1,7 +1,12 @@
-"""Rules for all tests: nothing reaches beyond loopback, and no test fails because the machine is busy."""
+"""Rules for all tests: nothing reaches beyond loopback, and no test fails because the machine is busy.
+
+Under SMTPCHECK_REQUIRE_REAL=1 what a test would be skipped for is a failure: everything must be there.
+"""
 
 import ipaddress
+import os
 import sys
+from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
@@ -29,3 +34,12 @@ def _refuse_the_world(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_refuse_the_world)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Make a failure of what was skipped, where nothing may be."""
+    report = yield
+    if os.environ.get("SMTPCHECK_REQUIRE_REAL") == "1" and isinstance(report.longrepr, tuple) and report.skipped:
+        report.outcome, report.longrepr = "failed", report.longrepr[2]
+    return report

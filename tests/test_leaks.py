@@ -23,7 +23,10 @@ from tests.test_agent import edit
 from tests.test_oauth_sandbox import SCENARIOS as WAYS
 
 ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "ignore"}
-HOOK_KEY, HOOK_PATH = "hook-key-of-the-tests", "hook-path-of-the-tests"
+OUTWARD = {
+    name: f"{name}-that-nobody-may-see" for name in ("path", "refused", "beat", "key", "header", "manager", "otlp")
+}
+"""Secrets of those who are told: in addresses, headers and keys."""
 EDGE = 6
 """Characters at both ends of a base64 text that depend on what stands beside it."""
 
@@ -83,8 +86,9 @@ async def test_nothing_that_is_written_holds_a_token_or_secret(tmp_path: Path) -
         async with Receiver() as hook:
             _tell(world, hook)
             written = await _agent(world)
-            assert len(hook.got) > 0
-        written |= {f"alert {number}": got.body.decode() for number, got in enumerate(hook.got)}
+            sent = " ".join(f"{got.path} {got.headers}" for got in hook.got)
+            assert {name for name, secret in OUTWARD.items() if secret not in sent} == {"key"}
+        written |= {f"told {number}": got.body.decode("utf-8", "replace") for number, got in enumerate(hook.got)}
         for arguments in (
             ["check", "--format", "text"],
             ["check", "--format", "json"],
@@ -96,7 +100,7 @@ async def test_nothing_that_is_written_holds_a_token_or_secret(tmp_path: Path) -
             ["validate"],
         ):
             written[" ".join(arguments)] = await _command(*arguments, "-c", str(world.config))
-        secrets = world.secrets() | {HOOK_KEY, HOOK_PATH}
+        secrets = world.secrets() | set(OUTWARD.values())
     written |= {
         path.relative_to(tmp_path).as_posix(): path.read_bytes().decode("utf-8", "replace")
         for path in (tmp_path / "state").rglob("*")
@@ -121,9 +125,25 @@ BABBLERS = tuple(
 
 
 def _tell(world: World, hook: Receiver) -> None:
-    """Have every alert told, at once, by a webhook whose address and key are secrets too."""
-    notify = [{"type": "webhook", "url": hook.url(f"/{HOOK_PATH}"), "hmac_key": {"value": HOOK_KEY}}, {"type": "log"}]
-    edit(world.config, lambda document: document.update(alerts={"fail_after": 1, "notify": notify}))
+    """Have every alert told at once, by ways whose addresses, keys and headers are secrets too; one of them refuses."""
+    hook.refuse = lambda got: OUTWARD["refused"] in got.path
+    beside = hook.url(f"/{OUTWARD['path']}")
+    notify = [
+        {
+            "type": "webhook",
+            "url": beside,
+            "hmac_key": {"value": OUTWARD["key"]},
+            "headers": {"X-Key": OUTWARD["header"]},
+        },
+        {"type": "webhook", "url": hook.url(f"/{OUTWARD['refused']}"), "name": "refused"},
+        {"type": "alertmanager", "urls": [beside], "headers": {"Authorization": OUTWARD["manager"]}},
+        {"type": "apprise", "url": beside.replace("http://", "json://")},
+        {"type": "log"},
+    ]
+    alerts = {"fail_after": 1, "notify": notify, "heartbeat": {"url": hook.url(f"/{OUTWARD['beat']}")}}
+    otlp = {"endpoint": hook.url().rstrip("/"), "headers": {"X-Api-Key": {"value": OUTWARD["otlp"]}}}
+    edit(world.config, lambda document: document.update(alerts=alerts))
+    edit(world.config, lambda document: document["agent"].update(otlp=otlp))
 
 
 def _let_babble(world: World) -> None:

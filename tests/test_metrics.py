@@ -1,7 +1,5 @@
 """What a scrape shows, in both formats, as the formats' own parsers read it."""
 
-import os
-import shutil
 import subprocess
 from dataclasses import replace
 
@@ -36,6 +34,7 @@ from smtpcheck.model import (
 )
 from smtpcheck.shard import ALONE, Fleet, Shard
 from smtpcheck.state import State
+from tests.real.daemon import real_binary
 from tests.test_loopback_verdict import ARRIVED
 
 CHECK = Check(
@@ -323,13 +322,9 @@ def test_openmetrics_ends_once_and_the_text_format_never() -> None:
 
 
 def test_promtool_finds_nothing() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        if os.environ.get("SMTPCHECK_REQUIRE_REAL") == "1":
-            pytest.fail("promtool is missing")
-        pytest.skip("promtool is not installed")
     scrape = everything().expose(openmetrics=False, credentials=(FULL_CREDENTIAL,), agent=AGENT)
-    found = subprocess.run([promtool, "check", "metrics"], input=scrape, capture_output=True, timeout=60, check=False)
+    command = [real_binary("promtool"), "check", "metrics"]
+    found = subprocess.run(command, input=scrape, capture_output=True, timeout=60, check=False)
     assert (found.returncode, found.stdout + found.stderr) == (0, b"")
 
 

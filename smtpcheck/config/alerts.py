@@ -24,10 +24,11 @@ from smtpcheck.config.section import ConfigSection
 from smtpcheck.config.validation import validated
 from smtpcheck.model import Check
 from smtpcheck.notify import NOTIFIER_TYPES
+from smtpcheck.notify.client import Authorities, Proxy
 from smtpcheck.notify.heartbeat import LABEL, Heartbeat
 from smtpcheck.notify.notifier import Notifier, Route, SecretUrl
 from smtpcheck.notify.webhook import address_trouble, routes_of
-from smtpcheck.secret_source import ConfiguredPath, SecretSource
+from smtpcheck.secret_source import SecretSource
 
 MATCHED = frozenset({"severity", "check", "credential"})
 """What a notifier's `match` may name besides the labels of checks."""
@@ -100,13 +101,8 @@ class HeartbeatSection(ConfigSection):
 
     url: SecretUrl = Field(description="The address, as text or as {env: ...} and the like.")
     every: Period = Field(default=60.0, description="How often it is called.")
-    ca_file: ConfiguredPath | None = Field(default=None, description="PEM certificates to verify the server with.")
-    proxy: str | None = Field(
-        default=None,
-        repr=False,
-        pattern=r"^https?://[^/\s]+/?$",
-        description="The proxy, as http://host:port. Without it the environment counts.",
-    )
+    ca_file: Authorities = None
+    proxy: Proxy = None
 
 
 class AlertsSection(ConfigSection):

@@ -23,10 +23,10 @@ from pydantic import Field
 
 from smtpcheck.alerts.notice import Notice, Status
 from smtpcheck.alerts.trouble import Severity, Subject
-from smtpcheck.notify.client import Client, read_headers
-from smtpcheck.notify.notifier import Failure, Headers, Notifier, Route, SecretUrl, Sender
+from smtpcheck.notify.client import HttpNotifier, read_headers
+from smtpcheck.notify.notifier import Failure, Route, SecretUrl, Sender
 from smtpcheck.notify.webhook import address_trouble, routes_of
-from smtpcheck.secret_source import ConfiguredPath, SecretSource, SecretUnreadableError
+from smtpcheck.secret_source import SecretSource, SecretUnreadableError
 
 REFRESH_SECONDS = 60.0
 LIFE_SECONDS = 4 * REFRESH_SECONDS
@@ -34,19 +34,11 @@ PATH = "/api/v2/alerts"
 _log = structlog.get_logger(__name__)
 
 
-class Alertmanager(Notifier):
+class Alertmanager(HttpNotifier):
     """Prometheus' Alertmanager, one or several instances."""
 
     type: Literal["alertmanager"] = "alertmanager"
     urls: tuple[SecretUrl, ...] = Field(min_length=1, description="The instances, as http://am-1:9093.")
-    headers: Headers = Field(default={}, description="Further headers, as {Authorization: {env: NAME}}.")
-    ca_file: ConfiguredPath | None = Field(default=None, description="PEM certificates to verify the server with.")
-    proxy: str | None = Field(
-        default=None,
-        repr=False,
-        pattern=r"^https?://[^/\s]+/?$",
-        description="The proxy, as http://host:port. Without it the environment counts.",
-    )
 
     def sender(self) -> Sender:
         """Return what posts to the instances."""
@@ -55,7 +47,7 @@ class Alertmanager(Notifier):
     def secrets(self) -> Iterable[tuple[tuple[str | int, ...], SecretSource]]:
         """Return addresses and headers."""
         yield from ((("urls", index), source) for index, source in enumerate(self.urls))
-        yield from ((("headers", name), source) for name, source in self.headers.items())
+        yield from super().secrets()
 
     def trouble(self) -> str:
         """Return what is wrong with an address."""
@@ -76,7 +68,7 @@ class AlertmanagerSender(Sender):
     def __init__(self, alertmanager: Alertmanager) -> None:
         """Take where to post; nothing is read or opened yet."""
         self._alertmanager = alertmanager
-        self._client = Client(ca_file=alertmanager.ca_file, proxy=alertmanager.proxy)
+        self._client = alertmanager.client()
         self._failing: set[int] = set()
 
     async def send(self, notices: Sequence[Notice]) -> Failure | None:

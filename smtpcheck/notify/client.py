@@ -1,4 +1,4 @@
-"""The one way in which notifiers speak HTTP.
+"""The one way in which notifiers speak HTTP, and what each that does has in its configuration.
 
 Rules of this file:
 - Every request has an end in time, and of an answer only its status and Retry-After are read.
@@ -12,14 +12,16 @@ import email.utils
 import os
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
-from smtpcheck.notify.notifier import Failure
-from smtpcheck.secret_source import SecretSource
+from pydantic import Field
+
+from smtpcheck.notify.notifier import Failure, Headers, Notifier
+from smtpcheck.secret_source import ConfiguredPath, SecretSource
 
 if TYPE_CHECKING:
     import aiohttp
@@ -31,6 +33,33 @@ LONGEST_RETRY_AFTER = 3600.0
 
 _TRY_AGAIN = frozenset({401, 403, 404, 407, 408, 409, 423, 425, 429})
 """4xx that may go away by themselves, or by a repair on either side, while what is told stays the same."""
+
+
+Authorities = Annotated[ConfiguredPath | None, Field(description="PEM certificates to verify the server with.")]
+Proxy = Annotated[
+    str | None,
+    Field(
+        repr=False,
+        pattern=r"^https?://[^/\s]+/?$",
+        description="The proxy, as http://host:port. Without it the environment counts.",
+    ),
+]
+
+
+class HttpNotifier(Notifier):
+    """A place that is told by requests."""
+
+    headers: Headers = Field(default={}, description="Further headers, as {Authorization: {env: NAME}}.")
+    ca_file: Authorities = None
+    proxy: Proxy = None
+
+    def secrets(self) -> Iterable[tuple[tuple[str | int, ...], SecretSource]]:
+        """Return the headers; a kind that has more adds it."""
+        yield from ((("headers", name), source) for name, source in self.headers.items())
+
+    def client(self) -> "Client":
+        """Return what sends the requests."""
+        return Client(ca_file=self.ca_file, proxy=self.proxy)
 
 
 class Client:

@@ -32,28 +32,20 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from smtpcheck.alerts.notice import Notice
-from smtpcheck.notify.client import Client, read_headers
-from smtpcheck.notify.notifier import Failure, Headers, Notifier, Route, SecretUrl, Sender
-from smtpcheck.secret_source import ConfiguredPath, SecretSource, SecretUnreadableError
+from smtpcheck.notify.client import HttpNotifier, read_headers
+from smtpcheck.notify.notifier import Failure, Route, SecretUrl, Sender
+from smtpcheck.secret_source import SecretSource, SecretUnreadableError
 
 VERSION = 1
 PREFIX = "whsec_"
 
 
-class Webhook(Notifier):
+class Webhook(HttpNotifier):
     """An address that takes alerts as JSON."""
 
     type: Literal["webhook"] = "webhook"
     url: SecretUrl = Field(description="The address, as text or as {file: ...} and the like.")
     hmac_key: SecretSource | None = Field(default=None, description="The key that each request is signed with.")
-    headers: Headers = Field(default={}, description="Further headers, as {Authorization: {env: NAME}}.")
-    ca_file: ConfiguredPath | None = Field(default=None, description="PEM certificates to verify the server with.")
-    proxy: str | None = Field(
-        default=None,
-        repr=False,
-        pattern=r"^https?://[^/\s]+/?$",
-        description="The proxy, as http://host:port. Without it the environment counts.",
-    )
 
     def sender(self) -> Sender:
         """Return what posts there."""
@@ -64,7 +56,7 @@ class Webhook(Notifier):
         yield ("url",), self.url
         if self.hmac_key is not None:
             yield ("hmac_key",), self.hmac_key
-        yield from ((("headers", name), source) for name, source in self.headers.items())
+        yield from super().secrets()
 
     def trouble(self) -> str:
         """Return what is wrong with the address or the key."""
@@ -83,7 +75,7 @@ class WebhookSender(Sender):
     def __init__(self, webhook: Webhook) -> None:
         """Take where to post; nothing is read or opened yet."""
         self._webhook = webhook
-        self._client = Client(ca_file=webhook.ca_file, proxy=webhook.proxy)
+        self._client = webhook.client()
 
     async def send(self, notices: Sequence[Notice]) -> Failure | None:
         """Post the notices."""

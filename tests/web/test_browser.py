@@ -1,8 +1,6 @@
 """The pages in a real browser: Debian's Chromium, driven over WebDriver."""
 
 import asyncio
-import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,10 +18,9 @@ from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import WebDriverWait
 
 from smtpcheck.web import create_app, serve
+from tests.real.daemon import real_binary
 from tests.web.world import NOW, World, ok_report
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-REQUIRED = os.environ.get("SMTPCHECK_REQUIRE_REAL") == "1"
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -39,19 +36,15 @@ FLAGS = (
 WIDTHS = (400, 800, 1400)
 SECONDS = 10
 
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER) and not REQUIRED, reason="needs Debian's chromium and chromium-driver"
-)
-
 
 @contextmanager
 def _browser(profile: Path, *, script: bool = True) -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM or pytest.fail("chromium is not installed")
+    options.binary_location = real_binary("chromium")
     for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER or pytest.fail("chromedriver is not installed")))
+    driver = webdriver.Chrome(options=options, service=Service(real_binary("chromedriver")))
     try:
         if not script:
             driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})

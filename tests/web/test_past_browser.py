@@ -21,12 +21,11 @@ from tests.web.test_browser import (
     _follow,
     _resize,
     browser,
-    pytestmark,
     with_script,
 )
 from tests.web.world import NOW
 
-__all__ = ["browser", "pytestmark", "with_script"]
+__all__ = ["browser", "with_script"]
 
 PATHS = (
     "/checks/billing/history",
