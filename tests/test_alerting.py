@@ -545,15 +545,23 @@ async def test_the_agent_tells_of_its_runs_and_reload_begins_and_ends_it(tmp_pat
         async with running(world.config) as agent:
             assert not agent.alerting.is_configured
             assert "smtpcheck_notifications_total{" not in await shown(agent)
-            section = {"fail_after": 1, "notify": [{"type": "webhook", "url": receiver.url()}]}
+            receiver.refuse = lambda got: got.path == "/refused"
+            notify = [
+                {"type": "webhook", "url": receiver.url()},
+                {"type": "webhook", "url": receiver.url("/refused"), "name": "refused"},
+            ]
+            section = {"fail_after": 1, "notify": notify}
             edit(world.config, lambda document: document.update(alerts=section))
             assert await agent.reload() == ()
-            (got,) = await receiver.until(lambda got: got)
-            assert [alert["cause"] for alert in got.json["alerts"]] == [world.scenarios[0].cause]
             await until(lambda: agent.alerting.notifiers()[0].counts["success"] == 1)
+            await until(lambda: agent.alerting.notifiers()[1].counts["dropped"] == 1)
+            (got,) = receiver.taken
+            assert [alert["cause"] for alert in got.json["alerts"]] == [world.scenarios[0].cause]
             text = await shown(agent)
             assert 'smtpcheck_notifications_total{notifier="webhook",result="success"} 1' in text
+            assert 'smtpcheck_notifications_total{notifier="refused",result="dropped"} 1' in text
             assert 'smtpcheck_notifier_failing{notifier="webhook"} 0' in text
+            assert 'smtpcheck_notifier_failing{notifier="refused"} 1' in text
             assert 'smtpcheck_alerts_firing{severity="critical"} 1' in text
             edit(world.config, lambda document: document.pop("alerts"))
             assert await agent.reload() == ()

@@ -145,14 +145,15 @@ async def test_the_histograms_name_the_trace_of_a_run(tmp_path: Path, caplog: py
                 text = (await agent.exposition(openmetrics=True)).decode()
                 plain = (await agent.exposition(openmetrics=False)).decode()
     exemplars = {
-        sample.exemplar.labels["trace_id"]
+        (family.name, sample.exemplar.labels["trace_id"])
         for family in parse_openmetrics(text)  # type: ignore[no-untyped-call]
         for sample in family.samples
         if sample.exemplar
     }
-    assert exemplars == {span.trace_id.hex() for span in receiver.roots()}
+    (trace,) = {span.trace_id.hex() for span in receiver.roots()}
+    assert exemplars == {("smtpcheck_phase_seconds", trace), ("smtpcheck_schedule_lag_seconds", trace)}
     assert "trace_id" not in plain
-    assert {entry["trace_id"] for entry in logged if entry["event"] == "run"} == exemplars
+    assert {entry["trace_id"] for entry in logged if entry["event"] == "run"} == {trace}
 
 
 async def test_checks_go_on_where_nobody_takes_the_traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
