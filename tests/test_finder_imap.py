@@ -97,6 +97,13 @@ async def test_without_uidplus_nothing_is_removed_and_that_is_told(site: Site) -
     assert site.lying() == [("inbox", 2)]
 
 
+async def test_what_cannot_be_removed_is_told_of_every_folder(site: Site) -> None:
+    server = await more_imap(site.world, ImapListener(capabilities=WITHOUT_UIDPLUS))
+    found = await site.search(site.put_ours(Use.ARCHIVE), find=at(site, server))
+    assert [(one.kind, one.deleted) for one in found.sightings] == [(FolderKind.OTHER, False)]
+    assert found.error is not None and found.error.step is FinderStep.DELETE
+
+
 async def test_folders_are_known_by_name_where_the_server_tells_no_purpose(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

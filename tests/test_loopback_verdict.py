@@ -287,3 +287,12 @@ def test_deliveries_are_measured_by_provider() -> None:
     shown = metrics.expose(openmetrics=False, credentials=(), agent=AGENT).decode()
     assert 'smtpcheck_loopback_seconds_bucket{le="3.0",provider="generic"} 1.0' in shown
     assert 'smtpcheck_loopback_seconds_sum{provider="generic"} 2.5' in shown
+
+
+def test_copies_without_end_are_counted_up_to_a_bound() -> None:
+    """Whoever has received a message can send it on as often as he likes."""
+    copies = [replace(SEEN, headers=(("Received", f"by mx{number}"),)) for number in range(5000)]
+    message = ACCEPTED
+    for some in (copies[:2500], copies[2500:]):
+        message = looked_for(message, some, PLAN, began=SENT + 5, ended=SENT + 6, whole=True)
+    assert (message.stage, message.duplicates) == (Stage.DELIVERED, 99)

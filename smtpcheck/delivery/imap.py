@@ -166,13 +166,13 @@ class _Look:
         return self._errand.sweep_before is not None or not seen.issuperset(self._sought.values())
 
     def _go_through(self, folder: Folder) -> None:
-        """Search a folder; its refusal does not end the search."""
+        """Search a folder; its refusal ends nothing, and is told unless a folder of no purpose cannot be searched."""
         try:
             self._search(folder)
         except ImapError as error:
             if error.over:
                 raise
-            if folder.kind is not FolderKind.OTHER:
+            if folder.kind is not FolderKind.OTHER or error.step is FinderStep.DELETE:
                 self.note(error)
 
     def _search(self, folder: Folder) -> None:

@@ -27,6 +27,8 @@ from smtpcheck.model import Phase, Report
 
 KEPT_MESSAGES = 20
 """How many messages of a check are kept that are not looked for any more."""
+_MOST_COPIES = 100
+"""Of one message; whoever has received it can send as many as he likes."""
 _REPEATS_WITHIN = 3600.0
 
 
@@ -213,7 +215,7 @@ def looked_for(
     if arrivals:
         found = message if message.stage is Stage.DELIVERED else _found(message, arrivals[0], plan, ended)
         copies = dict.fromkeys((*found.copies, *map(_fingerprint, arrivals)))
-        return replace(found, looks=message.looks + 1, copies=tuple(copies))
+        return replace(found, looks=message.looks + 1, copies=tuple(copies)[:_MOST_COPIES])
     message = replace(message, looks=message.looks + 1)
     if not whole or message.stage is Stage.DELIVERED:
         return message
