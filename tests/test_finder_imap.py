@@ -13,7 +13,7 @@ from smtpcheck.sandbox.authority import Certificate
 from smtpcheck.sandbox.imap import GmailDoorkeeper
 from smtpcheck.sandbox.imap_session import Entry, ImapListener
 from smtpcheck.sandbox.mail_store import NAMES, Box, Use
-from tests.finder_world import PROBE, Site, by_gmail, by_imap, more_imap, running
+from tests.finder_world import PROBE, Site, by_gmail, by_imap, letter, more_imap, new_mark, running
 
 WITHOUT_UIDPLUS = ("IMAP4rev1", "SASL-IR", "MOVE")
 
@@ -102,6 +102,16 @@ async def test_what_cannot_be_removed_is_told_of_every_folder(site: Site) -> Non
     found = await site.search(site.put_ours(Use.ARCHIVE), find=at(site, server))
     assert [(one.kind, one.deleted) for one in found.sightings] == [(FolderKind.OTHER, False)]
     assert found.error is not None and found.error.step is FinderStep.DELETE
+
+
+async def test_what_lies_beside_is_not_read_but_for_its_mark(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of messages of others, or of checks that delete nothing, do not use up what may be received."""
+    monkeypatch.setattr("smtpcheck.delivery.imap._BUDGET", 100_000)
+    for _ in range(30):
+        site.put(Use.INBOX, letter(new_mark(), headers=["Received: by mx" + ".example" * 1500]) + b"\r\n")
+    found = await site.search(site.send())
+    assert (found.error, len(found.sightings)) == (None, 1)
+    assert [name for name, _ in found.sightings[0].headers if name == "Received"]
 
 
 async def test_folders_are_known_by_name_where_the_server_tells_no_purpose(

@@ -16,8 +16,8 @@ from smtpcheck.delivery.message import UNIQUE_HEADER
 
 TOLD = ("Received", "Authentication-Results", "Date", "Message-ID")
 """The headers that a `Sighting` tells."""
-WANTED = (UNIQUE_HEADER, "Subject", *TOLD)
-"""The headers that are fetched."""
+MARKED = (UNIQUE_HEADER, "Subject", "Message-ID")
+"""The headers that tell whether a message is ours, and which."""
 
 Field = tuple[str, str]
 

@@ -21,7 +21,7 @@ from aiohappyeyeballs import start_connection
 
 from smtpcheck.delivery.finder import Errand, FinderError, FinderStep, FolderKind, Search, Sighting
 from smtpcheck.delivery.folders import Folder, in_order, trash_of
-from smtpcheck.delivery.header import Field, mark_of, read_fields, told
+from smtpcheck.delivery.header import MARKED, TOLD, Field, mark_of, read_fields, told
 from smtpcheck.delivery.imap_client import ImapConnection, ImapError
 from smtpcheck.delivery.imap_stream import Stream
 from smtpcheck.model import Mechanism, Security, Server
@@ -184,7 +184,7 @@ class _Look:
             ours |= self._ours(self._by_message_id({one.mark for one in ours.values()}))
         moved = [one for one in ours.values() if folder.name == self._trash and one.mark in self._moved]
         rest = [one for one in ours.values() if one not in moved]
-        found = [one for one in rest if one.mark in self._sought]
+        found = self._with_way([one for one in rest if one.mark in self._sought])
         left_over = [one for one in rest if one.mark not in self._sought and self._is_old(one)]
         removed: set[int] = set()
         try:
@@ -211,12 +211,21 @@ class _Look:
         """Return those of the messages that are ours, by their UIDs."""
         ours: dict[int, _Ours] = {}
         for batch in _batches(uids[-MOST_CANDIDATES:], _BATCH):
-            for message in self._connection.fetch(batch):
+            for message in self._connection.fetch(batch, MARKED):
                 fields = read_fields(message.header)
                 mark = mark_of(fields, self._errand.is_ours)
                 if mark is not None:
                     ours[message.uid] = _Ours(message.uid, mark.lower(), message.arrived_at, fields)
         return ours
+
+    def _with_way(self, found: Sequence[_Ours]) -> list[_Ours]:
+        """Return messages with the fields that a sighting tells: thousands that are not sought may lie beside them."""
+        fields = {
+            message.uid: read_fields(message.header)
+            for batch in _batches([one.uid for one in found], _BATCH)
+            for message in self._connection.fetch(batch, TOLD)
+        }
+        return [replace(one, fields=fields.get(one.uid, one.fields)) for one in found]
 
     def _is_old(self, one: _Ours) -> bool:
         before = self._errand.sweep_before

@@ -25,7 +25,6 @@ from imapclient import IMAPClient
 from smtpcheck.delivery.correlation import PREFIX
 from smtpcheck.delivery.finder import FinderStep
 from smtpcheck.delivery.folders import Listed
-from smtpcheck.delivery.header import WANTED
 from smtpcheck.delivery.imap_stream import InjectionError, Stream, StreamError, StreamImap4
 from smtpcheck.delivery.message import SUBJECT_WORD, UNIQUE_HEADER
 from smtpcheck.model import Mechanism, Provider
@@ -45,7 +44,6 @@ _LIBRARY = re.compile(
     re.IGNORECASE,
 )
 """What the libraries write around a server's words."""
-_HEADER_ITEM = f"BODY.PEEK[HEADER.FIELDS ({' '.join(WANTED).upper()})]"
 
 
 class ImapError(Exception):
@@ -160,9 +158,9 @@ class ImapConnection:
         query = " OR ".join(f"rfc822msgid:{each.strip('<>')}" for each in message_ids)
         return sorted(self._ask(FinderStep.SEARCH, lambda: self._client.gmail_search(query)))
 
-    def fetch(self, uids: Sequence[int]) -> Iterable[Fetched]:
-        """Return when these messages arrived and what their headers say; one that is gone is left out."""
-        items = ["UID", "INTERNALDATE", _HEADER_ITEM]
+    def fetch(self, uids: Sequence[int], names: Sequence[str]) -> Iterable[Fetched]:
+        """Return when these messages arrived, and their headers of these names; one that is gone is left out."""
+        items = ["UID", "INTERNALDATE", f"BODY.PEEK[HEADER.FIELDS ({' '.join(names).upper()})]"]
         found = self._ask(FinderStep.SEARCH, lambda: self._client.fetch(uids, items))
         return [_fetched(uid, message) for uid, message in found.items()]
 
