@@ -88,6 +88,22 @@ def test_of_one_alert_one_severity_fires_for_one_thing() -> None:
         assert len(things) == len(set(things)), (case["alertname"], case["eval_time"])
 
 
+def test_what_ends_is_told_thirty_seven_and_one_days_before() -> None:
+    """Of every quantity, and each day by one severity alone."""
+    steps: dict[str, dict[str, str]] = {}
+    for rule in alerts():
+        if rule["alert"].endswith("Expiring") and rule["alert"] != "SmtpcheckTokenExpiring":
+            expression = re.sub(r"\S+ - time\(\)", "left", rule["expr"])
+            steps.setdefault(rule["alert"], {})[rule["labels"]["severity"]] = expression
+    assert len(steps) == 4
+    for each in steps.values():
+        assert each == {
+            "info": "7 * 86400 <= left < 30 * 86400",
+            "warning": "86400 <= left < 7 * 86400",
+            "critical": "left < 86400",
+        }
+
+
 def test_every_alert_says_what_it_is_and_what_to_do() -> None:
     """In words, and by a link to the page of the check, of the credential's checks or of the agent."""
     for rule in alerts():
