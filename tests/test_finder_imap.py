@@ -97,6 +97,14 @@ async def test_without_uidplus_nothing_is_removed_and_that_is_told(site: Site) -
     assert site.lying() == [("inbox", 2)]
 
 
+async def test_what_another_client_has_marked_as_deleted_is_not_removed_along(site: Site) -> None:
+    site.put(Use.INBOX, b"Subject: of another\r\n\r\n")
+    site.box.folders[Use.INBOX].messages[0].flags.add("\\deleted")
+    found = await site.search(site.send())
+    assert (found.error, [one.deleted for one in found.sightings]) == (None, [True])
+    assert site.lying() == [("inbox", 1)]
+
+
 async def test_what_cannot_be_removed_is_told_of_every_folder(site: Site) -> None:
     server = await more_imap(site.world, ImapListener(capabilities=WITHOUT_UIDPLUS))
     found = await site.search(site.put_ours(Use.ARCHIVE), find=at(site, server))

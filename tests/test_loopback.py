@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from smtpcheck.caps import Limits
+from smtpcheck.caps import Caps, Limits
 from smtpcheck.delivery.cadence import look_ages
 from smtpcheck.delivery.correlation import Marks
 from smtpcheck.delivery.finder import FinderError, FinderStep, FolderKind
-from smtpcheck.delivery.judgement import Stage, Totals
+from smtpcheck.delivery.judgement import Message, Stage, Totals
 from smtpcheck.delivery.verdict import success
 from smtpcheck.model import Mechanism, Outcome, Phase
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.scenarios import Scenario
 from smtpcheck.sandbox.session import Session
 from smtpcheck.store.database import Database, NotKeptError
-from smtpcheck.store.outbox import Outbox
+from smtpcheck.store.outbox import Held, Outbox
 from tests.loopback_world import KEY, PLAN, marks_of, sending, setting
 
 LOGIN_REFUSED = FinderError(FinderStep.LOGIN, "AUTHENTICATE failed.", "AUTHENTICATIONFAILED")
@@ -267,6 +267,17 @@ async def test_a_clock_that_is_set_back_sends_no_second_message_for_a_slot(tmp_p
         assert len(it.record.messages) >= 4
         slots = [message.slot for message in it.record.messages]
         assert len(slots) == len(set(slots)) == len(it.world.exchange.messages)
+
+
+async def test_a_slot_is_used_once_without_a_file_too() -> None:
+    """Whose disk is broken goes on from memory."""
+    outbox, limits = Outbox(Caps()), Limits(per_hour=2, per_day=2)
+    message = Message("billing", slot=900, sequence=1, mark="one", message_id="<one@x>", intended_at=1000.0)
+    assert await outbox.intend(message, "billing@x", "x", limits) is None
+    again = replace(message, sequence=2, mark="two", message_id="<two@x>")
+    assert await outbox.intend(again, "billing@x", "x", limits) is Held.SLOT_USED
+    assert outbox.records["billing"].messages == (message,)
+    assert outbox.until("billing@x", "x", 1000.0, limits) is None
 
 
 async def test_what_was_left_over_is_swept_once_a_day_and_nothing_else_is_looked_for(tmp_path: Path) -> None:

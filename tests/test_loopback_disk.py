@@ -1,8 +1,10 @@
 """A loopback whose disk fails: nothing is sent that is not written before, and nothing is forgotten."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from smtpcheck.caps import Limits
-from smtpcheck.delivery.judgement import Stage
+from smtpcheck.delivery.judgement import Message, Stage
 from smtpcheck.model import Phase
 from smtpcheck.sandbox.scenarios import Scenario
 from smtpcheck.state import FILE_NAME, State
@@ -64,6 +66,24 @@ async def test_a_disk_without_room_holds_messages_back_until_there_is_room_again
     await state.close()
     record = state.outbox.records["healthy"]
     assert (record.sequence, [message.sequence for message in record.messages]) == (2, [1, 2])
+
+
+async def test_an_intent_is_synced_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut loses none: `synchronous = FULL` syncs the write-ahead log at each commit (SQLite's manual)."""
+    connect, told = sqlite3.connect, list[str]()
+
+    def traced(*place: Any, **how: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*place, **how)
+        connection.set_trace_callback(told.append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    state = await State.kept(tmp_path)
+    message = Message("billing", slot=900, sequence=1, mark="one", message_id="<one@x>", intended_at=time.time())
+    assert await state.outbox.intend(message, "billing@x", "x", Limits(per_hour=2, per_day=2)) is None
+    before = told[: next(number for number, line in enumerate(told) if line.startswith("INSERT INTO messages"))]
+    assert [line for line in before if "synchronous" in line][-1] == "PRAGMA synchronous = FULL"
+    await state.close()
 
 
 async def test_an_intent_that_is_written_too_late_is_taken_back(
