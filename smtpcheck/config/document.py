@@ -261,4 +261,5 @@ class _Builder:
         try:
             return self._loader.construct_object(yaml.ScalarNode(tag, event.value))
         except (ValueError, yaml.YAMLError):
-            raise _Refused("is no number and no date that exists", line, "write the value in quotes") from None
+            hint = "write a date as 2027-03-01, and a text that looks like one in quotes"
+            raise _Refused("is no number and no date that exists", line, hint) from None
