@@ -61,7 +61,8 @@ def test_problems_of_several_files_come_by_file_and_line() -> None:
 
 
 def test_a_file_that_is_missing_is_named() -> None:
-    expected = Problem("error", "cannot be read: no such file or directory", file="nowhere.yaml")
+    hint = "name the file or folder with -c (--config.file)"
+    expected = Problem("error", "cannot be read: no such file or directory", file="nowhere.yaml", hint=hint)
     assert load([Path("nowhere.yaml")]).problems == (expected,)
 
 

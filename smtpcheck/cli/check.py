@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def check(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Checks by name or pattern (bill*). [default: all]")
+        list[str] | None, typer.Argument(metavar="NAME", help="Checks by name or pattern (bill*). [default: all]")
     ] = None,
     config_file: ConfigFiles = None,
     depth: Annotated[

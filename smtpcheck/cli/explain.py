@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 def explain(
     text: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT]...", help="An error as it came, or the id of a cause; - reads standard input."),
+        typer.Argument(metavar="TEXT", help="An error as it came, or the id of a cause; - reads standard input."),
     ] = None,
     observation: Annotated[
         str | None, typer.Option(metavar="FILE", help="An observation in YAML or JSON; - reads standard input.")

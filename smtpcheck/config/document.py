@@ -108,7 +108,8 @@ def read(path: Path, problems: Problems) -> Document | None:
     try:
         content = path.read_bytes()
     except OSError as error:
-        problems.error(Place(_Line(name, None)), f"cannot be read: {(error.strerror or 'refused').lower()}")
+        hint = "name the file or folder with -c (--config.file)" if isinstance(error, FileNotFoundError) else ""
+        problems.error(Place(_Line(name, None)), f"cannot be read: {(error.strerror or 'refused').lower()}", hint=hint)
         return None
     return parse(content, name, problems)
 

@@ -110,7 +110,7 @@ def _words(model: type[BaseModel], path: KeyPath, detail: ErrorDetails) -> tuple
         return message, "write it in quotes"
     if kind == "model_type" and issubclass(_model_at(model, path) or BaseModel, SecretSource):
         return message, "write {file: PATH}, {env: NAME}, {command: [PROGRAM, ...]} or {value: TEXT}"
-    if kind == "string_pattern_mismatch":
+    if kind in {"missing", "string_pattern_mismatch"}:
         return message, _description(model, path)
     return message, ""
 
