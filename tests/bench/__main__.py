@@ -7,7 +7,6 @@ import argparse
 import os
 import platform
 import ssl
-import sysconfig
 import tempfile
 from collections.abc import Callable, Iterable
 from itertools import chain
@@ -34,10 +33,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART", help=f"of {', '.join(PARTS)}")
     chosen = parser.parse_args().parts or DEFAULT
-    # What distributions and the official image ship is a good part faster than a plain build.
-    plain = "" if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "") else " (not optimised)"
     print(
-        f"CPython {platform.python_version()}{plain}, {ssl.OPENSSL_VERSION}, {os.cpu_count()} cores, "
+        f"CPython {platform.python_version()}, {ssl.OPENSSL_VERSION}, {os.cpu_count()} cores, "
         f"load {os.getloadavg()[0]:.1f}\n",
         flush=True,
     )
