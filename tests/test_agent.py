@@ -125,19 +125,15 @@ async def test_a_run_on_request_has_a_fresh_token_and_is_limited(
         edit(world.config, lambda document: document["defaults"].update(interval="1h"))
         async with running(world.config) as agent:
             await until(lambda: "healthy" in agent.state.checks and not agent._running)
-            await _ask_twice(agent, world)
-
-
-async def _ask_twice(agent: Agent, world: World) -> None:
-    report = await agent.check_now("healthy")
-    assert isinstance(report, Report)
-    assert (report.outcome, world.issuer.token_requests.total()) == (Outcome.OK, 2)
-    assert agent.state.checks["healthy"].report.started_at == report.started_at
-    again = await agent.check_now("healthy")
-    assert isinstance(again, TooSoon)
-    assert 0 < again.seconds <= 10
-    with pytest.raises(KeyError):
-        await agent.check_now("nobody")
+            report = await agent.check_now("healthy")
+            assert isinstance(report, Report)
+            assert (report.outcome, world.issuer.token_requests.total()) == (Outcome.OK, 2)
+            assert agent.state.checks["healthy"].report.started_at == report.started_at
+            again = await agent.check_now("healthy")
+            assert isinstance(again, TooSoon)
+            assert 0 < again.seconds <= 10
+            with pytest.raises(KeyError):
+                await agent.check_now("nobody")
 
 
 async def test_draining_lets_a_run_end(tmp_path: Path) -> None:

@@ -200,8 +200,8 @@ def test_no_header_raises(headers: list[tuple[str, str]], believed: str) -> None
 
 @given(st.text(alphabet=string.ascii_letters + '()";=\\ .:+0123456789,'))
 def test_no_punctuation_raises(value: str) -> None:
-    hops((("Received", value),))
-    authentication((("Authentication-Results", value),), "mx")
+    assert len(hops((("Received", value),))) <= 1
+    assert {method for method, _ in authentication((("Authentication-Results", value),), "mx")} <= set(METHODS)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
