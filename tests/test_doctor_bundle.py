@@ -215,4 +215,5 @@ def test_a_token_that_slipped_in_is_masked(token: str) -> None:
 
 @given(st.text(max_size=300))
 def test_any_text_is_taken(text: str) -> None:
-    Redaction(hosts=["mail.example.org"], domains=["example.org"], ids=["abc-def"]).text(text)
+    shown = Redaction(hosts=["mail.example.org"], domains=["example.org"], ids=["abc-def"]).text(f"{text} abc-def")
+    assert not shown.endswith("abc-def")

@@ -14,22 +14,17 @@ from smtpcheck.delivery.receipt import Receipt
 from smtpcheck.delivery.verdict import FinderState, Standing, laid_over, success
 from smtpcheck.metrics import AgentState, Metrics
 from smtpcheck.model import (
-    Check,
-    Depth,
     Exchange,
     Fault,
     FaultKind,
     Finding,
     Outcome,
     Phase,
-    Provider,
     Reply,
     Report,
-    Security,
-    Server,
     Step,
-    Warn,
 )
+from tests.samples import BILLING
 
 AGENT = AgentState("0.1.0", 1, 0, cut_off=False)
 SENT = 1_800_000_000.0
@@ -43,21 +38,7 @@ PLAN = Loopback(
     limits=Limits(12, 200),
     authserv_id="mx.example.org",
 )
-CHECK = Check(
-    name="billing",
-    mailbox="billing@example.org",
-    credential="site",
-    provider=Provider.GENERIC,
-    server=Server("smtp.example.org", 587, Security.STARTTLS, "smtp.example.org", "[127.0.0.1]"),
-    depth=Depth.AUTH,
-    interval=60.0,
-    timeout=20.0,
-    token_timeout=10.0,
-    sender="billing@example.org",
-    recipient=None,
-    mechanism=None,
-    warn=Warn(1.0, 1.0, 1.0, 1.0),
-)
+CHECK = BILLING
 OK = Report("billing", SENT, 0.5, Outcome.OK, tuple(Step(phase, 0.0, 0.1) for phase in (Phase.CONNECT, Phase.AUTH)))
 ACCEPTED = Message(
     "billing",

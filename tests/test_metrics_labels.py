@@ -12,39 +12,21 @@ from smtpcheck.cause import Cause
 from smtpcheck.metrics import AgentState, Metrics, wants_openmetrics
 from smtpcheck.model import (
     Check,
-    Depth,
     Exchange,
     Fault,
     FaultKind,
     Outcome,
     Phase,
-    Provider,
     Reply,
     Report,
-    Security,
-    Server,
     Step,
     TokenError,
     TokenErrorKind,
-    Warn,
 )
 from smtpcheck.state import State
+from tests.samples import BILLING
 
-CHECK = Check(
-    name="billing",
-    mailbox="billing@example.org",
-    credential="site",
-    provider=Provider.GENERIC,
-    server=Server("smtp.example.org", 587, Security.STARTTLS, "smtp.example.org", "[127.0.0.1]"),
-    depth=Depth.AUTH,
-    interval=60.0,
-    timeout=20.0,
-    token_timeout=10.0,
-    sender="billing@example.org",
-    recipient=None,
-    mechanism=None,
-    warn=Warn(1.0, 1.0, 1.0, 1.0),
-)
+CHECK = BILLING
 AGENT = AgentState(version="0.1.0", checks=1, in_flight=0, cut_off=False)
 
 

@@ -596,7 +596,8 @@ def test_an_exchanged_certificate_is_used_at_the_next_request(issuer: Issuer, ca
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     file.write_bytes(_pem(key=key) + _certificate(key).public_bytes(serialization.Encoding.PEM))
     flow.request(None)
-    jwt.decode(issuer.forms[1]["client_assertion"], key.public_key(), ["PS256"], options={"verify_aud": False})
+    assertion = issuer.forms[1]["client_assertion"]
+    assert jwt.decode(assertion, key.public_key(), ["PS256"], options={"verify_aud": False})
 
 
 def test_the_end_of_a_secret_is_what_the_configuration_says(issuer: Issuer, ca_file: Path) -> None:

@@ -7,24 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpcheck.model import Check, Depth, Provider, Security, Server, Warn
+from smtpcheck.model import Check, Depth
 from smtpcheck.schedule import Schedule
+from tests.samples import BILLING
 
-CHECK = Check(
-    name="billing",
-    mailbox="billing@example.org",
-    credential=None,
-    provider=Provider.GENERIC,
-    server=Server("smtp.example.org", 587, Security.STARTTLS, "smtp.example.org", "[127.0.0.1]"),
-    depth=Depth.CONNECT,
-    interval=60.0,
-    timeout=20.0,
-    token_timeout=10.0,
-    sender="billing@example.org",
-    recipient=None,
-    mechanism=None,
-    warn=Warn(1.0, 1.0, 1.0, 1.0),
-)
+CHECK = replace(BILLING, credential=None, depth=Depth.CONNECT)
 START = 5000.0
 
 

@@ -10,41 +10,22 @@ from smtpcheck.history import HISTORY_LENGTH, Run
 from smtpcheck.model import (
     Attempt,
     CertificateFacts,
-    Check,
-    Depth,
     Exchange,
     Fault,
     FaultKind,
     Finding,
     Outcome,
     Phase,
-    Provider,
     Reply,
     Report,
-    Security,
-    Server,
     Step,
     TlsFacts,
     TokenFacts,
-    Warn,
 )
 from smtpcheck.state import State
+from tests.samples import BILLING
 
-CHECK = Check(
-    name="billing",
-    mailbox="billing@example.org",
-    credential="site",
-    provider=Provider.GENERIC,
-    server=Server("smtp.example.org", 587, Security.STARTTLS, "smtp.example.org", "[127.0.0.1]"),
-    depth=Depth.AUTH,
-    interval=60.0,
-    timeout=20.0,
-    token_timeout=10.0,
-    sender="billing@example.org",
-    recipient=None,
-    mechanism=None,
-    warn=Warn(1.0, 1.0, 1.0, 1.0),
-)
+CHECK = BILLING
 
 
 def run(started_at: float, outcome: Outcome = Outcome.OK, cause: Cause | None = None) -> Report:
