@@ -5,6 +5,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -396,6 +397,31 @@ async def test_what_is_committed_is_in_the_file_and_what_is_not_is_an_error(tmp_
         await unusable.commit(insert, ("two", b""))
     await unusable.close()
     assert rows(tmp_path, "SELECT name FROM failures") == [("one",)]
+
+
+async def test_what_is_waited_for_no_longer_is_done_all_the_same(tmp_path: Path) -> None:
+    """An agent that ends lets go of what it waits for; neither that nor what comes after it is lost."""
+    insert = "INSERT INTO failures (name, report) VALUES (?, ?)"
+    begun, released = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        released.wait(20)
+
+    async with asyncio.timeout(30), kept(tmp_path) as state:
+        file = state._file
+        assert file
+        in_hand = asyncio.create_task(file._call(hold))
+        assert await asyncio.to_thread(begun.wait, 20)
+        behind = asyncio.create_task(file.commit(insert, ("behind", b"")))
+        await asyncio.sleep(0)
+        for task in (in_hand, behind):
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        released.set()
+        await file.commit(insert, ("after", b""))
+    assert rows(tmp_path, "SELECT name FROM failures ORDER BY name") == [("after",), ("behind",)]
 
 
 async def test_a_cap_outlives_the_restart_and_a_broken_disk(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Literal, Self
 
 from pydantic import Field
@@ -86,7 +87,7 @@ class AppriseSender(Sender):
         def work() -> None:
             result = self._tell(notices)
             self._is_telling = False
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop may have ended while the place kept us waiting
                 loop.call_soon_threadsafe(answer, result)
 
         threading.Thread(target=work, name="apprise", daemon=True).start()

@@ -4,6 +4,7 @@ Rules of this file:
 - One thread holds the one connection. Rows are put from the event loop and written in batches; of several rows for one
   key only the last is written. What was put is in the file at the latest `Write.every` seconds later, and whoever needs
   to know that it is on the disk waits for `commit`.
+- What was asked of the thread is done, though whoever asked no longer waits for it.
 - Rows that were put together are written together: a file never knows one without the other.
 - A transaction is whole or not there, whenever the process is killed (WAL; https://www.sqlite.org/wal.html). Only
   `commit` waits for the disk itself; after a loss of power the last batches may be gone, as a whole.
@@ -130,6 +131,7 @@ class Database:
     async def _call(self, job: Callable[[], _T]) -> _T:
         """Do something in the thread and return what comes of it."""
         future: Future[_T] = Future()
+        future.set_running_or_notify_cancel()  # from here on it cannot be cancelled, only be waited for no longer
 
         def run() -> None:
             try:
