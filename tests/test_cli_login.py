@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import signal
 import socket
@@ -139,7 +138,9 @@ def test_a_credential_for_which_nobody_logs_in(issuer: HttpsIssuer, tmp_path: Pa
 def test_an_interrupt_ends_the_waiting(issuer: HttpsIssuer, tmp_path: Path) -> None:
     issuer.answer("/token", PENDING)
     command = [sys.executable, "-m", "smtpcheck", "login", "-c", str(_config(issuer, tmp_path)), "anna"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ}) as process:
+    # Where the tests run in the background of a script, an interrupt is ignored, and children inherit that.
+    command = ["env", "--default-signal=INT", *command]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         shown = ""
         while not re.search("AB-CD", shown):

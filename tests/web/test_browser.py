@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -108,7 +108,8 @@ def _follow(browser: webdriver.Chrome, how: str, what: str) -> None:
     """Click what leads to another page, and wait until that page is whole."""
     page = browser.find_element(By.TAG_NAME, "html")
     browser.find_element(how, what).click()
-    WebDriverWait(browser, SECONDS).until(staleness_of(page))
+    # Asked while the page changes, chromedriver may not know yet whether an element is stale.
+    WebDriverWait(browser, SECONDS, ignored_exceptions=[WebDriverException]).until(staleness_of(page))
     _until(browser, lambda b: bool(b.find_elements(By.CSS_SELECTOR, "footer a")))
 
 
