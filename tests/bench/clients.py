@@ -1,6 +1,6 @@
 """The clients that are compared. Each connects, does STARTTLS, logs in by XOAUTH2 (but blackbox_exporter) and quits.
 
-smtpcheck sends its token after the 334, as RFC 4954 wants it; the libraries send it in one line.
+smtpcheck and the bare dialogue send the token after the 334, as RFC 4954 wants it; the libraries send it in one line.
 Each runs in a process of its own with an event loop (or threads) of its own that lives from batch to batch; its TLS
 context is made once, also where the library would make one for each connection.
 """
@@ -20,6 +20,7 @@ import uvloop
 from smtpcheck.agent import Agent
 from smtpcheck.log import LogFormat, LogLevel, configure
 from smtpcheck.model import Outcome
+from tests.bench.bare import BareDialogue
 from tests.bench.world import World, configured
 
 
@@ -95,6 +96,17 @@ def _aiosmtplib(world: World) -> _Batch:
     return lambda count, at_once: _runner().run(_many(probe, count, at_once))
 
 
+def _bare(world: World) -> _Batch:
+    async def probe(number: int) -> None:
+        loop, context = asyncio.get_running_loop(), _context(world)
+        _, dialogue = await loop.create_connection(
+            lambda: BareDialogue(context, _mailbox(number), world.token), "127.0.0.1", world.port
+        )
+        await dialogue.done
+
+    return lambda count, at_once: _runner().run(_many(probe, count, at_once))
+
+
 def _smtplib(world: World) -> _Batch:
     def probe(number: int) -> None:
         response = f"user={_mailbox(number)}\x01auth=Bearer {world.token}\x01\x01"
@@ -123,4 +135,5 @@ CLIENTS: dict[str, Callable[[World], _Batch]] = {
     "smtpcheck": _smtpcheck,
     "aiosmtplib": _aiosmtplib,
     "smtplib in threads": _smtplib,
+    "a bare dialogue": _bare,
 }
