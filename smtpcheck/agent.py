@@ -12,7 +12,7 @@ Rules of this file:
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC
 from typing import Self
@@ -288,13 +288,13 @@ class Agent:
         own = self._judge_whole(check, await probe(check, self._kit, fresh=fresh), issuer)
         standing = self._loopback.standing(check.name)
         report = own if standing is None else laid_over(own, standing, self._kit.wall())
-        trace = self._trace(check, own)
+        trace_id = self._trace(check, own)
         if due is not None:
-            self._metrics.observe_lag(begin - due + report.waited, trace)
+            self._metrics.observe_lag(begin - due + report.waited, trace_id)
         if current := self._checks.get(check.name):
             if standing is not None:
                 self._own_reports[check.name] = own
-            self._keep(current, report, own, trace)
+            self._keep(current, report, own, trace_id)
         return report
 
     async def _run_requested(self, check: Check, until: float, waited: float) -> Report:
@@ -303,13 +303,13 @@ class Agent:
         report = self._judge_whole(check, await probe(check, self._kit, until=until), issuer)
         if crowded_out(report, waited):
             raise NotAdmittedError
-        trace = self._trace(check, report)
+        trace_id = self._trace(check, report)
         if current := self._checks.get(check.name):
             if current.scheduled:
                 self._pace(current, self.state.hear(current, report))
-                _log_run(logging.DEBUG, report, trace)
+                _log_run(logging.DEBUG, report, trace_id)
             else:
-                self._keep(current, report, report, trace)
+                self._keep(current, report, report, trace_id)
         return report
 
     def _loopback_changed(self, name: str) -> None:
@@ -324,7 +324,7 @@ class Agent:
         report = laid_over(own, standing, self._kit.wall())
         if _gist(report) != _gist(state.report) and (amended := self.state.amend(name, report)) is not None:
             self._metrics.show(check, amended)
-            _log_run(logging.INFO, report, {})
+            _log_run(logging.INFO, report)
 
     async def _until_it_may_send(self, check: Check) -> float:
         """Return how many seconds a check must wait to send another message, 0 if it may do so now; then it counts."""
@@ -354,21 +354,21 @@ class Agent:
             self._pace(current, self.state.hear(current, report))
         return report
 
-    def _keep(self, check: Check, report: Report, own: Report, trace: dict[str, str]) -> None:
+    def _keep(self, check: Check, report: Report, own: Report, trace_id: str) -> None:
         """Remember a run; `own` is the report of the check alone, without its loopback."""
         before = self.state.checks.get(check.name)
         changed = before is None or (before.report.outcome, before.report.cause) != (report.outcome, report.cause)
         self._internal_errors += report.cause is Cause.INTERNAL
         state = self.state.record(check, report, own)
         if check.scheduled:
-            self._metrics.record(check, report, state, trace)
+            self._metrics.record(check, report, state, trace_id)
         self.alerting.observe(check, report)
         self._pace(check, state.breaker)
-        _log_run(logging.INFO if changed else logging.DEBUG, report, trace)
+        _log_run(logging.INFO if changed else logging.DEBUG, report, trace_id)
 
-    def _trace(self, check: Check, report: Report) -> dict[str, str]:
-        """Have a run traced if runs are, and return the id of its trace as the log and the metrics name it."""
-        return {"trace_id": self._tracer.record(check, report)} if self._tracer else {}
+    def _trace(self, check: Check, report: Report) -> str:
+        """Have a run traced, and return the id of its trace; empty where runs are not traced."""
+        return self._tracer.record(check, report) if self._tracer else ""
 
     def _pace(self, check: Check, breaker: Breaker) -> None:
         """Postpone a check while its breaker is open, and bring it back when it is not."""
@@ -468,10 +468,10 @@ def _for_the_next_start(used: AgentSettings, wanted: AgentSettings) -> list[str]
     return [f"agent.{name}" for name in names if getattr(used, name) != getattr(wanted, name)]
 
 
-def _log_run(level: int, report: Report, trace: Mapping[str, str]) -> None:
+def _log_run(level: int, report: Report, trace_id: str = "") -> None:
     """Log one run; what is not shown is not put together."""
     if logging.getLogger(__name__).isEnabledFor(level):
-        _log.log(level, "run", check=report.check, **facts_of(report), **trace)
+        _log.log(level, "run", check=report.check, **facts_of(report, trace_id))
 
 
 def _gist(report: Report) -> tuple[object, ...]:

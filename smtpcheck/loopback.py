@@ -81,15 +81,16 @@ class Service:
         searcher: Searcher,
         *,
         changed: Callable[[str], object],
-        arrived: Callable[[Check, float], object],
+        arrived: Callable[[Check, float, str], object],
         judged: Callable[[Check, Report], Report] = lambda _, report: report,
-        traced: Callable[[Check, Report], Mapping[str, str]] = lambda *_: {},
+        traced: Callable[[Check, Report], str] = lambda *_: "",
     ) -> None:
         """Keep messages in the outbox of `state`, and look by `searcher`.
 
         `changed` is called with a check's name whenever something is known anew of its loopback, `arrived` with the
-        check and the seconds that a message took. With each run that was to send, `judged` is called to judge it in the
-        light of all others, and `traced`: it says what the log shall name its trace by.
+        check, the seconds that a message took, and the id of the trace of the run that sent it. With each run that was
+        to send, `judged` is called to judge it in the light of all others, and `traced`: it returns the id of the run's
+        trace. An id is empty where there is no trace.
         """
         self.capped = 0
         """Messages that were left out because no further one may be sent."""
@@ -227,9 +228,11 @@ class Service:
         report = self._judged(check, report)
         before = self.record(check.name)
         self._outbox.keep_sending(check.name, report, breaker.after(before.breaker, report, plan.every))
+        trace_id = self._traced(check, report)
         if intent.written:
-            await self._conclude(sender, judgement.after_sending(intent.message, report, kit.wall()), intent, kit)
-        self._log_sending(report, intent, self._traced(check, report))
+            sent = replace(intent.message, trace_id=trace_id)
+            await self._conclude(sender, judgement.after_sending(sent, report, kit.wall()), intent, kit)
+        self._log_sending(report, intent, trace_id)
         self._changed(check.name)
 
     async def _conclude(self, sender: _Sender, message: Message | None, intent: "_Intent", kit: Kit) -> None:
@@ -243,12 +246,12 @@ class Service:
         if box is not None and message.is_sought(now):
             box.due_at = min(box.due_at, max(box.not_before, self._next_look(message, sender.plan, now)))
 
-    def _log_sending(self, report: Report, intent: "_Intent", trace: Mapping[str, str]) -> None:
+    def _log_sending(self, report: Report, intent: "_Intent", trace_id: str) -> None:
         message = next((each for each in self.record(report.check).messages if each.slot == intent.message.slot), None)
         stage = message.stage if message else "not sent"
         log = _log.debug if stage is Stage.ACCEPTED else _log.info
         known = {"stage": str(stage), "message_id": intent.message.message_id}
-        log("loopback", check=report.check, **known, **facts_of(report), **trace)
+        log("loopback", check=report.check, **known, **facts_of(report, trace_id))
 
     # -- finding ------------------------------------------------------------------------------------------------------
 
@@ -375,7 +378,7 @@ class Service:
         """Tell of a message that has become another stage of itself."""
         seconds = after.delivery_seconds
         if after.stage is Stage.DELIVERED and seconds is not None:
-            self._arrived(check, seconds)
+            self._arrived(check, seconds, after.trace_id)
         _log.info(
             "loopback",
             check=check.name,

@@ -16,8 +16,8 @@ _EXCHANGE_BANNER = re.compile(r"\[([0-9A-F]{16})\]$", re.ASCII)
 _GMAIL_MARK = re.compile(r"([\w.-]+) - gsmtp$", re.ASCII)
 
 
-def facts_of(report: Report) -> dict[str, object]:
-    """Return what one line of the log says of a run."""
+def facts_of(report: Report, trace_id: str = "") -> dict[str, object]:
+    """Return what one line of the log says of a run, with the id of its trace if it has one."""
     facts: dict[str, object] = {"outcome": report.outcome.value, "seconds": round(report.seconds, 3)}
     step, reply, error = report.failed_step, report.failed_reply, report.token_error
     if report.cause:
@@ -32,6 +32,8 @@ def facts_of(report: Report) -> dict[str, object]:
         facts |= {"oauth_error": error.error, "oauth_codes": error.error_codes}
     if report.warnings:
         facts["warnings"] = [finding.cause.value for finding in report.warnings]
+    if trace_id:
+        facts["trace_id"] = trace_id
     return facts | correlation_of(report)
 
 

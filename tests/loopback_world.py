@@ -174,7 +174,7 @@ async def sending(
         Marks(KEY),
         searcher,
         changed=changed.append,
-        arrived=lambda _, seconds: arrived.append(seconds),
+        arrived=lambda _check, seconds, _trace_id: arrived.append(seconds),
     )
     service.replace([check], {check.name: plan}, kit, first_within=0.0)
     try:

@@ -1,4 +1,4 @@
-"""Reports as bytes: whatever the model can hold comes back equal, and versions read each other's."""
+"""Reports and messages as bytes: whatever the model can hold comes back equal, and versions read each other's."""
 
 import json
 import types
@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smtpcheck.cause import Cause
+from smtpcheck.delivery.judgement import Message
 from smtpcheck.model import Outcome, Report
-from smtpcheck.store.packing import UnreadableReportError, pack, unpack
+from smtpcheck.store.packing import UnreadableReportError, pack, unpack, unpack_as
 
 TEXT = st.text(st.characters(), max_size=12).filter(lambda text: json.loads(json.dumps(text)) == text)
 """With lone surrogates, as JSON can spell them."""
@@ -37,7 +38,10 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     if kind in PLAIN:
         return PLAIN[kind]
     if typing.get_origin(kind) is tuple:
-        return st.lists(values_of(typing.get_args(kind)[0]), max_size=2).map(tuple)
+        first, *rest = typing.get_args(kind)
+        if rest != [...]:
+            return st.tuples(*map(values_of, (first, *rest)))
+        return st.lists(values_of(first), max_size=2).map(tuple)
     if typing.get_origin(kind) is types.UnionType:
         return st.one_of([values_of(each) for each in typing.get_args(kind)])
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -51,6 +55,12 @@ REPORT = Report("billing", 1.5, 0.25, Outcome.CRITICAL, cause=Cause.TIMEOUT)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(values_of(Message))
+def test_any_message_comes_back_equal(message: Message) -> None:
+    assert unpack_as(pack(message), Message) == message
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(values_of(Report))
 def test_any_report_comes_back_equal(report: Report) -> None:
     restored = unpack(pack(report))
@@ -58,9 +68,9 @@ def test_any_report_comes_back_equal(report: Report) -> None:
     assert type(restored.outcome) is Outcome
 
 
-def changed(**values: object) -> bytes:
-    """Return a packed report with keys changed; None takes one away."""
-    document = json.loads(zlib.decompress(pack(REPORT))) | values
+def changed(before: object = REPORT, /, **values: object) -> bytes:
+    """Return a packed report, or another dataclass, with keys changed; None takes one away."""
+    document = json.loads(zlib.decompress(pack(before))) | values
     return zlib.compress(json.dumps({key: value for key, value in document.items() if value is not None}).encode())
 
 
@@ -68,6 +78,8 @@ def test_what_another_version_has_more_or_less_does_no_harm() -> None:
     """An unknown key is passed over, a missing one has the model's default."""
     assert unpack(changed(mood="sunny", waited=None)) == REPORT
     assert unpack(changed(cause=None)) == replace(REPORT, cause=None)
+    message = Message("billing", slot=900, sequence=1, mark="one", message_id="<one@x>", intended_at=1.5)
+    assert unpack_as(changed(message, mood="sunny", trace_id=None, copies=None), Message) == message
 
 
 @pytest.mark.parametrize(

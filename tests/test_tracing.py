@@ -18,11 +18,16 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from smtpcheck import otlp, tracing
+from smtpcheck.agent import Agent
 from smtpcheck.config import load
+from smtpcheck.delivery.finder import FolderKind
+from smtpcheck.delivery.finders import Finders
+from smtpcheck.delivery.judgement import Stage
 from smtpcheck.sandbox.scenarios import RECIPIENT, SCENARIOS, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.secret_source import SecretSource
 from smtpcheck.tracing import Otlp, tracer
+from tests.loopback_world import Searcher
 from tests.test_agent import HEALTHY, edit, running, until
 from tests.test_metrics import CHECK
 from tests.test_spans import GOOD
@@ -154,6 +159,59 @@ async def test_the_histograms_name_the_trace_of_a_run(tmp_path: Path, caplog: py
     assert exemplars == {("smtpcheck_phase_seconds", trace), ("smtpcheck_schedule_lag_seconds", trace)}
     assert "trace_id" not in plain
     assert {entry["trace_id"] for entry in logged if entry["event"] == "run"} == {trace}
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> Searcher:
+    """Have all finders look into what the world's service has accepted."""
+    searcher = Searcher(None)  # type: ignore[arg-type]
+    monkeypatch.setattr(Finders, "search", lambda _, *args, **kwargs: searcher.search(*args, **kwargs))
+    return searcher
+
+
+LOOPING = Scenario("looping", "Sends.", check={"interval": "1d", "loopback": {"every": "1d", "to": RECIPIENT}})
+
+
+def stage(agent: Agent) -> Stage | None:
+    """Return where the message of `LOOPING` stands."""
+    standing = agent.loopback("looping")
+    return standing.record.messages[-1].stage if standing and standing.record.messages else None
+
+
+async def deliveries(agent: Agent) -> tuple[float, list[str]]:
+    """Return how many deliveries OpenMetrics shows, and the traces of their exemplars."""
+    text = (await agent.exposition(openmetrics=True)).decode()
+    samples = [
+        sample
+        for family in parse_openmetrics(text)  # type: ignore[no-untyped-call]
+        if family.name == "smtpcheck_loopback_seconds"
+        for sample in family.samples
+    ]
+    (count,) = (sample.value for sample in samples if sample.name.endswith("_count"))
+    return count, [sample.exemplar.labels["trace_id"] for sample in samples if sample.exemplar]
+
+
+async def test_a_delivery_names_the_trace_of_the_run_that_sent_the_message(tmp_path: Path, found: Searcher) -> None:
+    """Also where another start of the agent finds it."""
+    async with receiving() as receiver, World(tmp_path, [LOOPING]) as world:
+        edit(world.config, lambda document: document["agent"].update(otlp={"endpoint": receiver.url}))
+        found.world, found.kinds = world, ()
+        async with running(world.config) as agent:
+            await until(lambda: stage(agent) is Stage.ACCEPTED)
+        found.kinds = (FolderKind.INBOX,)
+        async with running(world.config) as agent:
+            await until(lambda: stage(agent) is Stage.DELIVERED)
+            shown = await deliveries(agent)
+    (sending,) = (span.trace_id.hex() for span in receiver.spans() if span.name == "data")
+    assert shown == (1.0, [sending])
+
+
+async def test_a_delivery_without_traces_names_none(tmp_path: Path, found: Searcher) -> None:
+    async with World(tmp_path, [LOOPING]) as world:
+        found.world = world
+        async with running(world.config) as agent:
+            await until(lambda: stage(agent) is Stage.DELIVERED)
+            assert await deliveries(agent) == (1.0, [])
 
 
 async def test_checks_go_on_where_nobody_takes_the_traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,8 @@ class Message:
     """Method and result."""
     copies: tuple[str, ...] = ()
     """What tells each copy that was seen from the others."""
+    trace_id: str = ""
+    """Of the run that sent it (hex); empty where runs are not traced."""
 
     @property
     def begun_at(self) -> float:

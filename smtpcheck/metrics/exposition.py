@@ -42,12 +42,12 @@ class Metrics:
         self._measurements = Measurements()
         self._fleet = render_fleet(fleet, self._label_names)
 
-    def record(self, check: Check, report: Report, state: CheckState, trace: dict[str, str] | None = None) -> None:
+    def record(self, check: Check, report: Report, state: CheckState, trace_id: str = "") -> None:
         """Count a run that has ended and render its check; `state` is what `State.record` returned for it.
 
         With the id of its trace the run becomes the exemplar of where it falls into the histograms.
         """
-        self._measurements.observe(check, report, trace)
+        self._measurements.observe(check, report, trace_id)
         self.show(check, state)
 
     def show(self, check: Check, state: CheckState) -> None:
@@ -59,9 +59,9 @@ class Metrics:
         """Render what is known of a check's loopback."""
         self._loopbacks[check.name] = render_loopback(check, standing, self._label_names)
 
-    def observe_delivery(self, check: Check, seconds: float) -> None:
-        """Count how long a message took."""
-        self._measurements.observe_delivery(check, seconds)
+    def observe_delivery(self, check: Check, seconds: float, trace_id: str = "") -> None:
+        """Count how long a message took; `trace_id` is that of the run that sent it."""
+        self._measurements.observe_delivery(check, seconds, trace_id)
 
     def forget(self, name: str) -> None:
         """Drop the series of one check; an unknown name is fine."""
@@ -95,9 +95,9 @@ class Metrics:
             for name, check in self._shown.items()
         }
 
-    def observe_lag(self, seconds: float, trace: dict[str, str] | None = None) -> None:
-        """Count how long after it was due a scheduled run began; `trace` as that of `record`."""
-        self._measurements.observe_lag(seconds, trace)
+    def observe_lag(self, seconds: float, trace_id: str = "") -> None:
+        """Count how long after it was due a scheduled run began; `trace_id` as that of `record`."""
+        self._measurements.observe_lag(seconds, trace_id)
 
     def expose(self, *, openmetrics: bool, credentials: tuple[CredentialState, ...], agent: AgentState) -> bytes:
         """Return all metrics as OpenMetrics 1.0 or as text format 0.0.4."""

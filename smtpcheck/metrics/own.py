@@ -4,6 +4,8 @@ Rules of this file:
 - They are few, so they are collected at every scrape: from plain values that other rooms count, or from the
   histograms and counters here.
 - Recording and collecting may happen in different threads: prometheus_client locks its values.
+- What has a trace becomes the exemplar of its bucket, with the trace's id. Exemplars are OpenMetrics': the text format
+  leaves them out.
 """
 
 import functools
@@ -56,21 +58,19 @@ class Measurements:
         self._failures = Counter(family.name, family.help, family.labels, registry=None)
         self._process = ProcessCollector(registry=None)
 
-    def observe_lag(self, seconds: float, trace: dict[str, str] | None) -> None:
+    def observe_lag(self, seconds: float, trace_id: str) -> None:
         """Count how long after it was due a run began."""
-        self._lag.observe(seconds, trace or None)
+        self._lag.observe(seconds, _exemplar(trace_id))
 
-    def observe_delivery(self, check: Check, seconds: float) -> None:
-        """Count how long a message took from its acceptance to its mailbox."""
-        self._deliveries.labels(check.provider).observe(seconds)
+    def observe_delivery(self, check: Check, seconds: float, trace_id: str) -> None:
+        """Count how long a message took from its acceptance to its mailbox; the trace is that of its sending."""
+        self._deliveries.labels(check.provider).observe(seconds, _exemplar(trace_id))
 
-    def observe(self, check: Check, report: Report, trace: dict[str, str] | None) -> None:
-        """Count a run's phases and its failure, with the id of its trace as the exemplar if it has one.
-
-        Exemplars are OpenMetrics': the text format leaves them out.
-        """
+    def observe(self, check: Check, report: Report, trace_id: str) -> None:
+        """Count a run's phases and its failure."""
+        exemplar = _exemplar(trace_id)
         for step in report.steps:
-            self._phase(check.provider, step.phase).observe(step.seconds, trace or None)
+            self._phase(check.provider, step.phase).observe(step.seconds, exemplar)
         if report.outcome is Outcome.CRITICAL:
             self._failures.labels(check.provider, failed_phase(report), failed_cause(report)).inc()
 
@@ -143,6 +143,10 @@ def _samples_of_agent(agent: AgentState) -> _Samples:
 def _metric(family: Family) -> Metric:
     """Return the metric of a family without samples; prometheus_client names it without the sample's suffix."""
     return Metric(family.name.removesuffix("_total").removesuffix("_info"), family.help, family.kind)
+
+
+def _exemplar(trace_id: str) -> dict[str, str] | None:
+    return {"trace_id": trace_id} if trace_id else None
 
 
 def _histogram(family: Family) -> Histogram:
