@@ -15,6 +15,8 @@ from rich.text import Text
 
 from smtpcheck import expectation
 from smtpcheck.config import Demand, Settings
+from smtpcheck.delivery.find import FindVia
+from smtpcheck.delivery.graph_plan import DELETIONS, LISTS, MESSAGES_PER_REQUEST
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.finding_text import findings_text
 from smtpcheck.model import Check, Outcome, Report
@@ -22,6 +24,13 @@ from smtpcheck.model import Check, Outcome, Report
 _LONGEST_CAUSE = 100
 _STYLES = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.CRITICAL: "red", Outcome.UNKNOWN: "magenta"}
 _MARKS = {Outcome.OK: "✓", Outcome.WARNING: "!", Outcome.CRITICAL: "✗", Outcome.UNKNOWN: "?"}
+
+_GRAPH_SEARCH = (
+    f"A search in Microsoft Graph is at most {LISTS} requests for every {MESSAGES_PER_REQUEST} messages that are"
+    f" sought, one for the name of each folder that holds one of them, and {DELETIONS} for each that is deleted. That"
+    " for left-overs, once a day, is one request and those that delete. It is more where an answer has further pages or"
+    " a filter is too complex, and a request comes twice where Graph asks to wait a moment."
+)
 
 
 class Expectation(Protocol):
@@ -100,7 +109,8 @@ def demand_tables(demand: Demand) -> RenderableType:
         searches.add_row(search.host, str(search.mailboxes), *map(_count, counts))
     shown = [table for table in (hosts, issuers, searches) if table.rows or table is not searches]
     gaps = [(Text(), table) if shown[0].rows else (table,) for table in shown[1:]]
-    return Group(shown[0], *(part for pair in gaps for part in pair))
+    notes = [Text(_GRAPH_SEARCH)] if any(search.via is FindVia.GRAPH for search in demand.searches) else []
+    return Group(shown[0], *(part for pair in gaps for part in pair), *notes)
 
 
 def fleet_text(settings: Settings) -> RenderableType:

@@ -70,6 +70,7 @@ TABLE = {
     "delivery/folders.py": _row(Layer.PURE),
     "delivery/header.py": _row(Layer.PURE),
     "delivery/cadence.py": _row(Layer.PURE),
+    "delivery/graph_plan.py": _row(Layer.PURE),
     "delivery/correlation.py": _row(Layer.PURE),
     "delivery/judgement.py": _row(Layer.PURE),
     "delivery/message.py": _row(Layer.PURE),

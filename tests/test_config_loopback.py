@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from smtpcheck import render
 from smtpcheck.caps import Limits
-from smtpcheck.config import Settings, load
+from smtpcheck.config import Settings, demand, load
 from smtpcheck.config.fleet import split
 from smtpcheck.delivery.find import FindVia
 from smtpcheck.delivery.plan import Loopback
+from smtpcheck.finding_text import show
 from smtpcheck.shard import Shard
 
 CONFIG = """
@@ -157,3 +159,26 @@ def test_a_shard_sends_for_its_own_checks_with_the_credentials_that_they_need(tm
         assert set(part.loopbacks) == {check.name for check in part.checks} & set(settings.loopbacks)
         assert ("reader" in part.credentials) == ("billing" in part.loopbacks)
         assert {sender.mailbox for sender in part.fleet.senders} == {"billing@contoso.com", "a@example.org"}
+
+
+def test_searches_are_announced_and_of_how_many_requests_one_in_graph_consists(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the host that is asked; nothing else is told of IMAP."""
+    plan = "every: 288m, to: probe@contoso.com, warn_after: 1m, lost_after: 15m, find: "
+    shown = {}
+    for via in ("imap", "graph"):
+        settings, _ = told(tmp_path, plan + f"{{via: {via}}}")
+        assert settings
+        announced = demand(settings)
+        (search,) = announced.searches
+        show(render.demand_tables(announced))
+        shown[search.via, search.host, search.mailboxes] = " ".join(capsys.readouterr().out.split())
+    assert list(shown) == [
+        (FindVia.IMAP, "outlook.office365.com:993", 2),
+        (FindVia.GRAPH, "graph.microsoft.com", 2),
+    ]
+    imap, graph = shown.values()
+    assert "in Microsoft Graph" not in imap
+    assert "A search in Microsoft Graph is at most 4 requests for every 7 messages" in graph
+    assert imap.split("searches/h")[1].split()[4:6] == graph.split("searches/h")[1].split()[4:6]

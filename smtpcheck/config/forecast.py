@@ -8,7 +8,8 @@ Rules of this file:
 - A run opens one connection, and so does a message of a loopback. One more, without login, follows a certificate that
   fails verification; it is not counted.
 - Searches are an upper bound as well: every message is looked for at all its times, as if none were ever found, and
-  deleted over a further connection.
+  deleted over a further connection. How many requests a search in Microsoft Graph is, depends on what lies there
+  (`delivery/graph_plan`): that is told in words.
 """
 
 from collections import defaultdict
@@ -89,6 +90,7 @@ class SearchDemand:
     """Those that messages go to, and those whose Sent Items are swept."""
     searches_per_hour: float
     """At most; each is one connection."""
+    via: FindVia = FindVia.IMAP
 
     @property
     def searches_per_day(self) -> float:
@@ -168,10 +170,10 @@ def _searches(settings: Settings) -> tuple[SearchDemand, ...]:
         looks[plan.find] += _messages_per_hour(plan) * (each + plan.delete)
         for find in plan.swept(check):
             looks[find] += 0.0
-    by_host: dict[str, list[float]] = defaultdict(list)
+    by_host: dict[tuple[str, FindVia], list[float]] = defaultdict(list)
     for find, count in looks.items():
-        by_host[_searched(find)].append(min(count, 2 * _HOUR / SPACING) + _HOUR / SWEEP_EVERY)
-    return tuple(SearchDemand(host, len(counts), sum(counts)) for host, counts in sorted(by_host.items()))
+        by_host[_searched(find), find.via].append(min(count, 2 * _HOUR / SPACING) + _HOUR / SWEEP_EVERY)
+    return tuple(SearchDemand(host, len(counts), sum(counts), via) for (host, via), counts in sorted(by_host.items()))
 
 
 def _searched(find: Find) -> str:

@@ -19,15 +19,14 @@ from urllib.parse import quote
 
 from smtpcheck.delivery.finder import Errand, FinderError, FinderStep, FolderKind, Search, Sighting
 from smtpcheck.delivery.graph_client import GraphClient, GraphError
+from smtpcheck.delivery.graph_plan import IDS_PER_REQUEST, WELL_KNOWN
 from smtpcheck.delivery.header import Field, clean, mark_of, told
 from smtpcheck.delivery.message import SUBJECT_WORD
 from smtpcheck.secret import Secret
 
-_WELL_KNOWN = {"inbox": FolderKind.INBOX, "junkemail": FolderKind.JUNK, "sentitems": FolderKind.SENT}
 _EVERYWHERE = ""
 _SELECT = "id,parentFolderId,subject,receivedDateTime,internetMessageId,internetMessageHeaders"
 _PAGE = 50
-_IDS_PER_REQUEST = 15
 _TOO_COMPLEX = frozenset({"InefficientFilter", "ErrorInvalidRestriction"})
 _GONE = frozenset({"ErrorItemNotFound"})
 _NO_FOLDER = frozenset({"ErrorFolderNotFound", "ErrorItemNotFound"})
@@ -97,7 +96,7 @@ class _Look:
     async def through_all(self, client: GraphClient) -> None:
         """Search folder by folder, then everywhere for what is missing, then for left-overs."""
         if self._sought:
-            for name, kind in _WELL_KNOWN.items():
+            for name, kind in WELL_KNOWN.items():
                 await self._search(client, name, kind, set(self._sought))
             if missing := self._missing():
                 await self._search(client, _EVERYWHERE, FolderKind.OTHER, missing)
@@ -112,7 +111,7 @@ class _Look:
         ids = [each for one in self._errand.sought if one.mark.lower() in marks for each in one.message_ids]
         path = f"/mailFolders/{folder}/messages" if folder else "/messages"
         self._searched.append(folder or "all folders")
-        for some in _batches(ids, _IDS_PER_REQUEST):
+        for some in _batches(ids, IDS_PER_REQUEST):
             for letter in await self._with_ids(client, path, some):
                 mark = mark_of(letter.fields, self._errand.is_ours)
                 if mark is not None and mark.lower() in self._sought and letter.id not in self._handled:

@@ -9,8 +9,10 @@ Rules of this file:
 
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from aiohttp import web
@@ -27,6 +29,16 @@ _FUNCTION = re.compile(r"(contains|startswith)\((\w+),'((?:[^']|'')*)'\)")
 Test = Callable[[Mapping[str, object]], bool]
 
 
+class Asked(NamedTuple):
+    """One request."""
+
+    client: object
+    """The other end of its connection: requests over the same one have the same."""
+    method: str
+    path: str
+    """Without the query."""
+
+
 class GraphMail:
     """Mail in the mailboxes of a store.
 
@@ -37,20 +49,25 @@ class GraphMail:
         page_size: how many messages a page has at most, whatever `$top` says.
         most_clauses: how many comparisons a filter may have before it is refused as inefficient.
         permanent: whether `permanentDelete` exists; in the national clouds it does not.
+        throttles_each: whether each request is answered so too, until it is made again.
         requests: how many requests there were so far.
+        asked: the last of them.
     """
 
     def __init__(self, store: MailStore, key: SigningKey) -> None:
         """Show the store to whoever has a token that `key` verifies."""
         self.denied: set[str] = set()
         self.throttled = 0
+        self.throttles_each = False
         self.retry_after = 1
         self.lag = 0.0
         self.page_size = 10
         self.most_clauses = 30
         self.permanent = True
         self.requests = 0
+        self.asked: deque[Asked] = deque(maxlen=10_000)
         self._store, self._key = store, key
+        self._put_off: set[tuple[str, str]] = set()
 
     def serve(self, app: web.Application) -> None:
         """Add its addresses to an application."""
@@ -136,8 +153,9 @@ class GraphMail:
     def _opened(self, request: web.Request, rights: frozenset[str]) -> Box | web.Response:
         """Return the mailbox that the request names, or the refusal."""
         self.requests += 1
-        if self.throttled > 0:
-            self.throttled -= 1
+        client = request.transport.get_extra_info("peername") if request.transport else None
+        self.asked.append(Asked(client, request.method, request.path))
+        if self._is_throttled(request):
             message = "Application is over its MailboxConcurrency limit."
             answer = refusal(request, 429, "ApplicationThrottled", message)
             answer.headers["Retry-After"] = str(self.retry_after)
@@ -154,6 +172,17 @@ class GraphMail:
         if not (as_application or as_user) or address.casefold() in self.denied:
             return refusal(request, 403, "ErrorAccessDenied", "Access is denied. Check credentials and try again.")
         return self._store.box(address)
+
+    def _is_throttled(self, request: web.Request) -> bool:
+        if self.throttled > 0:
+            self.throttled -= 1
+            return True
+        what = (request.method, request.path_qs)
+        if not self.throttles_each or what in self._put_off:
+            self._put_off.discard(what)
+            return False
+        self._put_off.add(what)
+        return True
 
 
 def _folder(box: Box, name: str) -> Folder | None:
