@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -35,7 +36,7 @@ from smtpcheck.sandbox.world import World as Sandbox
 from smtpcheck.secret import Secret
 from smtpcheck.secret_source import SecretSource
 from smtpcheck.state import FILE_NAME, State
-from smtpcheck.store import database
+from smtpcheck.store import alert_rows, database
 from tests.receiver import CUT, HANG, Got, Receiver
 from tests.test_agent import HEALTHY, edit, running, shown
 from tests.test_alerts import bad, check, good
@@ -110,6 +111,25 @@ async def alerts(
     finally:
         await alerting.close()
         await state.close()
+
+
+@asynccontextmanager
+async def holding(state: State) -> AsyncIterator[None]:
+    """Keep the state's thread from writing anything until the block ends."""
+    begun, released = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        released.wait(20)
+
+    assert state._file
+    held = asyncio.create_task(state._file._call(hold))
+    assert await asyncio.to_thread(begun.wait, 20)
+    try:
+        yield
+    finally:
+        released.set()
+        await held
 
 
 async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
@@ -335,6 +355,30 @@ async def test_after_a_restart_nothing_is_told_twice_and_nothing_is_forgotten(tm
             world.run(good, "a", "b", "c")
             await receiver.until(lambda got: len(got) == 2)
     assert [status for status, _, _ in told(receiver.got)] == ["firing", "resolved"]
+
+
+async def test_an_alert_is_in_the_file_before_it_is_told(tmp_path: Path) -> None:
+    """Else a kill in between makes the next start not know what was told, and nobody hears that it is over."""
+    async with Receiver() as receiver:
+        async with (
+            alerts(settings(Webhook(url=source(receiver.url("/hook")))), tmp_path) as world,
+            holding(world.state),
+        ):
+            world.run(bad, "a")
+            await asyncio.sleep(0.5)
+            assert receiver.taken == []
+        assert [got.json["alerts"][0]["status"] for got in receiver.taken] == ["firing"]
+
+
+async def test_a_file_that_hangs_keeps_no_alert_from_being_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alert_rows, "WRITTEN_SECONDS", 0.05)
+    async with Receiver() as receiver:
+        wanted = settings(Webhook(url=source(receiver.url("/hook"))))
+        async with alerts(wanted, tmp_path) as world, holding(world.state):
+            world.run(bad, "a")
+            await until(lambda: receiver.taken)
 
 
 async def test_what_could_not_be_told_before_a_restart_is_told_after_it(tmp_path: Path) -> None:

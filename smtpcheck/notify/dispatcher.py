@@ -49,8 +49,8 @@ class Dispatcher:
     ) -> None:
         """Take the notifier and its ledger.
 
-        `word` puts an alert into words, `keep` has the ledger's changes kept before anything else is told, `quiet`
-        tells of which alerts nobody is to be reminded, and `wall` is the time (Unix seconds).
+        `word` puts an alert into words, `keep` has the ledger's changes kept before and after something is told,
+        `quiet` tells of which alerts nobody is to be reminded, and `wall` is the time (Unix seconds).
         """
         self.name = name
         self.ledger = ledger
@@ -117,10 +117,9 @@ class Dispatcher:
         batch = self._batch()
         if not batch:
             return None
-        if batch[0].reason is Reason.RESOLVED:
-            for due in batch:
-                self.ledger.begin(due)
-            await self._keep()
+        for due in batch:
+            self.ledger.begin(due)
+        await self._keep()
         failure = await self._send(batch)
         if failure is not None and failure.lasting and len(batch) > 1:
             self._failures += 1

@@ -1,12 +1,15 @@
 """Alerts in the state file: the watches of each check, and what each notifier was told.
 
 Rules of this file:
-- Rows follow what happens within a second; of those for one key only the last is written. What was told is written
-  before anything else is told.
+- Rows follow what happens within a second; of those for one key only the last is written. An alert is in the file
+  before it is told, for one that a kill makes unknown would never be told to be over; that it was told is written
+  before anything else is. A file that hangs holds up an alert for seconds.
 - A row of what is over is emptied at once and deleted with the next cleaning.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -19,6 +22,8 @@ from smtpcheck.alerts.watch import Watch
 from smtpcheck.cause import Cause
 from smtpcheck.store.database import Database, Values, Write
 from smtpcheck.store.packing import UnreadableReportError, pack, unpack_as
+
+WRITTEN_SECONDS = 5.0
 
 _WATCHES = Write("INSERT OR REPLACE INTO alert_watches (name, watches) VALUES (?, ?)", every=0.5)
 _ENTRY = Write("INSERT OR REPLACE INTO alert_entries (notifier, alert, entry) VALUES (?, ?, ?)", every=0.5)
@@ -79,9 +84,14 @@ class AlertRows:
             )
 
     async def written(self) -> None:
-        """Wait until what was put is in the file, so that a kill does not undo it; of a file in trouble nothing is."""
+        """Wait until what was put is in the file, so that a kill does not undo it; of a file in trouble nothing is.
+
+        A file that hangs is waited for `WRITTEN_SECONDS`.
+        """
         if self._file is not None:
-            await self._file.read("SELECT 1")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WRITTEN_SECONDS):
+                    await self._file.read("SELECT 1")
 
     def put_all(self) -> None:
         """Have everything written, into a new file."""
