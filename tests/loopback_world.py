@@ -12,12 +12,15 @@ from email import message_from_bytes
 from email.policy import compat32
 from pathlib import Path
 
+import pytest
+
 from smtpcheck.caps import Limits
 from smtpcheck.config import load
 from smtpcheck.delivery.cadence import next_slot
 from smtpcheck.delivery.correlation import Marks
 from smtpcheck.delivery.find import Find, FindVia
 from smtpcheck.delivery.finder import Errand, FinderError, FolderKind, Search, Sighting
+from smtpcheck.delivery.finders import Finders
 from smtpcheck.delivery.judgement import Message, Record
 from smtpcheck.delivery.plan import Loopback
 from smtpcheck.delivery.verdict import Standing
@@ -78,6 +81,13 @@ class Searcher:
                 for kind in self.kinds
             )
         )
+
+
+def searcher_of_all(monkeypatch: pytest.MonkeyPatch) -> Searcher:
+    """Have all finders look into what a service has accepted: that of the world which the test gives the searcher."""
+    searcher = Searcher(None)  # type: ignore[arg-type]
+    monkeypatch.setattr(Finders, "search", lambda _, *args, **kwargs: searcher.search(*args, **kwargs))
+    return searcher
 
 
 def marks_of(content: bytes) -> str:

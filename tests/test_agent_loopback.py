@@ -9,12 +9,11 @@ import yaml
 from smtpcheck.agent import Agent
 from smtpcheck.cause import Cause
 from smtpcheck.delivery.finder import FinderError, FinderStep, FolderKind
-from smtpcheck.delivery.finders import Finders
 from smtpcheck.delivery.judgement import Stage
 from smtpcheck.model import Outcome
 from smtpcheck.sandbox.scenarios import RECIPIENT, Scenario
 from smtpcheck.sandbox.world import World
-from tests.loopback_world import HEALTHY, Searcher
+from tests.loopback_world import HEALTHY, Searcher, searcher_of_all
 from tests.test_agent import edit, running, shown, until
 
 LOOPBACK = {
@@ -49,9 +48,7 @@ def stages(agent: Agent) -> list[Stage]:
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> Searcher:
     """Have all finders look into what the world's service has accepted."""
-    searcher = Searcher(None)  # type: ignore[arg-type]
-    monkeypatch.setattr(Finders, "search", lambda _, *args, **kwargs: searcher.search(*args, **kwargs))
-    return searcher
+    return searcher_of_all(monkeypatch)
 
 
 async def test_a_message_is_sent_found_and_shown(tmp_path: Path, found: Searcher) -> None:

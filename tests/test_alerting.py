@@ -5,7 +5,6 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -40,7 +39,7 @@ from smtpcheck.store import alert_rows, database
 from tests.receiver import CUT, HANG, Got, Receiver
 from tests.test_agent import HEALTHY, edit, running, shown
 from tests.test_alerts import bad, check, good
-from tests.test_state_file import damaged, overwrite
+from tests.test_state_file import damaged, holding, overwrite
 
 KEY = "whsec_" + base64.b64encode(b"a key of the tests").decode()
 RULES = catalogue.load()
@@ -111,25 +110,6 @@ async def alerts(
     finally:
         await alerting.close()
         await state.close()
-
-
-@asynccontextmanager
-async def holding(state: State) -> AsyncIterator[None]:
-    """Keep the state's thread from writing anything until the block ends."""
-    begun, released = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        begun.set()
-        released.wait(20)
-
-    assert state._file
-    held = asyncio.create_task(state._file._call(hold))
-    assert await asyncio.to_thread(begun.wait, 20)
-    try:
-        yield
-    finally:
-        released.set()
-        await held
 
 
 async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
@@ -367,7 +347,7 @@ async def test_an_alert_is_in_the_file_before_it_is_told(tmp_path: Path) -> None
             world.run(bad, "a")
             await asyncio.sleep(0.5)
             assert receiver.taken == []
-        assert [got.json["alerts"][0]["status"] for got in receiver.taken] == ["firing"]
+        assert [status for status, _, _ in told(receiver.taken)] == ["firing"]
 
 
 async def test_a_file_that_hangs_keeps_no_alert_from_being_told(
@@ -379,6 +359,7 @@ async def test_a_file_that_hangs_keeps_no_alert_from_being_told(
         async with alerts(wanted, tmp_path) as world, holding(world.state):
             world.run(bad, "a")
             await until(lambda: receiver.taken)
+            assert [status for status, _, _ in told(receiver.taken)] == ["firing"]
 
 
 async def test_what_could_not_be_told_before_a_restart_is_told_after_it(tmp_path: Path) -> None:

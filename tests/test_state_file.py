@@ -41,6 +41,25 @@ async def kept(folder: Path, *names: str) -> AsyncIterator[State]:
         await state.close()
 
 
+@asynccontextmanager
+async def holding(state: State) -> AsyncIterator[asyncio.Task[None]]:
+    """Keep the state's thread from doing anything else until the block ends, with a job that the task waits for."""
+    begun, released = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        released.wait(20)
+
+    assert state._file
+    in_hand = asyncio.create_task(state._file._call(hold))
+    assert await asyncio.to_thread(begun.wait, 20)
+    try:
+        yield in_hand
+    finally:
+        released.set()
+        await asyncio.wait([in_hand])
+
+
 async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     """Wait until the condition holds."""
     async with asyncio.timeout(seconds):
@@ -402,24 +421,16 @@ async def test_what_is_committed_is_in_the_file_and_what_is_not_is_an_error(tmp_
 async def test_what_is_waited_for_no_longer_is_done_all_the_same(tmp_path: Path) -> None:
     """An agent that ends lets go of what it waits for; neither that nor what comes after it is lost."""
     insert = "INSERT INTO failures (name, report) VALUES (?, ?)"
-    begun, released = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        begun.set()
-        released.wait(20)
-
     async with asyncio.timeout(30), kept(tmp_path) as state:
         file = state._file
         assert file
-        in_hand = asyncio.create_task(file._call(hold))
-        assert await asyncio.to_thread(begun.wait, 20)
-        behind = asyncio.create_task(file.commit(insert, ("behind", b"")))
-        await asyncio.sleep(0)
-        for task in (in_hand, behind):
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-        released.set()
+        async with holding(state) as in_hand:
+            behind = asyncio.create_task(file.commit(insert, ("behind", b"")))
+            await asyncio.sleep(0)
+            for task in (in_hand, behind):
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
         await file.commit(insert, ("after", b""))
     assert rows(tmp_path, "SELECT name FROM failures ORDER BY name") == [("after",), ("behind",)]
 

@@ -21,13 +21,12 @@ from smtpcheck import otlp, tracing
 from smtpcheck.agent import Agent
 from smtpcheck.config import load
 from smtpcheck.delivery.finder import FolderKind
-from smtpcheck.delivery.finders import Finders
 from smtpcheck.delivery.judgement import Stage
 from smtpcheck.sandbox.scenarios import RECIPIENT, SCENARIOS, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.secret_source import SecretSource
 from smtpcheck.tracing import Otlp, tracer
-from tests.loopback_world import Searcher
+from tests.loopback_world import Searcher, searcher_of_all
 from tests.test_agent import HEALTHY, edit, running, until
 from tests.test_metrics import CHECK
 from tests.test_spans import GOOD
@@ -164,9 +163,7 @@ async def test_the_histograms_name_the_trace_of_a_run(tmp_path: Path, caplog: py
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> Searcher:
     """Have all finders look into what the world's service has accepted."""
-    searcher = Searcher(None)  # type: ignore[arg-type]
-    monkeypatch.setattr(Finders, "search", lambda _, *args, **kwargs: searcher.search(*args, **kwargs))
-    return searcher
+    return searcher_of_all(monkeypatch)
 
 
 LOOPING = Scenario("looping", "Sends.", check={"interval": "1d", "loopback": {"every": "1d", "to": RECIPIENT}})

@@ -100,8 +100,8 @@ def dovecot(
 def slow_dovecot(
     folder: Callable[[str], Path], certificates: Certificates, signer: Signer, postfix_ports: PostfixPorts
 ) -> Iterator[Dovecot]:
-    """Return a Dovecot with its own default: two seconds before a refused login is answered."""
-    yield from _run_dovecot(folder("slow"), certificates, signer, postfix_ports, 2)
+    """Return a Dovecot that answers a refused login after three seconds, counted in whole ones: two at the least."""
+    yield from _run_dovecot(folder("slow"), certificates, signer, postfix_ports, 3)
 
 
 @pytest.fixture(scope="session")

@@ -156,14 +156,13 @@ async def test_a_server_that_offers_no_login_never_gets_the_token(client: Client
 async def test_the_delay_of_a_refused_login_is_in_phase_auth(
     client: Client, signer: Signer, slow_dovecot: Dovecot
 ) -> None:
-    """Dovecot waits two seconds, which it counts in whole ones: more than one."""
     check = client.check("dovecot")
     check = replace(check, server=replace(check.server, port=slow_dovecot.ports.submission))
     conversation = await client.converse(check, signer.mint(ANNA, lifetime=-600))
     assert codes(conversation, Phase.AUTH) == [334, 334, 535]
     seconds = {step.phase: step.seconds for step in conversation.steps}
     assert max(seconds, key=seconds.__getitem__) is Phase.AUTH
-    assert seconds[Phase.AUTH] >= 1.0
+    assert seconds[Phase.AUTH] >= 1.5
 
 
 @BOTH

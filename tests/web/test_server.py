@@ -175,21 +175,27 @@ async def test_a_file_that_turns_bad_changes_nothing(world: World, folder: Path)
             assert answers == [401, 200]
 
 
-async def test_a_new_certificate_holds_for_the_next_connection(world: World, folder: Path, ca: trustme.CA) -> None:
+async def _around_a_new_certificate(world: World, folder: Path, ca: trustme.CA) -> tuple[int, int]:
+    """Return what is answered before and after, to those who trust the one in force; the first is no longer shown."""
     path = _write(folder, TLS)
     other = trustme.CA()
     async with serve(create_app(world), ("127.0.0.1", 0), path) as (_, port):
-        assert await _status(port, context=_client_context(ca)) == 200
+        before = await _status(port, context=_client_context(ca))
         _certificate(folder, other, "127.0.0.1")
-        assert await _status(port, context=_client_context(other)) == 200
+        after = await _status(port, context=_client_context(other))
         with pytest.raises(aiohttp.ClientConnectorCertificateError):
             await _status(port, context=_client_context(ca))
+    return before, after
+
+
+async def test_a_new_certificate_holds_for_the_next_connection(world: World, folder: Path, ca: trustme.CA) -> None:
+    assert await _around_a_new_certificate(world, folder, ca) == (200, 200)
 
 
 def test_the_same_under_uvloop(world: World, folder: Path, ca: trustme.CA) -> None:
     """The agent runs on uvloop where it exists, which has a TLS protocol of its own."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(test_a_new_certificate_holds_for_the_next_connection(world, folder, ca))
+        assert runner.run(_around_a_new_certificate(world, folder, ca)) == (200, 200)
 
 
 async def test_tls_does_not_turn_off_under_way(world: World, folder: Path, ca: trustme.CA) -> None:
