@@ -39,8 +39,8 @@ bench: $(DEV) ## measure what it costs, beside others and beside its goals (Linu
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 soak: $(DEV) ## kill two hundred times a process that keeps its state, one that sends, and one that tells alerts
-	@SMTPCHECK_KILLS=200 $(BIN)/python -m pytest -q tests/test_state_kills.py tests/test_loopback_kills.py \
-		tests/test_alert_kills.py $(ARGS)
+	@SMTPCHECK_KILLS=200 $(BIN)/python -m pytest -q tests/state/test_state_kills.py tests/agent/test_loopback_kills.py \
+		tests/agent/test_alert_kills.py $(ARGS)
 
 wheel: $(DEV) ## build the wheel into dist/
 	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from smtpcheck.cli import app
 from smtpcheck.config import load
-from smtpcheck.metrics import table
-from smtpcheck.metrics.table import BY_PROVIDER, PER_CHECK, PER_CREDENTIAL, PER_LOOPBACK, PER_PROBE, TABLE
+from smtpcheck.output.metrics import families as table
+from smtpcheck.output.metrics.families import BY_PROVIDER, PER_CHECK, PER_CREDENTIAL, PER_LOOPBACK, PER_PROBE, TABLE
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 

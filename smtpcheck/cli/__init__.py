@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from smtpcheck import __version__
-from smtpcheck.cli import check, config, demo, doctor, explain, login, notify_test, run
+from smtpcheck.cli import check, config, demo, explain, login, notify_test, run
+from smtpcheck.cli.doctor import command as doctor
 
 EX_USAGE = 64
 _INTERRUPTED = 130

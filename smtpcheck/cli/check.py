@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from smtpcheck.config import Settings
-    from smtpcheck.model import Check, Depth, Report
+    from smtpcheck.model.check import Check, Depth
+    from smtpcheck.model.report import Report
 
 
 def register(app: typer.Typer) -> None:
@@ -105,7 +106,7 @@ def _chosen(settings: "Settings", names: "list[str]") -> "list[Check]":
 
 def _at_depth(check: "Check", depth: str | None) -> "Check":
     """Return the check at the depth that was asked for; without one it goes no deeper than the recipient."""
-    from smtpcheck.model import Depth
+    from smtpcheck.model.check import Depth
 
     if depth is not None:
         wanted = next((each for each in Depth if str(each) == depth.lower()), None)
@@ -116,7 +117,7 @@ def _at_depth(check: "Check", depth: str | None) -> "Check":
 
 
 def _allowed(check: "Check", depth: "Depth") -> "Depth":
-    from smtpcheck.model import Depth
+    from smtpcheck.model.check import Depth
 
     if depth >= Depth.RECIPIENT and check.recipient is None:
         raise typer.BadParameter(f"depth {depth} needs a recipient, and the check {check.name} names none")
@@ -127,15 +128,15 @@ def _allowed(check: "Check", depth: "Depth") -> "Depth":
 
 
 def _say_what_was_not_sent(checks: "list[Check]") -> None:
-    from smtpcheck.model import Depth
+    from smtpcheck.model.check import Depth
 
     if names := [check.name for check in checks if check.depth is Depth.SEND]:
         print(f"No message was sent for {', '.join(names)}: --depth send sends one.")
 
 
 async def _run(settings: "Settings", checks: "list[Check]", output: Format) -> int:
-    from smtpcheck.model import Outcome
-    from smtpcheck.round import run_round
+    from smtpcheck.agent.run_once import run_round
+    from smtpcheck.model.report import Outcome
 
     with _progress(len(checks), output) as seen:
         reports = list((await run_round(settings, checks, locks=locks_of_agent(settings), seen=seen)).values())
@@ -159,20 +160,20 @@ def _progress(total: int, output: Format) -> "Iterator[Callable[[Report], None]]
 
 
 def _show(checks: "list[Check]", reports: "list[Report]", output: Format) -> None:
-    from smtpcheck import render
     from smtpcheck.diagnosis import catalogue
-    from smtpcheck.finding_text import show
-    from smtpcheck.report_json import report_as_json
+    from smtpcheck.output import terminal
+    from smtpcheck.output.finding import show
+    from smtpcheck.output.report_json import report_as_json
 
     if output is Format.NAGIOS:
-        print(render.nagios(reports))
+        print(terminal.nagios(reports))
         return
     rules = catalogue.load()
     if output is Format.JSON:
         print(json.dumps([report_as_json(report, rules) for report in reports], indent=2, default=str))
         return
-    show(render.report_table(reports))
+    show(terminal.report_table(reports))
     for check, report in zip(checks, reports, strict=True):
         if report.outcome is not report.outcome.OK:
-            show(render.details(report, check, rules))
-    show(render.summary(reports))
+            show(terminal.details(report, check, rules))
+    show(terminal.summary(reports))

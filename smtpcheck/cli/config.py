@@ -25,9 +25,9 @@ def validate(
     Without an error it also says what the configuration will cause at each host. Exit 0 or 1.
     """
     from smtpcheck.config import demand, load
-    from smtpcheck.finding_text import show
-    from smtpcheck.render import demand_tables, fleet_text
-    from smtpcheck.shard import WHOLE
+    from smtpcheck.model.shard import WHOLE
+    from smtpcheck.output.finding import show
+    from smtpcheck.output.terminal import demand_tables, fleet_text
 
     loaded = load(files_of(config_file), strict=strict, shard=shard_of(shard))
     show_problems(loaded)

@@ -45,9 +45,9 @@ def demo(
 
 
 async def _once(folder: Path) -> int:
-    from smtpcheck.finding_text import show
-    from smtpcheck.render import scenario_table
-    from smtpcheck.round import run_round
+    from smtpcheck.agent.run_once import run_round
+    from smtpcheck.output.finding import show
+    from smtpcheck.output.terminal import scenario_table
     from smtpcheck.sandbox.world import World
 
     async with World(folder) as world:
@@ -59,7 +59,7 @@ async def _once(folder: Path) -> int:
 
 
 async def _stay(folder: Path, listen_address: str) -> int:
-    from smtpcheck.agent import Agent
+    from smtpcheck.agent.agent import Agent
     from smtpcheck.config import load
     from smtpcheck.sandbox.world import World
     from smtpcheck.web import ServeError

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smtpcheck.cause import Cause
-from smtpcheck.model import Finding
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.report import Finding
 
 if TYPE_CHECKING:
     from smtpcheck.diagnosis.catalogue import Catalogue
@@ -137,7 +137,7 @@ def _show(findings: "tuple[Finding, ...]", rules: "Catalogue", *, as_json: bool)
 
         print(json.dumps(written(findings, rules), indent=2))
         return
-    from smtpcheck.finding_text import findings_text, show
+    from smtpcheck.output.finding import findings_text, show
 
     show(findings_text(findings, rules))
 
@@ -150,7 +150,7 @@ def _show_causes(rules: "Catalogue", *, as_json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from smtpcheck.finding_text import show
+    from smtpcheck.output.finding import show
 
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from smtpcheck.config import Loaded, Settings
-    from smtpcheck.model import Check, Report, TokenError
+    from smtpcheck.model.check import Check
+    from smtpcheck.model.report import Report, TokenError
     from smtpcheck.oauth.answer import TokenResponse
     from smtpcheck.oauth.token_store import Login, TokenFile
     from smtpcheck.oauth.user_credential import Invitation, UserCredential
-    from smtpcheck.secret import Secret
+    from smtpcheck.secrets.secret import Secret
 
 DONE, UNSURE, REFUSED = 0, 1, 2
 
@@ -89,9 +90,9 @@ def _credential(settings: "Settings", name: str) -> "UserCredential":
 async def _login(
     settings: "Settings", credential: "UserCredential", file: "TokenFile", *, port: int, force: bool
 ) -> int:
-    from smtpcheck.finding_text import printable
-    from smtpcheck.model import TokenError
+    from smtpcheck.model.report import TokenError
     from smtpcheck.oauth.refresh import first_login
+    from smtpcheck.output.finding import printable
 
     answer = await _signed_in(credential, port, _scopes_of_finders(settings, file.name))
     if isinstance(answer, TokenError):
@@ -121,7 +122,7 @@ def _scopes_of_finders(settings: "Settings", name: str) -> list[str]:
 
 async def _signed_in(credential: "UserCredential", port: int, further: list[str]) -> "TokenResponse | TokenError":
     """Let somebody log in, and show on a terminal how long there is time for it."""
-    from smtpcheck.finding_text import printable
+    from smtpcheck.output.finding import printable
 
     ends: list[float] = []
     cancelled = threading.Event()
@@ -156,12 +157,13 @@ def _progress() -> "Iterator[Callable[[str], None]]":
 
 async def _tried(settings: "Settings", checks: "list[Check]", name: str, token: "Secret") -> "list[Report]":
     """Log in at each check's server with the token, and show what came out."""
-    from smtpcheck import render
+    from smtpcheck.agent.run_once import run_round
     from smtpcheck.diagnosis import catalogue
-    from smtpcheck.finding_text import show
-    from smtpcheck.model import Depth, Outcome
-    from smtpcheck.oauth.ready_token import ReadyToken
-    from smtpcheck.round import run_round
+    from smtpcheck.model.check import Depth
+    from smtpcheck.model.report import Outcome
+    from smtpcheck.oauth.static_token import ReadyToken
+    from smtpcheck.output import terminal
+    from smtpcheck.output.finding import show
 
     wanted = [replace(check, depth=Depth.AUTH) for check in checks if check.depth >= Depth.AUTH]
     if not wanted:
@@ -169,11 +171,11 @@ async def _tried(settings: "Settings", checks: "list[Check]", name: str, token: 
     ready = ReadyToken.model_validate({"from": {"value": token}})
     trial = replace(settings, credentials={**settings.credentials, name: ready})
     reports = list((await run_round(trial, wanted)).values())
-    show(render.report_table(reports))
+    show(terminal.report_table(reports))
     rules = catalogue.load()
     for check, report in zip(wanted, reports, strict=True):
         if report.outcome is not Outcome.OK:
-            show(render.details(report, check, rules))
+            show(terminal.details(report, check, rules))
     return reports
 
 
@@ -200,7 +202,8 @@ def _has_failed(report: "Report") -> bool:
 
 
 def _is_login_refused(report: "Report") -> bool:
-    from smtpcheck.model import FaultKind, Phase
+    from smtpcheck.model.check import Phase
+    from smtpcheck.model.report import FaultKind
 
     step = report.failed_step
     return (
@@ -213,7 +216,7 @@ def _reason(error: "TokenError") -> str:
 
 
 def _refused(text: str) -> int:
-    from smtpcheck.finding_text import printable
+    from smtpcheck.output.finding import printable
 
     print(printable(text), file=sys.stderr)
     return REFUSED

@@ -15,10 +15,10 @@ from smtpcheck.cli.run import run_loop
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from smtpcheck.agent.loopback_once import LoopbackResult
     from smtpcheck.config import Settings
-    from smtpcheck.delivery.judgement import Message
-    from smtpcheck.loopback_round import LoopbackResult
-    from smtpcheck.model import Check
+    from smtpcheck.loopback.message_state import Message
+    from smtpcheck.model.check import Check
 
 
 def run_loopbacks(
@@ -36,9 +36,9 @@ def run_loopbacks(
 
 
 async def _run(settings: "Settings", checks: "list[Check]", output: Format) -> int:
-    from smtpcheck.loopback_round import run_loopback
-    from smtpcheck.model import Outcome
-    from smtpcheck.probe import build_kit
+    from smtpcheck.agent.loopback_once import run_loopback
+    from smtpcheck.check.kit import build_kit
+    from smtpcheck.model.report import Outcome
 
     kit = await build_kit(settings, locks_of_agent(settings))
     try:
@@ -66,15 +66,15 @@ def _teller(check: "Check", output: Format) -> "Callable[[Message], None]":
 
 
 def _show(checks: "list[Check]", results: "list[LoopbackResult]", output: Format) -> None:
-    from smtpcheck import render
     from smtpcheck.diagnosis import catalogue
-    from smtpcheck.finding_text import printable, show
-    from smtpcheck.loopback_json import loopback_as_json
-    from smtpcheck.report_json import report_as_json
+    from smtpcheck.output import terminal
+    from smtpcheck.output.finding import printable, show
+    from smtpcheck.output.loopback_json import loopback_as_json
+    from smtpcheck.output.report_json import report_as_json
 
     reports = [result.report for result in results]
     if output is Format.NAGIOS:
-        print(render.nagios(reports))
+        print(terminal.nagios(reports))
         return
     rules = catalogue.load()
     if output is Format.JSON:
@@ -84,14 +84,14 @@ def _show(checks: "list[Check]", results: "list[LoopbackResult]", output: Format
         ]
         print(json.dumps(told, indent=2, default=str))
         return
-    show(render.report_table(reports))
+    show(terminal.report_table(reports))
     for check, result in zip(checks, results, strict=True):
         for message in result.standing.record.messages:
             show(printable(f"\n{check.name}  {message.message_id}"))
             show(_timeline(message))
         if result.report.outcome is not result.report.outcome.OK:
-            show(render.details(result.report, check, rules))
-    show(render.summary(reports))
+            show(terminal.details(result.report, check, rules))
+    show(terminal.summary(reports))
 
 
 def _timeline(message: "Message") -> "Table":
@@ -99,8 +99,8 @@ def _timeline(message: "Message") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from smtpcheck.delivery.timeline import timeline
-    from smtpcheck.finding_text import printable
+    from smtpcheck.loopback.timeline import timeline
+    from smtpcheck.output.finding import printable
 
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 2))
     table.add_column(no_wrap=True)

@@ -12,9 +12,9 @@ from smtpcheck.cli.run import run_loop
 from smtpcheck.log import LogLevel, configure
 
 if TYPE_CHECKING:
-    from smtpcheck.alerts.notice import Notice
+    from smtpcheck.alerts.notification import Notice
+    from smtpcheck.alerts.notifiers.notifier import Failure, Notifier
     from smtpcheck.config.alerts import AlertSettings, HeartbeatSettings
-    from smtpcheck.notify.notifier import Failure, Notifier
 
 EXIT_NOT_TOLD = 2
 _SENT = "sent"
@@ -44,9 +44,9 @@ def notify_test(config_file: ConfigFiles = None) -> int:
 async def _try(alerts: "AlertSettings", address: str) -> int:
     from rich.table import Table
 
-    from smtpcheck.alerts.notice import trial
-    from smtpcheck.finding_text import show
-    from smtpcheck.notify.heartbeat import LABEL
+    from smtpcheck.alerts.notification import trial
+    from smtpcheck.alerts.notifiers.heartbeat import LABEL
+    from smtpcheck.output.finding import show
 
     notices = trial(time.time(), address)
     rows = list(await asyncio.gather(*(_told(notifier, notices) for notifier in alerts.notifiers)))
@@ -85,6 +85,6 @@ async def _called(settings: "HeartbeatSettings") -> str:
 
 
 def _limit() -> float:
-    from smtpcheck.notify.dispatcher import SEND_SECONDS
+    from smtpcheck.alerts.dispatcher import SEND_SECONDS
 
     return SEND_SECONDS

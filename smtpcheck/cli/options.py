@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smtpcheck.log import LogFormat, LogLevel
-from smtpcheck.shard import WHOLE, Shard, parse_shard
+from smtpcheck.model.shard import WHOLE, Shard, parse_shard
 
 if TYPE_CHECKING:
     from smtpcheck.config import Loaded, Settings
-    from smtpcheck.gate import MailboxLocks
+    from smtpcheck.limits.mailbox_lock import MailboxLocks
 
 DEFAULT_FILES = (Path("checks.yaml"), Path("/etc/smtpcheck/checks.yaml"))
 NOT_USABLE = 3
@@ -88,7 +88,7 @@ def show_problems(loaded: "Loaded") -> None:
 
 def locks_of_agent(settings: "Settings") -> "MailboxLocks | None":
     """Return the locks that an agent beside this command holds; None where there is no such agent's folder."""
-    from smtpcheck.gate import MailboxLocks
+    from smtpcheck.limits.mailbox_lock import MailboxLocks
 
     folder = settings.agent.state / "locks"
     return MailboxLocks(folder) if os.access(folder, os.W_OK) else None

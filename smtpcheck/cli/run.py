@@ -16,7 +16,7 @@ from smtpcheck.log import LogLevel, configure
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from smtpcheck.agent import Agent
+    from smtpcheck.agent.agent import Agent
 
 EXIT_FAILURE = 1
 
@@ -50,7 +50,7 @@ def run(
     listen = address(listen_address) if listen_address else settings.agent.listen
 
     async def main() -> int:
-        from smtpcheck.agent import Agent, StateFolderError
+        from smtpcheck.agent.agent import Agent, StateFolderError
         from smtpcheck.web import ServeError
 
         try:

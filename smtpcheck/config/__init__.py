@@ -5,13 +5,13 @@
 """
 
 from smtpcheck.config.fields import parse_listen
-from smtpcheck.config.forecast import Demand, HostDemand, IssuerDemand, demand
 from smtpcheck.config.loading import load
 from smtpcheck.config.options import from_options
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.schema import json_schema
 from smtpcheck.config.settings import AgentSettings, Loaded, Settings
-from smtpcheck.duration import parse_duration
+from smtpcheck.config.traffic import Demand, HostDemand, IssuerDemand, demand
+from smtpcheck.model.duration import parse_duration
 
 __all__ = [
     "AgentSettings",

@@ -16,19 +16,18 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field
 
 from smtpcheck.alerts.maintenance import DAY_MINUTES, DAYS, Window
-from smtpcheck.alerts.watch import Thresholds
+from smtpcheck.alerts.notifiers import NOTIFIER_TYPES
+from smtpcheck.alerts.notifiers.heartbeat import LABEL, Heartbeat
+from smtpcheck.alerts.notifiers.http import Authorities, Proxy
+from smtpcheck.alerts.notifiers.notifier import Notifier, Route, SecretUrl
+from smtpcheck.alerts.notifiers.webhook import address_trouble, routes_of
+from smtpcheck.alerts.thresholds import Thresholds
 from smtpcheck.config.fields import Duration, Labels, Period, is_address, mistake
-from smtpcheck.config.hazards import look_at_secret
+from smtpcheck.config.lint import look_at_secret
 from smtpcheck.config.problems import Place, Problems, nearest
-from smtpcheck.config.section import ConfigSection
-from smtpcheck.config.validation import validated
-from smtpcheck.model import Check
-from smtpcheck.notify import NOTIFIER_TYPES
-from smtpcheck.notify.client import Authorities, Proxy
-from smtpcheck.notify.heartbeat import LABEL, Heartbeat
-from smtpcheck.notify.notifier import Notifier, Route, SecretUrl
-from smtpcheck.notify.webhook import address_trouble, routes_of
-from smtpcheck.secret_source import SecretSource
+from smtpcheck.config.validation import ConfigSection, validated
+from smtpcheck.model.check import Check
+from smtpcheck.secrets.source import SecretSource
 
 MATCHED = frozenset({"severity", "check", "credential"})
 """What a notifier's `match` may name besides the labels of checks."""

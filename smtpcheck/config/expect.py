@@ -13,9 +13,9 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from smtpcheck.config.fields import mistake
 from smtpcheck.config.problems import Place, Problems
-from smtpcheck.config.section import ConfigSection
-from smtpcheck.expectation import shortest_interval
-from smtpcheck.model import Check, Depth, Expect, Phase, Provider
+from smtpcheck.config.validation import ConfigSection
+from smtpcheck.model.check import Check, Depth, Expect, Phase, Provider
+from smtpcheck.model.expected_refusal import shortest_interval
 
 _HOUR = 3600.0
 DEFAULT_INTERVAL = 24 * _HOUR

@@ -5,16 +5,19 @@ Rules of this file:
 - Durations are written as Prometheus writes them and become seconds.
 """
 
+import functools
 import ipaddress
 import re
+import ssl
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
 
 from smtpcheck.config.problems import nearest
-from smtpcheck.duration import DURATION_JSON, parse_duration, parse_period
-from smtpcheck.model import Depth
+from smtpcheck.model.check import Depth
+from smtpcheck.model.duration import DURATION_JSON, parse_duration, parse_period
 
 NAME = re.compile(r"[a-zA-Z0-9_.-]{1,200}")
 """What a check's name may consist of."""
@@ -223,3 +226,21 @@ Mailbox = Annotated[str, AfterValidator(parse_mailbox)]
 Labels = dict[Annotated[str, AfterValidator(parse_label)], Annotated[str, BeforeValidator(parse_label_value)]]
 NumberAsText = BeforeValidator(_number_as_text)
 """For values that YAML takes for a number: `ip_version: 4`, `min_tls: 1.2`."""
+
+
+def trouble_of_trust(file: str) -> str:
+    """Return what is wrong with a file of certificates to trust, empty if nothing is."""
+    try:
+        found = Path(file).stat()
+        _load_trust(file, (found.st_mtime_ns, found.st_size, found.st_ino))
+    except ssl.SSLError:
+        return "holds no certificate in PEM form"
+    except (OSError, ValueError):
+        return "cannot be read"
+    return ""
+
+
+@functools.lru_cache(maxsize=64)
+def _load_trust(file: str, stamp: object) -> None:  # noqa: ARG001 - a part of the cache's key
+    """Load the certificates as a connection will; thousands of checks name the same file."""
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)

@@ -15,23 +15,22 @@ from types import MappingProxyType
 from typing import Any
 
 from smtpcheck.config.alerts import AlertSettings, alert_settings
-from smtpcheck.config.document import Document, read
-from smtpcheck.config.fleet import split
-from smtpcheck.config.hazards import look_at_check, look_at_credential, look_at_secret
+from smtpcheck.config.lint import look_at_check, look_at_credential, look_at_secret
 from smtpcheck.config.loopback import LoopbackResolver
 from smtpcheck.config.mailboxes import Entry, expand
 from smtpcheck.config.models import AgentSection, CheckSection, DefaultsSection, OtlpSection
 from smtpcheck.config.problems import KeyPath, Place, Problems, Source, nearest
 from smtpcheck.config.resolve import Resolver
-from smtpcheck.config.section import ConfigSection
 from smtpcheck.config.settings import AgentSettings, Loaded, Settings
-from smtpcheck.config.validation import Model, keys_of, validated
-from smtpcheck.delivery.plan import Loopback
-from smtpcheck.model import Check
+from smtpcheck.config.sharding import split
+from smtpcheck.config.tracing import INSTALL, NOT_INSTALLED, Otlp, is_installed
+from smtpcheck.config.validation import ConfigSection, Model, keys_of, validated
+from smtpcheck.config.yaml_reader import Document, read
+from smtpcheck.loopback.plan import Loopback
+from smtpcheck.model.check import Check
+from smtpcheck.model.shard import WHOLE, Shard
 from smtpcheck.oauth import CREDENTIAL_TYPES
 from smtpcheck.oauth.credential import Credential
-from smtpcheck.shard import WHOLE, Shard
-from smtpcheck.tracing import INSTALL, NOT_INSTALLED, Otlp, is_installed
 
 _SUFFIXES = {".yaml", ".yml"}
 _PARTS = ("agent", "defaults", "credentials", "checks", "alerts")

@@ -12,15 +12,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from smtpcheck.caps import MAILBOX, Limits
 from smtpcheck.config.fields import Mailbox, Period, is_address, mistake
-from smtpcheck.config.find import FindResolver, FindSection
+from smtpcheck.config.loopback_finder import FindResolver, FindSection
 from smtpcheck.config.problems import Problems
-from smtpcheck.config.section import ConfigSection
-from smtpcheck.config.validation import At
-from smtpcheck.delivery.find import FindVia
-from smtpcheck.delivery.plan import Loopback
-from smtpcheck.model import Check
+from smtpcheck.config.validation import At, ConfigSection
+from smtpcheck.limits.send_limits import MAILBOX, Limits
+from smtpcheck.loopback.plan import FindVia, Loopback
+from smtpcheck.model.check import Check
 from smtpcheck.oauth.credential import Credential
 
 SHORTEST_EVERY = 300.0

@@ -1,7 +1,7 @@
 """Whether a SASL mechanism that is named carries what the credential gives: a token or a password."""
 
 from smtpcheck.config.problems import Place, Problems
-from smtpcheck.model import Mechanism
+from smtpcheck.model.check import Mechanism
 from smtpcheck.oauth.credential import Credential
 
 

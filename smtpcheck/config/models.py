@@ -24,9 +24,9 @@ from smtpcheck.config.fields import (
     parse_url,
 )
 from smtpcheck.config.loopback import LoopbackSection
-from smtpcheck.config.section import ConfigSection
-from smtpcheck.model import Depth, IpVersion, Mechanism, Security
-from smtpcheck.secret_source import ConfiguredPath, SecretSource
+from smtpcheck.config.validation import ConfigSection
+from smtpcheck.model.check import Depth, IpVersion, Mechanism, Security
+from smtpcheck.secrets.source import ConfiguredPath, SecretSource
 
 
 class OtlpSection(ConfigSection):

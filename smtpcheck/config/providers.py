@@ -5,7 +5,7 @@ https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-au
 https://developers.google.com/workspace/gmail/imap/imap-smtp, https://senders.yahooinc.com/developer/documentation.
 """
 
-from smtpcheck.model import Provider
+from smtpcheck.model.check import Provider
 
 _DOMAINS = {
     "office365.com": Provider.MICROSOFT,

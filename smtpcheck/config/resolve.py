@@ -18,7 +18,7 @@ from smtpcheck.config.mechanism import look_at_mechanism
 from smtpcheck.config.models import CheckSection, DefaultsSection, ServerSection, WarnSection
 from smtpcheck.config.problems import Problems, nearest
 from smtpcheck.config.providers import default_host, provider_of_credential, provider_of_host
-from smtpcheck.model import Check, Depth, Expect, Phase, Provider, Security, Server, Warn
+from smtpcheck.model.check import Check, Depth, Expect, Phase, Provider, Security, Server, Warn
 from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.password import Password

@@ -8,10 +8,10 @@ from pydantic import Field, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import NullableSchema, WithDefaultSchema
 
+from smtpcheck.alerts.notifiers import NOTIFIER_TYPES
 from smtpcheck.config.alerts import AlertsSection
 from smtpcheck.config.models import AgentSection, ChecksSection, DefaultsSection
-from smtpcheck.config.section import ConfigSection
-from smtpcheck.notify import NOTIFIER_TYPES
+from smtpcheck.config.validation import ConfigSection
 from smtpcheck.oauth import CREDENTIAL_TYPES
 
 

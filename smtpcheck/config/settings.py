@@ -10,12 +10,12 @@ from pathlib import Path
 
 from smtpcheck.config.alerts import AlertSettings
 from smtpcheck.config.problems import Problem
-from smtpcheck.delivery.plan import Loopback
-from smtpcheck.model import Check
+from smtpcheck.config.tracing import Otlp
+from smtpcheck.loopback.plan import Loopback
+from smtpcheck.model.check import Check
+from smtpcheck.model.shard import ALONE, Fleet
 from smtpcheck.oauth.credential import Credential
-from smtpcheck.secret_source import SecretSource
-from smtpcheck.shard import ALONE, Fleet
-from smtpcheck.tracing import Otlp
+from smtpcheck.secrets.source import SecretSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Rules of this file:
 - Every error of a part is told, each in words of its own: what is wrong, and a hint.
 - The value of an unknown key is never shown, nor a key inside a secret that is like none that is known: both may be a
   secret in the wrong place.
+- An unknown key is an error everywhere, and no error shows what was given (`hide_input_in_errors`): it may be a secret.
 """
 
 from collections.abc import Callable
@@ -11,11 +12,18 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from smtpcheck.config.problems import KeyPath, Place, Problems, nearest
-from smtpcheck.secret_source import SecretSource
+from smtpcheck.secrets.source import SecretSource
+
+
+class ConfigSection(BaseModel):
+    """A part of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
 
 Model = TypeVar("Model", bound=BaseModel)
 At = Callable[[KeyPath], Place]

@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from smtpcheck.cause import Cause
 from smtpcheck.diagnosis.explain import Catalogue, Conditions, Entry, Exclusion, Rule
 from smtpcheck.diagnosis.facts import FACTS
+from smtpcheck.model.cause import Cause
 
 __all__ = ["Catalogue", "load"]
 

@@ -11,13 +11,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from smtpcheck.cause import Cause
 from smtpcheck.diagnosis.facts import app_only, facts
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.observation import Observation
 from smtpcheck.diagnosis.phase import phase_of, provider_of
 from smtpcheck.diagnosis.reading import aadsts_of, codes_of, enhanced_of, plain_text
-from smtpcheck.model import Finding
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.report import Finding
 
 CERTAIN = 0.9
 """From which certainty on a rule is not overruled by an exclusion, and a finding needs no other ones named."""

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from smtpcheck.credential_facts import CredentialHints
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.reading import claims_of, json_objects, read
-from smtpcheck.model import Attempt, Check, Report, TlsFacts
+from smtpcheck.model.check import Check
+from smtpcheck.model.credential import CredentialHints
+from smtpcheck.model.report import Attempt, Report, TlsFacts
 
 MAX_TEXT = 256 * 1024
 """How many characters of a pasted text or an exception are looked at."""

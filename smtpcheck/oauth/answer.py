@@ -14,10 +14,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.claims import all_claims, expiry
-from smtpcheck.oauth.redaction import redact
-from smtpcheck.secret import Secret
+from smtpcheck.secrets.redaction import redact
+from smtpcheck.secrets.secret import Secret
 
 MAX_BODY = 8 * 1024
 """How many characters of an answer without an OAuth error are kept."""

@@ -5,7 +5,7 @@ Rules of this file:
 - Each further failure waits twice as long, up to some minutes; what the issuer asks for (Retry-After) is the least.
 """
 
-from smtpcheck.model import TokenError
+from smtpcheck.model.report import TokenError
 
 FIRST_SECONDS = 30.0
 LONGEST_SECONDS = 300.0

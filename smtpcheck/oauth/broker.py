@@ -28,15 +28,15 @@ from pathlib import Path
 
 import structlog
 
-from smtpcheck.credential_facts import CredentialState
-from smtpcheck.model import TokenError, TokenErrorKind, TokenFacts
+from smtpcheck.model.credential import CredentialState
+from smtpcheck.model.report import TokenError, TokenErrorKind, TokenFacts
 from smtpcheck.oauth.answer import concerns_client
 from smtpcheck.oauth.backoff import Backoff
 from smtpcheck.oauth.claims import token_facts
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import Granted, Life
 from smtpcheck.oauth.token_store import TokenStore
-from smtpcheck.secret import Secret
+from smtpcheck.secrets.secret import Secret
 
 MARGIN_SECONDS = 90.0
 """A token is not used when it ends sooner than this; of a short life, a tenth."""

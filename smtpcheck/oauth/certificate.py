@@ -17,8 +17,20 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
 from cryptography.x509 import Certificate, load_pem_x509_certificate
+from pydantic import BaseModel, ConfigDict, Field
 
-from smtpcheck.secret import Secret
+from smtpcheck.secrets.secret import Secret
+from smtpcheck.secrets.source import ConfiguredPath, SecretSource
+
+
+class KeyFile(BaseModel):
+    """A key, with its certificate where one is registered."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: ConfiguredPath = Field(description="PEM, or PFX where a certificate goes with it.")
+    passphrase: SecretSource | None = Field(default=None, description="What the key is encrypted with.")
+
 
 SigningKey = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
 

@@ -13,8 +13,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from smtpcheck.model import TokenFacts
-from smtpcheck.secret import Secret
+from smtpcheck.model.report import TokenFacts
+from smtpcheck.secrets.secret import Secret
 
 JWT = "jwt"
 OPAQUE = "opaque"

@@ -12,10 +12,10 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from smtpcheck.credential_facts import CredentialHints
+from smtpcheck.model.credential import CredentialHints
 from smtpcheck.oauth.flow import Flow
 from smtpcheck.oauth.token_store import TokenFile
-from smtpcheck.secret_source import ConfiguredPath
+from smtpcheck.secrets.source import ConfiguredPath
 
 
 class Credential(BaseModel):

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.certificate import CertificateUnusableError, ClientKey, load_client_key
 from smtpcheck.oauth.flow import Flow, Granted, Life
-from smtpcheck.oauth.graph import Graph, read_secret_end
 from smtpcheck.oauth.msal_client import MsalClient
+from smtpcheck.oauth.secret_expiry import Graph, read_secret_end
 from smtpcheck.oauth.session import CaUnusableError, IssuerSession
-from smtpcheck.secret import Secret
-from smtpcheck.secret_source import SecretSource, SecretUnreadableError
+from smtpcheck.secrets.secret import Secret
+from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
 _DAY = 86400.0
 

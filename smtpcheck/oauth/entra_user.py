@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.msal_client import MsalClient, Question
 from smtpcheck.oauth.refresh import RefreshFlow, Terms
 from smtpcheck.oauth.session import CaUnusableError, IssuerSession
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.oauth.user_credential import Invitation, Show
-from smtpcheck.secret import Secret
+from smtpcheck.secrets.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)

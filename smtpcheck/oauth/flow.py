@@ -10,8 +10,8 @@ Rules of this file:
 from dataclasses import dataclass
 from typing import Protocol
 
-from smtpcheck.model import TokenError
-from smtpcheck.secret import Secret
+from smtpcheck.model.report import TokenError
+from smtpcheck.secrets.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)

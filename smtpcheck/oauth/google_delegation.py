@@ -23,7 +23,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.transport import Request
 from google.oauth2 import service_account
 
-from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import token_error, token_response
 from smtpcheck.oauth.flow import Flow, Granted, Life
 from smtpcheck.oauth.session import CaUnusableError, IssuerSession

@@ -5,12 +5,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from smtpcheck.credential_facts import CredentialHints
+from smtpcheck.model.credential import CredentialHints
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import Flow
 from smtpcheck.oauth.google_user import MAIL_SCOPE
 from smtpcheck.oauth.token_store import TokenFile
-from smtpcheck.secret_source import ConfiguredPath
+from smtpcheck.secrets.source import ConfiguredPath
 
 
 class GoogleServiceAccount(Credential):

@@ -13,14 +13,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from smtpcheck.credential_facts import CredentialHints
-from smtpcheck.model import TokenError
+from smtpcheck.model.credential import CredentialHints
+from smtpcheck.model.report import TokenError
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.flow import Flow
 from smtpcheck.oauth.registration import AuthMethod, Endpoints, Registration
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.oauth.user_credential import Show, UserCredential
-from smtpcheck.secret_source import SecretSource, files_of
+from smtpcheck.secrets.source import SecretSource, files_of
 
 MAIL_SCOPE = "https://mail.google.com/"
 """The only scope that SMTP takes (https://developers.google.com/workspace/gmail/imap/xoauth2-protocol)."""
@@ -86,7 +86,7 @@ class GoogleUser(UserCredential):
         further: Collection[str] = (),  # noqa: ARG002
     ) -> TokenResponse | TokenError:
         """Let somebody log in with a browser that comes back to this machine."""
-        from smtpcheck.oauth.loopback import sign_in_by_browser  # noqa: PLC0415 - needs requests
+        from smtpcheck.oauth.browser_login import sign_in_by_browser  # noqa: PLC0415 - needs requests
 
         return sign_in_by_browser(
             self.registration,

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from smtpcheck.credential_facts import CredentialHints
+from smtpcheck.model.credential import CredentialHints
 from smtpcheck.oauth.cloud_credential import CLIENT_ID, CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS
 from smtpcheck.oauth.flow import Flow

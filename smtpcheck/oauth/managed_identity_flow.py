@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msal
 import requests
 
-from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import token_error, token_response
 from smtpcheck.oauth.flow import Flow, Granted, Life
 from smtpcheck.oauth.msal_client import NoTokenCache

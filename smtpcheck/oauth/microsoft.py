@@ -6,13 +6,13 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from smtpcheck.credential_facts import CredentialHints
+from smtpcheck.model.credential import CredentialHints
+from smtpcheck.oauth.certificate import KeyFile
 from smtpcheck.oauth.cloud_credential import CLIENT_ID, TENANT, CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS, clouds_of_scope
 from smtpcheck.oauth.flow import Flow
-from smtpcheck.oauth.key_file import KeyFile
 from smtpcheck.oauth.token_store import TokenFile
-from smtpcheck.secret_source import SecretSource, files_of
+from smtpcheck.secrets.source import SecretSource, files_of
 
 _NO_TENANT = {"common", "organizations", "consumers"}
 _PROOFS = ("client_secret", "client_certificate", "client_assertion")
@@ -79,7 +79,7 @@ class Microsoft(CloudCredential):
     def flow(self, login: TokenFile | None = None) -> Flow:  # noqa: ARG002
         """Return the way to tokens of the application; nothing is read or opened yet."""
         from smtpcheck.oauth.entra import Application, EntraFlow  # noqa: PLC0415 - MSAL is heavy
-        from smtpcheck.oauth.graph import Graph  # noqa: PLC0415 - it needs MSAL too
+        from smtpcheck.oauth.secret_expiry import Graph  # noqa: PLC0415 - it needs MSAL too
 
         certificate, expires = self.client_certificate, self.client_secret_expires
         graph = Graph(self.graph_url, self.graph_scope)

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from smtpcheck.credential_facts import CredentialHints
-from smtpcheck.model import TokenError
+from smtpcheck.model.credential import CredentialHints
+from smtpcheck.model.report import TokenError
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.cloud_credential import CLIENT_ID, TENANT, CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS, Cloud

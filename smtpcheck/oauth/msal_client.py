@@ -21,7 +21,7 @@ import msal
 import requests
 from msal.authority import WELL_KNOWN_AUTHORITY_HOSTS
 
-from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse, token_error, token_response
 from smtpcheck.oauth.session import IssuerSession
 

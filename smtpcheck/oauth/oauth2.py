@@ -9,15 +9,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from smtpcheck.credential_facts import CredentialHints
-from smtpcheck.model import TokenError
+from smtpcheck.model.credential import CredentialHints
+from smtpcheck.model.report import TokenError
 from smtpcheck.oauth.answer import TokenResponse
+from smtpcheck.oauth.certificate import KeyFile
 from smtpcheck.oauth.flow import Flow
-from smtpcheck.oauth.key_file import KeyFile
 from smtpcheck.oauth.registration import AuthMethod, Endpoints, Registration
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.oauth.user_credential import Show, UserCredential
-from smtpcheck.secret_source import SecretSource, files_of
+from smtpcheck.secrets.source import SecretSource, files_of
 
 _URL = r"^https://[^\s?#]+$"
 _OFFLINE = frozenset({"keep_alive", "lifetime", "refresh_token", "device_endpoint"})
@@ -138,7 +138,7 @@ class OAuth2(UserCredential):
         further: Collection[str] = (),
     ) -> TokenResponse | TokenError:
         """Let somebody log in by a device code (RFC 8628)."""
-        from smtpcheck.oauth.device import sign_in_by_device_code  # noqa: PLC0415 - needs requests
+        from smtpcheck.oauth.device_login import sign_in_by_device_code  # noqa: PLC0415 - needs requests
 
         scopes = dict.fromkeys((*self.configured_scope, *further))
         return sign_in_by_device_code(replace(self.registration, scope=" ".join(scopes)), show, cancelled)

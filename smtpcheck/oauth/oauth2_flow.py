@@ -1,12 +1,12 @@
 """Tokens of any issuer: for the client itself, or for a user by a refresh token."""
 
-from smtpcheck.model import TokenError
+from smtpcheck.model.report import TokenError
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.flow import Flow, Granted, Life
 from smtpcheck.oauth.refresh import RefreshFlow, Terms
 from smtpcheck.oauth.registration import Client, Registration
 from smtpcheck.oauth.token_store import TokenFile
-from smtpcheck.secret import Secret
+from smtpcheck.secrets.secret import Secret
 
 
 class ClientCredentialsFlow(Flow):

@@ -11,12 +11,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import Flow, Granted, Life
-from smtpcheck.oauth.ready_token import READ_AGAIN_SECONDS
+from smtpcheck.oauth.static_token import READ_AGAIN_SECONDS
 from smtpcheck.oauth.token_store import TokenFile
-from smtpcheck.secret_source import SecretSource, SecretUnreadableError, files_of
+from smtpcheck.secrets.source import SecretSource, SecretUnreadableError, files_of
 
 
 class Password(Credential):

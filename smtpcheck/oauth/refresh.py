@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.flow import Flow, Granted, Life
 from smtpcheck.oauth.token_store import Login, LoginUnusableError, TokenFile
-from smtpcheck.secret import Secret
-from smtpcheck.secret_source import SecretSource, SecretUnreadableError
+from smtpcheck.secrets.secret import Secret
+from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
 Redeem = Callable[[Secret, str], TokenResponse | TokenError]
 """Asks the issuer for tokens by a refresh token, for a scope."""

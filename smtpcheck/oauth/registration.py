@@ -21,11 +21,11 @@ from urllib.parse import quote_plus, urlsplit, urlunsplit
 
 import requests
 
-from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import Answer, TokenResponse, token_error, token_response
 from smtpcheck.oauth.certificate import CertificateUnusableError, load_signing_key
 from smtpcheck.oauth.session import CaUnusableError, IssuerSession
-from smtpcheck.secret_source import SecretSource, SecretUnreadableError
+from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
 _T = TypeVar("_T")
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

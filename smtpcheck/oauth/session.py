@@ -29,9 +29,9 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
 
-from smtpcheck.model import TokenError, TokenErrorKind
+from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import Answer
-from smtpcheck.oauth.redaction import redact
+from smtpcheck.secrets.redaction import redact
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 20.0

@@ -27,8 +27,8 @@ from urllib.parse import quote
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from smtpcheck.secret import Secret
-from smtpcheck.secret_source import SecretSource, SecretUnreadableError
+from smtpcheck.secrets.secret import Secret
+from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
 if sys.platform != "win32":
     import fcntl

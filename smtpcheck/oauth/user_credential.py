@@ -14,12 +14,12 @@ from typing import Annotated
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
-from smtpcheck.duration import DURATION_JSON, parse_period
-from smtpcheck.model import TokenError
+from smtpcheck.model.duration import DURATION_JSON, parse_period
+from smtpcheck.model.report import TokenError
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.refresh import Terms
-from smtpcheck.secret_source import SecretSource, files_of
+from smtpcheck.secrets.source import SecretSource, files_of
 
 _WEEK = 7 * 86400.0
 _Period = Annotated[float, PlainValidator(parse_period), WithJsonSchema(DURATION_JSON)]

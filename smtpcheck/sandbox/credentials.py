@@ -11,7 +11,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 
-from smtpcheck.sandbox.authority import Authority
+from smtpcheck.sandbox.certificates import Authority
 from smtpcheck.sandbox.directory import Accounts, App, FederatedCredential, Tenant, User
 from smtpcheck.sandbox.google import GoogleIssuer
 from smtpcheck.sandbox.google_accounts import GoogleClient, GoogleUser, ServiceAccount

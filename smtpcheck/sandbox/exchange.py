@@ -13,9 +13,9 @@ from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.directory import PERSONAL_TENANT
 from smtpcheck.sandbox.mail_service import Mailbox, MailService
 from smtpcheck.sandbox.mail_store import MailStore
-from smtpcheck.sandbox.session import LoginAnswer, Session
+from smtpcheck.sandbox.reply_styles import ExchangeVoice, Voice
+from smtpcheck.sandbox.smtp_session import LoginAnswer, Session
 from smtpcheck.sandbox.tokens import SigningKey
-from smtpcheck.sandbox.voices import ExchangeVoice, Voice
 
 AUDIENCES = ("https://outlook.office365.com", "https://outlook.office.com", "00000002-0000-0ff1-ce00-000000000000")
 

@@ -15,8 +15,8 @@ from smtpcheck.sandbox.google import GoogleIssuer
 from smtpcheck.sandbox.google_accounts import MAIL_SCOPE
 from smtpcheck.sandbox.mail_service import Mailbox, MailService
 from smtpcheck.sandbox.mail_store import MailStore
-from smtpcheck.sandbox.session import LoginAnswer, Session
-from smtpcheck.sandbox.voices import GmailVoice, Voice
+from smtpcheck.sandbox.reply_styles import GmailVoice, Voice
+from smtpcheck.sandbox.smtp_session import LoginAnswer, Session
 
 MECHANISMS = ("LOGIN", "PLAIN", "XOAUTH2", "PLAIN-CLIENTTOKEN", "OAUTHBEARER", "XOAUTH")
 """What EHLO offers after TLS, for `Listener.mechanisms`."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Protocol
 
-from smtpcheck.sandbox.authority import Certificate
+from smtpcheck.sandbox.certificates import Certificate
 from smtpcheck.sandbox.imap_syntax import LITERAL, Word, fetched, numbers, search_test, words
 from smtpcheck.sandbox.mail_store import Box, Folder, MailStore, Stored, Use
 

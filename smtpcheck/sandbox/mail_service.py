@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from smtpcheck.sandbox.mail_store import AT_ONCE, BY_STRANGERS, Delivery, MailStore
-from smtpcheck.sandbox.session import Listener, LoginAnswer, Session
-from smtpcheck.sandbox.voices import Voice
+from smtpcheck.sandbox.reply_styles import Voice
+from smtpcheck.sandbox.smtp_session import Listener, LoginAnswer, Session
 
 _KEPT_MESSAGES = 1000
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from smtpcheck.sandbox import postfix_replies
 from smtpcheck.sandbox.mail_service import Mailbox, MailService
 from smtpcheck.sandbox.mail_store import MailStore
-from smtpcheck.sandbox.session import LoginAnswer, Session
-from smtpcheck.sandbox.voices import PostfixVoice, Voice
+from smtpcheck.sandbox.reply_styles import PostfixVoice, Voice
+from smtpcheck.sandbox.smtp_session import LoginAnswer, Session
 
 MECHANISMS = ("PLAIN", "LOGIN")
 """What EHLO offers after TLS, for `Listener.mechanisms`."""

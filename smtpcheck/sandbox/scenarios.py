@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from smtpcheck.cause import Cause
-from smtpcheck.model import Outcome, Report
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.report import Outcome, Report
 from smtpcheck.sandbox import gmail, postfix, replies
-from smtpcheck.sandbox.authority import Certificate
+from smtpcheck.sandbox.certificates import Certificate
 from smtpcheck.sandbox.directory import Trouble
 from smtpcheck.sandbox.mail_store import AT_ONCE, Delivery, Use
-from smtpcheck.sandbox.session import Listener
+from smtpcheck.sandbox.smtp_session import Listener
 
 GMAIL = Listener(mechanisms=gmail.MECHANISMS)
 """What smtp.gmail.com shows on port 587, for scenarios at Google."""

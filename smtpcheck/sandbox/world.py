@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from smtpcheck.sandbox.authority import Authority, Certificate
+from smtpcheck.sandbox.certificates import Authority, Certificate
 from smtpcheck.sandbox.credentials import WAYS, Credential
 from smtpcheck.sandbox.directory import Tenant
 from smtpcheck.sandbox.exchange import Exchange
@@ -27,7 +27,7 @@ from smtpcheck.sandbox.mail_service import Mailbox, MailService
 from smtpcheck.sandbox.mail_store import MailStore
 from smtpcheck.sandbox.postfix import Postfix
 from smtpcheck.sandbox.scenarios import DOMAIN, POSTFIX, RECIPIENT, SCENARIOS, Registration, Scenario, Way
-from smtpcheck.sandbox.session import Listener
+from smtpcheck.sandbox.smtp_session import Listener
 
 _TENANT_DOMAIN = "contoso.onmicrosoft.com"
 _DEFAULTS = {"interval": "5s", "timeout": "10s", "token_timeout": "5s", "depth": "auth"}

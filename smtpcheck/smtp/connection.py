@@ -28,10 +28,11 @@ from typing import cast
 from aiohappyeyeballs import start_connection
 
 from smtpcheck import __version__
-from smtpcheck.delivery.message import probe_message
-from smtpcheck.model import Attempt, Check, Depth, Fault, FaultKind, Phase, Security, Server, Step, TlsFacts
-from smtpcheck.secret import Secret
-from smtpcheck.sharing import shared
+from smtpcheck.mail.message import probe_message
+from smtpcheck.model.check import Check, Depth, Phase, Security, Server
+from smtpcheck.model.interning import shared
+from smtpcheck.model.report import Attempt, Fault, FaultKind, Step, TlsFacts
+from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp.dialogue import Action, Dialogue, Plan, Then
 from smtpcheck.smtp.resolver import AddressInfo, Resolver, SocketAddress
 from smtpcheck.smtp.tls import VERIFICATION_FAILED, TlsContexts, handshake_fault

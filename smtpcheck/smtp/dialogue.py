@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from smtpcheck.model import Check, Depth, Exchange, Fault, FaultKind, Phase, Reply, Security, Step
-from smtpcheck.secret import Secret
-from smtpcheck.sharing import shared
+from smtpcheck.model.check import Check, Depth, Phase, Security
+from smtpcheck.model.interning import shared
+from smtpcheck.model.report import Exchange, Fault, FaultKind, Reply, Step
+from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp import sasl
 from smtpcheck.smtp.reply import ReplyParser, escaped
 

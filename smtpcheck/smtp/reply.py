@@ -13,7 +13,7 @@ Rules of this file:
 import functools
 import re
 
-from smtpcheck.model import Fault, FaultKind, Reply
+from smtpcheck.model.report import Fault, FaultKind, Reply
 
 MAX_LINE = 8192
 MAX_LINES = 100

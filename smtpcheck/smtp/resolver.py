@@ -19,7 +19,8 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from smtpcheck.model import Fault, FaultKind, IpVersion
+from smtpcheck.model.check import IpVersion
+from smtpcheck.model.report import Fault, FaultKind
 
 MAX_LOOKUPS = 32
 SHARED_SECONDS = 1.0

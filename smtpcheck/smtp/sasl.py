@@ -16,8 +16,9 @@ import json
 import re
 from collections.abc import Iterator
 
-from smtpcheck.model import Mechanism, Provider, Reply
-from smtpcheck.secret import Secret
+from smtpcheck.model.check import Mechanism, Provider
+from smtpcheck.model.report import Reply
+from smtpcheck.secrets.secret import Secret
 
 MAX_COMMAND_LINE = 512
 """RFC 4954 4: an AUTH line that is longer than a command may be (RFC 5321 4.5.3.1.4) bears no initial response."""

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from smtpcheck.model import CertificateFacts, Fault, FaultKind, Security, Server, TlsFacts
+from smtpcheck.model.check import Security, Server
+from smtpcheck.model.report import CertificateFacts, Fault, FaultKind, TlsFacts
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 

@@ -11,7 +11,7 @@ Rules of this file:
 import contextlib
 import ssl
 
-from smtpcheck.model import TlsFacts
+from smtpcheck.model.report import TlsFacts
 from smtpcheck.smtp.tls import tls_facts
 
 MAX_PLAINTEXT = 1 << 14

@@ -29,9 +29,10 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from smtpcheck.loopback_json import loopback_as_json
-from smtpcheck.model import Check, Report
-from smtpcheck.report_json import Json, report_as_json
+from smtpcheck.model.check import Check
+from smtpcheck.model.report import Report
+from smtpcheck.output.loopback_json import loopback_as_json
+from smtpcheck.output.report_json import Json, report_as_json
 from smtpcheck.web import pages
 from smtpcheck.web.keys import AGENT
 from smtpcheck.web.table import Query, Row, read, row_of

@@ -12,11 +12,11 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from smtpcheck.web import api, machine, pages, past, probe
+from smtpcheck.web import api, endpoints, history, pages, probe
+from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.auth import Guard
 from smtpcheck.web.keys import AGENT, CLOCK, EXTERNAL_HOST, GUARD
 from smtpcheck.web.security import Handler, harden, host_is_ours, posts_of_our_own
-from smtpcheck.web.view import AgentView
 
 _log = structlog.get_logger(__name__)
 
@@ -36,23 +36,23 @@ def create_app(agent: AgentView, *, clock: Callable[[], float] = time.time, exte
         [
             web.get("/", pages.checks),
             web.get("/checks/{name}", pages.check),
-            web.get("/checks/{name}/history", past.history),
-            web.get(r"/checks/{name}/failures/{second:\d{1,12}}", past.failure),
-            web.get("/checks/{name}/badge.svg", past.badge),
+            web.get("/checks/{name}/history", history.history),
+            web.get(r"/checks/{name}/failures/{second:\d{1,12}}", history.failure),
+            web.get("/checks/{name}/badge.svg", history.badge),
             web.get("/static/{file}", pages.static),
             web.get("/api/v1/checks", api.checks),
             web.get("/api/v1/checks/{name}", api.check),
-            web.get("/api/v1/checks/{name}/history", past.history_as_json),
-            web.get(r"/api/v1/checks/{name}/failures/{second:\d{1,12}}", past.failure_as_json),
+            web.get("/api/v1/checks/{name}/history", history.history_as_json),
+            web.get(r"/api/v1/checks/{name}/failures/{second:\d{1,12}}", history.failure_as_json),
             web.post("/api/v1/checks/{name}/run", api.run),
             web.get("/api/v1/shards", api.shards),
             web.get("/api/v1/targets", probe.targets),
             web.get("/api/v1/alerts", api.alerts),
-            web.get("/metrics", machine.metrics),
+            web.get("/metrics", endpoints.metrics),
             web.get("/probe", probe.probe, allow_head=False),
-            web.get("/-/healthy", machine.healthy),
-            web.get("/-/ready", machine.ready),
-            web.post("/-/reload", machine.reload),
+            web.get("/-/healthy", endpoints.healthy),
+            web.get("/-/ready", endpoints.ready),
+            web.post("/-/reload", endpoints.reload),
         ]
     )
     return app

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from smtpcheck.history import HISTORY_LENGTH, Run
-from smtpcheck.model import Outcome, Phase, Report, Step
+from smtpcheck.model.check import Phase
+from smtpcheck.model.report import Outcome, Report, Step
+from smtpcheck.state.history import HISTORY_LENGTH, Run
 
 WATERFALL_WIDTH = 1000.0
 _LEAST_WIDTH = 4.0

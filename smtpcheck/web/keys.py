@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.auth import Guard
-from smtpcheck.web.view import AgentView
 
 AGENT: web.AppKey[AgentView] = web.AppKey("agent")
 CLOCK: web.AppKey[Callable[[], float]] = web.AppKey("clock")

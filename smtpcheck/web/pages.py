@@ -15,13 +15,14 @@ import jinja2
 from aiohttp import web
 
 from smtpcheck import __version__
-from smtpcheck.delivery.timeline import timeline
 from smtpcheck.diagnosis.explain import describe
-from smtpcheck.model import Check, Finding, Outcome, Report
-from smtpcheck.web import drawing, words
+from smtpcheck.loopback.timeline import timeline
+from smtpcheck.model.check import Check
+from smtpcheck.model.report import Finding, Outcome, Report
+from smtpcheck.web import drawing, formatting
+from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.keys import AGENT, CLOCK
 from smtpcheck.web.table import Query, read, row_of, secret_expires
-from smtpcheck.web.view import AgentView
 
 REFRESH_SECONDS = 15
 MOST_ALERTS = 20
@@ -142,7 +143,7 @@ def render(request: web.Request, template: str, **values: object) -> str:
             trouble=agent.state.trouble,
             fleet=agent.settings.fleet,
             refresh_seconds=REFRESH_SECONDS,
-            distance=partial(words.distance, now=now),
+            distance=partial(formatting.distance, now=now),
             describe=partial(describe, catalogue=agent.catalogue),
             **values,
         )
@@ -176,17 +177,17 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        step=words.step,
-        duration=words.duration,
-        whole=words.whole,
-        machine=words.machine,
-        plain=words.plain,
+        step=formatting.step,
+        duration=formatting.duration,
+        whole=formatting.whole,
+        machine=formatting.machine,
+        plain=formatting.plain,
         finding=_main_finding,
     )
     environment.globals.update(
         drawing=drawing,
         timeline=timeline,
-        outcome_words=words.OUTCOME_WORDS,
+        outcome_words=formatting.OUTCOME_WORDS,
         secret_expires=secret_expires,
         asset=_asset,
     )

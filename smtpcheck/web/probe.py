@@ -10,14 +10,14 @@ import math
 
 from aiohttp import web
 
-from smtpcheck.metrics import wants_openmetrics
-from smtpcheck.model import Check
-from smtpcheck.on_request import Busy, can_be_requested
-from smtpcheck.transcript import transcript
+from smtpcheck.agent.on_demand import Busy, can_be_requested
+from smtpcheck.model.check import Check
+from smtpcheck.output.metrics import wants_openmetrics
+from smtpcheck.web.endpoints import exposed
 from smtpcheck.web.keys import AGENT
-from smtpcheck.web.machine import exposed
 from smtpcheck.web.pages import named
 from smtpcheck.web.security import refuse_foreign_pages
+from smtpcheck.web.transcript import transcript
 
 _TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 _OFFSET_SECONDS = 0.5

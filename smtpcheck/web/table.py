@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlencode
 
-from smtpcheck.credential_facts import CredentialState
-from smtpcheck.model import Check, Report
-from smtpcheck.web.view import AgentView
+from smtpcheck.model.check import Check
+from smtpcheck.model.credential import CredentialState
+from smtpcheck.model.report import Report
+from smtpcheck.web.agent_view import AgentView
 
 PER_PAGE = 100
 MOST_PER_PAGE = 1000

@@ -17,9 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 import aiosmtplib
 import uvloop
 
-from smtpcheck.agent import Agent
+from smtpcheck.agent.agent import Agent
 from smtpcheck.log import LogFormat, LogLevel, configure
-from smtpcheck.model import Outcome
+from smtpcheck.model.report import Outcome
 from tests.bench.bare import BareDialogue
 from tests.bench.world import World, configured
 

@@ -20,12 +20,12 @@ from pathlib import Path
 
 from aiohttp.test_utils import TestClient, TestServer
 
-from smtpcheck.check_state import CheckState
 from smtpcheck.diagnosis.catalogue import load
-from smtpcheck.history import day_of, with_hour
-from smtpcheck.state import _CHECK, _DAY, FILE_NAME, KEEP_DAYS, State, _check_row, _day_row
-from smtpcheck.store.archive import _FAILED, _OUTAGE, KEPT_FIRST, KEPT_LAST, KEPT_OUTAGES
-from smtpcheck.store.packing import pack
+from smtpcheck.state.archive import _FAILED, _OUTAGE, KEPT_FIRST, KEPT_LAST, KEPT_OUTAGES
+from smtpcheck.state.check_state import CheckState
+from smtpcheck.state.history import day_of, with_hour
+from smtpcheck.state.serialization import pack
+from smtpcheck.state.state import _CHECK, _DAY, FILE_NAME, KEEP_DAYS, State, _check_row, _day_row
 from smtpcheck.web import create_app
 from tests.web.world import DAY, NOW, World, check, ok_report, refused_report, settings
 

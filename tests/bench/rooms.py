@@ -15,14 +15,16 @@ from typing import TypeVar
 
 import uvloop
 
-from smtpcheck.agent import Agent
-from smtpcheck.metrics import AgentState, Metrics
-from smtpcheck.model import Check, Outcome, Report
+from smtpcheck.agent.agent import Agent
+from smtpcheck.check.kit import build_kit
+from smtpcheck.check.probe import probe
+from smtpcheck.model.check import Check
+from smtpcheck.model.report import Outcome, Report
 from smtpcheck.oauth.broker import Grant, TokenBroker
 from smtpcheck.oauth.microsoft import Microsoft
-from smtpcheck.probe import build_kit, probe
+from smtpcheck.output.metrics import AgentState, Metrics
 from smtpcheck.sandbox.issuer import App, Issuer, Tenant
-from smtpcheck.state import State
+from smtpcheck.state.state import State
 from tests.bench.table import Row
 from tests.bench.world import CHECKS, SPAWN, THERE, World, configured, memory_of, own_process
 

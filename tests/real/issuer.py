@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 from typing import Self
 
-from smtpcheck.sandbox.authority import Authority, Certificate
+from smtpcheck.sandbox.certificates import Authority, Certificate
 from smtpcheck.sandbox.issuer import App, Issuer, Tenant
 from tests.real.tokens import AUDIENCE, ISSUER, SCOPE
 

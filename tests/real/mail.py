@@ -15,7 +15,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from smtpcheck.model import Security, Server
+from smtpcheck.model.check import Security, Server
 from tests.real.daemon import Daemon, need_root, real_binary
 from tests.real.tokens import AUDIENCE, ISSUER, SCOPE
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from smtpcheck.notify import dispatcher
-from smtpcheck.notify.alertmanager import Alertmanager as ToAlertmanager
-from smtpcheck.notify.alertmanager import AlertmanagerSender
+from smtpcheck.alerts import dispatcher
+from smtpcheck.alerts.notifiers.alertmanager import Alertmanager as ToAlertmanager
+from smtpcheck.alerts.notifiers.alertmanager import AlertmanagerSender
+from tests.agent.test_alerting import alerts, settings, source
+from tests.alerts.test_alerts import bad, good
 from tests.real.alertmanager import Alertmanager
 from tests.real.daemon import free_port
-from tests.receiver import Got, Receiver
-from tests.test_alerting import alerts, settings, source
-from tests.test_alerts import bad, good
+from tests.worlds.receiver import Got, Receiver
 
 CONFIG = """
 agent: {{listen: "127.0.0.1:{port}", state: state}}

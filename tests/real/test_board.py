@@ -12,8 +12,8 @@ import pytest_asyncio
 
 from dashboards import BOARDS
 from dashboards.remedies import remedies
-from smtpcheck.cause import Cause
-from smtpcheck.model import Outcome
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.report import Outcome
 from tests.real.watched_site import BREAKING, DASHBOARDS, DATED, MONTH, SIGNED_IN, Site, watched_site
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

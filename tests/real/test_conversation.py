@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from smtpcheck.model import Check, Depth, FaultKind, Mechanism, Phase, Provider, Security, Warn
-from smtpcheck.secret import Secret
+from smtpcheck.model.check import Check, Depth, Mechanism, Phase, Provider, Security, Warn
+from smtpcheck.model.report import FaultKind
+from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp.connection import Conversation, Network, converse
 from tests.real.daemon import wait_until
 from tests.real.mail import Certificates, Dovecot, Postfix

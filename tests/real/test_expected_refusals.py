@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from smtpcheck.cause import Cause
+from smtpcheck.agent.run_once import run_round
 from smtpcheck.config import load
-from smtpcheck.model import Outcome, Report
-from smtpcheck.round import run_round
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.report import Outcome, Report
 from tests.real.mail import PASSWORD, Certificates, Dovecot, Postfix
 
 ANNA = "anna@example.test"

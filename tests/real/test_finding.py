@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from smtpcheck.delivery.finder import Errand, FinderStep, FolderKind, Search, Sighting, Sought
-from smtpcheck.delivery.imap import ImapFinder
-from smtpcheck.delivery.message import probe_message
-from smtpcheck.model import Check, Depth, Mechanism, Provider, Security, Warn
-from smtpcheck.secret import Secret
+from smtpcheck.loopback.finder import Errand, FinderStep, FolderKind, Search, Sighting, Sought
+from smtpcheck.loopback.imap.finder import ImapFinder
+from smtpcheck.mail.message import probe_message
+from smtpcheck.model.check import Check, Depth, Mechanism, Provider, Security, Warn
+from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp.connection import Network, converse
 from tests.real.daemon import wait_until
 from tests.real.mail import PASSWORD, Certificates, Dovecot, Postfix

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from smtpcheck.secret import Secret
+from smtpcheck.secrets.secret import Secret
 from tests.real.daemon import wait_until
 from tests.real.mail import Certificates, Dovecot, Postfix
 from tests.real.prometheus import Prometheus

@@ -7,7 +7,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from smtpcheck.secret import Secret
+from smtpcheck.secrets.secret import Secret
 
 ISSUER = "https://issuer.test/tenant"
 AUDIENCE = "smtp"

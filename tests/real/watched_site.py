@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
-from smtpcheck.agent import Agent, TooSoon
+from smtpcheck.agent.agent import Agent, TooSoon
 from smtpcheck.config import load
-from smtpcheck.model import Outcome
+from smtpcheck.model.report import Outcome
 from smtpcheck.oauth import broker
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.scenarios import SCENARIOS, Registration, Scenario, Way

@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from smtpcheck.alerts.watch import Thresholds
+from smtpcheck.alerts.notifiers.log import Log
+from smtpcheck.alerts.thresholds import Thresholds
 from smtpcheck.config.alerts import AlertSettings
 from smtpcheck.diagnosis.catalogue import Catalogue
-from smtpcheck.notify.log import Log
 from tests.web.conftest import Client
 from tests.web.world import World, check, expiring_report, ok_report, refused_report, secret_report, settings
 

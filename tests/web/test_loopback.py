@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from aiohttp.test_utils import TestClient
 
-from smtpcheck.delivery.finder import FinderError, FinderStep, FolderKind
-from smtpcheck.delivery.timeline import What, timeline
-from smtpcheck.delivery.trace import Hop
-from smtpcheck.delivery.verdict import FinderState, Standing
-from tests.test_loopback_verdict import ACCEPTED, PLAN, SENT, found, missed, standing
+from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind
+from smtpcheck.loopback.status import FinderState, Standing
+from smtpcheck.loopback.timeline import What, timeline
+from smtpcheck.mail.headers import Hop
+from tests.loopback.test_status import ACCEPTED, PLAN, SENT, found, missed, standing
 from tests.web.world import World
 
 AHEAD = replace(

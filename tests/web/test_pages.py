@@ -7,9 +7,10 @@ from html import unescape
 
 import pytest
 
-from smtpcheck.cause import Cause
 from smtpcheck.diagnosis.catalogue import Catalogue
-from smtpcheck.model import Expect, Finding, Outcome, Phase
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.check import Expect, Phase
+from smtpcheck.model.report import Finding, Outcome
 from smtpcheck.web.table import Query, read
 from tests.web.conftest import Client
 from tests.web.world import NOW, World, check, ok_report, refused_report, settings

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from prometheus_client.openmetrics import parser
 
-from smtpcheck.breaker import Breaker
-from smtpcheck.model import Depth, Expect, Phase
-from smtpcheck.on_request import Busy, Probed
+from smtpcheck.agent.on_demand import Busy, Probed
+from smtpcheck.model.backoff import Breaker
+from smtpcheck.model.check import Depth, Expect, Phase
 from tests.real.daemon import real_binary
 from tests.web.conftest import Client
 from tests.web.world import NOW, World, refused_report

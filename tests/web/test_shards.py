@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from smtpcheck.shard import Fleet, Shard
+from smtpcheck.model.shard import Fleet, Shard
 from tests.web.conftest import Client
 from tests.web.world import World
 

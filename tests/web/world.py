@@ -4,39 +4,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from smtpcheck.alerting import Alerting
-from smtpcheck.breaker import Breaker
-from smtpcheck.cause import Cause
+from smtpcheck.agent.alerting import Alerting
+from smtpcheck.agent.on_demand import Busy, Probed
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.settings import AgentSettings, Settings
-from smtpcheck.credential_facts import CredentialState
-from smtpcheck.delivery.verdict import Standing
 from smtpcheck.diagnosis.catalogue import Catalogue
-from smtpcheck.metrics import Metrics
-from smtpcheck.model import (
-    CertificateFacts,
+from smtpcheck.loopback.status import Standing
+from smtpcheck.model.backoff import Breaker
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.check import (
     Check,
     Depth,
+    Phase,
+    Provider,
+    Security,
+    Server,
+    Warn,
+)
+from smtpcheck.model.credential import CredentialState
+from smtpcheck.model.report import (
+    CertificateFacts,
     Exchange,
     Fault,
     FaultKind,
     Finding,
     Outcome,
-    Phase,
-    Provider,
     Reply,
     Report,
-    Security,
-    Server,
     Step,
     TlsFacts,
     TokenError,
     TokenErrorKind,
     TokenFacts,
-    Warn,
 )
-from smtpcheck.on_request import Busy, Probed
-from smtpcheck.state import State
+from smtpcheck.output.metrics import Metrics
+from smtpcheck.state.state import State
 
 NOW = 1_792_000_000.0
 """2026-10-14 17:46:40 UTC."""

@@ -1,0 +1,4 @@
+"""What runs checks: on a schedule, on demand, once.
+
+It ties the rooms below together and renders nothing itself.
+"""

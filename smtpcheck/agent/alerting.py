@@ -1,0 +1,341 @@
+"""The agent's alerts: every run goes in, and whoever is configured is told.
+
+Rules of this file:
+- It only ties together: what fires is decided by `alerts`, how it is told by `notify`, and `store` keeps both.
+- Nothing here waits for a notifier: each is served by a task of its own.
+- What was told is kept, so that a restart tells nothing twice and forgets nothing; a check that leaves the
+  configuration leaves its alerts, which are then resolved.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from smtpcheck.alerts.alert_state import Board, Change
+from smtpcheck.alerts.dispatcher import Dispatcher
+from smtpcheck.alerts.grouping import Key, Severity, Subject, endpoint, troubles
+from smtpcheck.alerts.notification import Notice, notice_of
+from smtpcheck.alerts.notification_log import Due, Entry, Ledger, Pace, Reason
+from smtpcheck.alerts.notifiers.heartbeat import LABEL, Heartbeat
+from smtpcheck.alerts.notifiers.notifier import Notifier
+from smtpcheck.config.alerts import AlertSettings
+from smtpcheck.config.settings import Settings
+from smtpcheck.diagnosis.catalogue import Catalogue
+from smtpcheck.model.check import Check
+from smtpcheck.model.report import Finding, Outcome, Report
+from smtpcheck.model.shard import WHOLE
+from smtpcheck.state.state import State
+
+_PAGE = ""
+"""What the page's own ledger is called in the state file."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotifierState:
+    """What the page and the metrics say of one notifier; the heartbeat is one of them."""
+
+    name: str
+    type: str
+    counts: Mapping[str, int]
+    """Alerts by result: success, error, dropped."""
+    failure: str
+    """Why the last attempt failed; empty when it did not."""
+    waiting: int
+    """Alerts that are still to be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """A notifier at work."""
+
+    notifier: Notifier
+    pace: Pace
+    dispatcher: Dispatcher
+
+
+class Alerting:
+    """The alerts of one agent; without `alerts:` in the configuration it does nothing."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        state: State,
+        catalogue: Catalogue,
+        *,
+        wall: Callable[[], float],
+        ailment: Callable[[], str],
+    ) -> None:
+        """Take what to work with; `ailment` says why the agent is not well, with an empty text while it is."""
+        self._state = state
+        self._catalogue = catalogue
+        self._wall = wall
+        self._ailment = ailment
+        self._board = Board()
+        self._page = Ledger({}, Pace(None))
+        self._served: dict[str, _Served] = {}
+        self._heartbeat: tuple[Heartbeat, asyncio.Task[None]] | None = None
+        self._take(settings)
+
+    # -- what happens -------------------------------------------------------------------------------------------------
+
+    def observe(self, check: Check, report: Report) -> None:
+        """Take the report of a run that counts."""
+        if self._alerts is None:
+            return
+        muted = report.outcome is not Outcome.OK and self._is_maintained(check)
+        thresholds = self._alerts.thresholds.at(check.interval)
+        change = self._board.observe(check, report, thresholds, muted=muted)
+        if change is not None:
+            self._apply(check, change)
+
+    async def start(self) -> None:
+        """Take up what was kept, and begin to tell."""
+        watches, entries = await asyncio.gather(self._state.alerts.watches(), self._state.alerts.entries())
+        for name, each in watches.items():
+            self._board.restore(name, each)
+        for key, entry in entries.pop(_PAGE, {}).items():
+            self._page.restore(key, entry)
+        self._state.alerts.anew = self._keep_everything
+        self._serve(entries)
+        for name in entries.keys() - self._served.keys():
+            self._state.alerts.put_entries(name, dict.fromkeys(entries[name]))
+
+    async def replace(self, settings: Settings) -> None:
+        """Take other settings: what is unchanged goes on being told without a gap."""
+        before = self._alerts
+        self._take(settings)
+        if self._alerts is None and before is None:
+            return
+        changed = [
+            each
+            for each in self._served.values()
+            if each.notifier not in self._notifiers or each.pace != self._pace_for(each.dispatcher)
+        ]
+        left: dict[str, dict[Key, Entry]] = {}
+        for each in changed:
+            del self._served[each.dispatcher.name]
+            left[each.dispatcher.name] = dict(each.dispatcher.ledger.entries)
+        await asyncio.gather(*(each.dispatcher.stop(tell=False) for each in changed), self._end_heartbeat())
+        self._serve(left)
+        for name in left.keys() - self._served.keys():
+            self._state.alerts.put_entries(name, dict.fromkeys(left[name]))
+
+    async def close(self) -> None:
+        """Tell what is due, if that can be done in time, and end."""
+        served = tuple(self._served.values())
+        await asyncio.gather(*(each.dispatcher.stop(tell=True) for each in served), self._end_heartbeat())
+
+    # -- what is shown ------------------------------------------------------------------------------------------------
+
+    @property
+    def is_configured(self) -> bool:
+        """Return whether there are alerts at all."""
+        return self._alerts is not None
+
+    def firing(self, most: int | None = None) -> list[Notice]:
+        """Return the alerts that fire, the worst and oldest first, and no more than `most` of them."""
+        entries = sorted(self._page.entries.items(), key=lambda item: (item[0].severity, item[1].since))
+        return [self._shown(key, entry) for key, entry in entries[:most]]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many alerts fire, by severity; nothing where none are configured."""
+        if self._alerts is None:
+            return {}
+        found = Counter(key.severity for key in self._page.entries)
+        return {str(severity): found[severity] for severity in Severity}
+
+    def of_check(self, name: str) -> list[Notice]:
+        """Return the alerts that fire and that a check is part of."""
+        keys = sorted(self._board.of_check(name), key=lambda key: key.severity)
+        return [self._shown(key, self._page.entries[key]) for key in keys if key in self._page.entries]
+
+    def notifiers(self) -> list[NotifierState]:
+        """Return what is known of each notifier, and of the heartbeat."""
+        now = self._wall()
+        found = [
+            NotifierState(
+                each.dispatcher.name,
+                each.notifier.type,
+                dict(each.dispatcher.counts),
+                each.dispatcher.failure,
+                sum(due.reason in {Reason.NEW, Reason.RESOLVED} for due in each.dispatcher.ledger.due(now)),
+            )
+            for each in self._served.values()
+        ]
+        if self._heartbeat is not None:
+            beat = self._heartbeat[0]
+            found.append(NotifierState(LABEL, LABEL, dict(beat.counts), beat.withheld or beat.failure, 0))
+        return found
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _take(self, settings: Settings) -> None:
+        self._alerts: AlertSettings | None = settings.alerts
+        self._notifiers = settings.alerts.notifiers if settings.alerts else ()
+        self._address = settings.agent.page
+        self._shard = str(settings.fleet.shard) if settings.fleet.shard != WHOLE else ""
+        self._checks = {check.name: check for check in settings.checks if check.scheduled}
+        self._scopes: dict[tuple[Subject, str], list[Check]] = {}
+        for check in self._checks.values():
+            self._scopes.setdefault((Subject.HOST, endpoint(check)), []).append(check)
+            if check.credential is not None:
+                self._scopes.setdefault((Subject.CREDENTIAL, check.credential), []).append(check)
+        self._common: dict[tuple[Ledger, Key], tuple[int, dict[str, str]]] = {}
+
+    def _serve(self, kept: Mapping[str, Mapping[Key, Entry]]) -> None:
+        """Bring board, ledgers and tasks into line with the settings."""
+        for name in tuple(self._board.watches):
+            if self._alerts is None or name not in self._checks:
+                self._board.drop(name)
+                self._state.alerts.put_watches(name, {})
+        for notifier in self._notifiers:
+            if notifier.label not in self._served:
+                self._served[notifier.label] = self._begin(notifier, kept.get(notifier.label, {}))
+        self._settle(self._page)
+        for key in tuple(self._page.entries):
+            self._page.forget(key)
+        for each in self._served.values():
+            self._settle(each.dispatcher.ledger)
+        self._keep()
+        if self._alerts is not None and self._alerts.heartbeat is not None:
+            beat = self._alerts.heartbeat.heartbeat()
+            self._heartbeat = (beat, asyncio.create_task(beat.run(self._why_not_well), name="heartbeat"))
+
+    def _begin(self, notifier: Notifier, kept: Mapping[Key, Entry]) -> _Served:
+        sender = notifier.sender()
+        pace = Pace(self._alerts.remind_every if self._alerts else None, sender.refresh_every)
+        ledger = Ledger(notifier.match, pace)
+        for key, entry in kept.items():
+            ledger.restore(key, entry)
+        dispatcher = Dispatcher(
+            notifier.label,
+            sender,
+            ledger,
+            word=partial(self._word, ledger),
+            keep=self._keep_what_was_told,
+            quiet=self._is_quiet,
+            wall=self._wall,
+        )
+        dispatcher.start()
+        return _Served(notifier, pace, dispatcher)
+
+    def _pace_for(self, dispatcher: Dispatcher) -> Pace:
+        return Pace(self._alerts.remind_every if self._alerts else None, dispatcher.refresh_every)
+
+    def _apply(self, check: Check, change: Change) -> None:
+        now = self._wall()
+        findings = {trouble.key: trouble.findings for trouble in change.showing}
+        for ledger in self._ledgers().values():
+            for key in change.left:
+                if ledger.is_for(check, key.severity):
+                    ledger.left(key, now)
+            for key in change.joined:
+                if ledger.is_for(check, key.severity):
+                    ledger.joined(key, check.name, findings.get(key, ()), now)
+            for key, why in findings.items():
+                ledger.shows(key, why)
+        for key in change.left:
+            self._page.forget(key)
+        if change.watches is not None:
+            self._state.alerts.put_watches(check.name, change.watches)
+        self._keep()
+        if change.left or change.joined:
+            for each in self._served.values():
+                each.dispatcher.wake()
+
+    def _settle(self, ledger: Ledger) -> None:
+        firing = [
+            (key, name)
+            for key, name in self._board.firing()
+            if name in self._checks and ledger.is_for(self._checks[name], key.severity)
+        ]
+        ledger.settle(firing, self._findings, self._wall())
+
+    def _findings(self, key: Key, name: str) -> tuple[Finding, ...]:
+        """Return why a check is part of an alert, by its last run or its last failure."""
+        state = self._state.checks.get(name)
+        for report in (state.report, state.failure) if state else ():
+            for trouble in troubles(self._checks[name], report).values() if report else ():
+                if trouble.key == key:
+                    return trouble.findings
+        return ()
+
+    def _shown(self, key: Key, entry: Entry) -> Notice:
+        return self._word(self._page, Due(key, entry, Reason.NEW, self._page.checks(key)))
+
+    def _word(self, ledger: Ledger, due: Due) -> Notice:
+        key = due.key
+        names = [
+            name
+            for name in self._board.shown_by(key)
+            if name in self._checks and ledger.is_for(self._checks[name], key.severity)
+        ]
+        total, labels = self._in_common(ledger, key)
+        return notice_of(
+            due,
+            names=names,
+            total=total,
+            labels=labels,
+            catalogue=self._catalogue,
+            address=self._address,
+            shard=self._shard,
+        )
+
+    def _in_common(self, ledger: Ledger, key: Key) -> tuple[int, dict[str, str]]:
+        """Return how many checks an alert could have for a notifier, and the labels that those have in common."""
+        place = (ledger, key)
+        if place not in self._common:
+            checks = [check for check in self._scope(key) if ledger.is_for(check, key.severity)]
+            shared = set(checks[0].labels).intersection(*(check.labels for check in checks)) if checks else set()
+            self._common[place] = len(checks), dict(sorted(shared))
+        return self._common[place]
+
+    def _scope(self, key: Key) -> list[Check]:
+        if key.subject is Subject.AGENT:
+            return list(self._checks.values())
+        if key.subject is Subject.CHECK:
+            return [self._checks[key.name]] if key.name in self._checks else []
+        return self._scopes.get((key.subject, key.name), [])
+
+    def _is_maintained(self, check: Check) -> bool:
+        windows = self._alerts.maintenance if self._alerts else ()
+        return bool(windows) and any(window.covers(dict(check.labels), self._wall()) for window in windows)
+
+    def _is_quiet(self, key: Key) -> bool:
+        checks = [self._checks[name] for name in self._board.shown_by(key) if name in self._checks]
+        return bool(checks) and all(map(self._is_maintained, checks))
+
+    def _why_not_well(self) -> str:
+        if ailment := self._ailment():
+            return ailment
+        remote = [each.dispatcher for each in self._served.values() if each.dispatcher.is_remote]
+        if remote and all(dispatcher.failure for dispatcher in remote):
+            return f"no notifier can be told; {remote[0].name}: {remote[0].failure}"
+        return ""
+
+    def _ledgers(self) -> dict[str, Ledger]:
+        return {_PAGE: self._page} | {name: each.dispatcher.ledger for name, each in self._served.items()}
+
+    async def _keep_what_was_told(self) -> None:
+        self._keep()
+        await self._state.alerts.written()
+
+    def _keep(self) -> None:
+        for name, ledger in self._ledgers().items():
+            self._state.alerts.put_entries(name, ledger.changes())
+
+    def _keep_everything(self) -> None:
+        for name, watches in self._board.watches.items():
+            self._state.alerts.put_watches(name, watches)
+        for name, ledger in self._ledgers().items():
+            self._state.alerts.put_entries(name, dict(ledger.entries))
+
+    async def _end_heartbeat(self) -> None:
+        if self._heartbeat is not None:
+            beat, task = self._heartbeat
+            self._heartbeat = None
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await beat.close()

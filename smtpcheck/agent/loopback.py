@@ -1,0 +1,444 @@
+"""The loopback: sends each check's message in its slot, and finds it again.
+
+Rules of this file:
+- A message is the same `probe` at depth `send`, with a message of its own. Before DATA its intent is on the disk; after
+  that it is never sent again, whatever happens.
+- All messages that are under way to one mailbox are looked for over one connection. Nothing is looked for when nothing
+  is under way, but once a day what was left over, there and in the sender's Sent Items.
+- A message is deleted when the disk knows that it was found, over a second connection: after a kill between the two it
+  would be taken for lost.
+- Nothing here waits: `tick` starts what is due as tasks, and those end by their own time limits.
+- What failed to be sent waits for its next slot; what the server refused again and again, longer (`breaker`).
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+
+from smtpcheck import __version__
+from smtpcheck.agent.schedule import share
+from smtpcheck.check.kit import Kit
+from smtpcheck.check.probe import Letter, probe
+from smtpcheck.loopback import message_state
+from smtpcheck.loopback.finder import Errand, FinderError, FinderStep, Search, Searcher, Sighting, Sought
+from smtpcheck.loopback.message_state import Message, Record, Stage
+from smtpcheck.loopback.plan import Find, Loopback
+from smtpcheck.loopback.status import FinderState, Standing
+from smtpcheck.loopback.timing import SPACING, SWEEP_EVERY, next_look, next_slot, slot, wait_after_failures
+from smtpcheck.mail.correlation_id import Marks
+from smtpcheck.mail.message import loopback_message, loopback_message_id
+from smtpcheck.model import backoff
+from smtpcheck.model.check import Check, Depth
+from smtpcheck.model.report import Report
+from smtpcheck.output.log_fields import facts_of
+from smtpcheck.state.outbox import Held, Outbox
+from smtpcheck.state.state import State
+
+SEARCH_SECONDS = 60.0
+"""How long one search may take."""
+TOKEN_SECONDS = 10.0
+"""How long one search waits for the issuer."""
+_FIRST_SWEEP_SECONDS = 600.0
+"""How long after a start, at least, left-overs are looked for."""
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """One check that sends."""
+
+    check: Check
+    """At depth `send`, from and to the addresses of the loopback."""
+    plan: Loopback
+
+
+@dataclass(slots=True)
+class _Box:
+    """One mailbox that is looked into."""
+
+    find: Find
+    names: frozenset[str]
+    """The checks whose messages arrive there; none where there are only left-overs to sweep."""
+    due_at: float
+    """When it is looked into next (Unix seconds)."""
+    sweep_at: float
+    not_before: float = 0.0
+    """It is not looked into earlier, whatever is due."""
+    state: FinderState | None = None
+    looking: bool = False
+
+
+class Service:
+    """Sends and finds the messages of all loopbacks."""
+
+    def __init__(
+        self,
+        state: State,
+        marks: Marks,
+        searcher: Searcher,
+        *,
+        changed: Callable[[str], object],
+        arrived: Callable[[Check, float, str], object],
+        judged: Callable[[Check, Report], Report] = lambda _, report: report,
+        traced: Callable[[Check, Report], str] = lambda *_: "",
+    ) -> None:
+        """Keep messages in the outbox of `state`, and look by `searcher`.
+
+        `changed` is called with a check's name whenever something is known anew of its loopback, `arrived` with the
+        check, the seconds that a message took, and the id of the trace of the run that sent it. With each run that was
+        to send, `judged` is called to judge it in the light of all others, and `traced`: it returns the id of the run's
+        trace. An id is empty where there is no trace.
+        """
+        self.capped = 0
+        """Messages that were left out because no further one may be sent."""
+        self._state = state
+        self._outbox = state.outbox
+        self._marks = marks
+        self._searcher = searcher
+        self._changed, self._arrived, self._judged, self._traced = changed, arrived, judged, traced
+        self._kit: Kit | None = None
+        self._senders: dict[str, _Sender] = {}
+        self._send_at: dict[str, float] = {}
+        self._boxes: dict[Find, _Box] = {}
+        self._searches: set[asyncio.Task[None]] = set()
+        self._sending: dict[str, asyncio.Task[None]] = {}
+
+    def replace(
+        self, checks: Iterable[Check], loopbacks: Mapping[str, Loopback], kit: Kit, first_within: float
+    ) -> None:
+        """Take new settings. A check whose slot is not used yet sends within `first_within` seconds."""
+        self._kit = kit
+        now = kit.wall()
+        before = self._senders
+        self._senders = {
+            check.name: _Sender(_as_sender(check, loopbacks[check.name]), loopbacks[check.name])
+            for check in checks
+            if check.name in loopbacks
+        }
+        for name, sender in self._senders.items():
+            known = before.get(name)
+            if known is None or known.plan.every != sender.plan.every:
+                self._send_at[name] = self._first(name, sender.plan, now, first_within)
+        self._send_at = {name: self._send_at[name] for name in self._senders}
+        self._boxes = self._boxes_of(now)
+
+    async def all_sent(self) -> None:
+        """Wait until no message is being sent."""
+        if self._sending:
+            await asyncio.wait(self._sending.values())
+
+    async def all_searched(self) -> None:
+        """Wait until no mailbox is looked into; what was found has been deleted then, where that is wanted."""
+        if self._searches:
+            await asyncio.wait(self._searches)
+
+    def standing(self, name: str) -> Standing | None:
+        """Return all that is known of a check's loopback, None where it has none."""
+        sender = self._senders.get(name)
+        if sender is None:
+            return None
+        plan, record = sender.plan, self.record(name)
+        box = self._boxes.get(plan.find) if plan.find else None
+        next_send = max(self._send_at[name], record.breaker.until or 0.0)
+        return Standing(plan, record, box.state if box else None, next_send)
+
+    def record(self, name: str) -> Record:
+        """Return what is remembered of a check's loopback."""
+        return self._outbox.records.get(name) or Record()
+
+    async def tick(self) -> None:
+        """Start what is due."""
+        kit = self._kit
+        if kit is None:
+            return
+        now = kit.wall()
+        for name in [name for name, at in self._send_at.items() if self._is_due(name, at, now)]:
+            sender = self._senders[name]
+            self._send_at[name] = next_slot(share(name), sender.plan.every, now)
+            slot_at = slot(share(name), sender.plan.every, now)
+            if name not in self._sending and self._may_begin(sender, slot_at, now, kit):
+                self._sending[name] = asyncio.create_task(self._send(sender, slot_at, kit), name=f"send {name}")
+                self._sending[name].add_done_callback(partial(self._sent, name))
+        for box in self._boxes.values():
+            if box.due_at <= now and not box.looking:
+                box.looking = True
+                task = asyncio.create_task(self._look(box, kit.wall), name="look")
+                self._searches.add(task)
+                task.add_done_callback(self._searches.discard)
+
+    def _is_due(self, name: str, at: float, now: float) -> bool:
+        """Return whether a slot has begun; one further away than the next means that the clock was set back."""
+        return at <= now or at > now + self._senders[name].plan.every + 1.0
+
+    async def drain(self, seconds: float) -> None:
+        """Let what is being sent end within so many seconds; searches are cut off, for they can be made again."""
+        sending = tuple(self._sending.values())
+        if sending:
+            await asyncio.wait(sending, timeout=seconds)
+        left = (*self._sending.values(), *self._searches)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def _first(self, name: str, plan: Loopback, now: float, first_within: float) -> float:
+        """Return when a check that is new sends: soon, unless its present slot is used."""
+        if self.record(name).slot == slot(share(name), plan.every, now):
+            return next_slot(share(name), plan.every, now)
+        return now + share(name) * min(plan.every, first_within)
+
+    def _may_begin(self, sender: _Sender, slot_at: int, now: float, kit: Kit) -> bool:
+        """Return whether there is any use in connecting: the slot is free, nobody was refused, the caps leave room."""
+        check, record = sender.check, self.record(sender.check.name)
+        waits = (record.breaker.until, self._state.breaker(check.name).until)
+        if record.slot == slot_at or any(until is not None and until > now for until in waits):
+            return False
+        until = self._outbox.until(check.mailbox, kit.tenant(check), now, sender.plan.limits)
+        if until is not None:
+            self._say_held(check.name, until, now)
+        return until is None
+
+    def _say_held(self, name: str, held: float | Held, now: float) -> None:
+        """Tell why a message is left out."""
+        if held is Held.NOT_KEPT:
+            _log.error("not sent: that it is sent could not be written to the disk", check=name)
+        elif not isinstance(held, Held):
+            self.capped += 1
+            _log.warning("not sent: no further message may be sent", check=name, seconds=round(held - now))
+
+    def _sent(self, name: str, _: asyncio.Task[None]) -> None:
+        self._sending.pop(name, None)
+
+    async def _send(self, sender: _Sender, slot_at: int, kit: Kit) -> None:
+        """Send one message and remember what became of it."""
+        check, plan = sender.check, sender.plan
+        now = kit.wall()
+        number = self.record(check.name).sequence + 1
+        mark = self._marks.make(check.name, number, now)
+        message = Message(check.name, slot_at, number, mark, loopback_message_id(mark, plan.sender), now)
+        intent = _Intent(message, self._outbox, kit, sender)
+        report = await probe(check, kit, letter=Letter(_content(message, sender), intent.ask))
+        if intent.held is not None:
+            self._say_held(check.name, intent.held, kit.wall())
+            return
+        report = self._judged(check, report)
+        before = self.record(check.name)
+        self._outbox.keep_sending(check.name, report, backoff.after(before.breaker, report, plan.every))
+        trace_id = self._traced(check, report)
+        if intent.written:
+            sent = replace(intent.message, trace_id=trace_id)
+            await self._conclude(sender, message_state.after_sending(sent, report, kit.wall()), intent, kit)
+        self._log_sending(report, intent, trace_id)
+        self._changed(check.name)
+
+    async def _conclude(self, sender: _Sender, message: Message | None, intent: "_Intent", kit: Kit) -> None:
+        """Keep what became of a message that was intended; None: nothing of it was sent."""
+        if message is None:
+            await self._outbox.withdraw(intent.message, sender.check.mailbox, kit.tenant(sender.check))
+            return
+        now = kit.wall()
+        self._outbox.keep(message, now)
+        box = self._boxes.get(sender.plan.find) if sender.plan.find else None
+        if box is not None and message.is_sought(now):
+            box.due_at = min(box.due_at, max(box.not_before, self._next_look(message, sender.plan, now)))
+
+    def _log_sending(self, report: Report, intent: "_Intent", trace_id: str) -> None:
+        message = next((each for each in self.record(report.check).messages if each.slot == intent.message.slot), None)
+        stage = message.stage if message else "not sent"
+        log = _log.debug if stage is Stage.ACCEPTED else _log.info
+        known = {"stage": str(stage), "message_id": intent.message.message_id}
+        log("loopback", check=report.check, **known, **facts_of(report, trace_id))
+
+    # -- finding ------------------------------------------------------------------------------------------------------
+
+    def _boxes_of(self, now: float) -> dict[Find, _Box]:
+        """Return the mailboxes that are looked into; one that is known keeps what is known of it."""
+        names: dict[Find, set[str]] = {}
+        swept: dict[Find, str] = {}
+        for name, sender in self._senders.items():
+            if (find := sender.plan.find) is None:
+                continue
+            names.setdefault(find, set()).add(name)
+            for place in sender.plan.swept(sender.check):
+                swept.setdefault(place, name)
+        boxes = {}
+        for find in names.keys() | swept.keys():
+            known = self._boxes.get(find)
+            first_sweep = now + _FIRST_SWEEP_SECONDS * (1 + share(swept[find])) if find in swept else math.inf
+            boxes[find] = box = known or _Box(find, frozenset(), math.inf, first_sweep)
+            box.names = frozenset(names.get(find, ()))
+            box.due_at = now if known is None and any(self._sought(box, now)) else self._due(box, now)
+        return boxes
+
+    def _sought(self, box: _Box, now: float) -> Iterator[Message]:
+        return (message for message in self._messages(box) if message.is_sought(now))
+
+    def _next_look(self, message: Message, plan: Loopback, now: float) -> float:
+        at = next_look(message.begun_at, plan.warn_after, plan.lost_after, now)
+        return math.inf if at is None else at
+
+    def _due(self, box: _Box, now: float) -> float:
+        """Return when a mailbox is looked into next."""
+        looks = (self._next_look(each, self._senders[each.check].plan, now) for each in self._sought(box, now))
+        return max(box.not_before, min((box.sweep_at, *looks)))
+
+    async def _look(self, box: _Box, wall: Callable[[], float]) -> None:
+        """Look once for all messages that arrive in a mailbox."""
+        began = wall()
+        sweep, sought = box.sweep_at <= began, tuple(self._sought(box, began))
+        try:
+            if sought or sweep:
+                repeated = (each for each in self._messages(box) if each.may_repeat(began))
+                search = await self._search(
+                    box, (*sought, *repeated), sweep_before=began - SWEEP_EVERY if sweep else None
+                )
+                self._take(box, search, began, wall())
+                self._learn(box, search.error or await self._delete(box, search, wall), wall())
+                if sweep:
+                    box.sweep_at = wall() + SWEEP_EVERY
+        finally:
+            box.looking = False
+            box.due_at = self._due(box, wall())
+
+    async def _search(
+        self, box: _Box, sought: Iterable[Message], *, delete: bool = False, sweep_before: float | None = None
+    ) -> Search:
+        errand = Errand(tuple(map(_sought, sought)), self._marks.is_ours, delete, sweep_before)
+        try:
+            return await self._searcher.search(box.find, errand, timeout=SEARCH_SECONDS, token_timeout=TOKEN_SECONDS)
+        except Exception as error:  # noqa: BLE001
+            _log.exception("internal error", mailbox=box.find.mailbox)
+            return Search(error=FinderError(FinderStep.SEARCH, f"{type(error).__name__} inside smtpcheck"))
+
+    async def _delete(self, box: _Box, seen: Search, wall: Callable[[], float]) -> FinderError | None:
+        """Delete what was seen and is known to be found; return why that failed."""
+        there = {sighting.mark.lower() for sighting in seen.sightings}
+        doomed = [
+            each
+            for each in self._messages(box)
+            if each.mark in there and each.stage is Stage.DELIVERED and self._senders[each.check].plan.delete
+        ]
+        if not doomed or not await self._outbox.is_on_disk():
+            return None
+        search = await self._search(box, doomed, delete=True)
+        gone = {sighting.mark.lower() for sighting in search.sightings if sighting.deleted}
+        for message in doomed:
+            if message.mark in gone:
+                self._outbox.keep(replace(message, deleted=True), wall())
+                self._changed(message.check)
+        return search.error
+
+    def _messages(self, box: _Box) -> Iterator[Message]:
+        for name in box.names & self._senders.keys():
+            yield from self.record(name).messages
+
+    def _learn(self, box: _Box, error: FinderError | None, now: float) -> None:
+        """Take note of how a search ended; what failed is tried again ever more seldom."""
+        before, box.state = box.state, _finder_state(box.state, error, now)
+        box.not_before = now + max(SPACING, wait_after_failures(box.state.failures, error) if error else 0.0)
+        if before is not None and (before.error is None) == (error is None):
+            return
+        if error is not None and box.names:
+            _log.info("finder failed", checks=sorted(box.names)[:5], step=error.step, detail=error.detail)
+        for name in box.names:
+            self._changed(name)
+
+    def _take(self, box: _Box, search: Search, began: float, ended: float) -> None:
+        """Judge what a search has seen and not seen."""
+        by_mark: dict[str, list[Sighting]] = {}
+        for sighting in search.sightings:
+            by_mark.setdefault(sighting.mark.lower(), []).append(sighting)
+        for name in box.names:
+            if self._judge(name, by_mark, began, ended, whole=search.error is None):
+                self._changed(name)
+
+    def _judge(
+        self, name: str, by_mark: Mapping[str, list[Sighting]], began: float, ended: float, *, whole: bool
+    ) -> bool:
+        """Judge the messages of one check after a search; return whether anything is known anew."""
+        sender, news = self._senders.get(name), False
+        if sender is None:  # it left the configuration during the search
+            return False
+        for message in self.record(name).messages:
+            seen = by_mark.get(message.mark.lower(), [])
+            if not (seen or message.is_sought(began)) or message.begun_at > began:
+                continue
+            after = message_state.looked_for(message, seen, sender.plan, began=began, ended=ended, whole=whole)
+            self._outbox.keep(after, ended)
+            news = True
+            if after.stage is not message.stage:
+                self._say(sender.check, message, after)
+        return news
+
+    def _say(self, check: Check, before: Message, after: Message) -> None:
+        """Tell of a message that has become another stage of itself."""
+        seconds = after.delivery_seconds
+        if after.stage is Stage.DELIVERED and seconds is not None:
+            self._arrived(check, seconds, after.trace_id)
+        _log.info(
+            "loopback",
+            check=check.name,
+            stage=after.stage.value,
+            before=before.stage.value,
+            message_id=after.message_id,
+            seconds=None if seconds is None else round(seconds, 1),
+            folder=after.kind.value if after.kind else None,
+        )
+
+
+class _Intent:
+    """The intent to send one message: written when the server is ready for it."""
+
+    def __init__(self, message: Message, outbox: Outbox, kit: Kit, sender: _Sender) -> None:
+        self.message = message
+        self.held: float | Held | None = None
+        """Why it may not be sent after all."""
+        self.written = False
+        """Whether it may stand in the file."""
+        self._outbox, self._kit, self._sender = outbox, kit, sender
+
+    async def ask(self) -> bool:
+        """Write the intent; return whether the message may be sent."""
+        check = self._sender.check
+        self.message = replace(self.message, intended_at=self._kit.wall())
+        self.written = True
+        self.held = await self._outbox.intend(
+            self.message, check.mailbox, self._kit.tenant(check), self._sender.plan.limits
+        )
+        return self.held is None
+
+
+def _as_sender(check: Check, plan: Loopback) -> Check:
+    return replace(check, depth=Depth.SEND, sender=plan.sender, recipient=plan.recipient)
+
+
+def _content(message: Message, sender: _Sender) -> bytes:
+    return loopback_message(
+        sender=sender.plan.sender,
+        recipient=sender.plan.recipient,
+        now=datetime.fromtimestamp(message.intended_at, UTC),
+        mark=message.mark,
+        number=message.sequence,
+        check=message.check,
+        contact=sender.plan.contact,
+        agent=f"smtpcheck/{__version__}",
+    )
+
+
+def _sought(message: Message) -> Sought:
+    told = message.receipt.message_id if message.receipt else ""
+    ids = dict.fromkeys(each for each in (message.message_id, told) if each)
+    return Sought(tuple(ids), message.mark, message.begun_at)
+
+
+def _finder_state(before: FinderState | None, error: FinderError | None, at: float) -> FinderState:
+    if error is None:
+        return FinderState(at)
+    failures, since = (before.failures, before.since) if before else (0, None)
+    return FinderState(at, error, failures + 1, at if since is None else since)

@@ -1,0 +1,87 @@
+"""One loopback: a message is sent at once and looked for until its end is known. What `check --loopback` does.
+
+Rules of this file:
+- It is the agent's service without its clock and its file: beside a running agent nothing of the agent's state is
+  opened but the key of the marks, so that the agent knows these messages as its own and sweeps what is left of them.
+- It ends when the message was found, refused or not sent, and at the latest when it is lost. A finder that is not let
+  in ends it too, for it would say the same again.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from smtpcheck.agent.loopback import SEARCH_SECONDS, TOKEN_SECONDS, Service
+from smtpcheck.check.kit import Kit
+from smtpcheck.config import Settings
+from smtpcheck.loopback.finder import FinderStep
+from smtpcheck.loopback.message_state import Message
+from smtpcheck.loopback.status import Standing, laid_over
+from smtpcheck.mail.correlation_id import Marks
+from smtpcheck.model.check import Check
+from smtpcheck.model.report import Report
+from smtpcheck.state.signing_key import mark_key
+from smtpcheck.state.state import State
+
+_TICK_SECONDS = 0.25
+_NO_SECOND_MESSAGE = 365 * 86400.0
+_SLACK_SECONDS = 2 * (SEARCH_SECONDS + TOKEN_SECONDS)
+"""How long after a message is lost the search that says so may still take."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopbackResult:
+    """What came of one message."""
+
+    report: Report
+    """Of the run that sent it, with what the finder saw laid over."""
+    standing: Standing
+
+
+async def run_loopback(
+    settings: Settings, check: Check, kit: Kit, *, news: Callable[[Message], object] = lambda _: None
+) -> LoopbackResult:
+    """Send one message of a check that has a loopback, and wait for its end.
+
+    `news` is called whenever something is known anew of the message.
+    """
+    folder = settings.agent.state
+    key = await asyncio.to_thread(mark_key, folder) if folder.is_dir() else secrets.token_bytes(32)
+
+    def changed(name: str) -> None:
+        messages = service.record(name).messages
+        if messages:
+            news(messages[-1])
+
+    service = Service(State(), Marks(key), kit.finders, changed=changed, arrived=lambda *_: None)
+    plan = replace(settings.loopbacks[check.name], every=_NO_SECOND_MESSAGE)
+    service.replace([check], {check.name: plan}, kit, first_within=0.0)
+    try:
+        await _until_it_ends(service, check, kit)
+    finally:
+        await service.drain(check.timeout)
+    standing = service.standing(check.name)
+    if standing is None or standing.record.sending is None:
+        raise RuntimeError("a loopback ended without having begun")
+    return LoopbackResult(laid_over(standing.record.sending, standing, kit.wall()), standing)
+
+
+async def _until_it_ends(service: Service, check: Check, kit: Kit) -> None:
+    await service.tick()
+    await service.all_sent()
+    sent_at = kit.wall()
+    while (standing := service.standing(check.name)) and _goes_on(standing, kit.wall() - sent_at):
+        await asyncio.sleep(_TICK_SECONDS)
+        await service.tick()
+    await service.all_searched()
+
+
+def _goes_on(standing: Standing, seconds: float) -> bool:
+    """Return whether something may still be seen so many seconds after sending."""
+    error = standing.finder.error if standing.finder else None
+    if standing.plan.find is None or not standing.record.pending():
+        return False
+    if error is not None and error.step in {FinderStep.TOKEN, FinderStep.LOGIN}:
+        return False
+    return seconds < standing.plan.lost_after + (0.0 if error else _SLACK_SECONDS)

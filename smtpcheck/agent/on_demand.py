@@ -1,0 +1,117 @@
+"""Runs that somebody else schedules: what a request to `/probe` sets going, and what it does not.
+
+Rules of this file:
+- A request names a check and nothing else. It sends no message: the run goes as far as `Depth.RECIPIENT`.
+- A check that expects a refusal after the recipient is none for a request, and the others run no more often than their
+  interval says: repeated refusals are punished.
+- It does no harm: while the check's breaker is open, or shortly after a run of the check, nothing is asked of anybody.
+- It ends in the time that it was given. Requests for one mailbox wait for each other; where the wait takes that time,
+  the answer is that there is none, for an agent that is busy says nothing of the server.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from smtpcheck.limits.connection_limit import Gate, NotAdmittedError, in_time
+from smtpcheck.model.backoff import Breaker
+from smtpcheck.model.check import Check, Depth
+from smtpcheck.model.report import FaultKind, Report, TokenErrorKind
+from smtpcheck.state.state import State
+
+SPACING = 5.0
+"""Seconds from the end of one run of a check to the next that a request may set going; half its interval if shorter."""
+_MOST_AT_ONCE = 10_000
+_GRACE_SECONDS = 0.25
+"""A run ends by itself in its time; one that then still waits for a place at the issuer is ended after so much more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a request came to."""
+
+    check: Check
+    """As it was run."""
+    report: Report | None
+    """None where the run was suppressed."""
+    breaker: Breaker
+    """As it is now."""
+    resumes_at: float | None
+    """Until when runs are suppressed, where this one was (Unix seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Other runs of the mailbox, or of the whole agent, took the time; or the agent is starting or ending."""
+
+
+Run = Callable[[Check, float, float], Awaitable[Report]]
+"""Runs a check that has waited for its turn: the check, until when (monotonic seconds), and how long it has waited.
+Raises NotAdmittedError."""
+
+
+class Requests:
+    """The runs of one agent that requests ask for."""
+
+    def __init__(self, state: State, run: Run, *, wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        """Take what is remembered, how to run a check, and the clocks."""
+        self._state = state
+        self._run = run
+        self._wall = wall
+        self._monotonic = monotonic
+        self._turns = Gate(_MOST_AT_ONCE)
+        self._last_runs: dict[str, tuple[float, float]] = {}
+        self.running: set[asyncio.Task[Probed | Busy]] = set()
+        """What is being run, or waits for its turn."""
+
+    async def answer(self, check: Check, seconds: float) -> Probed | Busy:
+        """Run the check if it may run now, all in so many seconds."""
+        task = asyncio.create_task(self._answer(check, seconds), name=f"request for {check.name}")
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+        return await task
+
+    async def _answer(self, check: Check, seconds: float) -> Probed | Busy:
+        begin = self._monotonic()
+        reachable = replace(check, depth=min(check.depth, Depth.RECIPIENT))
+        try:
+            async with in_time(self._turns.admitted(check.mailbox or check.name), seconds):
+                if (resumes_at := self._resumes_at(check)) is not None:
+                    return Probed(reachable, None, self._state.breaker(check.name), resumes_at)
+                waited = self._monotonic() - begin
+                async with asyncio.timeout(seconds - waited + _GRACE_SECONDS):
+                    report = await self._run(reachable, begin + seconds, waited)
+                self._last_runs[check.name] = (report.started_at, report.started_at + report.seconds)
+        except (NotAdmittedError, TimeoutError):
+            return Busy()
+        return Probed(reachable, report, self._state.breaker(check.name), None)
+
+    def _resumes_at(self, check: Check) -> float | None:
+        """Return until when the check may not be run, None if it may."""
+        now = self._wall()
+        until = self._state.breaker(check.name).until
+        if until is not None and until > now:
+            return until
+        began, ended = self._last_run(check.name)
+        spaced = began + check.interval - SPACING if check.expect else ended + min(SPACING, check.interval / 2)
+        return spaced if began <= now < spaced else None
+
+    def _last_run(self, name: str) -> tuple[float, float]:
+        """Return begin and end of the last run of a check, whoever asked for it."""
+        known = self._state.checks.get(name)
+        kept = (known.report.started_at, known.report.started_at + known.report.seconds) if known else (0.0, 0.0)
+        return max(kept, self._last_runs.get(name, kept))
+
+
+def can_be_requested(check: Check) -> bool:
+    """Return whether a request can run the check: not one whose expected refusal lies deeper than it may go."""
+    return check.expect is None or check.expect.depth <= Depth.RECIPIENT
+
+
+def crowded_out(report: Report, waited: float) -> bool:
+    """Return whether a run ended at its time limit after it had waited longer than it ran: no verdict on the server."""
+    fault, error = (report.failed_step.fault if report.failed_step else None), report.token_error
+    out_of_time = (fault is not None and fault.kind is FaultKind.TIMEOUT) or (
+        error is not None and error.kind is TokenErrorKind.TIMEOUT
+    )
+    return out_of_time and waited + report.waited > report.seconds

@@ -1,0 +1,61 @@
+"""One round: some checks, each run once. What `check` and `demo --once` do.
+
+Rule of this file: it is the agent's work without its clock; the runs themselves are the same `probe`.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from smtpcheck.agent.loopback_once import run_loopback
+from smtpcheck.check.connectivity import CutOff
+from smtpcheck.check.kit import Kit, build_kit
+from smtpcheck.check.outcome import cut_off, failed_to_reach, hosts_tried
+from smtpcheck.check.probe import probe
+from smtpcheck.config import Settings
+from smtpcheck.limits.mailbox_lock import MailboxLocks
+from smtpcheck.model.check import Check
+from smtpcheck.model.report import Report
+
+
+async def run_round(
+    settings: Settings,
+    checks: Sequence[Check],
+    *,
+    locks: MailboxLocks | None = None,
+    seen: Callable[[Report], None] = lambda _: None,
+    loopbacks: bool = False,
+) -> dict[str, Report]:
+    """Run each of `checks` once and return the reports by name, in the order of `checks`.
+
+    `seen` is called with each report as it comes in. With `loopbacks` a check that has one sends its message, and its
+    report says what became of that; without, nobody sends but a check of depth `send`.
+
+    When every host failed before a connection stood, and there were two or more, the failed runs are `unknown`: the
+    agent itself is cut off.
+    """
+    kit = await build_kit(settings, locks)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_run(check, kit, seen, settings if loopbacks else None)) for check in checks]
+        return _judge_whole(checks, [task.result() for task in tasks], kit)
+    finally:
+        await kit.close()
+
+
+async def _run(check: Check, kit: Kit, seen: Callable[[Report], None], sending: Settings | None) -> Report:
+    """Run a check; with `sending`, the settings, its loopback in place of the check alone."""
+    if sending is not None and check.name in sending.loopbacks:
+        report = (await run_loopback(sending, check, kit)).report
+    else:
+        report = await probe(check, kit)
+    seen(report)
+    return report
+
+
+def _judge_whole(checks: Sequence[Check], reports: Sequence[Report], kit: Kit) -> dict[str, Report]:
+    whole = CutOff(window=1.0)
+    for check, report in zip(checks, reports, strict=True):
+        for host, reached in hosts_tried(check, report, kit.issuer(check)):
+            whole.record(host, reached, now=0.0)
+    alone = whole.is_cut_off(now=0.0)
+    return {report.check: cut_off(report) if alone and failed_to_reach(report) else report for report in reports}

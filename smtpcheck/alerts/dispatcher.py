@@ -1,0 +1,183 @@
+"""Sends what one notifier has to be told, one sending after the other.
+
+Rules of this file:
+- A notifier has a task of its own: one that hangs or fails delays no other, and no check.
+- What failed is tried again, first after seconds, then after minutes, and never before the time that the other side
+  asks for. What will be refused again, and what waits beyond the bound, is given up loudly and counted.
+- Alerts that come together are told together: after the first one there is a short wait for more. After each failure
+  half as many are told at once, so that one that cannot be told holds up no other, and is given up alone.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+
+from smtpcheck.alerts.grouping import Key
+from smtpcheck.alerts.notification import Notice
+from smtpcheck.alerts.notification_log import Due, Ledger, Reason
+from smtpcheck.alerts.notifiers.notifier import Failure, Sender
+
+GATHER_SECONDS = 1.0
+"""How long alerts are waited for that come together with the first one."""
+LOOK_SECONDS = 5.0
+"""How often it is looked whether a reminder is due."""
+SEND_SECONDS = 30.0
+"""How long one sending may take."""
+CLOSE_SECONDS = 5.0
+"""How long the end waits for what is due to be told; what is not told then is told after the next start."""
+FIRST_RETRY = 5.0
+LONGEST_RETRY = 300.0
+_log = structlog.get_logger(__name__)
+
+
+class Dispatcher:
+    """Tells one notifier what its ledger has due."""
+
+    def __init__(
+        self,
+        name: str,
+        sender: Sender,
+        ledger: Ledger,
+        *,
+        word: Callable[[Due], Notice],
+        keep: Callable[[], Awaitable[object]],
+        quiet: Callable[[Key], bool],
+        wall: Callable[[], float],
+    ) -> None:
+        """Take the notifier and its ledger.
+
+        `word` puts an alert into words, `keep` has the ledger's changes kept before and after something is told,
+        `quiet` tells of which alerts nobody is to be reminded, and `wall` is the time (Unix seconds).
+        """
+        self.name = name
+        self.ledger = ledger
+        self.counts: Counter[str] = Counter(success=0, error=0, dropped=0)
+        self.failure = ""
+        """Why the last sending failed; empty when it did not."""
+        self._sender = sender
+        self._word, self._keep, self._quiet, self._wall = word, keep, quiet, wall
+        self._woken, self._end = asyncio.Event(), asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._failures = 0
+
+    @property
+    def is_remote(self) -> bool:
+        """Return whether the notifier leaves the agent."""
+        return self._sender.is_remote
+
+    @property
+    def refresh_every(self) -> float | None:
+        """Return after how many seconds the notifier forgets what it is not told again."""
+        return self._sender.refresh_every
+
+    def wake(self) -> None:
+        """Have it looked soon whether something is due."""
+        self._woken.set()
+
+    def start(self) -> None:
+        """Begin to tell what is due."""
+        self._task = asyncio.create_task(self._run(), name=f"notifier {self.name}")
+
+    async def stop(self, *, tell: bool) -> None:
+        """End, but let what is being sent be sent; with `tell` also what else is due, if that can be done in time."""
+        self._end.set()
+        self._woken.set()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                if self._task is not None:
+                    await self._task
+                while tell and await self.tell_some() == 0.0:
+                    pass
+        except TimeoutError:
+            _log.warning("not everything could be told before the end", notifier=self.name)
+        finally:
+            await self._sender.close()
+
+    async def _run(self) -> None:
+        while not self._end.is_set():
+            try:
+                wait = await self.tell_some()
+            except Exception:  # noqa: BLE001 - a fault of ours ends no notifier
+                _log.exception("internal error", notifier=self.name)
+                wait = LONGEST_RETRY
+            if wait is None and await _within(self._woken, LOOK_SECONDS):
+                self._woken.clear()
+                await _within(self._end, GATHER_SECONDS)
+            elif wait:
+                await _within(self._end, wait)
+
+    async def tell_some(self) -> float | None:
+        """Send once, if something is due. Return how many seconds to wait until the next time; None: nothing waits."""
+        if lost := self.ledger.shed(self._wall()):
+            await self._keep()
+            self._give_up(lost, "too many alerts wait")
+        batch = self._batch()
+        if not batch:
+            return None
+        for due in batch:
+            self.ledger.begin(due)
+        await self._keep()
+        failure = await self._send(batch)
+        if failure is not None and failure.lasting and len(batch) > 1:
+            self._failures += 1
+            return 0.0
+        if failure is None or failure.lasting:
+            for due in batch:
+                self.ledger.told(due, self._wall())
+            await self._keep()
+        if failure is None:
+            self._failures = 0
+            self.counts["success"] += len(batch)
+            if self.failure:
+                _log.info("the notifier works again", notifier=self.name)
+            self.failure = ""
+        else:
+            self._take_failure(failure, batch)
+        return 0.0 if failure is None or failure.lasting else self._patience(failure)
+
+    def _batch(self) -> list[Due]:
+        """Return what is sent next, all firing or all resolved; as many as the sender takes, fewer after failures."""
+        due = self.ledger.due(self._wall(), self._quiet)
+        resolved = bool(due) and due[0].reason is Reason.RESOLVED
+        most = max(self._sender.most >> self._failures, 1)
+        return [each for each in due if (each.reason is Reason.RESOLVED) == resolved][:most]
+
+    async def _send(self, batch: list[Due]) -> Failure | None:
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                return await self._sender.send([self._word(due) for due in batch])
+        except TimeoutError:
+            return Failure(f"did not end within {SEND_SECONDS:g} s")
+        except Exception as error:  # noqa: BLE001 - what is wrong with one notifier stops no other
+            _log.exception("internal error", notifier=self.name)
+            return Failure(f"{type(error).__name__} inside smtpcheck; the log holds the traceback")
+
+    def _take_failure(self, failure: Failure, batch: list[Due]) -> None:
+        self.counts["error"] += len(batch)
+        if self.failure != failure.reason:
+            _log.error("the notifier fails", notifier=self.name, error=failure.reason, waiting=len(batch))
+        self.failure = failure.reason
+        if failure.lasting:
+            self._give_up(len(batch), failure.reason)
+            return
+        for due in batch:
+            self.ledger.failed(due)
+
+    def _patience(self, failure: Failure) -> float:
+        self._failures += 1
+        pause = min(FIRST_RETRY * 2.0 ** min(self._failures - 1, 16), LONGEST_RETRY)
+        return max(pause, failure.retry_after or 0.0)
+
+    def _give_up(self, count: int, reason: str) -> None:
+        self.counts["dropped"] += count
+        _log.error("alerts are not told", notifier=self.name, count=count, reason=reason)
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, and return whether it came within the time."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()

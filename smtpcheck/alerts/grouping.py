@@ -1,0 +1,145 @@
+"""What is wrong by one run, and to which alert that belongs.
+
+Rules of this file:
+- Pure.
+- Checks that fail for the same reason are one alert: all that get no token of one credential, all that do not reach one
+  host. What concerns a mailbox alone is its check's own alert, whatever its cause: it may change from run to run.
+- A run without a verdict (unknown) says nothing of the check. That the agent is cut off, or at fault, is an alert of
+  the agent's own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.check import Check, Phase
+from smtpcheck.model.report import Finding, Outcome, Report
+
+FAILURE = "failure"
+AGENT = "agent"
+
+
+class Severity(StrEnum):
+    """How bad an alert is."""
+
+    CRITICAL = "critical"
+    """A check does not reach its depth."""
+    WARNING = "warning"
+    """It does, and something will break it."""
+
+
+class Subject(StrEnum):
+    """What an alert is about."""
+
+    CREDENTIAL = "credential"
+    HOST = "host"
+    CHECK = "check"
+    AGENT = "agent"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """What makes an alert the same alert."""
+
+    subject: Subject
+    name: str
+    """Of the credential or the check; of a host with its port."""
+    severity: Severity
+    cause: Cause | None
+    """None for a check's failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that is wrong by a run."""
+
+    key: Key
+    findings: tuple[Finding, ...]
+    """Why, the first before all."""
+
+
+_OF_HOST = frozenset(
+    {Phase.DNS, Phase.CONNECT, Phase.BANNER, Phase.EHLO, Phase.STARTTLS, Phase.TLS, Phase.EHLO_TLS},
+)
+"""Phases that do not depend on the mailbox."""
+
+_OF_CREDENTIAL = frozenset(
+    {
+        Cause.SMTP_AUTH_DISABLED_TENANT,
+        Cause.SECURITY_DEFAULTS,
+        Cause.CONDITIONAL_ACCESS,
+        Cause.WRONG_TOKEN_AUDIENCE,
+        Cause.MISSING_SMTP_PERMISSION,
+        Cause.SERVICE_PRINCIPAL_NOT_REGISTERED,
+        Cause.WRONG_OBJECT_ID_SERVICE_PRINCIPAL,
+        Cause.WRONG_SCOPE_GOOGLE,
+        Cause.TOKEN_EXPIRED,
+    }
+)
+"""Causes of a refused login that lie in the application or its tenant, not in the mailbox."""
+
+_EXPIRING = {
+    Cause.CERTIFICATE_EXPIRING: Subject.HOST,
+    Cause.SECRET_EXPIRING: Subject.CREDENTIAL,
+    Cause.CLIENT_CERTIFICATE_EXPIRING: Subject.CREDENTIAL,
+    Cause.REFRESH_TOKEN_EXPIRING: Subject.CREDENTIAL,
+    Cause.FRESH_TOKEN_FAILING: Subject.CREDENTIAL,
+}
+"""What warnings are about that concern more than one check."""
+
+
+def troubles(check: Check, report: Report) -> Mapping[str, Trouble]:
+    """Return what is wrong by a run, under the name of the watch that it belongs to."""
+    if report.outcome is Outcome.CRITICAL:
+        return {FAILURE: _failure(check, report)}
+    if report.outcome is Outcome.UNKNOWN:
+        key = Key(Subject.AGENT, "smtpcheck", Severity.WARNING, report.cause or Cause.UNKNOWN)
+        return {AGENT: Trouble(key, report.findings[:1])}
+    return _warnings(check, report.warnings)
+
+
+def says(report: Report, watch: str) -> bool:
+    """Return whether a run tells anything of the watch of that name."""
+    if report.outcome is Outcome.UNKNOWN:
+        return watch == AGENT
+    return report.outcome is not Outcome.CRITICAL or watch in {FAILURE, AGENT}
+
+
+def _failure(check: Check, report: Report) -> Trouble:
+    cause = report.cause or Cause.UNKNOWN
+    subject = _subject(check, report, cause)
+    key = Key(subject, _name(subject, check), Severity.CRITICAL, None if subject is Subject.CHECK else cause)
+    return Trouble(key, report.findings[:3])
+
+
+def _subject(check: Check, report: Report, cause: Cause) -> Subject:
+    step = report.failed_step
+    phase = step.phase if step else None
+    if check.credential and (phase is Phase.TOKEN or (phase is Phase.AUTH and cause in _OF_CREDENTIAL)):
+        return Subject.CREDENTIAL
+    return Subject.HOST if phase in _OF_HOST else Subject.CHECK
+
+
+def _name(subject: Subject, check: Check) -> str:
+    if subject is Subject.CREDENTIAL and check.credential:
+        return check.credential
+    return endpoint(check) if subject is Subject.HOST else check.name
+
+
+def _warnings(check: Check, findings: tuple[Finding, ...]) -> dict[str, Trouble]:
+    found: dict[str, Trouble] = {}
+    rest = list(findings)
+    while rest:
+        finding = rest.pop(0)
+        # Behind a fresh token that fails stands why it fails; that is no trouble of its own.
+        told = (finding, rest.pop(0)) if finding.cause is Cause.FRESH_TOKEN_FAILING and rest else (finding,)
+        subject = _EXPIRING.get(finding.cause, Subject.CHECK)
+        key = Key(subject, _name(subject, check), Severity.WARNING, finding.cause)
+        found.setdefault(finding.cause.value, Trouble(key, told))
+    return found
+
+
+def endpoint(check: Check) -> str:
+    """Return host and port of a check's server, as an alert about a host is named."""
+    return f"{check.server.host}:{check.server.port}"

@@ -1,0 +1,228 @@
+"""An alert in words: what a notifier is handed, and how it reads.
+
+Rules of this file:
+- Pure. A notice holds no token and no secret: neither does a finding.
+- It says what is wrong, of how many checks, why, and what to do; and where the page is that says more.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from smtpcheck.alerts.grouping import Key, Severity, Subject
+from smtpcheck.alerts.notification_log import MOST_NAMED, Due, Reason, incident
+from smtpcheck.diagnosis.explain import CERTAIN, Catalogue, describe
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.report import Finding
+
+Json = dict[str, Any]
+
+
+class Status(StrEnum):
+    """Whether an alert fires still."""
+
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One alert, ready to be told."""
+
+    id: str
+    """Tells this time that the alert fires from every other one; the same from firing to resolved."""
+    key: Key
+    status: Status
+    reason: Reason
+    cause: str
+    """The id of the most probable cause."""
+    summary: str
+    """One sentence: `credential contoso: the client secret has expired (12 of 500 checks)`."""
+    evidence: tuple[str, ...]
+    remedy: tuple[str, ...]
+    reference: str
+    checks: tuple[str, ...]
+    """The names of its checks, the first `MOST_NAMED`; of a resolved one those that were part of it."""
+    count: int
+    """How many checks are part of it now."""
+    total: int
+    """How many checks could be."""
+    labels: Mapping[str, str]
+    """The labels that all checks which could be part of it have in common."""
+    started_at: float
+    ended_at: float | None
+    """Unix seconds; None while it fires."""
+    told_at: float | None
+    """When it was told before, None if it was not."""
+    address: str
+    """Where the page is served, without a slash at its end."""
+    path: str
+    """The part of the page that says more."""
+    shard: str = ""
+    """Which of several agents tells it, as `0/3`; empty where there is one."""
+
+    @property
+    def page(self) -> str:
+        """Return the address of the page that says more."""
+        return self.address + self.path
+
+    def as_json(self) -> Json:
+        """Return the notice as a webhook sends it; names are never renamed, new ones may come."""
+        return {
+            "id": self.id,
+            "status": str(self.status),
+            "reason": str(self.reason),
+            "severity": str(self.key.severity),
+            "subject": {"kind": str(self.key.subject), "name": self.key.name},
+            "cause": self.cause,
+            "summary": self.summary,
+            "evidence": list(self.evidence),
+            "remedy": list(self.remedy),
+            "reference": self.reference,
+            "checks": list(self.checks),
+            "count": self.count,
+            "total": self.total,
+            "labels": dict(self.labels),
+            "started_at": self.started_at,
+            "ended_at": self.ended_at,
+            "page": self.page,
+            "shard": self.shard or None,
+        }
+
+    def title(self) -> str:
+        """Return one line: status and summary."""
+        word = {Reason.REMINDER: "STILL FIRING", Reason.GROWN: "GROWING"}.get(self.reason, self.status.upper())
+        return f"[{word}] {self.summary}"
+
+    def text(self) -> str:
+        """Return all that it says below its title, as plain lines."""
+        lines = [f"{self.key.severity.capitalize()} since {_time(self.started_at)}"]
+        if self.ended_at is not None:
+            lines = [f"From {_time(self.started_at)} to {_time(self.ended_at)}"]
+        if self.key.subject is not Subject.CHECK and self.checks:
+            more = max(self.count - len(self.checks), 0)
+            lines.append(f"Checks: {', '.join(self.checks)}{f' and {more} more' if more else ''}")
+        if self.labels:
+            lines.append("Labels: " + ", ".join(f"{name}={value}" for name, value in self.labels.items()))
+        if self.status is Status.FIRING:
+            lines += [f"Seen: {sentence}" for sentence in self.evidence]
+            lines += [f"Repair {number}: {step}" for number, step in enumerate(self.remedy, 1)]
+            lines += [f"See: {self.reference}"] if self.reference else []
+        return "\n".join((*lines, f"Page: {self.page}"))
+
+
+def notice_of(
+    due: Due,
+    *,
+    names: Collection[str],
+    total: int,
+    labels: Mapping[str, str],
+    catalogue: Catalogue,
+    address: str,
+    shard: str = "",
+) -> Notice:
+    """Return a due alert in words.
+
+    `names` are the checks that show it now, `total` is how many could, `labels` what those have in common, and
+    `address` and `shard` are the agent's own.
+    """
+    resolved = due.reason is Reason.RESOLVED
+    key, entry = due.key, due.entry
+    count = 0 if resolved else max(len(names), 1)
+    told = [describe(_of_all(each, count), catalogue) for each in entry.findings]
+    first = told[0] if told else None
+    cause = str(first.cause) if first else str(key.cause or "")
+    return Notice(
+        id=due.id,
+        key=key,
+        status=Status.RESOLVED if resolved else Status.FIRING,
+        reason=due.reason,
+        cause=cause,
+        summary=_summary(key, first.summary if first else cause.replace("_", " "), count, max(total, count)),
+        evidence=first.evidence if first else (),
+        remedy=_remedy(entry.findings, [each.remedy for each in told], catalogue),
+        reference=first.reference if first else "",
+        checks=entry.names if resolved else tuple(sorted(names)[:MOST_NAMED]),
+        count=count,
+        total=max(total, count),
+        labels=labels,
+        started_at=entry.since,
+        ended_at=entry.ended_at if resolved else None,
+        told_at=entry.told_at,
+        address=address,
+        path=_path(key, cause),
+        shard=shard,
+    )
+
+
+def trial(now: float, address: str) -> tuple[Notice, Notice]:
+    """Return an alert that only tries whether it arrives, as it fires and as it is resolved, at Unix time `now`."""
+    key = Key(Subject.AGENT, "smtpcheck", Severity.WARNING, None)
+    firing = Notice(
+        id=incident(key, now),
+        key=key,
+        status=Status.FIRING,
+        reason=Reason.NEW,
+        cause="",
+        summary="smtpcheck: this is a test of its alerts, nothing is wrong",
+        evidence=("sent by smtpcheck notify-test",),
+        remedy=(),
+        reference="",
+        checks=(),
+        count=0,
+        total=0,
+        labels={"test": "true"},
+        started_at=now,
+        ended_at=None,
+        told_at=None,
+        address=address,
+        path="/",
+    )
+    return firing, replace(firing, status=Status.RESOLVED, reason=Reason.RESOLVED, ended_at=now, told_at=now)
+
+
+def _of_all(finding: Finding, count: int) -> Finding:
+    """Return a finding as it holds for all of several checks: the mailbox of one has no place in the commands."""
+    if count <= 1:
+        return finding
+    return replace(finding, values={name: text for name, text in finding.values.items() if name not in _OF_ONE})
+
+
+_OF_ONE = frozenset({"mailbox", "sender"})
+
+
+def _remedy(findings: Sequence[Finding], remedies: Sequence[tuple[str, ...]], catalogue: Catalogue) -> tuple[str, ...]:
+    """Return what to do: the steps of the first finding, and what it may be else where that is not certain."""
+    if not findings:
+        return ()
+    if findings[0].cause is Cause.FRESH_TOKEN_FAILING:  # behind it stands why
+        return tuple(step for steps in remedies for step in steps)
+    if findings[0].certainty >= CERTAIN:
+        return remedies[0]
+    others = [describe(each, catalogue).summary for each in findings[1:]]
+    return (*remedies[0], *(f"If it is not that: {other}" for other in others))
+
+
+def _summary(key: Key, what: str, count: int, total: int) -> str:
+    what = what[:1].lower() + what[1:].rstrip(".") if what[1:2].islower() else what.rstrip(".")
+    if key.subject is Subject.CHECK:
+        return f"check {key.name}: {what}"
+    subject = "smtpcheck" if key.subject is Subject.AGENT else f"{key.subject} {key.name}"
+    of = f" ({count} of {total} checks)" if count else ""
+    return f"{subject}: {what}{of}"
+
+
+def _path(key: Key, cause: str) -> str:
+    if key.subject is Subject.CHECK:
+        return f"/checks/{quote(key.name, safe='')}"
+    if key.subject is Subject.AGENT:
+        return "/?outcome=unknown"
+    outcome = "critical" if key.severity is Severity.CRITICAL else "warning"
+    return "/?" + urlencode({"outcome": outcome, "cause": cause})
+
+
+def _time(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")

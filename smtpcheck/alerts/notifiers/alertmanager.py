@@ -1,0 +1,159 @@
+"""Type `alertmanager`: alerts by Alertmanager's API v2 (https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml).
+
+Rules of this file:
+- Alertmanager knows an alert by its labels, so only what stays the same while it fires is a label: `alertname`,
+  `severity`, what it is about, its group's cause, `instance` and `shard` of the agent that tells it, and the labels
+  that all its checks have in common.
+- An alert is sent again each minute to every instance, and ends by itself four minutes after the last time, as
+  Prometheus does it (https://prometheus.io/docs/alerting/latest/clients/): what the agent can no longer tell does not
+  fire for ever. Its end is told by `endsAt`.
+- Each instance is told; one that takes it is enough, for they tell each other of notifications.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import structlog
+from pydantic import Field
+
+from smtpcheck.alerts.grouping import Severity, Subject
+from smtpcheck.alerts.notification import Notice, Status
+from smtpcheck.alerts.notifiers.http import HttpNotifier, read_headers
+from smtpcheck.alerts.notifiers.notifier import Failure, Route, SecretUrl, Sender
+from smtpcheck.alerts.notifiers.webhook import address_trouble, routes_of
+from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
+
+REFRESH_SECONDS = 60.0
+LIFE_SECONDS = 4 * REFRESH_SECONDS
+PATH = "/api/v2/alerts"
+_log = structlog.get_logger(__name__)
+
+
+class Alertmanager(HttpNotifier):
+    """Prometheus' Alertmanager, one or several instances."""
+
+    type: Literal["alertmanager"] = "alertmanager"
+    urls: tuple[SecretUrl, ...] = Field(min_length=1, description="The instances, as http://am-1:9093.")
+
+    def sender(self) -> Sender:
+        """Return what posts to the instances."""
+        return AlertmanagerSender(self)
+
+    def secrets(self) -> Iterable[tuple[tuple[str | int, ...], SecretSource]]:
+        """Return addresses and headers."""
+        yield from ((("urls", index), source) for index, source in enumerate(self.urls))
+        yield from super().secrets()
+
+    def trouble(self) -> str:
+        """Return what is wrong with an address."""
+        return next((trouble for source in self.urls if (trouble := address_trouble(source))), "")
+
+    def routes(self) -> Iterable[Route]:
+        """Return the hosts of the instances."""
+        for source in self.urls:
+            yield from routes_of(source)
+
+
+class AlertmanagerSender(Sender):
+    """Posts alerts to every instance."""
+
+    most = 500
+    refresh_every = REFRESH_SECONDS
+
+    def __init__(self, alertmanager: Alertmanager) -> None:
+        """Take where to post; nothing is read or opened yet."""
+        self._alertmanager = alertmanager
+        self._client = alertmanager.client()
+        self._failing: set[int] = set()
+
+    async def send(self, notices: Sequence[Notice]) -> Failure | None:
+        """Post the notices to every instance; fails when none takes them."""
+        try:
+            urls, headers = await asyncio.to_thread(self._read)
+        except SecretUnreadableError as error:
+            return Failure(str(error))
+        body = json.dumps([as_alert(notice, time.time()) for notice in notices]).encode()
+        headers |= {"Content-Type": "application/json"}
+        post = self._client.request
+        answers = await asyncio.gather(
+            *(post("POST", url.rstrip("/") + PATH, headers=headers, body=body) for url in urls)
+        )
+        failures = [answer for answer in answers if answer is not None]
+        if len(failures) == len(answers):
+            return failures[0]
+        for number, answer in enumerate(answers, 1):
+            self._say(number, answer)
+        return None
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._client.close()
+
+    def _say(self, number: int, failure: Failure | None) -> None:
+        """Say once that one of several instances is not told."""
+        if failure is None:
+            self._failing.discard(number)
+        elif number not in self._failing:
+            self._failing.add(number)
+            _log.warning("an Alertmanager is not told; another one is", instance=number, error=failure.reason)
+
+    def _read(self) -> tuple[list[str], dict[str, str]]:
+        urls = [source.read().reveal() for source in self._alertmanager.urls]
+        return urls, read_headers(self._alertmanager.headers)
+
+
+def as_alert(notice: Notice, now: float) -> dict[str, Any]:
+    """Return an alert as Alertmanager takes it, at Unix time `now`."""
+    ended = now + LIFE_SECONDS if notice.ended_at is None else notice.ended_at
+    annotations = {
+        "summary": notice.summary,
+        "description": _description(notice),
+        "runbook": "\n".join(f"{number}. {step}" for number, step in enumerate(notice.remedy, 1)),
+        "runbook_url": notice.reference if notice.reference.startswith("https://") else "",
+        "page": notice.page,
+    }
+    return {
+        "labels": labels(notice),
+        "annotations": {name: text for name, text in annotations.items() if text},
+        "startsAt": _time(notice.started_at),
+        "endsAt": _time(ended),
+        "generatorURL": notice.page,
+    }
+
+
+def labels(notice: Notice) -> dict[str, str]:
+    """Return what makes the alert the same alert to Alertmanager."""
+    key = notice.key
+    own = {"alertname": _NAMES[key.severity], "severity": str(key.severity), str(key.subject): key.name}
+    if key.subject is Subject.AGENT:
+        own = {"alertname": "SmtpcheckAgent", "severity": str(key.severity)}
+    if key.cause is not None:
+        own["cause"] = str(key.cause)
+    if notice.shard:
+        own["shard"] = notice.shard
+    return {name: text for name, text in notice.labels.items() if text} | own | {"instance": _instance(notice)}
+
+
+def _instance(notice: Notice) -> str:
+    """Return what Prometheus would call the agent: host and port of its page."""
+    return urlsplit(notice.address).netloc
+
+
+_NAMES = {Severity.CRITICAL: "SmtpcheckFailing", Severity.WARNING: "SmtpcheckWarning"}
+
+
+def _description(notice: Notice) -> str:
+    lines = list(notice.evidence)
+    if notice.key.subject is not Subject.CHECK and notice.checks and notice.status is Status.FIRING:
+        more = notice.count - len(notice.checks)
+        lines.insert(0, f"Checks: {', '.join(notice.checks)}{f' and {more} more' if more > 0 else ''}")
+    return "\n".join(lines)
+
+
+def _time(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

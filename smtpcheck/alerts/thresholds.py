@@ -1,0 +1,64 @@
+"""How many runs in a row it takes until a check is part of an alert, and until it is no more.
+
+Rules of this file:
+- Pure. A watch is a value; a check has one for each thing that is or was just wrong with it, none while all is well.
+- A check that runs seldom counts for more: nobody waits three days for what is looked at once a day.
+- A check that fails in another way joins the other alert after as many runs as it took for the first one: alerts do not
+  come and go with a cause that flutters.
+"""
+
+from dataclasses import dataclass
+
+from smtpcheck.alerts.grouping import Key
+
+LONGEST_SECONDS = 3600.0
+"""How long it may take at most, by a check's interval, until what is broken is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """How many runs in a row count."""
+
+    fail_after: int = 3
+    recover_after: int = 2
+
+    def at(self, interval: float) -> "Thresholds":
+        """Return those of a check with this interval in seconds: fewer where so many would take more than an hour."""
+        most = max(int(LONGEST_SECONDS // interval), 1)
+        return Thresholds(min(self.fail_after, most), min(self.recover_after, most))
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What the last runs of a check say of one thing."""
+
+    alert: Key | None = None
+    """The alert that the check is part of."""
+    seen: Key | None = None
+    """The alert that the last run in trouble belongs to."""
+    bad: int = 0
+    """Runs in a row in trouble, as far as they have not made it part of `seen` yet."""
+    good: int = 0
+    """Runs in a row without trouble, as far as they have not taken it out of `alert` yet."""
+
+    @property
+    def keys(self) -> frozenset[Key]:
+        """Return the alerts that the check is part of or on its way into."""
+        return frozenset(key for key in (self.alert, self.seen) if key is not None)
+
+
+def after_trouble(watch: Watch | None, key: Key, thresholds: Thresholds) -> Watch:
+    """Return the watch after a run in trouble."""
+    watch = watch or Watch()
+    if watch.alert == key:
+        return Watch(alert=key, seen=key)
+    if watch.bad + 1 >= thresholds.fail_after:
+        return Watch(alert=key, seen=key)
+    return Watch(alert=watch.alert, seen=key, bad=watch.bad + 1)
+
+
+def after_success(watch: Watch, thresholds: Thresholds) -> Watch | None:
+    """Return the watch after a run without trouble, None when there is nothing left to watch."""
+    if watch.alert is None or watch.good + 1 >= thresholds.recover_after:
+        return None
+    return Watch(alert=watch.alert, seen=watch.alert, good=watch.good + 1)

@@ -1,0 +1,88 @@
+"""What every run of a check shares: tokens, network, limits, rules and finders."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from smtpcheck.config import Settings
+from smtpcheck.diagnosis.catalogue import Catalogue, load
+from smtpcheck.limits.connection_limit import Gate
+from smtpcheck.limits.mailbox_lock import MailboxLocks
+from smtpcheck.limits.send_limits import tenant_of
+from smtpcheck.loopback.search import Finders
+from smtpcheck.model.check import Check
+from smtpcheck.model.credential import CredentialHints
+from smtpcheck.oauth.broker import TokenBroker
+from smtpcheck.oauth.token_store import TokenStore
+from smtpcheck.smtp.connection import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What every probe shares."""
+
+    tokens: TokenBroker
+    network: Network
+    gate: Gate
+    catalogue: Catalogue
+    hints: Mapping[str, CredentialHints]
+    """What the configuration says of each credential, by its name."""
+    finders: Finders
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+    def issuer(self, check: Check) -> str:
+        """Return the host of the check's issuer, empty where there is none."""
+        return self.tokens.issuer(check.credential) if check.credential else ""
+
+    def tenant(self, check: Check) -> str:
+        """Return whose messages count together with those of the check's mailbox: its tenant, else its domain."""
+        return tenant_of(check.mailbox, self.hints.get(check.credential or ""))
+
+    async def close(self) -> None:
+        """Let go of threads, connections to issuers, and locks."""
+        self.finders.close()
+        await self.tokens.close()
+        self.network.close()
+        self.gate.close()
+
+
+async def build_kit(settings: Settings, locks: MailboxLocks | None = None, *, claims: bool = False) -> Kit:
+    """Return a kit for the settings; TLS contexts and the catalogue are made off the loop.
+
+    With `claims` no second kit that does so may use the same refresh tokens: what an agent is built with.
+    """
+    network, rules = await asyncio.gather(asyncio.to_thread(_network, settings), asyncio.to_thread(load))
+    tokens = TokenBroker(
+        settings.credentials,
+        store=TokenStore(settings.agent.state / "tokens", key=settings.agent.token_key, claims=claims),
+        fresh_every=settings.agent.fresh_every,
+    )
+    gate = Gate(settings.agent.max_open_connections, locks)
+    return Kit(
+        tokens=tokens,
+        network=network,
+        gate=gate,
+        catalogue=rules,
+        hints=_hints(settings),
+        finders=Finders(settings.credentials, tokens=tokens, gate=gate, network=network),
+    )
+
+
+async def rebuilt(kit: Kit, settings: Settings) -> Kit:
+    """Return the kit for other settings: tokens of unchanged credentials, the gate and the catalogue stay."""
+    network = await asyncio.to_thread(_network, settings)
+    kit.tokens.replace(settings.credentials)
+    kit.finders.replace(settings.credentials, network)
+    return replace(kit, network=network, hints=_hints(settings))
+
+
+def _network(settings: Settings) -> Network:
+    finds = (loopback.find for loopback in settings.loopbacks.values())
+    mail = {find.server for find in finds if find is not None and find.server is not None}
+    return Network.for_servers({check.server for check in settings.checks} | mail)
+
+
+def _hints(settings: Settings) -> dict[str, CredentialHints]:
+    return {name: credential.hints(name) for name, credential in settings.credentials.items()}

@@ -1,0 +1,155 @@
+"""The judgement of a run: what it reached, what will break it, and whether the agent itself is cut off.
+
+Rules of this file:
+- Pure: it reads what was measured and decides; it measures nothing.
+- A check reaches its depth or it does not. Not reached is critical; reached with something that will break it is a
+  warning; the agent's own fault, or an agent without network, is unknown and says nothing of the server.
+- Where a refusal is expected, it is what must be reached; a success in its place is critical.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from smtpcheck.model import expected_refusal
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.check import Check, Phase, Warn
+from smtpcheck.model.report import Fault, FaultKind, Finding, Outcome, Report, TokenError, TokenErrorKind
+
+_DAY = 86400.0
+_CUT_OFF_PHASES = frozenset({Phase.DNS, Phase.CONNECT})
+_OFFLINE_KINDS = frozenset({TokenErrorKind.NAME_NOT_FOUND, TokenErrorKind.CONNECT, TokenErrorKind.PROXY})
+
+
+class Ends(Protocol):
+    """When what a credential consists of ends (Unix seconds); None where that is not known."""
+
+    @property
+    def client_secret_expires_at(self) -> float | None: ...  # noqa: D102
+
+    @property
+    def client_certificate_expires_at(self) -> float | None: ...  # noqa: D102
+
+    @property
+    def refresh_token_expires_at(self) -> float | None: ...  # noqa: D102
+
+
+def judge(report: Report, findings: tuple[Finding, ...], warnings: tuple[Finding, ...]) -> Report:
+    """Return the report with its outcome, its cause and what goes with them.
+
+    `findings` say why a step failed (best first, empty if none did), `warnings` what will break a run that succeeded.
+    """
+    if has_failed(report):
+        findings = expected_refusal.with_expectation(report, findings)
+        return replace(report, outcome=Outcome.CRITICAL, cause=findings[0].cause, findings=findings)
+    if warnings:
+        return replace(report, outcome=Outcome.WARNING, warnings=warnings)
+    return report if report.outcome is Outcome.OK else replace(report, outcome=Outcome.OK)
+
+
+def has_failed(report: Report) -> bool:
+    """Return whether a step failed, and not by the refusal that was expected; or whether that did not come."""
+    if expected_refusal.unexpected_success(report) is not None:
+        return True
+    return report.failed_step is not None and not expected_refusal.is_met(report)
+
+
+def expiries(check: Check, report: Report, credential: Ends | None, now: float) -> Iterable[Finding]:
+    """Yield a warning for each thing that ends sooner than the check's `warn` allows, and for a slow run."""
+    certificate = report.tls.certificate if report.tls else None
+    ends = [(Cause.CERTIFICATE_EXPIRING, certificate.not_after if certificate else None, check.warn.certificate)]
+    if credential is not None:
+        ends += _credential_ends(credential, check.warn)
+    for cause, end, margin in ends:
+        if end is not None and end - now < margin:
+            yield _warning(cause, f"{_SUBJECT[cause]} ends {_date(end)}, {_remaining(end - now)}")
+    if report.seconds > check.warn.duration:
+        slowest = max(report.steps, key=lambda step: step.seconds)
+        yield _warning(
+            Cause.SLOW,
+            f"the run took {report.seconds:.1f} s, more than {check.warn.duration:g} s",
+            f"the slowest phase was {slowest.phase} with {slowest.seconds:.1f} s",
+        )
+
+
+def fresh_token_failing(trouble: TokenError, root: Finding) -> tuple[Finding, ...]:
+    """Return the warnings for a token that cannot be renewed while the one at hand still holds.
+
+    `root` is the finding that explains `trouble`.
+    """
+    seen = f"a fresh token has been refused since {_date(trouble.at)}; the one at hand still works"
+    return (_warning(Cause.FRESH_TOKEN_FAILING, seen, *root.evidence), root)
+
+
+def cut_off(report: Report) -> Report:
+    """Return the report of a run that failed only because the agent itself has no network."""
+    finding = _warning(
+        Cause.AGENT_CUT_OFF, "every host that was tried in the last interval failed before a connection stood"
+    )
+    return replace(
+        report, outcome=Outcome.UNKNOWN, cause=finding.cause, findings=(finding, *report.findings), warnings=()
+    )
+
+
+def failed_to_reach(report: Report) -> bool:
+    """Return whether the run failed before any server was reached: in phase dns or connect, or on the issuer's way."""
+    step = report.failed_step
+    if step is None:
+        return False
+    if step.phase is Phase.TOKEN:
+        return report.token_error is not None and report.token_error.kind in _OFFLINE_KINDS
+    return step.phase in _CUT_OFF_PHASES
+
+
+def hosts_tried(check: Check, report: Report, issuer: str) -> Iterable[tuple[str, bool]]:
+    """Yield each host that the run tried, with whether it was reached; `issuer` is the host of the check's issuer."""
+    for step in report.steps:
+        if step.phase is Phase.TOKEN and issuer:
+            error = report.token_error
+            yield issuer, error is None or error.kind not in _OFFLINE_KINDS
+        elif step.phase in _CUT_OFF_PHASES and step.fault is not None:
+            yield check.server.host, False
+        elif step.phase is Phase.CONNECT:
+            yield check.server.host, True
+
+
+def internal_error(check: Check, started_at: float, seconds: float, error: BaseException) -> Report:
+    """Return the report of a run in which smtpcheck itself failed."""
+    finding = _warning(Cause.INTERNAL, f"{type(error).__name__} inside smtpcheck; the log holds the traceback")
+    return Report(check.name, started_at, seconds, Outcome.UNKNOWN, cause=Cause.INTERNAL, findings=(finding,))
+
+
+def token_fault(error: TokenError) -> Fault:
+    """Return the fault of phase token."""
+    return Fault(FaultKind.TOKEN, error.error or error.kind)
+
+
+_SUBJECT = {
+    Cause.CERTIFICATE_EXPIRING: "the server's certificate",
+    Cause.SECRET_EXPIRING: "the client secret",
+    Cause.CLIENT_CERTIFICATE_EXPIRING: "the client certificate",
+    Cause.REFRESH_TOKEN_EXPIRING: "the refresh token",
+}
+
+
+def _credential_ends(credential: Ends, warn: Warn) -> list[tuple[Cause, float | None, float]]:
+    return [
+        (Cause.SECRET_EXPIRING, credential.client_secret_expires_at, warn.secret),
+        (Cause.CLIENT_CERTIFICATE_EXPIRING, credential.client_certificate_expires_at, warn.secret),
+        (Cause.REFRESH_TOKEN_EXPIRING, credential.refresh_token_expires_at, warn.refresh_token),
+    ]
+
+
+def _warning(cause: Cause, *evidence: str) -> Finding:
+    return Finding(cause, 1.0, rule=f"judge.{cause}", evidence=evidence)
+
+
+def _date(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _remaining(seconds: float) -> str:
+    if seconds < 0:
+        return f"{-seconds / _DAY:.0f} days ago"
+    return f"in {seconds / _DAY:.0f} days" if seconds >= 2 * _DAY else f"in {seconds / 3600:.0f} hours"

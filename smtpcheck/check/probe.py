@@ -1,0 +1,139 @@
+"""One check from beginning to end: a token, the SMTP dialogue, the judgement.
+
+Rules of this file:
+- `check`, `doctor`, `demo`, `/probe` and the agent all call `probe`; there is no second way to run a check.
+- Measure first, judge after: the connection is tried up to EHLO even when the token failed, and both are reported.
+- This is the only place that catches everything: a fault of our own gives outcome `unknown` and a traceback in the log.
+"""
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from smtpcheck.check.kit import Kit
+from smtpcheck.check.outcome import expiries, fresh_token_failing, has_failed, internal_error, judge, token_fault
+from smtpcheck.diagnosis.explain import explain, values_of
+from smtpcheck.diagnosis.observation import observe
+from smtpcheck.limits.connection_limit import NotAdmittedError, in_time
+from smtpcheck.model.check import Check, Depth, Phase
+from smtpcheck.model.expected_refusal import unexpected_success
+from smtpcheck.model.report import Finding, Outcome, Report, Step, TokenError
+from smtpcheck.oauth.broker import Grant
+from smtpcheck.smtp.connection import Conversation, converse
+
+_SILENCE = Conversation(steps=(), tls=None, attempts=(), mechanism="", auth_line_length=0, ehlo=())
+"""What a run says that opens no connection."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What a check of depth `send` sends in place of a message of its own making."""
+
+    content: bytes
+    """The whole message, with CRLF line ends."""
+    consent: Callable[[], Awaitable[bool]]
+    """Asked when the server has taken sender and recipient, before anything of the message is sent."""
+
+
+async def probe(
+    check: Check, kit: Kit, *, fresh: bool = False, letter: Letter | None = None, until: float = math.inf
+) -> Report:
+    """Run the check once and return its report; nothing is raised but cancellation, and what `until` brings.
+
+    With `fresh` the token is asked for past every cache, within the broker's budget. `until` (monotonic seconds) ends
+    the run before its own time limits do; NotAdmittedError where it passes before the run has its connection's turn.
+    """
+    started_at, origin = kit.wall(), kit.monotonic()
+    try:
+        return await _run(check, kit, started_at, until, fresh=fresh, letter=letter)
+    except NotAdmittedError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        _log.exception("internal error", check=check.name)
+        return internal_error(check, started_at, kit.monotonic() - origin, error)
+
+
+async def _run(
+    check: Check, kit: Kit, started_at: float, until: float, *, fresh: bool, letter: Letter | None
+) -> Report:
+    answer, steps = await _acquire(check, kit, until, fresh=fresh)
+    grant = answer if isinstance(answer, Grant) else None
+    seconds, waited, talk = sum([step.seconds for step in steps]), 0.0, _SILENCE
+    if check.depth.needs_connection:
+        begin = kit.monotonic()
+        turn = kit.gate.admitted(check.mailbox or check.name)
+        async with turn if until == math.inf else in_time(turn, until - begin):
+            admitted = kit.monotonic()
+            if until - admitted < check.timeout:
+                check = replace(check, timeout=until - admitted)
+            talk = await converse(
+                check,
+                check.depth if grant or not check.uses_credential else Depth.CONNECT,
+                grant.token if grant else None,
+                origin=admitted - seconds,
+                network=kit.network,
+                message=letter.content if letter else None,
+                consent=letter.consent if letter else None,
+            )
+            waited, seconds = admitted - begin, seconds + kit.monotonic() - admitted
+    report = Report(
+        check=check.name,
+        started_at=started_at,
+        seconds=seconds,
+        outcome=Outcome.OK,
+        steps=steps + talk.steps,
+        token=grant.facts if grant else None,
+        token_error=answer if isinstance(answer, TokenError) else None,
+        tls=talk.tls,
+        attempts=talk.attempts,
+        mechanism=talk.mechanism,
+        auth_line_length=talk.auth_line_length,
+        waited=waited,
+        expect=check.due_refusal,
+    )
+    return _judge(check, kit, report, grant, talk.ehlo)
+
+
+async def _acquire(
+    check: Check, kit: Kit, until: float, *, fresh: bool
+) -> tuple[Grant | TokenError | None, tuple[Step, ...]]:
+    """Return the token or why there is none, and the step of phase token if the run waited or failed."""
+    if check.credential is None or not check.uses_credential:
+        return None, ()
+    begin = kit.monotonic()
+    held = None if fresh else kit.tokens.peek(check.credential, check.mailbox)
+    answer: Grant | TokenError
+    if held is not None:
+        answer = held
+    else:
+        patience = max(0.0, min(check.token_timeout, until - begin))
+        answer = await kit.tokens.token(check.credential, check.mailbox, timeout=patience, fresh=fresh)
+    seconds = kit.monotonic() - begin
+    if isinstance(answer, TokenError):
+        return answer, (Step(Phase.TOKEN, 0.0, seconds, fault=token_fault(answer)),)
+    waited = answer.facts is not None and not answer.facts.from_cache
+    return answer, (Step(Phase.TOKEN, 0.0, seconds),) if waited else ()
+
+
+def _judge(check: Check, kit: Kit, report: Report, grant: Grant | None, ehlo: tuple[str, ...]) -> Report:
+    now = kit.wall()
+    if has_failed(report):
+        return judge(report, _explain(check, kit, report, ehlo, now), ())
+    life = kit.tokens.life(check.credential) if check.credential else None
+    warnings = tuple(expiries(check, report, life, now))
+    if grant is not None and grant.trouble is not None:
+        step = Step(Phase.TOKEN, 0.0, 0.0, fault=token_fault(grant.trouble))
+        refused = replace(report, token_error=grant.trouble, steps=(step,))
+        warnings = fresh_token_failing(grant.trouble, _explain(check, kit, refused, (), now)[0]) + warnings
+    return judge(report, (), warnings)
+
+
+def _explain(check: Check, kit: Kit, report: Report, ehlo: tuple[str, ...], now: float) -> tuple[Finding, ...]:
+    seen = observe(check, report, kit.hints.get(check.credential or ""), ehlo=ehlo, now=now)
+    if passed := unexpected_success(report):
+        return (replace(passed, values=values_of(seen)),)
+    return explain(seen, kit.catalogue)

@@ -1,0 +1,85 @@
+"""The issuer's discovery document: whether the authority is reachable, who it says it is, and what time it has.
+
+Rules of this file:
+- One request without any secret (OpenID Connect Discovery 1.0, 4). What the world does is a value, never an exception.
+- Microsoft's own issuers name themselves by other hosts than they are asked at; any other one must name its own.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import requests
+
+from smtpcheck.model.report import TokenError
+from smtpcheck.oauth.answer import Answer, token_error
+from smtpcheck.oauth.clouds import CLOUDS
+from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.microsoft import Microsoft
+from smtpcheck.oauth.microsoft_user import MicrosoftUser
+from smtpcheck.oauth.session import CaUnusableError, IssuerSession
+
+_OWN_HOSTS = frozenset(facts.authority for facts in CLOUDS.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What the authority answered."""
+
+    authority: str
+    issuer: str = ""
+    """What it calls itself; empty where it said nothing usable."""
+    clock_offset: float | None = None
+    """Its Date header less our clock, in seconds; None where it sent none."""
+    trouble: str = ""
+    """Why there is no answer, or no usable one."""
+    mismatch: bool = False
+    """Whether it names an issuer of another host."""
+
+
+def authority_of(credential: Credential) -> str:
+    """Return the URL of the credential's tenant at Entra or an issuer that speaks like it; empty for any other."""
+    match credential:
+        case Microsoft():
+            return credential.authority_url
+        case MicrosoftUser():
+            return credential.login_issuer
+        case _:
+            return ""
+
+
+async def discover(credential: Credential) -> Discovery | None:
+    """Ask the credential's authority for its discovery document; None where it has no authority of that kind."""
+    authority = authority_of(credential)
+    return await asyncio.to_thread(_ask, credential, authority) if authority else None
+
+
+def _ask(credential: Credential, authority: str) -> Discovery:
+    try:
+        session = IssuerSession(ca_file=credential.ca_file, proxy=credential.proxy)
+    except CaUnusableError as error:
+        return Discovery(authority, trouble=str(error))
+    try:
+        session.get(f"{authority}/v2.0/.well-known/openid-configuration")
+    except requests.RequestException as error:
+        return Discovery(authority, trouble=_said(session.trouble(error, requested_scope="")))
+    finally:
+        answer = session.last
+        session.forget()
+    return _read(authority, answer) if answer else Discovery(authority, trouble="no answer")
+
+
+def _read(authority: str, answer: Answer) -> Discovery:
+    as_error = token_error(answer, requested_scope="")
+    document = answer.json
+    issuer = document.get("issuer") if document and answer.status == 200 else None
+    if not isinstance(issuer, str):
+        return Discovery(authority, clock_offset=as_error.clock_offset, trouble=_said(as_error))
+    home = urlsplit(authority).netloc
+    mismatch = home not in _OWN_HOSTS and urlsplit(issuer).netloc != home
+    return Discovery(authority, issuer=issuer[:512], clock_offset=as_error.clock_offset, mismatch=mismatch)
+
+
+def _said(error: TokenError) -> str:
+    status = f"HTTP {error.http_status}" if error.http_status else ""
+    return ": ".join(part for part in (status, error.description or error.error or error.kind.value) if part)

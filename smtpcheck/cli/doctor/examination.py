@@ -1,0 +1,125 @@
+"""One examination: measures what the twelve stages need, in their order, and yields each as soon as it is known.
+
+Rules of this file:
+- It goes on after a failure wherever the next stage can still say something.
+- The token is asked for past every cache, once; the runs themselves are the same `probe` as everywhere.
+- No message is sent unless it is asked for, and no login is added on purpose but where it separates causes, or where
+  the proof of refusal is asked for.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
+
+from smtpcheck.check.kit import Kit
+from smtpcheck.check.probe import probe
+from smtpcheck.cli.doctor import connection_stages, credential_stages
+from smtpcheck.cli.doctor.differential import refusal, separate
+from smtpcheck.cli.doctor.discovery import discover
+from smtpcheck.cli.doctor.evidence import Evidence
+from smtpcheck.cli.doctor.maintenance_stage import maintenance
+from smtpcheck.cli.doctor.monitoring_stage import monitoring, watcher
+from smtpcheck.cli.doctor.result import Examined
+from smtpcheck.cli.doctor.secrets_stage import secrecy
+from smtpcheck.config import Settings
+from smtpcheck.model.check import Check, Depth, Phase
+
+
+class Examination:
+    """The examination of one check."""
+
+    def __init__(
+        self,
+        check: Check,
+        settings: Settings,
+        kit: Kit,
+        *,
+        send: bool = False,
+        probe_refusal: bool = False,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Examine `check` as deep as its depth up to the recipient; with `send` a real message is sent.
+
+        With `probe_refusal` one login more is made with a deliberately wrong token. With `send` the check needs a
+        recipient. The kit stays the caller's to close.
+        """
+        depth = Depth.SEND if send else min(check.depth, Depth.RECIPIENT)
+        self._settings = settings
+        self._kit = kit
+        self._probe_refusal = probe_refusal
+        self._wall = wall
+        credential = settings.credentials.get(check.credential or "")
+        self.evidence = Evidence(
+            check=replace(check, depth=depth),
+            credential=credential,
+            fresh_every=settings.agent.fresh_every,
+            now=wall(),
+            issuer=kit.issuer(check),
+        )
+        self.stages: list[Examined] = []
+        """What has been yielded so far."""
+
+    async def run(self) -> AsyncGenerator[Examined, None]:
+        """Yield the twelve stages in their order."""
+        async for stage in self._examine():
+            self.stages.append(stage)
+            yield stage
+
+    async def _examine(self) -> AsyncGenerator[Examined, None]:
+        await self._ask()
+        for stage in credential_stages.credential_stages(self.evidence):
+            yield stage
+        await self._connect()
+        yield connection_stages.connection(self.evidence)
+        separation = await separate(self.evidence, self._settings, self._kit)
+        yield connection_stages.trial(self.evidence, separation.notes, separation.excluded)
+        yield credential_stages.renewal(self.evidence)
+        yield await self._refuse()
+        yield await self._watched()
+        yield await asyncio.to_thread(secrecy, self.evidence)
+        folder = self._settings.agent.state / "doctor" if self._settings.files else None
+        yield await asyncio.to_thread(maintenance, self.evidence, folder)
+
+    async def _ask(self) -> None:
+        """Ask the authority for its document and for a fresh token, side by side."""
+        check, credential = self.evidence.check, self.evidence.credential
+        if credential is None or not check.uses_credential:
+            return
+        asking = probe(replace(check, depth=Depth.TOKEN), self._kit, fresh=True)
+        asked, discovery = await asyncio.gather(asking, discover(credential))
+        name = check.credential or ""
+        await self._kit.tokens.errand(name)
+        state = self._kit.tokens.state(name)
+        self.evidence = replace(self.evidence, asked=asked, discovery=discovery, state=state, now=self._wall())
+
+    async def _connect(self) -> None:
+        """Open the connection: as deep as allowed with what the login needs, up to EHLO without."""
+        check = self.evidence.check
+        if not check.depth.needs_connection:
+            return
+        depth = check.depth if self.evidence.can_go_on else Depth.CONNECT
+        report = await probe(replace(check, depth=depth), self._kit)
+        self.evidence = replace(self.evidence, report=report, now=self._wall())
+
+    async def _refuse(self) -> Examined:
+        reason = self._why_no_refusal()
+        talk = None if reason else await refusal(self.evidence.check, self.evidence.claims, self._kit)
+        return connection_stages.errors(self.evidence, talk, reason)
+
+    def _why_no_refusal(self) -> str:
+        evidence = self.evidence
+        if not self._probe_refusal:
+            return "a wrong token is tried only with --probe-refusal, for it adds a failed sign-in"
+        if evidence.check.expect is not None:
+            return "the check expects a refusal already"
+        if evidence.token is None or evidence.check.depth < Depth.AUTH or evidence.report is None:
+            return "there is no login that a wrong token could be compared with"
+        accepted = any(step.phase is Phase.AUTH and step.fault is None for step in evidence.report.steps)
+        return "" if accepted else "the right token is not accepted either, so a wrong one would prove nothing"
+
+    async def _watched(self) -> Examined:
+        settings = self._settings
+        can_be_asked = bool(settings.files) and settings.agent.listen[1] != 0
+        found = await watcher(settings.agent, self.evidence.check.name) if can_be_asked else None
+        return monitoring(self.evidence.check, found, settings.alerts)

@@ -1,0 +1,122 @@
+"""Stage 10: whether an agent runs here and watches the check, and what to alert on.
+
+Rules of this file:
+- The agent is asked by its own page at `agent.listen`, without any password: what it does not tell a stranger is not
+  known here. Its state is never opened.
+- `watcher` asks, `monitoring` judges.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import aiohttp
+
+from smtpcheck.alerts.grouping import Severity
+from smtpcheck.alerts.notification_log import Ledger, Pace
+from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, hint, ok, skipped, warning
+from smtpcheck.config import AgentSettings
+from smtpcheck.config.alerts import AlertSettings
+from smtpcheck.model.check import Check
+
+_SECONDS = 3.0
+_OWN = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+class Presence(Enum):
+    """What answers at the agent's address."""
+
+    NOBODY = "nobody"
+    STRANGER = "stranger"
+    """Something that does not answer like an agent, or speaks TLS."""
+    LOCKED = "locked"
+    """An agent whose page asks for a password."""
+    WITHOUT = "without"
+    """An agent that does not know the check."""
+    WATCHING = "watching"
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """What was found at the agent's address."""
+
+    address: str
+    presence: Presence
+    status: str = ""
+    """What the agent says of the check."""
+
+
+async def watcher(agent: AgentSettings, name: str) -> Watcher:
+    """Ask whoever listens at the agent's address for the check called `name`; never raises for what the world does."""
+    host, port = agent.listen
+    host = _OWN.get(host, host)
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    timeout = aiohttp.ClientTimeout(total=_SECONDS)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
+            async with session.get(f"http://{address}/-/healthy", allow_redirects=False) as answer:
+                if answer.status != 200:
+                    locked = answer.status in {401, 403}
+                    return Watcher(address, Presence.LOCKED if locked else Presence.STRANGER)
+            async with session.get(f"http://{address}/api/v1/checks/{name}", allow_redirects=False) as answer:
+                return await _read(address, answer)
+    except aiohttp.ClientConnectorError:
+        return Watcher(address, Presence.NOBODY)
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return Watcher(address, Presence.STRANGER)
+
+
+async def _read(address: str, answer: aiohttp.ClientResponse) -> Watcher:
+    if answer.status in {401, 403}:
+        return Watcher(address, Presence.LOCKED)
+    if answer.status == 404:
+        return Watcher(address, Presence.WITHOUT)
+    body = await answer.json() if answer.status == 200 else None
+    if not isinstance(body, dict):
+        return Watcher(address, Presence.STRANGER)
+    return Watcher(address, Presence.WATCHING, str(body.get("status", ""))[:40])
+
+
+def monitoring(check: Check, found: Watcher | None, alerts: AlertSettings | None) -> Examined:
+    """Return stage 10; `found` is None where no configuration file names an agent that could be asked."""
+    if found is None:
+        notes = [skipped("no configuration file names an agent's address, so nobody watches this mailbox from here")]
+        return examined(Stage.MONITORING, notes)
+    return examined(Stage.MONITORING, [_presence(found), *_advice(check, alerts)])
+
+
+def _presence(found: Watcher) -> Note:
+    match found.presence:
+        case Presence.NOBODY:
+            return warning(f"no agent runs at {found.address}: nobody notices when this breaks (smtpcheck run)")
+        case Presence.STRANGER:
+            return hint(f"something at {found.address} does not answer like an agent without TLS and password")
+        case Presence.LOCKED:
+            return ok(f"the page at {found.address} asks for a password, so an agent is likely to run")
+        case Presence.WITHOUT:
+            return warning(f"the agent at {found.address} does not know this check: reload it (SIGHUP)")
+        case Presence.WATCHING:
+            return ok(f"the agent at {found.address} watches this check; it says {found.status}")
+
+
+def _told(check: Check, alerts: AlertSettings) -> Note:
+    """Return who is told when the check fails."""
+    ledgers = {notifier.label: Ledger(notifier.match, Pace(None)) for notifier in alerts.notifiers}
+    told = [label for label, ledger in ledgers.items() if ledger.is_for(check, Severity.CRITICAL)]
+    if not told:
+        return warning(f"nobody is told when it fails: match of {', '.join(ledgers)} leaves it out (alerts.notify)")
+    return ok(f"when it fails this is told by {', '.join(told)}; smtpcheck notify-test tries it")
+
+
+def _advice(check: Check, alerts: AlertSettings | None) -> list[Note]:
+    notes = [ok(f"it is checked every {check.interval:g} s")]
+    if not check.labels:
+        notes.append(hint("it has no labels; labels such as team let alerts find their owner"))
+    if alerts is not None and alerts.notifiers:
+        return [*notes, _told(check, alerts)]
+    notes.append(
+        hint(
+            "alert on smtpcheck_success == 0 over two runs, on smtpcheck_fresh_token_success == 0, on the "
+            "smtpcheck_*_expiry_timestamp_seconds, and on an absent smtpcheck_last_run_timestamp_seconds"
+        )
+    )
+    return notes

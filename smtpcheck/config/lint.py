@@ -1,0 +1,219 @@
+"""Mistakes that are well formed: what the server or the issuer would refuse, found before any network step.
+
+Rules of this file:
+- An error is what cannot work; a warning is what may work, or works only for now.
+- What is special to Microsoft's own clouds does not apply to an issuer of one's own (`authority:`).
+- Secrets are read to see that they can be, and no command is run.
+"""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from smtpcheck.config.expect import look_at_expectation
+from smtpcheck.config.fields import is_address, trouble_of_trust
+from smtpcheck.config.mailboxes import Entry
+from smtpcheck.config.problems import KeyPath, Place, Problems
+from smtpcheck.config.providers import provider_of_credential, provider_of_host
+from smtpcheck.model.check import Check, Depth, Provider, Security
+from smtpcheck.oauth.cloud_credential import CloudCredential
+from smtpcheck.oauth.clouds import CLOUDS, Cloud, clouds_of_smtp_host
+from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.microsoft import Microsoft
+from smtpcheck.secrets.source import SecretHazard, SecretSource, SecretUnreadableError
+
+_Member = TypeVar("_Member")
+_GRAPH_HOSTS = frozenset(facts.graph for facts in CLOUDS.values())
+_INBOUND_HOST = ".mail.protection.outlook.com"
+
+
+def look_at_credential(credential: Credential, place: Place, problems: Problems) -> None:
+    """Tell what is wrong with a credential whose form is right."""
+    for path, source in _members(credential, SecretSource):
+        look_at_secret(source, place + path, problems)
+    for path, file in _members(credential, Path):
+        if not _is_readable(file):
+            problems.warning(place + path, f"file {file} cannot be read")
+    if isinstance(credential, Microsoft):
+        _look_at_expiry(credential, place / "client_secret_expires", problems)
+        if credential.authority is None:
+            _look_at_scope(credential, place / "scope", problems)
+
+
+def look_at_check(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:
+    """Tell what cannot work about a check whose form is right."""
+    if check.server.ca_file and (trouble := trouble_of_trust(check.server.ca_file)):
+        problems.error(entry.at(("server", "ca_file")), trouble, value=check.server.ca_file)
+    _look_at_plaintext(check, entry, problems)
+    look_at_expectation(check, entry.at(("expect",)), problems)
+    _look_at_schedule(check, entry, problems)
+    private = isinstance(credential, CloudCredential) and credential.authority is not None
+    if check.provider is Provider.MICROSOFT and not private:
+        _look_at_exchange(check, credential, entry, problems)
+    if isinstance(credential, CloudCredential) and not private:
+        _look_at_cloud(check, credential, entry, problems)
+    if credential is not None and not private:
+        _look_at_owner(check, credential, entry, problems)
+
+
+# -- credentials ------------------------------------------------------------------------------------------------------
+
+
+def _members(model: BaseModel, kind: type[_Member]) -> Iterator[tuple[KeyPath, _Member]]:
+    """Yield every value of that kind in a credential and its parts, with its keys; those of a secret's source apart."""
+    for name, field in type(model).model_fields.items():
+        value, key = getattr(model, name), field.alias or name
+        if isinstance(value, kind):
+            yield (key,), value
+        elif isinstance(value, BaseModel) and not isinstance(value, SecretSource):
+            yield from (((key, *path), member) for path, member in _members(value, kind))
+
+
+def _is_readable(file: Path) -> bool:
+    try:
+        return os.access(file, os.R_OK)
+    except ValueError:  # a name with a null character
+        return False
+
+
+def look_at_secret(source: SecretSource, place: Place, problems: Problems) -> None:
+    """Tell what is wrong with a secret, or suspicious about it."""
+    try:
+        hazards = source.hazards()
+    except SecretUnreadableError as error:
+        problems.warning(place, f"the secret cannot be read: {error}")
+        return
+    if SecretHazard.GUID in hazards and place.path[-1] == "client_secret":
+        problems.error(
+            place,
+            f"{source} holds a GUID, which is the id of a client secret and not its value",
+            hint='copy the column "Value" of the portal; it is shown only once, so make a new secret if it is gone',
+        )
+    if SecretHazard.LINE_END in hazards:
+        problems.warning(
+            place,
+            f"{source} ends with a line end; {'it is dropped here' if source.file else 'it is part of the secret'}",
+            hint="another application that reads it may send it: write it with printf '%s', not with echo",
+        )
+    if SecretHazard.BLANK in hazards:
+        problems.warning(place, f"{source} begins or ends with a blank, which is part of the secret")
+    if SecretHazard.BYTE_ORDER_MARK in hazards:
+        problems.warning(
+            place,
+            f"{source} begins with a byte order mark, which is dropped here",
+            hint="another application that reads it may send it: save it as UTF-8 without BOM",
+        )
+
+
+def _look_at_expiry(credential: Microsoft, place: Place, problems: Problems) -> None:
+    expires = credential.client_secret_expires
+    if expires is not None and expires < datetime.now(UTC).date():
+        problems.warning(place, "is past: the client secret has expired", value=str(expires), hint="make a new secret")
+
+
+def _look_at_scope(credential: Microsoft, place: Place, problems: Problems) -> None:
+    right = CLOUDS[credential.cloud].scope
+    if urlsplit(credential.scope).hostname in _GRAPH_HOSTS:
+        problems.error(place, "is for Microsoft Graph, whose tokens SMTP refuses (535 5.7.3)", hint=f"write {right}")
+    elif not credential.scope.endswith("/.default"):
+        hint = f"write {right}"
+        problems.error(place, "client credentials need a scope that ends with /.default (AADSTS1002012)", hint=hint)
+
+
+# -- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _look_at_plaintext(check: Check, entry: Entry, problems: Problems) -> None:
+    server = check.server
+    if server.security is not Security.NONE or check.depth is Depth.TOKEN or not check.uses_credential:
+        return
+    if not server.allow_plaintext:
+        problems.error(
+            entry.at(("server", "security")),
+            f"without TLS no {_secret_of(check)} is sent, and depth {check.depth} needs to send one",
+            value=str(server.security),
+            hint="use starttls or implicit; where nobody can listen, set allow_plaintext: true",
+        )
+
+
+def _secret_of(check: Check) -> str:
+    return "password" if check.password else "token"
+
+
+def _look_at_schedule(check: Check, entry: Entry, problems: Problems) -> None:
+    if check.depth is Depth.SEND and not check.scheduled:
+        problems.warning(
+            entry.at(("depth",)),
+            "with schedule: false a message is sent only when a person asks for it: /probe goes as far as recipient",
+            value=str(check.depth),
+            hint="let the agent schedule it, or write depth: recipient",
+        )
+
+
+def _look_at_exchange(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:
+    server = check.server
+    if is_address(server.host):
+        problems.error(
+            entry.at(("server", "host")),
+            "is an IP address; Exchange Online is reached by name, and its certificate covers names only",
+            value=server.host,
+            hint=f"write {_host_of(credential)}",
+        )
+    if server.port == 465:
+        problems.error(
+            entry.at(("server", "port")),
+            "Exchange Online does not offer implicit TLS on port 465",
+            value=server.port,
+            hint="write port: 587, security: starttls",
+        )
+    elif server.security is Security.IMPLICIT:
+        problems.error(
+            entry.at(("server", "security")),
+            "Exchange Online does not offer implicit TLS",
+            value=str(server.security),
+            hint="write port: 587, security: starttls",
+        )
+    if check.password and check.expect is None:
+        problems.error(
+            entry.at(("credential",)),
+            f"credential {check.credential} is a password, which Exchange Online retires (basic authentication)",
+            hint="use a credential that gives tokens; or see that passwords are refused, with expect: {phase: auth}",
+        )
+    if server.host.lower().endswith(_INBOUND_HOST) and check.depth > Depth.TOKEN and check.uses_credential:
+        problems.warning(
+            entry.at(("server", "host")),
+            "is where mail from outside arrives; clients cannot log in there",
+            value=server.host,
+            hint=f"write {_host_of(credential)}",
+        )
+
+
+def _host_of(credential: Credential | None) -> str:
+    return CLOUDS[credential.cloud if isinstance(credential, CloudCredential) else Cloud.GLOBAL].smtp_host
+
+
+def _look_at_cloud(check: Check, credential: CloudCredential, entry: Entry, problems: Problems) -> None:
+    homes = clouds_of_smtp_host(check.server.host)
+    if homes and credential.cloud not in homes:
+        problems.error(
+            entry.at(("server", "host")),
+            f"belongs to cloud {' or '.join(sorted(homes))}, and credential {check.credential} to {credential.cloud}",
+            value=check.server.host,
+            hint=f"write {CLOUDS[credential.cloud].smtp_host}, or set the right cloud in the credential",
+        )
+
+
+def _look_at_owner(check: Check, credential: Credential, entry: Entry, problems: Problems) -> None:
+    of_host, of_credential = provider_of_host(check.server.host), provider_of_credential(credential.type)
+    if of_host and of_credential and of_host is not of_credential:
+        problems.error(
+            entry.at(("server", "host")),
+            f"belongs to {of_host.title()}, and credential {check.credential} gives tokens of {of_credential.title()}",
+            value=check.server.host,
+            hint="name the server and the credential of one provider",
+        )

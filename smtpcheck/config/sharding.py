@@ -1,0 +1,93 @@
+"""The part of a configuration that one of several agents runs.
+
+Rules of this file:
+- A check goes by its name, and where a credential of it lives on a refresh token by that: two agents must not rotate
+  one token. A credential is used where its checks are; one that rotates belongs to one agent even if no check uses it.
+- `max_open_connections` holds for all agents together.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from smtpcheck.config.settings import Settings
+from smtpcheck.limits.send_limits import tenant_of
+from smtpcheck.model.check import Check, Depth
+from smtpcheck.model.shard import WHOLE, Fleet, Sender, Shard, owner, share
+from smtpcheck.oauth.credential import Credential
+
+
+def split(settings: Settings, shard: Shard) -> Settings:
+    """Return what `shard` runs of a whole configuration."""
+    groups = _groups(settings)
+    keys = {check.name: _key(check, _used(check, settings) & groups.keys(), groups) for check in settings.checks}
+    owners = {name: owner(key, shard.of) for name, key in keys.items()}
+    following = (shard.number + 1) % shard.of
+    fleet = Fleet(
+        shard=shard,
+        names=tuple(tuple(name for name, number in owners.items() if number == each) for each in range(shard.of)),
+        following=tuple(check for check in settings.checks if owners[check.name] == following),
+        elsewhere=MappingProxyType({name: number for name, number in owners.items() if number != shard.number}),
+        senders=tuple(
+            Sender(keys[check.name], check.mailbox, _tenant(check, settings.credentials))
+            for check in settings.checks
+            if check.depth is Depth.SEND or check.name in settings.loopbacks
+        ),
+    )
+    if shard == WHOLE:
+        return replace(settings, fleet=fleet)
+    connections = share(settings.agent.max_open_connections, shard.number, shard.of)
+    checks = tuple(check for check in settings.checks if check.name not in fleet.elsewhere)
+    loopbacks = {check.name: settings.loopbacks[check.name] for check in checks if check.name in settings.loopbacks}
+    used = {name for check in checks for name in _used(check, settings)}
+    return replace(
+        settings,
+        agent=replace(settings.agent, max_open_connections=max(connections, 1)),
+        credentials=_credentials(settings.credentials, used, groups, shard),
+        checks=checks,
+        loopbacks=MappingProxyType(loopbacks),
+        fleet=fleet,
+    )
+
+
+def _used(check: Check, settings: Settings) -> set[str]:
+    """Return the credentials of a check: its own, and that by which its messages are found."""
+    loopback = settings.loopbacks.get(check.name)
+    names = (check.credential, loopback.find.credential if loopback and loopback.find else None)
+    return {name for name in names if name}
+
+
+def _groups(settings: Settings) -> dict[str, str]:
+    """Return for each credential that rotates which one it goes by: those that one check uses must stay together."""
+    groups = {name: frozenset({name}) for name, credential in settings.credentials.items() if credential.rotates}
+    for check in settings.checks:
+        together = _used(check, settings) & groups.keys()
+        if len(together) > 1:
+            joined = frozenset[str]().union(*(groups[name] for name in together))
+            groups |= dict.fromkeys(joined, joined)
+    return {name: min(group) for name, group in groups.items()}
+
+
+def _key(check: Check, rotating: Collection[str], groups: Mapping[str, str]) -> str:
+    return _group_key(groups[min(rotating)]) if rotating else f"check {check.name}"
+
+
+def _group_key(credential: str) -> str:
+    return f"credential {credential}"
+
+
+def _credentials(
+    credentials: Mapping[str, Credential], used: Collection[str], groups: Mapping[str, str], shard: Shard
+) -> Mapping[str, Credential]:
+    """Return those of a shard whose checks use `used`."""
+    kept = {
+        name: credential
+        for name, credential in credentials.items()
+        if (shard.owns(_group_key(groups[name])) if name in groups else name in used)
+    }
+    return MappingProxyType(kept)
+
+
+def _tenant(check: Check, credentials: Mapping[str, Credential]) -> str:
+    name = check.credential
+    return tenant_of(check.mailbox, credentials[name].hints(name) if name is not None else None)

@@ -1,0 +1,200 @@
+"""What a configuration will cause: connections, token requests and messages, by host and by issuer.
+
+Rules of this file:
+- It is arithmetic on settings; nothing is asked and no secret is read.
+- Token requests are an upper bound: a token is renewed at half of its life (taken as an hour) or after
+  `fresh_every`, whichever is sooner, and all checks of one credential share it unless it has one token per mailbox.
+- An issuer that fails is asked again after a growing pause (`Backoff`); how often that is at most is told apart.
+- A run opens one connection, and so does a message of a loopback. One more, without login, follows a certificate that
+  fails verification; it is not counted.
+- Searches are an upper bound as well: every message is looked for at all its times, as if none were ever found, and
+  deleted over a further connection. How many requests a search in Microsoft Graph is, depends on what lies there
+  (`delivery/graph_plan`): that is told in words.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from smtpcheck.config.settings import Settings
+from smtpcheck.loopback.plan import Find, FindVia, Loopback
+from smtpcheck.loopback.timing import SPACING, SWEEP_EVERY, look_ages
+from smtpcheck.model.check import Check, Depth
+from smtpcheck.oauth.backoff import FIRST_SECONDS, LONGEST_SECONDS
+
+_HOUR = 3600.0
+_HALF_A_TOKEN = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class HostDemand:
+    """What one SMTP host will see."""
+
+    host: str
+    port: int
+    checks: int
+    connections_per_hour: float
+    connections_at_once: int
+    """At most: one per mailbox, within `max_open_connections`."""
+    messages_per_hour: float
+    refusals_per_hour: float = 0.0
+    """Those that are expected."""
+
+    @property
+    def connections_per_day(self) -> float:
+        """Return the connections in 24 hours."""
+        return self.connections_per_hour * 24
+
+    @property
+    def messages_per_day(self) -> float:
+        """Return the messages in 24 hours."""
+        return self.messages_per_hour * 24
+
+    @property
+    def refusals_per_day(self) -> float:
+        """Return the expected refusals in 24 hours."""
+        return self.refusals_per_hour * 24
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerDemand:
+    """What one issuer will see."""
+
+    issuer: str
+    """Its host."""
+    tokens: int
+    """How many different tokens; each is asked for once at the start."""
+    requests_per_hour: float
+    """At most, while it answers."""
+
+    @property
+    def failing_requests_per_hour(self) -> float:
+        """Return the requests while it fails, at most."""
+        return max(self.requests_per_hour, self.tokens * failures_per_hour())
+
+    @property
+    def requests_per_day(self) -> float:
+        """Return the requests in 24 hours, those of the start included."""
+        return self.requests_per_hour * 24 + self.tokens
+
+
+@dataclass(frozen=True, slots=True)
+class SearchDemand:
+    """What one host will see whose mailboxes are looked into."""
+
+    host: str
+    """IMAP by host and port, Microsoft Graph by host."""
+    mailboxes: int
+    """Those that messages go to, and those whose Sent Items are swept."""
+    searches_per_hour: float
+    """At most; each is one connection."""
+    via: FindVia = FindVia.IMAP
+
+    @property
+    def searches_per_day(self) -> float:
+        """Return the searches in 24 hours, at most."""
+        return self.searches_per_hour * 24
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a configuration will cause in all."""
+
+    hosts: tuple[HostDemand, ...]
+    """By host and port."""
+    issuers: tuple[IssuerDemand, ...]
+    """By name; a credential that asks nobody is in none."""
+    connections_at_once: int
+    """At most, over all hosts of SMTP."""
+    searches: tuple[SearchDemand, ...] = ()
+    """By host."""
+
+
+def demand(settings: Settings) -> Demand:
+    """Return what the settings will cause at each host and issuer."""
+    by_host: dict[tuple[str, int], list[Check]] = defaultdict(list)
+    for check in settings.checks:
+        if check.depth.needs_connection or check.name in settings.loopbacks:
+            by_host[check.server.host, check.server.port].append(check)
+    hosts = tuple(_host(host, port, checks, settings) for (host, port), checks in sorted(by_host.items()))
+    limit = settings.agent.max_open_connections
+    return Demand(
+        hosts=hosts,
+        issuers=_issuers(settings),
+        connections_at_once=min(limit, sum(host.connections_at_once for host in hosts)),
+        searches=_searches(settings),
+    )
+
+
+def failures_per_hour() -> float:
+    """Return how often a token is asked for in the first hour in which its issuer fails."""
+    count, at, wait = 0, 0.0, FIRST_SECONDS
+    while at < _HOUR:
+        count, at, wait = count + 1, at + wait, min(2 * wait, LONGEST_SECONDS)
+    return count
+
+
+def _host(host: str, port: int, checks: list[Check], settings: Settings) -> HostDemand:
+    limit = settings.agent.max_open_connections
+    plans = [settings.loopbacks[check.name] for check in checks if check.name in settings.loopbacks]
+    return HostDemand(
+        host=host,
+        port=port,
+        checks=len(checks),
+        connections_per_hour=_per_hour(check for check in checks if check.depth.needs_connection)
+        + sum(_HOUR / plan.every for plan in plans),
+        connections_at_once=min(limit, len({check.mailbox.casefold() or check.name for check in checks})),
+        messages_per_hour=_per_hour(check for check in checks if check.depth is Depth.SEND)
+        + sum(_messages_per_hour(plan) for plan in plans),
+        refusals_per_hour=_per_hour(check for check in checks if check.expect is not None),
+    )
+
+
+def _per_hour(checks: Iterable[Check]) -> float:
+    return sum(_HOUR / check.interval for check in checks)
+
+
+def _messages_per_hour(plan: Loopback) -> float:
+    return min(_HOUR / plan.every, plan.limits.per_hour)
+
+
+def _searches(settings: Settings) -> tuple[SearchDemand, ...]:
+    looks: dict[Find, float] = defaultdict(float)
+    for check in settings.checks:
+        plan = settings.loopbacks.get(check.name)
+        if plan is None or plan.find is None:
+            continue
+        each = len(look_ages(plan.warn_after, plan.lost_after))
+        looks[plan.find] += _messages_per_hour(plan) * (each + plan.delete)
+        for find in plan.swept(check):
+            looks[find] += 0.0
+    by_host: dict[tuple[str, FindVia], list[float]] = defaultdict(list)
+    for find, count in looks.items():
+        by_host[_searched(find), find.via].append(min(count, 2 * _HOUR / SPACING) + _HOUR / SWEEP_EVERY)
+    return tuple(SearchDemand(host, len(counts), sum(counts), via) for (host, via), counts in sorted(by_host.items()))
+
+
+def _searched(find: Find) -> str:
+    if find.via is FindVia.GRAPH or find.server is None:
+        return urlsplit(find.graph).hostname or find.graph
+    return f"{find.server.host}:{find.server.port}"
+
+
+def _issuers(settings: Settings) -> tuple[IssuerDemand, ...]:
+    tokens: dict[str, int] = defaultdict(int)
+    mailboxes: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for check in settings.checks:
+        plan = settings.loopbacks.get(check.name)
+        if (check.uses_credential or plan is not None) and check.credential is not None:
+            mailboxes[check.credential, ""].add(check.mailbox.casefold())
+        if plan is not None and plan.find is not None:
+            finds = (plan.find, *plan.swept(check))
+            mailboxes[plan.find.credential, plan.find.scope] |= {find.mailbox.casefold() for find in finds}
+    for (name, _), subjects in mailboxes.items():
+        credential = settings.credentials[name]
+        issuer = credential.flow().issuer
+        if issuer:
+            tokens[issuer] += len(subjects) if credential.uses_subject else 1
+    each = _HOUR / min(_HALF_A_TOKEN, settings.agent.fresh_every)
+    return tuple(IssuerDemand(issuer, count, count * each) for issuer, count in sorted(tokens.items()))

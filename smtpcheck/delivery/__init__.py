@@ -1,1 +1,0 @@
-"""What is sent, and the ways to find it again."""

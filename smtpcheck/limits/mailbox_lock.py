@@ -1,0 +1,72 @@
+"""Locks per mailbox between the processes that share a state folder.
+
+Rules of this file:
+- A byte of one lock file stands for the mailbox, locked by fcntl(2): ten thousand mailboxes need one file, and a
+  process that dies leaves no lock behind. Two mailboxes that share a byte wait for each other, which is safe.
+- fcntl(2) does not notify a waiter without a thread that blocks, so the lock is polled.
+- On Windows no agent runs beside a check, and there are no locks between processes.
+"""
+
+import asyncio
+import errno
+import hashlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+_RETRY_SECONDS = 0.05
+_SPAN = 1 << 40
+
+
+class MailboxLocks:
+    """Locks per mailbox between the processes that share a state folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the lock file in `folder`, which is made if it is missing. Raises OSError where that is refused."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(folder / "mailboxes", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    @asynccontextmanager
+    async def hold(self, mailbox: str) -> AsyncIterator[None]:
+        """Wait until no other process holds the mailbox's lock, and hold it meanwhile."""
+        offset = offset_of(mailbox)
+        await self.acquire(offset)
+        try:
+            yield
+        finally:
+            self.release(offset)
+
+    async def acquire(self, offset: int) -> None:
+        """Wait until no other process holds the byte that stands for a mailbox, and take it."""
+        while not self._try(offset):  # noqa: ASYNC110
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    def release(self, offset: int) -> None:
+        """Give back what `acquire` took."""
+        if sys.platform != "win32":
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, offset)
+
+    def _try(self, offset: int) -> bool:
+        if sys.platform == "win32":
+            return True
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+        except OSError as error:
+            if error.errno in {errno.EACCES, errno.EAGAIN}:
+                return False
+            raise
+        return True
+
+    def close(self) -> None:
+        """Close the lock file; the system drops whatever was held."""
+        os.close(self._file)
+
+
+def offset_of(mailbox: str) -> int:
+    """Return the offset of the byte that represents the mailbox in the lock file."""
+    return int.from_bytes(hashlib.sha256(mailbox.casefold().encode()).digest()[:8], "big") % _SPAN

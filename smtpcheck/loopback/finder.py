@@ -1,0 +1,132 @@
+"""What a finder is asked and what it answers: the values between the loopback and the ways to find a message again.
+
+Rules of this file:
+- Values and protocols only. A finder opens one connection for all messages that are pending in one mailbox.
+- What fails is a value (`FinderError`): a finder that cannot log in says nothing of the mail.
+- A finder touches only messages whose correlation token `is_ours` accepts, whatever else they look like.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from smtpcheck.loopback.plan import Find
+from smtpcheck.model.report import TokenError
+from smtpcheck.secrets.secret import Secret
+
+
+class FolderKind(StrEnum):
+    """What a folder is for (RFC 6154 special use, Graph's well-known names)."""
+
+    INBOX = "inbox"
+    JUNK = "junk"
+    SENT = "sent"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """One message that is to be found."""
+
+    message_ids: tuple[str, ...]
+    """The Message-ID as it was sent and, where the server named another when it took it, that one; with `<>`."""
+    mark: str
+    """The correlation token, as it stands in the header `UNIQUE_HEADER` and in the subject."""
+    sent_at: float
+    """When it was handed over (Unix seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One copy of one of our messages, where it was seen."""
+
+    mark: str
+    folder: str
+    """The folder's own name."""
+    kind: FolderKind
+    arrived_at: float | None
+    """When the mailbox took it, by its server's clock (INTERNALDATE, receivedDateTime), as Unix seconds."""
+    headers: tuple[tuple[str, str], ...]
+    """Name and unfolded value of Received, Authentication-Results, Date and Message-ID, topmost first."""
+    deleted: bool
+    """Whether the copy has been deleted."""
+
+
+class FinderStep(StrEnum):
+    """Where a search ended that did not succeed."""
+
+    TOKEN = "token"
+    CONNECT = "connect"
+    TLS = "tls"
+    LOGIN = "login"
+    SEARCH = "search"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class FinderError:
+    """Why a search did not succeed; redacted of what was sent."""
+
+    step: FinderStep
+    detail: str
+    """What the server, the issuer or the system said."""
+    code: str = ""
+    """The server's own code: an IMAP response code (RFC 5530), or Graph's `error.code`; else empty."""
+    retry_after: float | None = None
+    """Seconds that the server asks to wait."""
+    token_error: TokenError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """All of one search in one mailbox. What was seen before an error still counts."""
+
+    sightings: tuple[Sighting, ...] = ()
+    error: FinderError | None = None
+    folders: tuple[str, ...] = ()
+    """The folders that were searched, in their order."""
+    swept: int = 0
+    """How many left-over messages of ours were deleted."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What one search is for."""
+
+    sought: tuple[Sought, ...]
+    is_ours: Callable[[str], bool]
+    """Whether a correlation token is one of ours, with a signature that holds."""
+    delete: bool = True
+    """Whether what is found is deleted."""
+    sweep_before: float | None = None
+    """Delete every message of ours that arrived before (Unix seconds); None: sweep nothing."""
+
+
+class Finder(Protocol):
+    """One way to look into one mailbox."""
+
+    async def search(self, errand: Errand, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
+        """Look for all messages of the errand over one connection; nothing is raised but cancellation.
+
+        `timeout` bounds the whole search, in seconds.
+        """
+
+
+class Searcher(Protocol):
+    """All ways to look into the mailboxes of a configuration, with their tokens and the order of their connections."""
+
+    async def search(
+        self,
+        find: Find,
+        errand: Errand,
+        *,
+        timeout: float,  # noqa: ASYNC109
+        token_timeout: float,
+    ) -> Search:
+        """Get a token, wait for the mailbox's turn, and look for all messages of the errand.
+
+        Nothing is raised but cancellation, and `ValueError` for `FindVia.NONE`. `timeout` bounds the search itself and
+        `token_timeout` the wait for the issuer, both in seconds; waiting for the mailbox's turn is in neither.
+        """

@@ -1,0 +1,1 @@
+"""The finder that searches by Microsoft Graph: requests, limits, search."""

@@ -1,0 +1,215 @@
+"""Finds messages again by Microsoft Graph (https://learn.microsoft.com/graph/api/resources/message).
+
+Rules of this file:
+- Messages are asked for by `internetMessageId`, many in one request, in the folders with a well-known name; what is
+  missing there is asked for in the whole mailbox. What a message says of itself decides whether it is ours.
+- A message is deleted for good (`permanentDelete`); where that does not exist, as in the national clouds, it goes to
+  Deleted Items, out of which a sweep removes it.
+- A message that Graph does not show yet is just not seen yet, and one that is gone before it is deleted is deleted.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from smtpcheck.loopback.finder import Errand, FinderError, FinderStep, FolderKind, Search, Sighting
+from smtpcheck.loopback.graph.client import GraphClient, GraphError
+from smtpcheck.loopback.graph.limits import IDS_PER_REQUEST, WELL_KNOWN
+from smtpcheck.mail.headers import Field, clean, mark_of, told
+from smtpcheck.mail.message import SUBJECT_WORD
+from smtpcheck.secrets.secret import Secret
+
+_EVERYWHERE = ""
+_SELECT = "id,parentFolderId,subject,receivedDateTime,internetMessageId,internetMessageHeaders"
+_PAGE = 50
+_TOO_COMPLEX = frozenset({"InefficientFilter", "ErrorInvalidRestriction"})
+_GONE = frozenset({"ErrorItemNotFound"})
+_NO_FOLDER = frozenset({"ErrorFolderNotFound", "ErrorItemNotFound"})
+
+
+class GraphFinder:
+    """Looks into one mailbox by Graph."""
+
+    def __init__(self, url: str, mailbox: str, *, context: ssl.SSLContext, proxy: str | None) -> None:
+        """Take the URL in front of `/v1.0/`, the mailbox's address, what to trust, and the proxy if there is one."""
+        self._root = f"{url}/v1.0/users/{quote(mailbox, safe='@')}"
+        self._context = context
+        self._proxy = proxy
+
+    async def search(self, errand: Errand, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
+        """Look for all messages of the errand over one connection; nothing is raised but cancellation.
+
+        `timeout` bounds the whole search, in seconds.
+        """
+        begin = time.monotonic()
+        look = _Look(errand)
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                GraphClient(self._root, token, context=self._context, proxy=self._proxy) as client,
+            ):
+                await look.through_all(client)
+        except GraphError as error:
+            look.note(error.error)
+        except TimeoutError:
+            look.note(FinderError(FinderStep.SEARCH, f"not done within {timeout:g} s"))
+        return replace(look.result(), seconds=time.monotonic() - begin)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message as Graph tells of it."""
+
+    id: str
+    folder_id: str
+    arrived_at: float | None
+    fields: tuple[Field, ...]
+    """Its subject and the header fields that it arrived with; a sent one may have none."""
+
+
+class _Look:
+    """One search as it goes on."""
+
+    def __init__(self, errand: Errand) -> None:
+        self._errand = errand
+        self._sought = {one.mark.lower(): one.mark for one in errand.sought}
+        self._sightings: list[Sighting] = []
+        self._searched: list[str] = []
+        self._names: dict[str, str] = {}
+        self._handled: set[str] = set()
+        self._swept = 0
+        self._error: FinderError | None = None
+
+    def result(self) -> Search:
+        """Return what has been seen so far."""
+        return Search(tuple(self._sightings), self._error, tuple(self._searched), self._swept)
+
+    def note(self, error: FinderError) -> None:
+        """Keep the first error."""
+        self._error = self._error or error
+
+    async def through_all(self, client: GraphClient) -> None:
+        """Search folder by folder, then everywhere for what is missing, then for left-overs."""
+        if self._sought:
+            for name, kind in WELL_KNOWN.items():
+                await self._search(client, name, kind, set(self._sought))
+            if missing := self._missing():
+                await self._search(client, _EVERYWHERE, FolderKind.OTHER, missing)
+        if self._errand.sweep_before is not None:
+            await self._sweep(client, self._errand.sweep_before)
+
+    def _missing(self) -> set[str]:
+        seen = {one.mark.lower() for one in self._sightings if one.kind is not FolderKind.SENT}
+        return self._sought.keys() - seen
+
+    async def _search(self, client: GraphClient, folder: str, kind: FolderKind, marks: set[str]) -> None:
+        ids = [each for one in self._errand.sought if one.mark.lower() in marks for each in one.message_ids]
+        path = f"/mailFolders/{folder}/messages" if folder else "/messages"
+        self._searched.append(folder or "all folders")
+        for some in _batches(ids, IDS_PER_REQUEST):
+            for letter in await self._with_ids(client, path, some):
+                mark = mark_of(letter.fields, self._errand.is_ours)
+                if mark is not None and mark.lower() in self._sought and letter.id not in self._handled:
+                    self._handled.add(letter.id)
+                    await self._see(client, letter, self._sought[mark.lower()], kind)
+
+    async def _with_ids(self, client: GraphClient, path: str, ids: Sequence[str]) -> list[Letter]:
+        wanted = " or ".join(f"internetMessageId eq '{each.replace(chr(39), chr(39) * 2)}'" for each in ids)
+        try:
+            return await _letters(client, path, wanted)
+        except GraphError as refused:
+            if refused.error.code in _NO_FOLDER:
+                return []
+            if refused.error.code not in _TOO_COMPLEX or len(ids) == 1:
+                raise
+        half = len(ids) // 2
+        return [*await self._with_ids(client, path, ids[:half]), *await self._with_ids(client, path, ids[half:])]
+
+    async def _see(self, client: GraphClient, letter: Letter, mark: str, kind: FolderKind) -> None:
+        """Take note of a message, and delete it if that is wanted."""
+        deleted = False
+        folder = await self._name_of(client, letter.folder_id)
+        try:
+            if self._errand.delete:
+                deleted = await self._delete(client, letter)
+        finally:
+            self._sightings.append(Sighting(mark, folder, kind, letter.arrived_at, told(letter.fields), deleted))
+
+    async def _name_of(self, client: GraphClient, folder_id: str) -> str:
+        if folder_id not in self._names:
+            try:
+                folder = await client.get(f"/mailFolders/{quote(folder_id, safe='')}?$select=displayName")
+            except GraphError as refused:
+                if refused.error.code not in _NO_FOLDER:
+                    raise
+                folder = {}
+            self._names[folder_id] = str(folder.get("displayName") or folder_id)[:200]
+        return self._names[folder_id]
+
+    async def _delete(self, client: GraphClient, letter: Letter) -> bool:
+        """Delete a message and return whether it is gone; a refusal is noted."""
+        path = f"/messages/{quote(letter.id, safe='')}"
+        try:
+            try:
+                await client.delete(f"{path}/permanentDelete", method="POST")
+            except GraphError as refused:
+                if refused.status not in {400, 404, 405, 501} or refused.error.code in _GONE:
+                    raise
+                await client.delete(path)
+        except GraphError as refused:
+            if refused.error.code in _GONE:
+                return True
+            if refused.status is None:
+                raise
+            self.note(refused.error)
+            return False
+        return True
+
+    async def _sweep(self, client: GraphClient, before: float) -> None:
+        moment = f"{datetime.fromtimestamp(before, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        for letter in await _letters(
+            client, "/messages", f"receivedDateTime lt {moment} and contains(subject,'{SUBJECT_WORD}')"
+        ):
+            old = letter.arrived_at is not None and letter.arrived_at < before
+            if old and letter.id not in self._handled and mark_of(letter.fields, self._errand.is_ours) is not None:
+                self._swept += await self._delete(client, letter)
+
+
+async def _letters(client: GraphClient, path: str, wanted: str) -> list[Letter]:
+    query = f"$filter={quote(wanted, safe='')}&$select={_SELECT}&$top={_PAGE}"
+    return [letter async for value in client.pages(f"{path}?{query}") if (letter := read_letter(value)) is not None]
+
+
+def read_letter(value: Mapping[str, Any]) -> Letter | None:
+    """Return a message as Graph tells of it, None where it lacks what every message has."""
+    identity, folder = value.get("id"), value.get("parentFolderId")
+    if not (isinstance(identity, str) and identity and isinstance(folder, str) and folder):
+        return None
+    listed = value.get("internetMessageHeaders")
+    headers = [
+        (str(each["name"]), str(each["value"]))
+        for each in (listed if isinstance(listed, list) else ())
+        if isinstance(each, Mapping) and "name" in each and "value" in each
+    ]
+    names = {name.lower() for name, _ in headers}
+    for name, key in (("Subject", "subject"), ("Message-ID", "internetMessageId")):
+        if name.lower() not in names and isinstance(value.get(key), str):
+            headers.append((name, value[key]))
+    return Letter(identity, folder, _time(value.get("receivedDateTime")), clean(headers))
+
+
+def _time(text: object) -> float | None:
+    try:
+        moment = datetime.fromisoformat(str(text))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _batches(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

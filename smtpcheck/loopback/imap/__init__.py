@@ -1,0 +1,1 @@
+"""The finder that searches by IMAP: connection, folders, search."""

@@ -1,0 +1,265 @@
+"""What is asked of an IMAP server, by IMAPClient, with every failure in the server's own words.
+
+Rules of this file:
+- Synchronous and blocking, for a thread; what bounds it is the stream.
+- The library is asked only through `_ask`. It raises whatever an answer that is none makes it stumble over, and that is
+  a failure of the server's; `ImapError` tells it.
+- The token goes after the server's `+`, never with the command: servers cut off long lines.
+- IMAPClient's loggers are silent, for they write down every line that is sent.
+- Only `UID EXPUNGE` (RFC 4315, part of RFC 9051) removes messages: a plain EXPUNGE removes what others have marked.
+"""
+
+import base64
+import contextlib
+import imaplib
+import logging
+import re
+import ssl
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+from imapclient import IMAPClient
+
+from smtpcheck.loopback.finder import FinderStep
+from smtpcheck.loopback.imap.folders import Listed
+from smtpcheck.loopback.imap.stream import InjectionError, Stream, StreamError, StreamImap4
+from smtpcheck.mail.correlation_id import PREFIX
+from smtpcheck.mail.message import SUBJECT_WORD, UNIQUE_HEADER
+from smtpcheck.model.check import Mechanism, Provider
+from smtpcheck.secrets.secret import Secret
+from smtpcheck.smtp.sasl import Redaction, challenge_answer, choose, client_messages, sasl_name
+
+logging.getLogger("imapclient").setLevel(logging.CRITICAL)
+
+LEAVE_SECONDS = 2.0
+
+_Result = TypeVar("_Result")
+
+_LONGEST_DETAIL = 300
+_CODE = re.compile(r"\[([A-Z][A-Z0-9-]{1,39})[\] ]", re.IGNORECASE)
+_LIBRARY = re.compile(
+    r"(?:command: [A-Z ]+ => )?(?:[A-Z]+ failed: |[A-Z ]+ command error: (?:BAD|NO) \[b(['\"])(?P<text>.*)\1\])?",
+    re.IGNORECASE,
+)
+"""What the libraries write around a server's words."""
+
+
+class ImapError(Exception):
+    """A step that did not succeed."""
+
+    def __init__(self, step: FinderStep, detail: str, code: str = "", *, over: bool = False) -> None:
+        """Tell the step, what the server said, its response code (RFC 5530), and whether the connection is over."""
+        super().__init__(detail)
+        self.step = step
+        self.detail = detail
+        self.code = code
+        self.over = over
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What was fetched of one message."""
+
+    uid: int
+    arrived_at: float | None
+    """INTERNALDATE, as Unix seconds."""
+    header: bytes
+
+
+class ImapConnection:
+    """One connection, from the greeting on."""
+
+    def __init__(self, stream: Stream, *, user: str, token: Secret, host: str, port: int) -> None:
+        """Take the stream, and who logs in to what; nothing is read yet."""
+        self._stream = stream
+        self._user, self._token, self._host, self._port = user, token, host, port
+        self._redaction = Redaction(token, ())
+        self._client: Any = None
+        self._is_over = False
+
+    def begin(self, context: ssl.SSLContext | None, server_name: str, *, early: bool) -> None:
+        """Begin TLS by the context, if there is one, `early` or by STARTTLS, and read the greeting."""
+        try:
+            if context is not None and early:
+                self._stream.begin_tls(context, server_name)
+            elif context is not None:
+                self._stream.starttls(context, server_name)
+        except ssl.SSLCertVerificationError as error:
+            raise ImapError(FinderStep.TLS, error.verify_message, over=True) from None
+        except (OSError, InjectionError) as error:
+            raise ImapError(FinderStep.TLS, self._words(str(error)), over=True) from None
+        except StreamError as error:
+            raise ImapError(FinderStep.CONNECT, self._words(str(error)), over=True) from None
+        self._client = self._ask(FinderStep.CONNECT, lambda: _Client(self._stream))
+
+    def login(self, mechanism: Mechanism | None) -> None:
+        """Log in by the mechanism, or by the one that the server offers."""
+        offered = frozenset(name.removeprefix("AUTH=") for name in self._capabilities() if name.startswith("AUTH="))
+        # Yandex takes XOAUTH2 and does not say so.
+        chosen = mechanism or choose(offered, Provider.GENERIC) or Mechanism.XOAUTH2
+        messages = client_messages(chosen, user=self._user, secret=self._token, host=self._host, port=self._port)
+        self._redaction = Redaction(self._token, messages, password=chosen.carries_password)
+        last = () if chosen.carries_password else (challenge_answer(chosen),)
+        answers = [base64.b64decode(message) for message in (*messages, *last)]
+        challenges: list[bytes] = []
+
+        def answer(challenge: bytes) -> bytes | None:
+            challenges.append(challenge)
+            return answers[len(challenges) - 1] if len(challenges) <= len(answers) else None
+
+        try:
+            self._ask(FinderStep.LOGIN, lambda: self._client.sasl_login(sasl_name(chosen), answer))
+        except ImapError as error:
+            told = (self._words(challenge.decode("utf-8", "replace")) for challenge in challenges[1:] if challenge)
+            detail = " ".join([error.detail, *told])
+            raise ImapError(error.step, detail, error.code, over=True) from None
+
+    @property
+    def can_expunge_by_uid(self) -> bool:
+        """Whether messages can be removed without those that others have marked (RFC 4315; RFC 9051 has it)."""
+        return bool({"UIDPLUS", "IMAP4REV2"} & self._capabilities())
+
+    @property
+    def keeps_all_mail(self) -> bool:
+        """Whether it is Gmail, where a message is gone only if it is deleted in the trash.
+
+        https://developers.google.com/workspace/gmail/imap/imap-extensions
+        """
+        return "X-GM-EXT-1" in self._capabilities()
+
+    def folders(self) -> tuple[Listed, ...]:
+        """Return all folders."""
+        listed = self._listed(self._client.list_folders)
+        purposes = {"\\junk", "\\sent"}
+        if "SPECIAL-USE" not in self._capabilities() or any(folder.flags & purposes for folder in listed):
+            return listed
+        special = {folder.name: folder.flags for folder in self._listed(self._list_special)}
+        return tuple(Listed(one.name, one.delimiter, one.flags | special.get(one.name, frozenset())) for one in listed)
+
+    def select(self, folder: str, *, readonly: bool) -> None:
+        """Turn to a folder."""
+        self._ask(FinderStep.SEARCH, lambda: self._client.select_folder(folder, readonly=readonly))
+
+    def candidates(self, since: date | None) -> Sequence[int]:
+        """Return the UIDs of messages in the folder that may be ours, oldest first; `since` by their arrival."""
+        arrived: list[object] = ["SINCE", since] if since else []
+        in_subject = ["SUBJECT", SUBJECT_WORD]
+        try:
+            return self._search([*arrived, "OR", "HEADER", UNIQUE_HEADER, PREFIX, *in_subject])
+        except ImapError as error:
+            if error.over:
+                raise
+            return self._search([*arrived, *in_subject])  # a server that searches only the headers it keeps apart
+
+    def by_message_id(self, message_ids: Sequence[str]) -> Sequence[int]:
+        """Return the UIDs of messages in the folder with one of these Message-IDs; at Gmail alone."""
+        query = " OR ".join(f"rfc822msgid:{each.strip('<>')}" for each in message_ids)
+        return sorted(self._ask(FinderStep.SEARCH, lambda: self._client.gmail_search(query)))
+
+    def fetch(self, uids: Sequence[int], names: Sequence[str]) -> Iterable[Fetched]:
+        """Return when these messages arrived, and their headers of these names; one that is gone is left out."""
+        items = ["UID", "INTERNALDATE", f"BODY.PEEK[HEADER.FIELDS ({' '.join(names).upper()})]"]
+        found = self._ask(FinderStep.SEARCH, lambda: self._client.fetch(uids, items))
+        return [_fetched(uid, message) for uid, message in found.items()]
+
+    def remove(self, uids: Sequence[int]) -> None:
+        """Mark these messages as deleted and remove exactly them."""
+        self._ask(FinderStep.DELETE, lambda: self._client.delete_messages(uids, silent=True))
+        if not self.can_expunge_by_uid:
+            raise ImapError(
+                FinderStep.DELETE,
+                "messages are marked as deleted, but not removed: the server has no UIDPLUS (RFC 4315), and without "
+                "it a client cannot remove its own messages alone",
+            )
+        self._ask(FinderStep.DELETE, lambda: self._client.expunge(uids))
+
+    def move(self, uids: Sequence[int], folder: str) -> None:
+        """Move these messages to another folder (RFC 6851)."""
+        self._ask(FinderStep.DELETE, lambda: self._client.move(uids, folder))
+
+    def leave(self) -> None:
+        """Take leave, without waiting long for an answer, and close."""
+        self._stream.hasten(LEAVE_SECONDS)
+        if self._client is not None and not self._is_over:
+            with contextlib.suppress(ImapError):
+                self._ask(FinderStep.SEARCH, self._client.logout)
+        self._stream.close()
+
+    def _capabilities(self) -> frozenset[str]:
+        names = self._ask(FinderStep.LOGIN, self._client.capabilities)
+        return frozenset(bytes(name).decode("ascii", "replace").upper() for name in names)
+
+    def _list_special(self) -> Any:
+        """Ask for the folders with a purpose (RFC 6154 5.2); IMAPClient has no name for this command."""
+        imap = self._client._imap  # noqa: SLF001
+        _, data = imap._simple_command("LIST", "(SPECIAL-USE)", '""', '"*"')  # noqa: SLF001
+        _, data = imap._untagged_response("OK", data, "LIST")  # noqa: SLF001
+        return self._client._proc_folder_list(data)  # noqa: SLF001
+
+    def _listed(self, command: Callable[[], Any]) -> tuple[Listed, ...]:
+        def asked() -> tuple[Listed, ...]:
+            return tuple(
+                Listed(
+                    str(name),
+                    delimiter.decode("ascii") if delimiter else "",
+                    frozenset(flag.decode("ascii").lower() for flag in flags),
+                )
+                for flags, delimiter, name in command()
+            )
+
+        return self._ask(FinderStep.SEARCH, asked)
+
+    def _search(self, criteria: list[object]) -> Sequence[int]:
+        return sorted(self._ask(FinderStep.SEARCH, lambda: self._client.search(criteria, charset=None)))
+
+    def _ask(self, step: FinderStep, question: Callable[[], _Result]) -> _Result:
+        """Ask the library, and tell whatever does not succeed as an error of that step."""
+        try:
+            return question()
+        except StreamError as error:
+            told = ImapError(step, self._words(str(error)), over=True)
+        except imaplib.IMAP4.error as error:
+            told = self._refusal(step, error, over=isinstance(error, imaplib.IMAP4.abort))
+        except Exception as error:  # noqa: BLE001 - nothing of ours is called in here
+            told = ImapError(step, f"the server's answer is no IMAP ({type(error).__name__})", over=True)
+        self._is_over = told.over
+        raise told
+
+    def _refusal(self, step: FinderStep, error: Exception, *, over: bool) -> ImapError:
+        text = str(error)
+        if (match := _LIBRARY.match(text)) is not None:
+            text = text[match.end() :] if match["text"] is None else match["text"]
+        text = self._words(text)
+        code = _CODE.search(text)
+        return ImapError(step, text, code[1].upper() if code else "", over=over)
+
+    def _words(self, text: str) -> str:
+        printable = "".join(sign if sign.isprintable() else " " for sign in text)
+        return self._redaction.text(printable)[:_LONGEST_DETAIL].strip()
+
+
+class _Client(IMAPClient):  # type: ignore[misc]
+    """IMAPClient on a stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        super().__init__("", ssl=False)
+        self.normalise_times = False
+
+    def _create_IMAP4(self) -> StreamImap4:  # noqa: N802 - the library's own name
+        return StreamImap4(self._stream)
+
+    def _set_read_timeout(self) -> None:
+        """Do nothing: the stream bounds every wait."""
+
+
+def _fetched(uid: int, message: Mapping[bytes, object]) -> Fetched:
+    arrived = message.get(b"INTERNALDATE")
+    header = next((value for name, value in message.items() if name.startswith(b"BODY[HEADER")), b"")
+    return Fetched(
+        uid,
+        arrived.timestamp() if isinstance(arrived, datetime) else None,
+        header if isinstance(header, bytes) else b"",
+    )

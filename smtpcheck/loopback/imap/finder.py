@@ -1,0 +1,255 @@
+"""Finds messages again by IMAP (RFC 9051, RFC 3501).
+
+Rules of this file:
+- One connection for all messages that are sought in a mailbox, with a few commands for each folder: one search for
+  whatever bears a mark, and header fields in batches. How many are sought makes no difference.
+- A message is touched only if its mark is ours, and deleted only if it is sought or a left-over.
+- What was seen before an error still counts. A folder that cannot be searched does not keep the others from it.
+- The thread of the search ends when the search does: a search that is cancelled cuts its connection.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
+
+from aiohappyeyeballs import start_connection
+
+from smtpcheck.loopback.finder import Errand, FinderError, FinderStep, FolderKind, Search, Sighting
+from smtpcheck.loopback.imap.client import ImapConnection, ImapError
+from smtpcheck.loopback.imap.folders import Folder, in_order, trash_of
+from smtpcheck.loopback.imap.stream import Stream
+from smtpcheck.mail.headers import MARKED, TOLD, Field, mark_of, read_fields, told
+from smtpcheck.model.check import Mechanism, Security, Server
+from smtpcheck.secrets.secret import Secret
+from smtpcheck.smtp.connection import NEXT_ADDRESS_SECONDS, Network
+
+CONNECT_SECONDS = 10.0
+MOST_OTHER_FOLDERS = 30
+MOST_CANDIDATES = 5000
+"""Of one folder, the newest."""
+
+_Item = TypeVar("_Item")
+
+_BATCH = 100
+_IDS_PER_SEARCH = 25
+_BUDGET = 8 * 1024 * 1024
+_BUDGET_PER_MESSAGE = 64 * 1024
+
+
+class ImapFinder:
+    """Looks into one mailbox by IMAP."""
+
+    def __init__(
+        self, server: Server, mailbox: str, mechanism: Mechanism | None, *, network: Network, threads: Executor
+    ) -> None:
+        """Take where the mailbox lies and how to log in to it; `network` has been built for this server too."""
+        self._server = server
+        self._mailbox = mailbox
+        self._mechanism = mechanism
+        self._network = network
+        self._threads = threads
+
+    async def search(self, errand: Errand, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
+        """Look for all messages of the errand over one connection; nothing is raised but cancellation.
+
+        `timeout` bounds the whole search, in seconds; waiting for a thread is part of it.
+        """
+        begin = time.monotonic()
+        budget = _BUDGET + _BUDGET_PER_MESSAGE * len(errand.sought)
+        stream: Stream | str
+        try:
+            async with asyncio.timeout(min(timeout, CONNECT_SECONDS)):
+                stream = await self._connect(begin + timeout, budget)
+        except TimeoutError:
+            stream = f"no connection within {min(timeout, CONNECT_SECONDS):g} s"
+        except OSError as error:
+            stream = (error.strerror or str(error)).lower()
+        if isinstance(stream, str):
+            return Search(error=FinderError(FinderStep.CONNECT, stream), seconds=time.monotonic() - begin)
+        job = self._threads.submit(self._look, stream, errand, token)
+        work = asyncio.wrap_future(job)
+        try:
+            found = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if job.cancel():
+                stream.close()
+            else:
+                stream.cut()
+                await asyncio.wait([work])
+            raise
+        return replace(found, seconds=time.monotonic() - begin)
+
+    async def _connect(self, end: float, budget: int) -> Stream | str:
+        """Return a connection, or why there is none. Raises OSError."""
+        server = self._server
+        answer = await self._network.resolver.resolve(server.host, server.port, server.ip_version)
+        if answer.fault is not None:
+            return f"{answer.fault.kind}: {answer.fault.detail}"
+        opened = await start_connection(answer.addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, interleave=1)
+        try:
+            return Stream(opened, end=end, budget=budget)
+        except OSError:
+            opened.close()
+            raise
+
+    def _look(self, stream: Stream, errand: Errand, token: Secret) -> Search:
+        """Do all of it; blocks."""
+        server = self._server
+        context: ssl.SSLContext | None = None
+        if server.security is not Security.NONE:
+            context = self._network.contexts.verified(server)
+        connection = ImapConnection(stream, user=self._mailbox, token=token, host=server.host, port=server.port)
+        look = _Look(connection, errand)
+        try:
+            connection.begin(context, server.server_name, early=server.security is Security.IMPLICIT)
+            connection.login(self._mechanism)
+            look.through_all()
+        except ImapError as error:
+            look.note(error)
+        finally:
+            connection.leave()
+        return look.result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """One message of ours in the folder."""
+
+    uid: int
+    mark: str
+    """In lower case."""
+    arrived_at: float | None
+    fields: tuple[Field, ...]
+
+
+class _Look:
+    """One search as it goes on."""
+
+    def __init__(self, connection: ImapConnection, errand: Errand) -> None:
+        self._connection = connection
+        self._errand = errand
+        self._sought = {one.mark.lower(): one.mark for one in errand.sought}
+        self._sightings: list[Sighting] = []
+        self._searched: list[str] = []
+        self._swept = 0
+        self._error: FinderError | None = None
+        self._trash: str | None = None
+        self._moved: dict[str, Sequence[str]] = {}
+        """What has been moved to the trash: its Message-IDs by its mark."""
+
+    def result(self) -> Search:
+        """Return what has been seen so far."""
+        return Search(tuple(self._sightings), self._error, tuple(self._searched), self._swept)
+
+    def note(self, error: ImapError) -> None:
+        """Keep the first error."""
+        self._error = self._error or FinderError(error.step, error.detail, error.code)
+
+    def through_all(self) -> None:
+        """Search folder by folder, the trash last: at Gmail it holds by then what has been removed from the others."""
+        listed = self._connection.folders()
+        self._trash = trash_of(listed) if self._connection.keeps_all_mail else None
+        for folder in in_order(listed, MOST_OTHER_FOLDERS):
+            if folder.name != self._trash and (folder.kind is not FolderKind.OTHER or self._goes_on()):
+                self._go_through(folder)
+        if self._trash is not None and (self._moved or self._goes_on()):
+            self._go_through(Folder(self._trash, FolderKind.OTHER))
+
+    def _goes_on(self) -> bool:
+        """Return whether folders that are nothing special are of interest."""
+        seen = {sighting.mark for sighting in self._sightings if sighting.kind is not FolderKind.SENT}
+        return self._errand.sweep_before is not None or not seen.issuperset(self._sought.values())
+
+    def _go_through(self, folder: Folder) -> None:
+        """Search a folder; its refusal ends nothing, and is told unless a folder of no purpose cannot be searched."""
+        try:
+            self._search(folder)
+        except ImapError as error:
+            if error.over:
+                raise
+            if folder.kind is not FolderKind.OTHER or error.step is FinderStep.DELETE:
+                self.note(error)
+
+    def _search(self, folder: Folder) -> None:
+        errand = self._errand
+        self._connection.select(folder.name, readonly=not errand.delete and errand.sweep_before is None)
+        self._searched.append(folder.name)
+        ours = self._ours(self._connection.candidates(self._since()))
+        if self._connection.keeps_all_mail:
+            ours |= self._ours(self._by_message_id({one.mark for one in ours.values()}))
+        moved = [one for one in ours.values() if folder.name == self._trash and one.mark in self._moved]
+        rest = [one for one in ours.values() if one not in moved]
+        found = self._with_way([one for one in rest if one.mark in self._sought])
+        left_over = [one for one in rest if one.mark not in self._sought and self._is_old(one)]
+        removed: set[int] = set()
+        try:
+            doomed = found if errand.delete else filter(self._is_old, found)
+            self._remove([*moved, *doomed, *left_over], folder, removed)
+        finally:
+            self._swept += sum(one.uid in removed for one in left_over)
+            self._sightings += [self._sighting(one, folder, deleted=one.uid in removed) for one in found]
+
+    def _since(self) -> date | None:
+        """Return the day from which on messages are of interest: a day early, for servers have time zones."""
+        if self._errand.sweep_before is not None:
+            return None
+        earliest = min(one.sent_at for one in self._errand.sought)
+        return (datetime.fromtimestamp(earliest, UTC) - timedelta(days=1)).date()
+
+    def _by_message_id(self, seen: set[str]) -> Sequence[int]:
+        """Return the UIDs of what is sought or was moved and has not been seen by other words."""
+        wanted = {one.mark.lower(): one.message_ids for one in self._errand.sought} | self._moved
+        ids = [each for mark, message_ids in wanted.items() if mark not in seen for each in message_ids]
+        return [uid for some in _batches(ids, _IDS_PER_SEARCH) for uid in self._connection.by_message_id(some)]
+
+    def _ours(self, uids: Sequence[int]) -> dict[int, _Ours]:
+        """Return those of the messages that are ours, by their UIDs."""
+        ours: dict[int, _Ours] = {}
+        for batch in _batches(uids[-MOST_CANDIDATES:], _BATCH):
+            for message in self._connection.fetch(batch, MARKED):
+                fields = read_fields(message.header)
+                mark = mark_of(fields, self._errand.is_ours)
+                if mark is not None:
+                    ours[message.uid] = _Ours(message.uid, mark.lower(), message.arrived_at, fields)
+        return ours
+
+    def _with_way(self, found: Sequence[_Ours]) -> list[_Ours]:
+        """Return messages with the fields that a sighting tells: thousands that are not sought may lie beside them."""
+        fields = {
+            message.uid: read_fields(message.header)
+            for batch in _batches([one.uid for one in found], _BATCH)
+            for message in self._connection.fetch(batch, TOLD)
+        }
+        return [replace(one, fields=fields.get(one.uid, one.fields)) for one in found]
+
+    def _is_old(self, one: _Ours) -> bool:
+        before = self._errand.sweep_before
+        return before is not None and one.arrived_at is not None and one.arrived_at < before
+
+    def _remove(self, doomed: Sequence[_Ours], folder: Folder, removed: set[int]) -> None:
+        """Delete messages and add their UIDs to `removed`; at Gmail they go to the trash first."""
+        for batch in _batches(doomed, _BATCH):
+            uids = [one.uid for one in batch]
+            if self._trash is None or folder.name == self._trash:
+                self._connection.remove(uids)
+            else:
+                self._connection.move(uids, self._trash)
+                self._moved |= {one.mark: _message_ids(one.fields) for one in batch}
+            removed.update(uids)
+
+    def _sighting(self, one: _Ours, folder: Folder, *, deleted: bool) -> Sighting:
+        mark = self._sought[one.mark]
+        return Sighting(mark, folder.name, folder.kind, one.arrived_at, told(one.fields), deleted)
+
+
+def _message_ids(fields: Sequence[Field]) -> Sequence[str]:
+    return [value for name, value in fields if name.lower() == "message-id"]
+
+
+def _batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,311 @@
+"""What became of each message: from the intent to send it to where it was found, as values.
+
+Rules of this file:
+- Pure. A message is never mutated; whatever happens to it makes the next one of it.
+- An intent whose outcome nobody knows (the connection was lost after the final dot, or the agent was killed) is
+  uncertain: it may have been sent, so it is never sent again, and the finder decides.
+- A message is lost only when a search that began after its time succeeded and did not see it. A finder that fails says
+  nothing of the mail.
+- When a message arrived is told by the mailbox's clock only where that agrees with what was observed: after the last
+  search that did not see it, and before the one that did.
+- The reply to a whole message is untrusted input: what is taken from it is bounded, and holds no character that would
+  end a quoted string of an IMAP search or of an OData filter. No standard says how that reply looks (RFC 5321 4.2); the
+  forms are those of the servers named below.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from smtpcheck.loopback.finder import FolderKind, Sighting
+from smtpcheck.loopback.plan import Loopback
+from smtpcheck.loopback.timing import GIVE_UP
+from smtpcheck.mail import headers
+from smtpcheck.mail.headers import Hop
+from smtpcheck.model.backoff import Breaker
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.check import Phase
+from smtpcheck.model.report import Reply, Report
+
+_MAX_TEXT = 1000
+_MESSAGE_ID = re.compile(r"<[A-Za-z0-9.!#$%&*+/=?^_`{|}~-]{1,200}@[A-Za-z0-9.:\[\]-]{1,200}>")
+"""Exchange Online: `250 2.0.0 OK <id@host> [Hostname=...]`; it is the message's InternetMessageId."""
+_QUEUE_IDS = (
+    re.compile(r"\bqueued as ([A-Za-z0-9]{1,40})\b"),  # Postfix
+    re.compile(r"\bid=([A-Za-z0-9-]{1,40})"),  # Exim
+    re.compile(r"\bInternalId=([0-9]{1,40})\b"),  # Exchange Server
+    re.compile(r"([A-Za-z0-9.-]{1,80}) - gsmtp\b"),  # Gmail
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The reply to a whole message."""
+
+    reply: str
+    message_id: str = ""
+    """The Message-ID by which the server knows the message, with `<>`; empty where it names none."""
+    queue_id: str = ""
+
+
+def receipt(reply: Reply) -> Receipt:
+    """Return what a server's reply to a message tells."""
+    text = str(reply)[:_MAX_TEXT]
+    message_id = _MESSAGE_ID.search(text)
+    queue_id = next((found[1] for form in _QUEUE_IDS if (found := form.search(text))), "")
+    return Receipt(text, message_id[0] if message_id else "", queue_id)
+
+
+KEPT_MESSAGES = 20
+"""How many messages of a check are kept that are not looked for any more."""
+_MOST_COPIES = 100
+"""Of one message; whoever has received it can send as many as he likes."""
+_REPEATS_WITHIN = 3600.0
+
+
+class Stage(StrEnum):
+    """Where a message stands."""
+
+    INTENDED = "intended"
+    """It is being sent, or was when the agent ended."""
+    ACCEPTED = "accepted"
+    UNCERTAIN = "uncertain"
+    """Whether it was accepted is unknown."""
+    REFUSED = "refused"
+    DELIVERED = "delivered"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a check's loopback. Times are Unix seconds."""
+
+    check: str
+    slot: int
+    """When its slot began."""
+    sequence: int
+    mark: str
+    message_id: str
+    """As it was sent, with `<>`."""
+    intended_at: float
+    stage: Stage = Stage.INTENDED
+    sent_at: float | None = None
+    """When the server had accepted or refused it, or when its connection was lost."""
+    receipt: Receipt | None = None
+    uncertain: bool = False
+    """Whether it was ever unknown if it had been accepted."""
+    missed_at: float | None = None
+    """When the last search began that succeeded and did not see it."""
+    looks: int = 0
+    lost_at: float | None = None
+    """When it was taken for lost, or given up if it was uncertain; it may have been found later."""
+    seen_at: float | None = None
+    """When the search ended that saw it first."""
+    arrived_at: float | None = None
+    """When the mailbox took it, by that server's clock."""
+    delivered_at: float | None = None
+    """When it arrived, as far as that is known here."""
+    late: bool = False
+    """Whether it arrived after `warn_after`."""
+    folder: str = ""
+    kind: FolderKind | None = None
+    deleted: bool = False
+    hops: tuple[Hop, ...] = ()
+    authentication: tuple[tuple[str, str], ...] = ()
+    """Method and result."""
+    copies: tuple[str, ...] = ()
+    """What tells each copy that was seen from the others."""
+    trace_id: str = ""
+    """Of the run that sent it (hex); empty where runs are not traced."""
+
+    @property
+    def begun_at(self) -> float:
+        """Return when its way began: when it was accepted, else when it was intended."""
+        return self.sent_at or self.intended_at
+
+    @property
+    def delivery_seconds(self) -> float | None:
+        """Return how long it took to arrive; None while it has not."""
+        return None if self.delivered_at is None else max(0.0, self.delivered_at - self.begun_at)
+
+    @property
+    def duplicates(self) -> int:
+        """Return how many copies were seen beyond the first."""
+        return max(0, len(self.copies) - 1)
+
+    def is_sought(self, now: float) -> bool:
+        """Return whether it is looked for: it may still turn up."""
+        return self.stage in _WAITING and now - self.begun_at < GIVE_UP
+
+    def may_repeat(self, now: float) -> bool:
+        """Return whether a second copy of it would still be told."""
+        return self.seen_at is not None and now - self.seen_at < _REPEATS_WITHIN
+
+    @property
+    def under_way(self) -> bool:
+        """Return whether it is neither found nor given up nor refused."""
+        return self.stage in _UNDER_WAY and self.lost_at is None
+
+
+_UNDER_WAY = frozenset({Stage.INTENDED, Stage.ACCEPTED, Stage.UNCERTAIN})
+_WAITING = frozenset({Stage.ACCEPTED, Stage.UNCERTAIN, Stage.LOST})
+CONCLUDED = frozenset({Stage.REFUSED, Stage.DELIVERED, Stage.LOST})
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How many messages of a check there were."""
+
+    sent: int = 0
+    """Handed over: accepted, or perhaps accepted."""
+    found: int = 0
+    late: int = 0
+    """Found after `warn_after`."""
+    lost: int = 0
+    """Taken for lost; some may have been found later."""
+    found_after_lost: int = 0
+    uncertain: int = 0
+    duplicates: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is remembered of a check's loopback."""
+
+    sequence: int = 0
+    """Of the last message that was intended."""
+    slot: int = 0
+    """Of the last message that was intended."""
+    messages: tuple[Message, ...] = ()
+    """Those that are looked for and the last others, oldest first."""
+    totals: Totals = field(default_factory=Totals)
+    sending: Report | None = None
+    """The last run that was to send."""
+    breaker: Breaker = field(default_factory=Breaker)
+    """Whether sending waits because it was refused."""
+
+    @property
+    def concluded(self) -> Message | None:
+        """Return the newest message of which it is known what became of it."""
+        return next((message for message in reversed(self.messages) if message.stage in CONCLUDED), None)
+
+    def sought(self, now: float) -> tuple[Message, ...]:
+        """Return the messages that are looked for."""
+        return tuple(message for message in self.messages if message.is_sought(now))
+
+    def pending(self) -> int:
+        """Return how many messages are under way: neither found nor lost nor refused."""
+        return sum(message.under_way for message in self.messages)
+
+    def with_message(self, message: Message, now: float) -> "Record":
+        """Return the record with a message added, or in place of its former self; counted, and not too many kept."""
+        before = next((each for each in self.messages if each.slot == message.slot), None)
+        others = [each for each in self.messages if each.slot != message.slot]
+        messages = sorted((*others, message), key=lambda each: each.sequence)
+        done = [each for each in messages if not each.is_sought(now) and each is not message]
+        dropped = {each.slot for each in done[: max(0, len(done) - KEPT_MESSAGES)]}
+        return replace(
+            self,
+            sequence=max(self.sequence, message.sequence),
+            slot=message.slot if before is None else self.slot,
+            messages=tuple(each for each in messages if each.slot not in dropped),
+            totals=_counted(self.totals, before, message),
+        )
+
+    def without(self, slot: int) -> "Record":
+        """Return the record without the message of a slot, of which nothing was sent; the slot stays used."""
+        return replace(self, messages=tuple(message for message in self.messages if message.slot != slot))
+
+
+def after_sending(message: Message, report: Report, at: float) -> Message | None:
+    """Return the message after the run that was to send it, which ended at Unix time `at`; None if nothing was sent."""
+    step = next((step for step in report.steps if step.phase is Phase.DATA), None)
+    if step is None:
+        return uncertain(message, at) if report.cause is Cause.INTERNAL else None
+    if not step.exchanges or (go_ahead := step.exchanges[0].reply) is None or go_ahead.code != 354:
+        return None
+    at = report.started_at + report.waited + step.start + step.seconds
+    reply = step.exchanges[1].reply if len(step.exchanges) > 1 else None
+    if reply is None:
+        return uncertain(message, at)
+    stage = Stage.ACCEPTED if reply.code // 100 == 2 else Stage.REFUSED
+    return replace(message, stage=stage, sent_at=at, receipt=receipt(reply))
+
+
+def uncertain(message: Message, at: float) -> Message:
+    """Return the message after its connection was lost, or an intent that a restart found without its outcome."""
+    return replace(message, stage=Stage.UNCERTAIN, sent_at=at, uncertain=True)
+
+
+def looked_for(
+    message: Message, sightings: Iterable[Sighting], plan: Loopback, *, began: float, ended: float, whole: bool
+) -> Message:
+    """Return the message after a search for it, which took from `began` to `ended` (Unix seconds).
+
+    `sightings` are those of this message, and `whole` says whether the search succeeded in every part.
+    """
+    arrivals = sorted((each for each in sightings if each.kind is not FolderKind.SENT), key=_preference)
+    if arrivals:
+        found = message if message.stage is Stage.DELIVERED else _found(message, arrivals[0], plan, ended)
+        copies = dict.fromkeys((*found.copies, *map(_fingerprint, arrivals)))
+        return replace(found, looks=message.looks + 1, copies=tuple(copies)[:_MOST_COPIES])
+    message = replace(message, looks=message.looks + 1)
+    if not whole or message.stage is Stage.DELIVERED:
+        return message
+    message = replace(message, missed_at=began)
+    if began - message.begun_at < plan.lost_after or message.lost_at is not None:
+        return message
+    return replace(message, stage=Stage.LOST if message.stage is Stage.ACCEPTED else message.stage, lost_at=ended)
+
+
+def _found(message: Message, sighting: Sighting, plan: Loopback, ended: float) -> Message:
+    earliest = message.missed_at or message.begun_at
+    arrived = ended if sighting.arrived_at is None else sighting.arrived_at
+    delivered_at = min(max(arrived, earliest), ended)
+    return replace(
+        message,
+        stage=Stage.DELIVERED,
+        seen_at=ended,
+        arrived_at=sighting.arrived_at,
+        delivered_at=delivered_at,
+        late=delivered_at - message.begun_at > plan.warn_after,
+        folder=sighting.folder,
+        kind=sighting.kind,
+        hops=headers.hops(sighting.headers),
+        authentication=headers.authentication(sighting.headers, plan.authserv_id),
+    )
+
+
+_ORDER = (FolderKind.INBOX, FolderKind.JUNK, FolderKind.OTHER)
+
+
+def _preference(sighting: Sighting) -> tuple[int, float]:
+    """Return what orders sightings: where one message lies in several folders, as Gmail's labels have it."""
+    return _ORDER.index(sighting.kind), sighting.arrived_at or 0.0
+
+
+def _fingerprint(sighting: Sighting) -> str:
+    """Return what tells a copy from others: its own way; one copy may be seen in several folders."""
+    way = [value for name, value in sighting.headers if name.lower() == "received"] or [repr(sighting.arrived_at)]
+    return hashlib.sha256("\n".join(way).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _counted(totals: Totals, before: Message | None, after: Message) -> Totals:
+    """Return the totals after a message became another stage of itself."""
+
+    def became(stage: Stage) -> bool:
+        return after.stage is stage and (before is None or before.stage is not stage)
+
+    handed_over = after.sent_at is not None and after.stage is not Stage.REFUSED
+    found, was_lost = became(Stage.DELIVERED), before is not None and before.stage is Stage.LOST
+    return Totals(
+        sent=totals.sent + (handed_over and (before is None or before.sent_at is None)),
+        found=totals.found + found,
+        late=totals.late + (found and after.late),
+        lost=totals.lost + became(Stage.LOST),
+        found_after_lost=totals.found_after_lost + (found and was_lost),
+        uncertain=totals.uncertain + became(Stage.UNCERTAIN),
+        duplicates=totals.duplicates + after.duplicates - (before.duplicates if before else 0),
+    )

@@ -1,0 +1,89 @@
+"""All finders of a configuration: gets the token, waits for the mailbox's turn, and lets the right finder look.
+
+Rules of this file:
+- A finder's token comes from the broker, as every other one: one request for all who need the same token.
+- A search takes the mailbox's lock, as a handshake does: one connection per mailbox at a time, whoever opens it.
+- IMAP is spoken in threads, of which there are few; waiting for one counts in no time limit, and holds neither the
+  mailbox nor a place among the open connections: no check waits for a search that has not begun.
+- A finder that cannot get in is an error of its own, which says nothing of the mail.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
+
+from smtpcheck.limits.connection_limit import Gate
+from smtpcheck.loopback.finder import Errand, Finder, FinderError, FinderStep, Search, Searcher
+from smtpcheck.loopback.plan import Find, FindVia
+from smtpcheck.model.check import Server
+from smtpcheck.model.report import TokenError
+from smtpcheck.oauth.broker import TokenBroker
+from smtpcheck.oauth.credential import Credential
+from smtpcheck.smtp.connection import Network
+
+
+class Finders(Searcher):
+    """Looks into mailboxes. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        credentials: Mapping[str, Credential],
+        *,
+        tokens: TokenBroker,
+        gate: Gate,
+        network: Network,
+        threads: int = 8,
+    ) -> None:
+        """Serve the credentials by their names; `network` has been built for the server of every `Find` too."""
+        self._tokens = tokens
+        self._gate = gate
+        self._places = asyncio.Semaphore(threads)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="imap")
+        self.replace(credentials, network)
+
+    def replace(self, credentials: Mapping[str, Credential], network: Network) -> None:
+        """Serve these credentials from now on; searches under way end by themselves."""
+        self._credentials = credentials
+        self._network = network
+
+    async def search(
+        self,
+        find: Find,
+        errand: Errand,
+        *,
+        timeout: float,  # noqa: ASYNC109
+        token_timeout: float,
+    ) -> Search:
+        """Look for all messages of an errand; see `Searcher`."""
+        if find.via is FindVia.NONE or find.server is None:
+            raise ValueError("there is nothing to search")
+        if not errand.sought and errand.sweep_before is None:
+            return Search()
+        answer = await self._tokens.token(find.credential, find.mailbox, timeout=token_timeout, scope=find.scope)
+        if isinstance(answer, TokenError):
+            return Search(error=_token_error(answer))
+        finder, place = self._finder(find, find.server)
+        async with place, self._gate.admitted(find.mailbox):
+            return await finder.search(errand, answer.token, timeout=timeout)
+
+    def close(self) -> None:
+        """Begin nothing more; a search under way ends within its own time limit."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _finder(self, find: Find, server: Server) -> tuple[Finder, AbstractAsyncContextManager[None]]:
+        """Return what looks, and the place that it needs."""
+        if find.via is FindVia.GRAPH:
+            from smtpcheck.loopback.graph.finder import GraphFinder  # noqa: PLC0415 - for those who have Graph
+
+            context, proxy = self._network.contexts.verified(server), self._credentials[find.credential].proxy
+            return GraphFinder(find.graph, find.mailbox, context=context, proxy=proxy), nullcontext()
+        from smtpcheck.loopback.imap.finder import ImapFinder  # noqa: PLC0415 - IMAPClient is for those who have IMAP
+
+        finder = ImapFinder(server, find.mailbox, find.mechanism, network=self._network, threads=self._pool)
+        return finder, self._places
+
+
+def _token_error(error: TokenError) -> FinderError:
+    detail = error.description or error.body or str(error.kind)
+    return FinderError(FinderStep.TOKEN, detail, error.error, error.retry_after, error)

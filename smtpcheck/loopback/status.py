@@ -1,0 +1,165 @@
+"""What the loopback says of its check: laid over the check's own report.
+
+Rules of this file:
+- Pure. The check's own failure goes before: mail cannot arrive where nobody can log in.
+- The newest message whose end is known speaks for all: one that arrives resolves what an earlier one said, and so does
+  a lost one that turns up.
+- That the server refused the message is laid over only where the check does not come so far itself: a passing fault of
+  the network on the way of one message is not kept alive until the next.
+- A finder that fails says nothing of the mail; it is warned of by its own cause.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from smtpcheck.loopback.finder import FinderError, FolderKind
+from smtpcheck.loopback.message_state import Message, Record, Stage
+from smtpcheck.loopback.plan import Loopback
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.check import Phase
+from smtpcheck.model.report import Fault, FaultKind, Finding, Outcome, Report, Step
+
+
+@dataclass(frozen=True, slots=True)
+class FinderState:
+    """What is known of the way into one mailbox."""
+
+    at: float
+    """When the last search ended (Unix seconds)."""
+    error: FinderError | None = None
+    """Why it failed; None if it succeeded."""
+    failures: int = 0
+    """How many searches in a row have failed."""
+    since: float | None = None
+    """When the first of them ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All that is known of one check's loopback."""
+
+    plan: Loopback
+    record: Record
+    finder: FinderState | None = None
+    """None before the mailbox was looked into, or without a finder."""
+    next_send: float | None = None
+    """When the next message is due (Unix seconds)."""
+
+
+def success(standing: Standing) -> bool | None:
+    """Return whether the last message arrived, wherever; None while that is known of none.
+
+    Without a finder it is enough that the server took it.
+    """
+    record = standing.record
+    if _failed_sending(record) is not None:
+        return False
+    last = record.messages[-1] if record.messages else None
+    if standing.plan.find is None:
+        return None if last is None or last.stage is Stage.INTENDED else last.stage is Stage.ACCEPTED
+    concluded = record.concluded
+    return None if concluded is None else concluded.stage is Stage.DELIVERED
+
+
+def laid_over(report: Report, standing: Standing, now: float) -> Report:
+    """Return the check's report with what the loopback says besides, at Unix time `now`."""
+    record = standing.record
+    if report.outcome not in (Outcome.OK, Outcome.WARNING):
+        return report
+    if (refusal := _refusal(report, record)) is not None:
+        return refusal
+    concluded = record.concluded
+    if concluded is not None and concluded.stage is Stage.LOST:
+        return _lost(report, concluded)
+    warnings = tuple(_warnings(standing, now))
+    if not warnings:
+        return report
+    return replace(report, outcome=Outcome.WARNING, warnings=(*report.warnings, *warnings))
+
+
+def _refusal(report: Report, record: Record) -> Report | None:
+    """Return the report of a check whose last message was refused in a phase that the check does not reach itself."""
+    sending = _failed_sending(record)
+    step = sending.failed_step if sending is not None else None
+    if sending is None or step is None or step.phase in {Phase.TOKEN, *(each.phase for each in report.steps)}:
+        return None
+    return replace(
+        report,
+        outcome=Outcome.CRITICAL,
+        steps=(*report.steps, step),
+        cause=sending.cause,
+        findings=sending.findings,
+        warnings=(),
+    )
+
+
+def _failed_sending(record: Record) -> Report | None:
+    """Return the last run that was to send if it failed; one that left a message uncertain did not."""
+    sending, last = record.sending, record.messages[-1] if record.messages else None
+    if sending is None or sending.outcome is not Outcome.CRITICAL:
+        return None
+    return None if last is not None and last.uncertain and last.intended_at >= sending.started_at else sending
+
+
+def _lost(report: Report, message: Message) -> Report:
+    waited = (message.lost_at or message.begun_at) - message.begun_at
+    detail = f"not found within {waited:.0f} s"
+    finding = _finding(
+        Cause.MAIL_LOST,
+        f"message {message.sequence} was accepted, and {detail}",
+        f"its Message-ID is {_known_id(message)}",
+        *([f"the server said: {message.receipt.reply}"] if message.receipt else []),
+        message_id=_known_id(message),
+    )
+    step = Step(Phase.DELIVERY, report.seconds, 0.0, fault=Fault(FaultKind.NOT_DELIVERED, detail))
+    return replace(
+        report,
+        outcome=Outcome.CRITICAL,
+        steps=(*report.steps, step),
+        cause=finding.cause,
+        findings=(finding,),
+        warnings=(),
+    )
+
+
+def _warnings(standing: Standing, now: float) -> Iterator[Finding]:
+    plan, record, finder = standing.plan, standing.record, standing.finder
+    last = record.messages[-1] if record.messages else None
+    if last is not None and last.stage is Stage.UNCERTAIN:
+        seen = f"the connection was lost when message {last.sequence} had been sent, before the server answered"
+        yield _finding(Cause.MAIL_UNCERTAIN, seen, f"its Message-ID is {last.message_id}", message_id=last.message_id)
+    concluded = record.concluded
+    if concluded is not None and concluded.stage is Stage.DELIVERED:
+        if concluded.kind is FolderKind.JUNK:
+            results = ", ".join(f"{method}={result}" for method, result in concluded.authentication)
+            seen = f"message {concluded.sequence} lay in the folder {concluded.folder}"
+            yield _finding(Cause.MAIL_IN_JUNK, seen, *([f"the receiver found {results}"] if results else []))
+        if concluded.late:
+            took = f"message {concluded.sequence} took {concluded.delivery_seconds:.0f} s"
+            yield _finding(Cause.MAIL_LATE, f"{took}, more than {plan.warn_after:g} s")
+    overdue = next((each for each in record.messages if _is_overdue(each, plan, now)), None)
+    if overdue is not None and not (concluded is not None and concluded.late):
+        seen = f"message {overdue.sequence} has not been found for {now - overdue.begun_at:.0f} s"
+        yield _finding(Cause.MAIL_LATE, f"{seen}, more than {plan.warn_after:g} s")
+    if finder is not None and finder.error is not None:
+        yield _finder_failed(finder.error, finder.failures, plan.find.mailbox if plan.find else "")
+
+
+def _is_overdue(message: Message, plan: Loopback, now: float) -> bool:
+    """Return whether an accepted message is neither found nor lost and a search has shown that it is late."""
+    missed = message.missed_at is not None and message.missed_at - message.begun_at > plan.warn_after
+    return missed and message.stage is Stage.ACCEPTED and now - message.begun_at > plan.warn_after
+
+
+def _finder_failed(error: FinderError, failures: int, mailbox: str) -> Finding:
+    said = f"the search ended in step {error.step}: {error.detail}" + (f" ({error.code})" if error.code else "")
+    times = f"it has failed {failures} times in a row" if failures > 1 else "it failed once"
+    return _finding(Cause.FINDER_FAILED, said, times, mailbox=mailbox)
+
+
+def _known_id(message: Message) -> str:
+    return (message.receipt.message_id if message.receipt else "") or message.message_id
+
+
+def _finding(cause: Cause, *evidence: str, **values: str) -> Finding:
+    return Finding(cause, 1.0, rule=f"loopback.{cause}", evidence=evidence, values=values)

@@ -1,0 +1,95 @@
+"""A message's way from the intent to the folder, as a list of what happened: what the page, the API and `check` show.
+
+Rules of this file:
+- Pure. Each event bears the time by the clock of whoever tells it; where two clocks cannot both be right, that is said.
+- What servers say of themselves is shown as it came; whoever shows it escapes it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from smtpcheck.loopback.finder import FolderKind
+from smtpcheck.loopback.message_state import Message, Stage
+from smtpcheck.mail import headers
+
+
+class What(StrEnum):
+    """What may happen to a message."""
+
+    INTENDED = "intended"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNCERTAIN = "uncertain"
+    HOP = "hop"
+    ARRIVED = "arrived"
+    LOST = "lost"
+    FOUND = "found"
+    MISSED = "missed"
+    """The last search did not see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step of the way."""
+
+    what: What
+    at: float | None
+    """Unix seconds, by the clock of whoever tells it; None where nobody does."""
+    text: str
+    """What happened, in plain words."""
+    detail: str = ""
+    """What a server said of it."""
+    seconds: float | None = None
+    """Since the step before; less than none where clocks differ."""
+    clocks_differ: bool = False
+
+
+def timeline(message: Message) -> tuple[Event, ...]:
+    """Return what has happened to a message so far, in the order of its way."""
+    return tuple(_events(message))
+
+
+def _events(message: Message) -> Iterator[Event]:
+    yield Event(What.INTENDED, message.intended_at, "to be sent; the server has taken sender and recipient")
+    if message.sent_at is None:
+        return
+    yield _handed_over(message, message.sent_at)
+    legs = headers.legs(message.hops, message.sent_at)
+    for hop, leg in zip(message.hops, legs, strict=True):
+        yield Event(
+            What.HOP, hop.at, f"taken by {hop.by or 'a server without a name'}", "", leg.seconds, leg.clocks_differ
+        )
+    if message.arrived_at is not None:
+        before = next((hop.at for hop in reversed(message.hops) if hop.at is not None), message.sent_at)
+        seconds = message.arrived_at - before
+        text = f"in the mailbox: {message.folder}"
+        yield Event(What.ARRIVED, message.arrived_at, text, "", seconds, seconds <= -1.0)
+    if message.seen_at is None and message.missed_at is not None and message.lost_at is None:
+        text = f"not there yet, after {message.looks} {'search' if message.looks == 1 else 'searches'}"
+        yield Event(What.MISSED, message.missed_at, text, "", message.missed_at - message.sent_at)
+    if message.lost_at is not None:
+        given_up = (
+            "taken for lost" if message.stage is not Stage.UNCERTAIN else "given up: it was perhaps never accepted"
+        )
+        yield Event(What.LOST, message.lost_at, given_up, "", message.lost_at - message.sent_at)
+    if message.seen_at is not None:
+        yield Event(What.FOUND, message.seen_at, _found(message), "", message.seen_at - message.sent_at)
+
+
+def _handed_over(message: Message, at: float) -> Event:
+    said, seconds = message.receipt.reply if message.receipt else "", at - message.intended_at
+    if message.stage is Stage.REFUSED:
+        return Event(What.REFUSED, at, "refused by the server", said, seconds)
+    if message.uncertain:
+        return Event(What.UNCERTAIN, at, "sent, and the connection lost before the server answered", said, seconds)
+    return Event(What.ACCEPTED, at, "accepted by the server", said, seconds)
+
+
+def _found(message: Message) -> str:
+    where = {FolderKind.INBOX: "in the inbox", FolderKind.JUNK: "in Junk"}.get(message.kind or FolderKind.OTHER)
+    seen = f"found {where or f'in the folder {message.folder}'}"
+    more = (
+        f", {message.duplicates} more {'copy' if message.duplicates == 1 else 'copies'}" if message.duplicates else ""
+    )
+    return f"{seen}{more}{', and deleted' if message.deleted else ''}"

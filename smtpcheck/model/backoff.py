@@ -1,0 +1,100 @@
+"""How long a check that was refused waits before it tries again.
+
+Rules of this file:
+- Pure. A breaker is a value; a run makes the next one of it, and a success closes it.
+- Only a refusal counts: a reply 4xx or 5xx by a server that has seen a token or a sender. Where no connection stood,
+  TLS failed or nobody answered, nothing was refused, and trying again does no harm. What an issuer refuses is asked
+  again by the broker's own rules; but an account that it has locked is left alone here too.
+- Repeated refusals are punished: Exchange Online throttles a mailbox for them (550 5.2.251 to 5.2.255,
+  https://learn.microsoft.com/exchange/mail-flow-best-practices/non-delivery-reports-in-exchange-online/), and Entra ID
+  locks accounts (AADSTS50053) and stops clients that ask in a loop (AADSTS50196;
+  https://learn.microsoft.com/entra/identity-platform/reference-error-codes). To try again prolongs it.
+"""
+
+from dataclasses import dataclass
+
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.check import Phase
+from smtpcheck.model.report import Outcome, Report
+
+_MINUTE, _HOUR = 60.0, 3600.0
+_SEEN_PHASES = frozenset({Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA})
+"""In these the server has seen a token or a sender."""
+_LOCK_CODES = frozenset({50053, 50196})
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """The refusals of one check since its last success."""
+
+    refusals: int = 0
+    until: float | None = None
+    """While the check waits longer than its interval: until when (Unix seconds)."""
+
+
+CLOSED = Breaker()
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How one kind of refusal lengthens the interval: twice as long with every further one."""
+
+    tolerated: int
+    """So many refusals in a row change nothing."""
+    first: float
+    """The first wait in seconds; the check's interval twice where that is longer."""
+    longest: float
+    """The longest wait in seconds; the check's own interval where that is longer."""
+
+    def wait(self, refusals: int, interval: float) -> float:
+        """Return how many seconds to wait after so many refusals in a row; the interval for those tolerated."""
+        further = min(refusals - self.tolerated, 32)
+        if further <= 0:
+            return interval
+        return max(interval, min(max(self.first, 2 * interval) * 2.0 ** (further - 1), self.longest))
+
+
+REFUSED = Patience(tolerated=2, first=0.0, longest=_HOUR)
+"""Any 5xx."""
+DEFERRED = Patience(tolerated=2, first=0.0, longest=15 * _MINUTE)
+"""Any 4xx: it may be over soon."""
+THROTTLED = Patience(tolerated=0, first=5 * _MINUTE, longest=2 * _HOUR)
+"""Too many logins, connections or messages."""
+LOCKED = Patience(tolerated=0, first=15 * _MINUTE, longest=4 * _HOUR)
+PUNISHED = Patience(tolerated=0, first=_HOUR, longest=24 * _HOUR)
+"""The mailbox may not send; how long, nobody publishes."""
+
+_BY_CAUSE = {
+    Cause.THROTTLED_LOGINS: THROTTLED,
+    Cause.THROTTLED_CONNECTIONS: THROTTLED,
+    Cause.THROTTLED_RATE: THROTTLED,
+    Cause.ACCOUNT_LOCKED: LOCKED,
+    Cause.SENDER_THROTTLED: PUNISHED,
+    Cause.ACCOUNT_BLOCKED_OUTBOUND_SPAM: PUNISHED,
+}
+
+
+def after(before: Breaker, report: Report, interval: float) -> Breaker:
+    """Return the breaker after a run of a check with this interval in seconds."""
+    if report.outcome in (Outcome.OK, Outcome.WARNING):
+        return CLOSED
+    patience = _patience(report) if report.outcome is Outcome.CRITICAL else None
+    ended = report.started_at + report.seconds
+    if patience is None:
+        return Breaker(before.refusals, before.until if before.until is not None and before.until > ended else None)
+    refusals = before.refusals + 1
+    wait = patience.wait(refusals, interval)
+    return Breaker(refusals, ended + wait if wait > interval else None)
+
+
+def _patience(report: Report) -> Patience | None:
+    """Return the patience with what refused, None where nothing did that counts."""
+    step, reply, error = report.failed_step, report.failed_reply, report.token_error
+    if step is None:
+        return None
+    if step.phase is Phase.TOKEN:
+        locked = report.cause is Cause.ACCOUNT_LOCKED or (error and not _LOCK_CODES.isdisjoint(error.error_codes))
+        return LOCKED if locked else None
+    if step.phase not in _SEEN_PHASES or reply is None or not 400 <= reply.code <= 599:
+        return None
+    return _BY_CAUSE.get(report.cause or Cause.UNKNOWN) or (REFUSED if reply.code >= 500 else DEFERRED)

@@ -1,0 +1,306 @@
+"""What was seen of a run and what it means: steps, faults, facts, findings and the report, as frozen values.
+
+Rules of this file:
+- Every room above may import it.
+- Durations are monotonic seconds, timestamps are wall clock (Unix seconds); the two never share a field.
+- A failure of the checked world is a value (`Fault`, `TokenError`, a refusing `Reply`), never an exception.
+- No token and no secret is held here; those travel as `secrets.secret.Secret`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.check import Expect, Phase
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What was seen
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An SMTP answer (RFC 5321 4.2): code, enhanced code (RFC 3463) and the text of each line."""
+
+    code: int
+    enhanced: str
+    """`x.y.z` of the first line that bears one, else empty."""
+    lines: tuple[str, ...]
+    """The text of each line, without code, separator and enhanced code."""
+
+    @property
+    def text(self) -> str:
+        """Return the lines as one text."""
+        return " ".join(self.lines)
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One command and its answer."""
+
+    command: str
+    """As sent, without line end; a token or message is replaced by its size. Empty for the banner."""
+    reply: Reply | None
+    """None when no whole answer came."""
+    challenge: str = ""
+    """The decoded text of a 334 challenge, else empty (RFC 7628 3.2.2)."""
+
+
+class FaultKind(StrEnum):
+    """What ended a phase, as it was measured; the cause is judged later."""
+
+    REPLY = "reply"
+    """The server refused; the last exchange holds its reply."""
+    TOKEN = "token"
+    """No token; the report's `token_error` says why."""
+    NAME_NOT_FOUND = "name_not_found"
+    NAME_SERVER_FAILED = "name_server_failed"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    CLOSED = "closed"
+    """The peer ended the connection in good order, but too early."""
+    TLS_HANDSHAKE = "tls_handshake"
+    TLS_UNTRUSTED = "tls_untrusted"
+    TLS_HOSTNAME = "tls_hostname"
+    TLS_EXPIRED = "tls_expired"
+    """Expired or not yet valid."""
+    TLS_VERSION = "tls_version"
+    TLS_NOT_SPOKEN = "tls_not_spoken"
+    """The peer answered the ClientHello with something that is no TLS."""
+    PROTOCOL = "protocol"
+    """Bytes that are no SMTP reply."""
+    TOO_LONG = "too_long"
+    """A reply or a line without end."""
+    STARTTLS_NOT_OFFERED = "starttls_not_offered"
+    STARTTLS_INJECTION = "starttls_injection"
+    MECHANISM_NOT_OFFERED = "mechanism_not_offered"
+    PLAINTEXT_REFUSED = "plaintext_refused"
+    """We refuse to send a token over a connection without TLS."""
+    NOT_DELIVERED = "not_delivered"
+    """A message was accepted and has not arrived."""
+    OS = "os"
+    """Any other error of the operating system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a phase ended without its aim."""
+
+    kind: FaultKind
+    detail: str = ""
+    """What the system or library said, redacted; for `PROTOCOL` the first bytes that came, escaped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What happened in one phase."""
+
+    phase: Phase
+    start: float
+    """Seconds since the run's begin."""
+    seconds: float
+    exchanges: tuple[Exchange, ...] = ()
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One address that was tried in phase connect."""
+
+    address: str
+    family: int
+    """4 or 6."""
+    fault: Fault | None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What the server's own certificate says (RFC 5280)."""
+
+    not_before: float
+    not_after: float
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    """DNS names and addresses of subjectAltName."""
+    fingerprint: str
+    """SHA-256 of the DER form, hex."""
+    self_signed: bool
+    verified: bool
+    """False when it was read over a connection whose verification had failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFacts:
+    """The TLS session of a run."""
+
+    version: str
+    """As OpenSSL names it: `TLSv1.3`."""
+    cipher: str
+    certificate: CertificateFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """What is known of the access token of a run: never the token."""
+
+    fingerprint: str
+    form: str
+    """`jwt` or `opaque`."""
+    acquired_at: float
+    expires_at: float | None
+    """None where nobody says: an opaque token that was handed over ready."""
+    scope: str
+    """The scope that was requested."""
+    size: int
+    """Length in characters."""
+    claims: Mapping[str, object]
+    """Chosen claims of an unverified JWT (aud, iss, tid, appid, oid, roles, scp, upn, exp, ...); empty if opaque."""
+    from_cache: bool
+    """False when this run waited for the issuer."""
+
+
+class TokenErrorKind(StrEnum):
+    """Where the way to a token ended."""
+
+    OAUTH = "oauth"
+    """The issuer answered with an OAuth error (RFC 6749 5.2)."""
+    HTTP = "http"
+    """An HTTP error without an OAuth error."""
+    NOT_JSON = "not_json"
+    THROTTLED = "throttled"
+    """429, or a 5xx with Retry-After, or our own waiting for that time to pass."""
+    NAME_NOT_FOUND = "name_not_found"
+    CONNECT = "connect"
+    TIMEOUT = "timeout"
+    TLS = "tls"
+    PROXY = "proxy"
+    SECRET_UNREADABLE = "secret_unreadable"
+    CERTIFICATE_UNUSABLE = "certificate_unusable"
+    """The client certificate or key file cannot be used."""
+    ISSUER_MISMATCH = "issuer_mismatch"
+    """The discovery document names another issuer."""
+    DISCOVERY = "discovery"
+    """The discovery document is refused or lacks what it must have."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenError:
+    """The issuer's whole error, or why it could not be asked. Redacted of what was sent."""
+
+    kind: TokenErrorKind
+    at: float
+    """When it was seen (Unix seconds)."""
+    endpoint: str = ""
+    """The URL that was asked, without query."""
+    http_status: int | None = None
+    error: str = ""
+    error_codes: tuple[int, ...] = ()
+    description: str = ""
+    suberror: str = ""
+    correlation_id: str = ""
+    trace_id: str = ""
+    retry_after: float | None = None
+    """Seconds that the issuer asks to wait."""
+    clock_offset: float | None = None
+    """Issuer's Date header less our clock, in seconds."""
+    body: str = ""
+    """The first part of an answer that is no JSON, redacted."""
+    requested_scope: str = ""
+    refresh_token_age: float | None = None
+    """Seconds since the login that the refused refresh token comes from; None where none was used."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What it means
+
+
+class Outcome(StrEnum):
+    """The judgement of a run. Exit codes and order of badness by the monitoring-plugins convention."""
+
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    UNKNOWN = "unknown"
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0, 1, 2 or 3."""
+        return _EXIT_CODES[self]
+
+    @staticmethod
+    def worst(outcomes: "list[Outcome]") -> "Outcome":
+        """Return the worst of several: critical, unknown, warning, ok; unknown for none at all."""
+        return max(outcomes, key=_BADNESS.__getitem__, default=Outcome.UNKNOWN)
+
+
+_EXIT_CODES = {Outcome.OK: 0, Outcome.WARNING: 1, Outcome.CRITICAL: 2, Outcome.UNKNOWN: 3}
+_BADNESS = {Outcome.OK: 0, Outcome.WARNING: 1, Outcome.UNKNOWN: 2, Outcome.CRITICAL: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One possible cause of what was seen: ids and values, made text when shown."""
+
+    cause: Cause
+    certainty: float
+    """0 to 1: how sure it is, given only what was seen."""
+    rule: str
+    """The id of the catalogue's rule that named it."""
+    evidence: tuple[str, ...] = ()
+    """What was seen, in short sentences without any secret."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What the remedy's commands are filled with: tenant, client_id, object_id, mailbox, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All of one run."""
+
+    check: str
+    started_at: float
+    """Unix seconds."""
+    seconds: float
+    outcome: Outcome
+    steps: tuple[Step, ...] = ()
+    cause: Cause | None = None
+    """Set unless the depth was reached."""
+    findings: tuple[Finding, ...] = ()
+    """Why the depth was not reached, best first."""
+    warnings: tuple[Finding, ...] = ()
+    """What will break a check that still works."""
+    token: TokenFacts | None = None
+    token_error: TokenError | None = None
+    tls: TlsFacts | None = None
+    attempts: tuple[Attempt, ...] = ()
+    mechanism: str = ""
+    """The SASL mechanism that was used, in upper case."""
+    auth_line_length: int = 0
+    """The length in octets of the longest AUTH line that was sent."""
+    waited: float = 0.0
+    """Seconds spent waiting for a free place (open connections, the mailbox's lock); part of no phase."""
+    expect: Expect | None = None
+    """The refusal that the run had to meet."""
+
+    @property
+    def failed_step(self) -> Step | None:
+        """Return the first step with a fault: the token's comes before the connection's."""
+        return next((step for step in self.steps if step.fault is not None), None)
+
+    @property
+    def failed_reply(self) -> Reply | None:
+        """Return the reply that refused, if a reply did."""
+        step = self.failed_step
+        if step is None or step.fault is None or step.fault.kind is not FaultKind.REPLY or not step.exchanges:
+            return None
+        return step.exchanges[-1].reply
+
+    @property
+    def refused_as_expected(self) -> Reply | None:
+        """Return the refusal that the run had to meet, if it met it: such a run has a failed step and is well."""
+        return self.failed_reply if self.expect and self.outcome in (Outcome.OK, Outcome.WARNING) else None

@@ -1,0 +1,89 @@
+"""Reads from Microsoft Graph when the client secret in use ends, and which of the application's secrets it is.
+
+Rules of this file:
+- It needs the application permission Application.Read.All, and works in the application's home tenant alone
+  (https://learn.microsoft.com/graph/api/application-get).
+- Graph tells the first three characters of each secret as its `hint`; by that the secret in use is found. Of several
+  with the same hint the one that ends first counts, if it has not ended: the secret in use has been accepted just now.
+- A failure is told in the log and harms nothing.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import requests
+import structlog
+
+from smtpcheck.model.report import TokenError
+from smtpcheck.oauth.msal_client import MsalClient
+from smtpcheck.oauth.session import IssuerSession
+from smtpcheck.secrets.secret import Secret
+
+HINT_LENGTH = 3
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Where Graph is, and what a token for it is asked with."""
+
+    url: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretEnd:
+    """The end of one client secret."""
+
+    at: float
+    """Unix seconds."""
+    name: str
+    """How the portal shows it: its description and the hint."""
+
+
+def read_secret_end(
+    client: MsalClient, session: IssuerSession, graph: Graph, client_id: str, secret: Secret
+) -> SecretEnd | None:
+    """Return when `secret` ends, None where Graph does not tell. Blocks on three requests."""
+    token = client.ask(lambda app: app.acquire_token_for_client([graph.scope]), scope=graph.scope)
+    if isinstance(token, TokenError):
+        _log.warning("no token for Graph, the secret's end stays unknown", client_id=client_id, error=token.error)
+        return None
+    url = f"{graph.url}/v1.0/applications(appId='{quote(client_id, safe='')}')?$select=id,appId,passwordCredentials"
+    try:
+        session.get(url, headers={"Authorization": f"Bearer {token.token.reveal()}", "Accept": "application/json"})
+        answer = session.last
+    except requests.RequestException as error:
+        problem = session.trouble(error, requested_scope=graph.scope)
+        _log.warning("Graph not reached, the secret's end stays unknown", client_id=client_id, kind=str(problem.kind))
+        return None
+    finally:
+        session.forget()
+    body = answer.json if answer is not None and answer.status == 200 else None
+    if body is None:
+        status = answer.status if answer else None
+        reason = "the application needs Application.Read.All" if status == 403 else ""
+        _log.warning("Graph does not tell the secret's end", client_id=client_id, status=status, reason=reason)
+        return None
+    return _end_of(secret, body.get("passwordCredentials"), time.time())
+
+
+def _end_of(secret: Secret, listed: Any, now: float) -> SecretEnd | None:
+    hint = secret.reveal()[:HINT_LENGTH]
+    found = [
+        SecretEnd(end, f"{str(each.get('displayName') or 'without a name')[:100]} ({hint}...)")
+        for each in (listed if isinstance(listed, list) else [])
+        if isinstance(each, dict) and each.get("hint") == hint and (end := _time(each.get("endDateTime"))) > now
+    ]
+    return min(found, key=lambda end: end.at, default=None)
+
+
+def _time(text: object) -> float:
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return 0.0

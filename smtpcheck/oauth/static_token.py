@@ -1,0 +1,102 @@
+"""Type `token`: a ready access token from elsewhere, for sites that have a broker of their own, and for quick tests."""
+
+import time
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from smtpcheck.model.report import TokenError, TokenErrorKind
+from smtpcheck.oauth.claims import expiry
+from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.token_store import TokenFile
+from smtpcheck.secrets.secret import Secret
+from smtpcheck.secrets.source import SecretHazard, SecretSource, SecretUnreadableError, files_of
+
+READ_AGAIN_SECONDS = 300.0
+"""How long a token is used before its source is read again; a file that changes is read again at once."""
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class TokenSource(SecretSource):
+    """Where a ready token comes from; exactly one of the five."""
+
+    KINDS: ClassVar[tuple[str, ...]] = (*SecretSource.KINDS, "url")
+
+    url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s#]+$",
+        description="An address that answers with the token: as JSON with access_token, or as plain text.",
+    )
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], SecretSource] = Field(
+        default={}, description="Headers of the request to the address, as a key that it wants."
+    )
+
+    def __str__(self) -> str:
+        return super().__str__() if self.url is None else f"address {self.url.partition('?')[0]}"
+
+    def hazards(self) -> frozenset[SecretHazard]:
+        """Return what is suspicious about the token; of one behind an address nothing is known, for it is not asked.
+
+        Raises:
+            SecretUnreadableError: As `read()`.
+        """
+        return super().hazards() if self.url is None else frozenset()
+
+    @model_validator(mode="after")
+    def _keeps_headers_private(self) -> Self:
+        if self.headers and self.url is None:
+            raise ValueError("headers have no meaning without url")
+        if self.url is not None and self.url.startswith("http:") and urlsplit(self.url).hostname not in _LOOPBACK:
+            raise ValueError("a token travels by https; http is for this machine alone")
+        return self
+
+
+class ReadyToken(Credential):
+    """A token that something else keeps fresh."""
+
+    type: Literal["token"] = "token"
+    source: TokenSource = Field(alias="from", description="Where the token is read from.")
+
+    @property
+    def scope(self) -> str:
+        """Empty: nothing is requested."""
+        return ""
+
+    def files(self) -> tuple[Path, ...]:
+        """Return the files of the token and of what the request for it needs."""
+        return (*super().files(), *files_of(self.source, *self.source.headers.values()))
+
+    def flow(self, login: TokenFile | None = None) -> Flow:  # noqa: ARG002
+        """Return the way to the token; nothing is read yet."""
+        if self.source.url is None:
+            return ReadyTokenFlow(self.source)
+        from smtpcheck.oauth.token_url import TokenAddressFlow  # noqa: PLC0415 - needs requests
+
+        source, again = self.source, READ_AGAIN_SECONDS
+        return TokenAddressFlow(self.source.url, source.headers, ca_file=self.ca_file, proxy=self.proxy, again=again)
+
+
+class ReadyTokenFlow(Flow):
+    """Reads the token; asks no issuer."""
+
+    issuer = ""
+    life = Life()
+
+    def __init__(self, source: SecretSource) -> None:
+        """Take where the token is read from."""
+        self._source = source
+
+    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:  # noqa: ARG002
+        """Read the token, without blanks and line ends around it; `subject` and `scope` have no meaning here."""
+        try:
+            text = self._source.read().reveal().strip()
+        except SecretUnreadableError as error:
+            return TokenError(TokenErrorKind.SECRET_UNREADABLE, at=time.time(), description=str(error))
+        if not text:
+            reason = f"{self._source} holds no token"
+            return TokenError(TokenErrorKind.SECRET_UNREADABLE, at=time.time(), description=reason)
+        return Granted(Secret(text), expiry(text), refresh_in=READ_AGAIN_SECONDS)

@@ -1,0 +1,82 @@
+"""A ready token that some broker gives out by HTTP."""
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+
+from smtpcheck.model.report import TokenError, TokenErrorKind
+from smtpcheck.oauth.answer import Answer, token_error, token_response
+from smtpcheck.oauth.claims import expiry
+from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.session import CaUnusableError, IssuerSession
+from smtpcheck.secrets.secret import Secret
+from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
+
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{8,}")
+"""A bearer token (RFC 6750 2.1); what is shorter is a word of some message."""
+
+
+class TokenAddressFlow(Flow):
+    """Asks the broker for the token."""
+
+    def __init__(
+        self, url: str, headers: Mapping[str, SecretSource], *, ca_file: Path | None, proxy: str | None, again: float
+    ) -> None:
+        """Take what to ask, and after how many seconds to ask again at the latest; nothing is read or asked yet."""
+        self._url = url
+        self._headers = headers
+        self._ca_file = ca_file
+        self._proxy = proxy
+        self._again = again
+
+    @property
+    def issuer(self) -> str:
+        """The broker's host."""
+        return urlsplit(self._url).hostname or ""
+
+    @property
+    def life(self) -> Life:
+        """Nothing: the broker keeps what is behind it."""
+        return Life()
+
+    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:  # noqa: ARG002
+        """Ask the broker; `subject` and `scope` have no meaning here."""
+        try:
+            headers = {name: source.read().reveal() for name, source in self._headers.items()}
+            session = IssuerSession(
+                ca_file=self._ca_file,
+                proxy=self._proxy,
+                local=self._url.startswith("http:"),
+                private_headers=tuple(headers),
+            )
+        except SecretUnreadableError as error:
+            return self._failure(TokenErrorKind.SECRET_UNREADABLE, str(error))
+        except CaUnusableError as error:
+            return self._failure(TokenErrorKind.TLS, str(error))
+        asked_at = time.time()
+        try:
+            session.get(self._url, headers={"Accept": "application/json, text/plain", **headers})
+        except requests.RequestException as error:
+            return session.trouble(error, requested_scope="")
+        finally:
+            session.close()
+        assert session.last is not None  # noqa: S101 - the request has just returned
+        return _granted(session.last, asked_at, self._again) or token_error(session.last, requested_scope="")
+
+    def _failure(self, kind: TokenErrorKind, description: str) -> TokenError:
+        return TokenError(kind, at=time.time(), endpoint=self._url.partition("?")[0], description=description)
+
+
+def _granted(answer: Answer, asked_at: float, again: float) -> Granted | None:
+    if answer.granted:
+        response = token_response(answer, asked_at=asked_at)
+        return Granted(response.token, response.expires_at, refresh_in=again)
+    text = answer.text.strip()
+    plain = answer.headers.get("content-type", "").partition(";")[0].strip() == "text/plain"
+    if answer.status == 200 and plain and _TOKEN.fullmatch(text):
+        return Granted(Secret(text), expiry(text), refresh_in=again)
+    return None

@@ -1,0 +1,78 @@
+"""What is known of a check's loopback as JSON: what the API answers, and what `check --loopback --format json` prints.
+
+Rules of this file:
+- Names are never renamed and keep their meaning; new ones may come. Times are Unix seconds, durations seconds, what is
+  not known is null.
+
+`{"success", "pending", "next_send", "backoff_until", "totals": {"sent", "found", "late", "lost", "found_after_lost",
+"uncertain", "duplicates"}, "finder": {"success", "at", "step", "detail", "code", "failures", "since"} or null,
+"messages": [MESSAGE, newest first], "last_send": the report of the run that was to send, or null}`.
+
+MESSAGE: `{"sequence", "slot", "message_id", "stage": intended | accepted | uncertain | refused | delivered | lost,
+"intended_at", "sent_at", "reply", "server_message_id", "queue_id", "lost_at", "seen_at", "arrived_at" by the mailbox's
+clock, "delivered_at", "delivery_seconds", "late", "folder", "kind": inbox | junk | other, "deleted", "duplicates",
+"authentication": {method: result}, "timeline": [{"what", "at", "text", "detail", "seconds", "clocks_differ"}]}`.
+"""
+
+from dataclasses import asdict
+
+from smtpcheck.diagnosis.catalogue import Catalogue
+from smtpcheck.loopback.message_state import Message
+from smtpcheck.loopback.status import FinderState, Standing, success
+from smtpcheck.loopback.timeline import timeline
+from smtpcheck.output.report_json import Json, report_as_json
+
+
+def loopback_as_json(standing: Standing, catalogue: Catalogue) -> Json:
+    """Return all that is known of a check's loopback."""
+    record = standing.record
+    return {
+        "success": success(standing),
+        "pending": record.pending(),
+        "next_send": standing.next_send,
+        "backoff_until": record.breaker.until,
+        "totals": asdict(record.totals),
+        "finder": _finder(standing.finder) if standing.finder else None,
+        "messages": [_message(message) for message in reversed(record.messages)],
+        "last_send": report_as_json(record.sending, catalogue) if record.sending else None,
+    }
+
+
+def _finder(state: FinderState) -> Json:
+    error = state.error
+    return {
+        "success": error is None,
+        "at": state.at,
+        "step": error.step if error else None,
+        "detail": error.detail if error else None,
+        "code": error.code if error else None,
+        "failures": state.failures,
+        "since": state.since,
+    }
+
+
+def _message(message: Message) -> Json:
+    told = message.receipt
+    return {
+        "sequence": message.sequence,
+        "slot": message.slot,
+        "message_id": message.message_id,
+        "stage": message.stage,
+        "intended_at": message.intended_at,
+        "sent_at": message.sent_at,
+        "reply": told.reply if told else None,
+        "server_message_id": (told.message_id or None) if told else None,
+        "queue_id": (told.queue_id or None) if told else None,
+        "lost_at": message.lost_at,
+        "seen_at": message.seen_at,
+        "arrived_at": message.arrived_at,
+        "delivered_at": message.delivered_at,
+        "delivery_seconds": message.delivery_seconds,
+        "late": message.late,
+        "folder": message.folder or None,
+        "kind": message.kind,
+        "deleted": message.deleted,
+        "duplicates": message.duplicates,
+        "authentication": dict(message.authentication),
+        "timeline": [asdict(event) for event in timeline(message)],
+    }

@@ -1,0 +1,146 @@
+"""All metrics as one text, in the format that the scraper asked for.
+
+Rules of this file:
+- The series of a check are rendered once, when its run ends. A scrape joins them family by family, as both formats want
+  all samples of a family together.
+- `Metrics.expose` may run in a thread of its own while the event loop records: it takes one snapshot of the rows, and a
+  row is never mutated. Everything else here belongs to the event loop.
+- The formats: https://github.com/prometheus/docs/blob/main/docs/instrumenting/exposition_formats.md (text 0.0.4) and
+  https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md (1.0).
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from prometheus_client import exposition as text_format
+from prometheus_client.openmetrics import exposition as openmetrics_format
+
+from smtpcheck.loopback.status import Standing
+from smtpcheck.model.check import Check
+from smtpcheck.model.credential import CredentialState
+from smtpcheck.model.report import Report
+from smtpcheck.model.shard import ALONE, Fleet
+from smtpcheck.output.metrics.agent import AgentState, Measurements, Scrape
+from smtpcheck.output.metrics.check import Row, render, render_probe
+from smtpcheck.output.metrics.families import PER_CHECK, PER_LOOPBACK
+from smtpcheck.output.metrics.loopback import render_loopback
+from smtpcheck.output.metrics.shard import render_fleet
+from smtpcheck.state.check_state import CheckState
+
+CONTENT_TYPE_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE_OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+class Metrics:
+    """What a scrape shows."""
+
+    def __init__(self, label_names: Collection[str], *, expose_addresses: bool, fleet: Fleet = ALONE) -> None:
+        """Show these of the checks' own labels, the mailboxes only with `expose_addresses`, and the other agents."""
+        self._label_names = frozenset(label_names)
+        self._expose_addresses = expose_addresses
+        self._rows: dict[str, Row] = {}
+        self._shown: dict[str, Check] = {}
+        self._loopbacks: dict[str, Row] = {}
+        self._measurements = Measurements()
+        self._fleet = render_fleet(fleet, self._label_names)
+
+    def record(self, check: Check, report: Report, state: CheckState, trace_id: str = "") -> None:
+        """Count a run that has ended and render its check; `state` is what `State.record` returned for it.
+
+        With the id of its trace the run becomes the exemplar of where it falls into the histograms.
+        """
+        self._measurements.observe(check, report, trace_id)
+        self.show(check, state)
+
+    def show(self, check: Check, state: CheckState) -> None:
+        """Render a check, and count nothing."""
+        self._rows[check.name] = self._row(check, state)
+        self._shown[check.name] = check
+
+    def record_loopback(self, check: Check, standing: Standing) -> None:
+        """Render what is known of a check's loopback."""
+        self._loopbacks[check.name] = render_loopback(check, standing, self._label_names)
+
+    def observe_delivery(self, check: Check, seconds: float, trace_id: str = "") -> None:
+        """Count how long a message took; `trace_id` is that of the run that sent it."""
+        self._measurements.observe_delivery(check, seconds, trace_id)
+
+    def forget(self, name: str) -> None:
+        """Drop the series of one check; an unknown name is fine."""
+        self._rows.pop(name, None)
+        self._loopbacks.pop(name, None)
+        self._shown.pop(name, None)
+
+    def relabel(
+        self,
+        label_names: Collection[str],
+        *,
+        expose_addresses: bool,
+        checks: Iterable[Check],
+        states: Mapping[str, CheckState],
+        fleet: Fleet = ALONE,
+    ) -> None:
+        """Take new settings: show exactly these checks, at once and by their new labels, and count nothing.
+
+        What has not changed is not rendered again, so that a reload does not hold up the event loop. Of loopbacks those
+        are shown that are recorded anew.
+        """
+        before = (self._label_names, self._expose_addresses)
+        self._label_names = frozenset(label_names)
+        self._expose_addresses = expose_addresses
+        self._fleet = render_fleet(fleet, self._label_names)
+        shown = self._shown if before == (self._label_names, expose_addresses) else {}
+        self._shown = {check.name: check for check in checks}
+        self._loopbacks = {}
+        self._rows = {
+            name: self._rows[name] if shown.get(name) == check else self._row(check, states.get(name))
+            for name, check in self._shown.items()
+        }
+
+    def observe_lag(self, seconds: float, trace_id: str = "") -> None:
+        """Count how long after it was due a scheduled run began; `trace_id` as that of `record`."""
+        self._measurements.observe_lag(seconds, trace_id)
+
+    def expose(self, *, openmetrics: bool, credentials: tuple[CredentialState, ...], agent: AgentState) -> bytes:
+        """Return all metrics as OpenMetrics 1.0 or as text format 0.0.4."""
+        parts: list[bytes] = []
+        for families, rows in ((PER_CHECK, self._rows.copy()), (PER_LOOPBACK, self._loopbacks.copy())):
+            for family, fragments in zip(families, zip(*rows.values(), strict=True), strict=False):
+                if any(fragments):
+                    parts += (family.header(openmetrics), *fragments)
+        for family, samples in self._fleet:
+            parts += (family.header(openmetrics), samples)
+        encode = openmetrics_format.generate_latest if openmetrics else text_format.generate_latest
+        parts.append(encode(Scrape(self._measurements, credentials, agent)))
+        return b"".join(parts)
+
+    def expose_probe(
+        self, check: Check, report: Report | None, backoff_until: float | None, *, openmetrics: bool
+    ) -> bytes:
+        """Return the metrics of one run that a request asked for, and of nothing else; None: it was suppressed."""
+        lines = render_probe(check, report, backoff_until, self._label_names, expose_addresses=self._expose_addresses)
+        parts = [family.header(openmetrics) + text.encode("utf-8", "replace") for family, text in lines.items()]
+        return b"".join((*parts, b"# EOF\n" if openmetrics else b""))
+
+    def _row(self, check: Check, state: CheckState | None) -> Row:
+        return render(check, state, self._label_names, expose_addresses=self._expose_addresses)
+
+
+def wants_openmetrics(accept: str) -> bool:
+    """Return whether an Accept header (RFC 9110 12.5.1) prefers OpenMetrics 1.0 to the text format."""
+    openmetrics, text = 0.0, 0.0
+    for media_range in accept.split(","):
+        name, *parameters = (part.strip().lower() for part in media_range.split(";"))
+        values = dict(parameter.split("=", 1) for parameter in parameters if "=" in parameter)
+        quality = _quality(values.get("q", "1"))
+        if name == "application/openmetrics-text" and values.get("version", "1.0.0") == "1.0.0":
+            openmetrics = max(openmetrics, quality)
+        elif name == "text/plain":
+            text = max(text, quality)
+    return openmetrics > 0 and openmetrics >= text
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

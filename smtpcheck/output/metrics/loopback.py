@@ -1,0 +1,42 @@
+"""What is known of a check's loopback as exposition text, one fragment for each family of `PER_LOOPBACK`.
+
+Rule of this file: pure. A folder is shown by what it is for, never by its name, and of a result only the known ones.
+"""
+
+from collections.abc import Collection
+
+from smtpcheck.loopback.message_state import Stage
+from smtpcheck.loopback.status import Standing, success
+from smtpcheck.model.check import Check
+from smtpcheck.output.metrics import families
+from smtpcheck.output.metrics.check import Row, Samples, written
+
+
+def render_loopback(check: Check, standing: Standing, label_names: Collection[str]) -> Row:
+    """Return the fragments of a check that has a loopback."""
+    lines = written(check, _samples(standing), label_names)
+    return tuple(lines.get(family, "").encode("utf-8", "replace") for family in families.PER_LOOPBACK)
+
+
+def _samples(standing: Standing) -> Samples:
+    record, totals = standing.record, standing.record.totals
+    if (arrived := success(standing)) is not None:
+        yield families.LOOPBACK_SUCCESS, (), int(arrived)
+    yield families.LOOPBACK_PENDING, (), record.pending()
+    for family, count in (
+        (families.LOOPBACK_SENT, totals.sent),
+        (families.LOOPBACK_FOUND, totals.found),
+        (families.LOOPBACK_LATE, totals.late),
+        (families.LOOPBACK_LOST, totals.lost),
+        (families.LOOPBACK_UNCERTAIN, totals.uncertain),
+    ):
+        yield family, (), count
+    last = next((message for message in reversed(record.messages) if message.stage is Stage.DELIVERED), None)
+    if last is not None:
+        yield families.LOOPBACK_DELIVERY, (), round(last.delivery_seconds or 0.0, 3)
+        if last.kind is not None:
+            yield families.LOOPBACK_FOLDER, (last.kind,), 1
+        for method, result in last.authentication:
+            yield families.LOOPBACK_AUTHENTICATION, (method, result), 1
+    if standing.finder is not None:
+        yield families.LOOPBACK_FINDER_SUCCESS, (), int(standing.finder.error is None)

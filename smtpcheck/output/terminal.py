@@ -1,0 +1,172 @@
+"""Reports as text for a terminal, as JSON and as one line for Nagios.
+
+Rules of this file:
+- It makes text of values; `finding_text.show` writes it.
+- On a terminal colour and tables, plain text in a pipe, NO_COLOR respected (rich sees to it). Eighty columns suffice.
+- Nothing is known here that a report does not hold; what a finding means is asked of the catalogue.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from smtpcheck.config import Demand, Settings
+from smtpcheck.diagnosis.catalogue import Catalogue
+from smtpcheck.loopback.graph.limits import DELETIONS, LISTS, MESSAGES_PER_REQUEST
+from smtpcheck.loopback.plan import FindVia
+from smtpcheck.model import expected_refusal
+from smtpcheck.model.check import Check
+from smtpcheck.model.report import Outcome, Report
+from smtpcheck.output.finding import findings_text
+
+_LONGEST_CAUSE = 100
+_STYLES = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.CRITICAL: "red", Outcome.UNKNOWN: "magenta"}
+_MARKS = {Outcome.OK: "✓", Outcome.WARNING: "!", Outcome.CRITICAL: "✗", Outcome.UNKNOWN: "?"}
+
+_GRAPH_SEARCH = (
+    f"A search in Microsoft Graph is at most {LISTS} requests for every {MESSAGES_PER_REQUEST} messages that are"
+    f" sought, one for the name of each folder that holds one of them, and {DELETIONS} for each that is deleted. That"
+    " for left-overs, once a day, is one request and those that delete. It is more where an answer has further pages or"
+    " a filter is too complex, and a request comes twice where Graph asks to wait a moment."
+)
+
+
+class Expectation(Protocol):
+    """What a scenario says must come out."""
+
+    @property
+    def name(self) -> str:
+        """The name of its check."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome that must come out."""
+
+
+def report_table(reports: Sequence[Report]) -> Table:
+    """Return one row a check: outcome, phase and cause, seconds."""
+    table = _table("check", "outcome", "phase", "cause")
+    table.add_column("seconds", justify="right", no_wrap=True)
+    for report in reports:
+        phase = expected_refusal.phase_of(report) or ""
+        table.add_row(_mark(report.outcome), report.check, _outcome(report.outcome), phase, *_last_columns(report))
+    return table
+
+
+def details(report: Report, check: Check, catalogue: Catalogue) -> RenderableType:
+    """Return what is to be known of a run that was not ok: the best finding whole, the others by name."""
+    host = f"[{check.server.host}]" if ":" in check.server.host else check.server.host
+    head = Text.assemble((report.check, "bold"), "  ", f"{check.mailbox} via {host}:{check.server.port}".lstrip())
+    shown = [report.findings] if report.findings else [(warning,) for warning in report.warnings]
+    return Group(head, *(findings_text(findings, catalogue) for findings in shown), Text())
+
+
+def summary(reports: Sequence[Report]) -> str:
+    """Return how many checks came out how, in one sentence."""
+    counts = {outcome: sum(report.outcome is outcome for report in reports) for outcome in Outcome}
+    said = ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items() if count)
+    return f"{len(reports)} check{'s' * (len(reports) != 1)}: {said or 'nothing to do'}"
+
+
+def scenario_table(reports: Mapping[str, Report], scenarios: Sequence[Expectation], right: set[str]) -> Table:
+    """Return one row a scenario of the demo: what came out, and whether it is what the scenario says."""
+    table = _table("check", "outcome", "phase", "cause", "expected")
+    for scenario in scenarios:
+        report = reports[scenario.name]
+        phase = expected_refusal.phase_of(report) or ""
+        verdict = Text("as expected", "green") if scenario.name in right else Text("NOT as expected", "bold red")
+        cause = _last_columns(report)[0]
+        table.add_row(_mark(report.outcome), report.check, _outcome(report.outcome), phase, cause, verdict)
+    return table
+
+
+def demand_tables(demand: Demand) -> RenderableType:
+    """Return what a configuration will cause at each host and issuer, an hour and a day."""
+    hosts = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    hosts.add_column("host", overflow="fold")
+    refusing = any(host.refusals_per_hour for host in demand.hosts)
+    for heading in ("checks", "connections/h", "/day", "at once", "messages/day", *["refusals/day"] * refusing):
+        hosts.add_column(heading, justify="right", no_wrap=True)
+    for host in demand.hosts:
+        numbers = (host.connections_per_hour, host.connections_per_day, host.connections_at_once, host.messages_per_day)
+        refusals = (host.refusals_per_day,) if refusing else ()
+        hosts.add_row(f"{host.host}:{host.port}", str(host.checks), *map(_count, (*numbers, *refusals)))
+    issuers = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    issuers.add_column("issuer", overflow="fold")
+    for heading in ("tokens", "requests/h at most", "/day", "/h while it fails"):
+        issuers.add_column(heading, justify="right", no_wrap=True)
+    for issuer in demand.issuers:
+        requests = (issuer.requests_per_hour, issuer.requests_per_day, issuer.failing_requests_per_hour)
+        issuers.add_row(issuer.issuer, str(issuer.tokens), *map(_count, requests))
+    searches = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    searches.add_column("searched", overflow="fold")
+    for heading in ("mailboxes", "searches/h at most", "/day"):
+        searches.add_column(heading, justify="right", no_wrap=True)
+    for search in demand.searches:
+        counts = (search.searches_per_hour, search.searches_per_day)
+        searches.add_row(search.host, str(search.mailboxes), *map(_count, counts))
+    shown = [table for table in (hosts, issuers, searches) if table.rows or table is not searches]
+    gaps = [(Text(), table) if shown[0].rows else (table,) for table in shown[1:]]
+    notes = [Text(_GRAPH_SEARCH)] if any(search.via is FindVia.GRAPH for search in demand.searches) else []
+    return Group(shown[0], *(part for pair in gaps for part in pair), *notes)
+
+
+def fleet_text(settings: Settings) -> RenderableType:
+    """Return which checks this agent of several runs, and which refresh tokens must be kept where it is."""
+    fleet = settings.fleet
+    names = fleet.names[fleet.shard.number]
+    total = sum(map(len, fleet.names))
+    rotating = [name for name, credential in settings.credentials.items() if credential.rotates]
+    lines = [Text(f"shard {fleet.shard} runs {len(names)} of {total} checks: {', '.join(names) or 'none'}")]
+    if rotating:
+        lines.append(Text(f"credentials whose refresh token it alone uses: {', '.join(rotating)}"))
+    return Group(*lines, Text())
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:.2g}"
+
+
+def nagios(reports: Sequence[Report]) -> str:
+    """Return the result as a monitoring plug-in prints it: a status line with performance data, then a line a check.
+
+    The form is that of the Monitoring Plugins guidelines: `STATUS - text | 'label'=value[unit] ...`.
+    """
+    outcome = Outcome.worst([report.outcome for report in reports])
+    notable = [report for report in reports if report.outcome is not Outcome.OK or report.refused_as_expected]
+    data = " ".join(f"'{report.check}'={report.seconds:.3f}s" for report in reports)
+    # Behind "|" stands performance data, in further lines too.
+    lines = [f"{each.check}: {each.outcome.value}: {_causes(each)}".replace("|", "/") for each in notable]
+    return "\n".join([f"{outcome.value.upper()} - {summary(reports)} | {data}", *lines])
+
+
+def _causes(report: Report) -> str:
+    if report.cause is None:
+        warned = ", ".join(finding.cause.value for finding in report.warnings)
+        return "; ".join(filter(None, (warned, expected_refusal.told(report))))
+    phase = expected_refusal.phase_of(report)
+    return f"{report.cause.value} in phase {phase}" if phase else report.cause.value
+
+
+def _last_columns(report: Report) -> tuple[str, str]:
+    said = report.cause.value if report.cause else _causes(report)
+    return said if len(said) <= _LONGEST_CAUSE else f"{said[:_LONGEST_CAUSE]}...", f"{report.seconds:.2f}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _mark(outcome: Outcome) -> Text:
+    return Text(_MARKS[outcome], _STYLES[outcome])
+
+
+def _outcome(outcome: Outcome) -> Text:
+    return Text(outcome.value, _STYLES[outcome])

@@ -1,0 +1,1 @@
+"""Runs as OpenTelemetry traces: spans, and the exporter for OTLP over HTTP."""

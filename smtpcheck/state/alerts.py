@@ -1,0 +1,132 @@
+"""Alerts in the state file: the watches of each check, and what each notifier was told.
+
+Rules of this file:
+- Rows follow what happens within a second; of those for one key only the last is written. An alert is in the file
+  before it is told, for one that a kill makes unknown would never be told to be over; that it was told is written
+  before anything else is. A file that hangs holds up an alert for seconds.
+- A row of what is over is emptied at once and deleted with the next cleaning.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from smtpcheck.alerts.grouping import Key, Severity, Subject
+from smtpcheck.alerts.notification_log import Entry
+from smtpcheck.alerts.thresholds import Watch
+from smtpcheck.model.cause import Cause
+from smtpcheck.state.database import Database, Values, Write
+from smtpcheck.state.serialization import UnreadableReportError, pack, unpack_as
+
+WRITTEN_SECONDS = 5.0
+
+_WATCHES = Write("INSERT OR REPLACE INTO alert_watches (name, watches) VALUES (?, ?)", every=0.5)
+_ENTRY = Write("INSERT OR REPLACE INTO alert_entries (notifier, alert, entry) VALUES (?, ?, ?)", every=0.5)
+_OLD_WATCHES = Write("DELETE FROM alert_watches WHERE watches IS NULL", every=60.0)
+_OLD_ENTRIES = Write("DELETE FROM alert_entries WHERE entry IS NULL", every=60.0)
+_T = TypeVar("_T")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watches:
+    """What a row of watches holds."""
+
+    watches: dict[str, Watch]
+
+
+class AlertRows:
+    """The rows of alerts; without a file nothing is kept."""
+
+    def __init__(self, file: Database | None) -> None:
+        """Take the state file, which may not be open yet."""
+        self._file = file
+        self.anew: Callable[[], object] = lambda: None
+        """Puts all that is in memory, for a new file."""
+
+    async def watches(self) -> dict[str, dict[str, Watch]]:
+        """Return the watches of each check that has any."""
+        if self._file is None:
+            return {}
+        rows = await self._file.read("SELECT name, watches FROM alert_watches WHERE watches IS NOT NULL")
+        return {name: read.watches for name, packed in rows if (read := _unpacked(packed, _Watches))}
+
+    async def entries(self) -> dict[str, dict[Key, Entry]]:
+        """Return what is known of each alert, by notifier."""
+        found: dict[str, dict[Key, Entry]] = {}
+        if self._file is None:
+            return found
+        rows = await self._file.read("SELECT notifier, alert, entry FROM alert_entries WHERE entry IS NOT NULL")
+        for notifier, text, packed in rows:
+            key, entry = _key(text), _unpacked(packed, Entry)
+            if key is not None and entry is not None:
+                found.setdefault(notifier, {})[key] = entry
+        return found
+
+    def put_watches(self, name: str, watches: Mapping[str, Watch]) -> None:
+        """Have the watches of a check written."""
+        if self._file is not None:
+            self._file.put((_WATCHES, name, partial(_watches_row, name, dict(watches))))
+
+    def put_entries(self, notifier: str, entries: Mapping[Key, Entry | None]) -> None:
+        """Have written what a notifier was told; None for what is over."""
+        if self._file is not None and entries:
+            self._file.put(
+                *(
+                    (_ENTRY, (notifier, key), partial(_entry_row, notifier, key, entry))
+                    for key, entry in entries.items()
+                )
+            )
+
+    async def written(self) -> None:
+        """Wait until what was put is in the file, so that a kill does not undo it; of a file in trouble nothing is.
+
+        A file that hangs is waited for `WRITTEN_SECONDS`.
+        """
+        if self._file is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WRITTEN_SECONDS):
+                    await self._file.read("SELECT 1")
+
+    def put_all(self) -> None:
+        """Have everything written, into a new file."""
+        self.anew()
+
+    def forget_old(self) -> None:
+        """Have the rows deleted of what is over."""
+        if self._file is not None:
+            self._file.put((_OLD_WATCHES, "", tuple), (_OLD_ENTRIES, "", tuple))
+
+
+def _watches_row(name: str, watches: dict[str, Watch]) -> Values:
+    return name, pack(_Watches(watches)) if watches else None
+
+
+def _entry_row(notifier: str, key: Key, entry: Entry | None) -> Values:
+    return notifier, _text(key), pack(entry) if entry else None
+
+
+def _text(key: Key) -> str:
+    return "|".join((key.severity, key.subject, key.cause or "", key.name))
+
+
+def _key(text: str) -> Key | None:
+    severity, subject, cause, name = text.split("|", 3)
+    try:
+        return Key(Subject(subject), name, Severity(severity), Cause(cause) if cause else None)
+    except ValueError:
+        _log.warning("a kept alert cannot be read", alert=text)
+        return None
+
+
+def _unpacked(packed: bytes, kind: type[_T]) -> _T | None:
+    try:
+        return unpack_as(packed, kind)
+    except UnreadableReportError as error:
+        _log.warning("a kept alert cannot be read", error=str(error))
+        return None

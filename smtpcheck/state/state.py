@@ -1,0 +1,335 @@
+"""What the agent remembers of every check, in memory and in the state file.
+
+Rules of this file:
+- The event loop works with memory alone; the file follows within seconds, and is read at the start and at a reload.
+- Ten thousand checks fit: the last runs are packed rows, and what reports have in common (replies, certificates) is
+  held once.
+- A check that leaves the configuration leaves memory at once and the file after `KEEP_DAYS`: one that comes back, or
+  was renamed by mistake, finds its counts again.
+"""
+
+import json
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+import structlog
+
+from smtpcheck.limits.send_limits import MAILBOX, Caps, Limits
+from smtpcheck.limits.tenure import Division, Tenure, joined
+from smtpcheck.model import backoff
+from smtpcheck.model.backoff import Breaker
+from smtpcheck.model.check import Check
+from smtpcheck.model.interning import compact
+from smtpcheck.model.report import Outcome, Report
+from smtpcheck.model.shard import WHOLE, Sender, Shard
+from smtpcheck.state.alerts import AlertRows
+from smtpcheck.state.archive import Archive
+from smtpcheck.state.check_state import CheckState, first
+from smtpcheck.state.database import RETRY_SECONDS, Database, Make, NotKeptError, Values, Write
+from smtpcheck.state.history import DAY_SECONDS, Day, day, day_of, runs
+from smtpcheck.state.outbox import SENT, Outbox
+from smtpcheck.state.serialization import UnreadableReportError, pack, unpack
+
+FILE_NAME = "state.db"
+KEEP_DAYS = 90
+"""How many days of history are kept, and how long the rows of a check that is gone."""
+
+_CHECK = Write(
+    "INSERT INTO checks (name, runs, failures, last_success, since, last_run, day, refusals, backoff_until, history,"
+    " report) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET runs = excluded.runs,"
+    " failures = excluded.failures, last_success = excluded.last_success, since = excluded.since,"
+    " last_run = excluded.last_run, day = excluded.day, refusals = excluded.refusals,"
+    " backoff_until = excluded.backoff_until, history = excluded.history, report = excluded.report",
+    every=2.0,
+)
+_FAILURE = Write("INSERT OR REPLACE INTO failures (name, report) VALUES (?, ?)", every=2.0)
+_DAY = Write("INSERT OR REPLACE INTO days (day, name, hours) VALUES (?, ?, ?)", every=60.0)
+_KNOWN = (
+    "SELECT checks.name, runs, failures, last_success, since, refusals, backoff_until, history, checks.report,"
+    " failures.report, hours FROM checks"
+    " LEFT JOIN failures ON failures.name = checks.name"
+    " LEFT JOIN days ON days.day = checks.day AND days.name = checks.name"
+    " WHERE checks.name IN (SELECT value FROM json_each(?))"
+)
+_DAYS = (  # the key begins with the day: a query by the name alone would read the days of every check
+    "SELECT day, hours FROM days WHERE day IN (SELECT value FROM json_each(?)) AND name = ? ORDER BY day"
+)
+_OLD_DAYS = Write("DELETE FROM days WHERE day < ?", every=60.0)
+_OLD_CHECKS = Write("DELETE FROM checks WHERE last_run < ?", every=60.0)
+_SENT = Write(SENT, every=2.0)
+_OLD_SENT = Write("DELETE FROM sent WHERE at < ?", every=60.0)
+_NO_TENURES = Write("DELETE FROM tenures", every=2.0)
+_TENURE = Write("INSERT INTO tenures (since, shard, shards) VALUES (?, ?, ?)", every=2.0)
+_OLD_FAILURES = Write("DELETE FROM failures WHERE name NOT IN (SELECT name FROM checks)", every=60.0)
+
+_log = structlog.get_logger(__name__)
+
+
+class State:
+    """The states of all checks."""
+
+    def __init__(self) -> None:
+        """Begin without any, and in memory alone."""
+        self._checks: dict[str, CheckState] = {}
+        self._heard: dict[str, Breaker] = {}
+        self._caps = Caps()
+        self._tenures: tuple[Tenure, ...] = ()
+        self._file: Database | None = None
+        self.outbox = Outbox(self._caps)
+        self.alerts = AlertRows(None)
+        self.archive = Archive(None)
+
+    @classmethod
+    async def kept(cls, folder: Path) -> Self:
+        """Return the states that are kept in a folder; what hinders that is in `trouble`."""
+        state = cls()
+        state._file = file = Database(folder / FILE_NAME, state._put_all)
+        state.outbox = Outbox(state._caps, file)
+        state.alerts = AlertRows(file)
+        state.archive = Archive(file)
+        await file.open()
+        for at, mailbox, tenant in await file.read("SELECT at, mailbox, tenant FROM sent ORDER BY at"):
+            state._caps.count(mailbox, tenant, at)
+        return state
+
+    @property
+    def checks(self) -> Mapping[str, CheckState]:
+        """Return a live view of the states by name; a check that has not run yet is absent."""
+        return MappingProxyType(self._checks)
+
+    @property
+    def trouble(self) -> str:
+        """Return why nothing outlives a restart at present, as a sentence; empty when all is well."""
+        return self._file.trouble if self._file else ""
+
+    def record(self, check: Check, report: Report, own: Report | None = None) -> CheckState:
+        """Remember a run and return the new state of its check.
+
+        `own` is the report of the check alone, where `report` says more than that.
+        """
+        before = self._checks.get(check.name)
+        report = compact(report, before.report if before else None)
+        held = self.breaker(check.name)
+        state = before.after(report, check.interval, own) if before else first(report, check.interval, held, own)
+        self._checks[check.name] = state
+        self._heard.pop(check.name, None)
+        if self._file is not None:
+            recovered = before is not None and before.failure is before.report and state.failure is before.failure
+            turned = state.breaker != held
+            _put(self._file, check.name, state, failure=recovered, at_once=turned)
+        self.archive.record(before, state)
+        return state
+
+    def breaker(self, name: str) -> Breaker:
+        """Return the breaker of a check; a closed one where nothing is known."""
+        state = self._checks.get(name)
+        return state.breaker if state else self._heard.get(name, Breaker())
+
+    def hear(self, check: Check, report: Report) -> Breaker:
+        """Let a run count for the check's breaker and for nothing else, and return the breaker."""
+        before = self.breaker(check.name)
+        after = backoff.after(before, report, check.interval)
+        state = self._checks.get(check.name)
+        if state is None:
+            self._heard[check.name] = after
+        elif after != before:
+            self._checks[check.name] = state = replace(state, breaker=after)
+            if self._file is not None:
+                _put(self._file, check.name, state, failure=False, at_once=True)
+        return after
+
+    def amend(self, name: str, report: Report) -> CheckState | None:
+        """Take another report of a check's last run, which counts as no run; None where there was none."""
+        if (before := self._checks.get(name)) is None:
+            return None
+        self._checks[name] = state = before.amended(compact(report, before.report))
+        if self._file is not None:
+            _put(self._file, name, state, failure=state.failure is not state.report)
+        return state
+
+    def close_breaker(self, name: str) -> None:
+        """Forget what a check was refused, so that it is tried again; an unknown name is fine."""
+        self._heard.pop(name, None)
+        if state := self._checks.get(name):
+            self._checks[name] = replace(state, breaker=Breaker())
+
+    async def fetch(self, names: Iterable[str]) -> None:
+        """Take into memory what the file knows of these checks and memory does not."""
+        names = set(names)
+        await self.outbox.fetch(names)
+        missing = names - self._checks.keys()
+        if self._file is None or not missing:
+            return
+        for name, *values in await self._file.read(_KNOWN, (json.dumps(sorted(missing)),)):
+            self._checks[name] = self._restored(name, values)
+        await self.archive.fetch(missing)
+
+    def keep(self, names: Collection[str]) -> None:
+        """Drop from memory every check that is not among `names`."""
+        self.outbox.only(names)
+        self.archive.only(names)
+        for known in (self._checks, self._heard):
+            for name in known.keys() - set(names):
+                del known[name]
+
+    async def days(self, name: str) -> tuple[Day, ...]:
+        """Return the history of a check by days, oldest first; days without a run are left out.
+
+        Of the day before the last one the file may not have the last minute yet.
+        """
+        if (state := self._checks.get(name)) is None:
+            return ()
+        numbers = json.dumps(list(range(state.day - KEEP_DAYS, state.day + 1)))
+        rows = await self._file.read(_DAYS, (numbers, name), settled=False) if self._file else []
+        return tuple(
+            day(number, hours) for number, hours in sorted((dict(rows) | {state.day: state.packed_hours}).items())
+        )
+
+    async def join(self, shard: Shard, now: float) -> None:
+        """Remember that the checks of `shard` are this agent's from now on, if they were not."""
+        before: tuple[Tenure, ...] = ()
+        last_seen = None
+        if self._file is not None:
+            rows = await self._file.read("SELECT since, shard, shards FROM tenures ORDER BY since")
+            before = tuple(Tenure(since, Shard(number, of)) for since, number, of in rows)
+            last_seen = next(iter(await self._file.read("SELECT max(last_run) FROM checks")), (None,))[0]
+        self._tenures = joined(before, shard, last_seen, now)
+        if self._file is not None:
+            _put_tenures(self._file, self._tenures)
+
+    def divide(self, senders: Iterable[Sender]) -> None:
+        """Share the caps with other agents, if there are or were any; `senders` are the checks of all that send."""
+        if any(tenure.shard != WHOLE for tenure in self._tenures):
+            self._caps.divide(Division(senders, self._tenures))
+
+    def new_for(self, now: float) -> float:
+        """Return for how many seconds yet this agent is new among others, and so sends nothing."""
+        return max(self._tenures[0].since + DAY_SECONDS - now, 0.0) if self._tenures else 0.0
+
+    def last_sent(self, mailbox: str) -> float | None:
+        """Return when the mailbox last sent a message (Unix seconds), None if not within the last day."""
+        return self._caps.last(mailbox)
+
+    async def may_send(self, mailbox: str, tenant: str, now: float, limits: Limits = MAILBOX) -> float | None:
+        """Count one message of a mailbox before it is sent, and return None, or until when none may be (Unix seconds).
+
+        What was counted is on the disk when this returns: no kill makes more messages possible. Where it cannot be
+        written, no message may be sent.
+        """
+        if (until := self._caps.until(mailbox, tenant, now, limits)) is not None:
+            return until
+        self._caps.count(mailbox, tenant, now)
+        if self._file is not None:
+            try:
+                await self._file.commit(SENT, (now, mailbox, tenant))
+            except NotKeptError:
+                self._caps.uncount(mailbox, tenant, now)
+                return now + RETRY_SECONDS
+        return None
+
+    def forget_old(self, now: float) -> None:
+        """Have the file drop what is older than `KEEP_DAYS` at Unix time `now`."""
+        self.outbox.forget_old(now - KEEP_DAYS * DAY_SECONDS)
+        self.alerts.forget_old()
+        self.archive.forget_old(now - KEEP_DAYS * DAY_SECONDS)
+        if self._file is not None:
+            self._file.put(
+                (_OLD_DAYS, "", lambda: (day_of(now) - KEEP_DAYS,)),
+                (_OLD_CHECKS, "", lambda: (now - KEEP_DAYS * DAY_SECONDS,)),
+                (_OLD_FAILURES, "", tuple),
+                (_OLD_SENT, "", lambda: (now - 2 * DAY_SECONDS,)),
+            )
+
+    async def close(self) -> None:
+        """Bring everything into the file, and let go of it."""
+        if self._file is not None:
+            await self._file.close()
+
+    def _put_all(self, file: Database) -> None:
+        """Have all that is in memory written into a new file."""
+        for name, state in self._checks.items():
+            _put(file, name, state, failure=True)
+        _put_tenures(file, self._tenures)
+        for sent in self._caps.counted():
+            file.put((_SENT, sent, partial(tuple, sent)))
+        self.outbox.put_all(file)
+        self.alerts.put_all()
+        self.archive.put_all()
+
+    def _restored(self, name: str, values: list[Any]) -> CheckState:
+        """Return a state from its row."""
+        count, failures, last_success, since, refusals, until, history, packed, packed_failure, hours = values
+        report = self._report(name, packed) or _outline(name, history)
+        failure = self._report(name, packed_failure) if packed_failure else None
+        return CheckState(
+            report=report,
+            failure=report if report.outcome is Outcome.CRITICAL else failure,
+            runs=count,
+            failures=failures,
+            last_success_at=last_success,
+            since=since,
+            packed_history=history,
+            packed_hours=hours or b"",
+            breaker=Breaker(refusals, until),
+        )
+
+    def _report(self, name: str, packed: bytes) -> Report | None:
+        try:
+            return compact(unpack(packed))
+        except UnreadableReportError as error:
+            _log.warning("a kept report cannot be read; its counts can", check=name, error=str(error))
+            return None
+
+
+def _put(file: Database, name: str, state: CheckState, *, failure: bool, at_once: bool = False) -> None:
+    """Have a check's rows written; its last failure besides where that is no longer its last run."""
+    rows: list[tuple[Write, Hashable, Make]] = [(_CHECK, name, partial(_check_row, name, state))]
+    if failure and state.failure is not None:
+        rows.append((_FAILURE, name, partial(_failure_row, name, state.failure)))
+    file.put(*rows, at_once=at_once)
+    file.put((_DAY, (state.day, name), partial(_day_row, name, state)))
+
+
+def _put_tenures(file: Database, tenures: tuple[Tenure, ...]) -> None:
+    """Have these tenures written in place of those in the file."""
+    rows: list[tuple[Write, Hashable, Make]] = [(_NO_TENURES, "", tuple)]
+    rows += [(_TENURE, tenure.since, partial(_tenure_row, tenure)) for tenure in tenures]
+    file.put(*rows, at_once=True)
+
+
+def _tenure_row(tenure: Tenure) -> Values:
+    return tenure.since, tenure.shard.number, tenure.shard.of
+
+
+def _failure_row(name: str, failure: Report) -> Values:
+    return name, pack(failure)
+
+
+def _day_row(name: str, state: CheckState) -> Values:
+    return state.day, name, state.packed_hours
+
+
+def _check_row(name: str, state: CheckState) -> Values:
+    return (
+        name,
+        state.runs,
+        state.failures,
+        state.last_success_at,
+        state.since,
+        state.report.started_at,
+        state.day,
+        state.breaker.refusals,
+        state.breaker.until,
+        state.packed_history,
+        pack(state.report),
+    )
+
+
+def _outline(name: str, history: bytes) -> Report:
+    """Return what the history says of the last run."""
+    last = runs(history)[-1]
+    return Report(name, last.started_at, last.seconds, last.outcome, cause=last.cause)

@@ -1,0 +1,92 @@
+"""What the web room needs of the agent, as protocols: it reads, and asks for a run or a reload; it holds nothing.
+
+Rule of this file: protocols only. The agent of `smtpcheck.agent` has this shape, and so have the small worlds of tests.
+"""
+
+from typing import Protocol
+
+from smtpcheck.agent.alerting import NotifierState
+from smtpcheck.agent.on_demand import Busy, Probed
+from smtpcheck.alerts.notification import Notice
+from smtpcheck.config.problems import Problem
+from smtpcheck.config.settings import Settings
+from smtpcheck.diagnosis.catalogue import Catalogue
+from smtpcheck.loopback.status import Standing
+from smtpcheck.model.credential import CredentialState
+from smtpcheck.model.report import Report
+from smtpcheck.state.state import State
+
+
+class TooSoonView(Protocol):
+    """A run that was asked for too shortly after another one of the same check."""
+
+    @property
+    def seconds(self) -> float:
+        """Return how long to wait before it may be asked for again."""
+
+
+class AlertsView(Protocol):
+    """The agent's own alerts."""
+
+    @property
+    def is_configured(self) -> bool:
+        """Return whether there are any in the configuration."""
+
+    def counts(self) -> dict[str, int]:
+        """Return how many fire, by severity."""
+
+    def firing(self, most: int | None = None) -> list[Notice]:
+        """Return those that fire, the worst and oldest first, and no more than `most`."""
+
+    def of_check(self, name: str) -> list[Notice]:
+        """Return those that fire and that a check is part of."""
+
+    def notifiers(self) -> list[NotifierState]:
+        """Return what is known of each notifier, and of the heartbeat."""
+
+
+class AgentView(Protocol):
+    """The agent, as far as HTTP is concerned."""
+
+    @property
+    def alerting(self) -> AlertsView:
+        """Return its alerts."""
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings that are in force."""
+
+    @property
+    def state(self) -> State:
+        """Return what is remembered of every check."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Return the texts of the diagnosis."""
+
+    def ready(self) -> bool:
+        """Return whether every check is scheduled."""
+
+    def next_run(self, name: str) -> float | None:
+        """Return when the check will run next (Unix seconds)."""
+
+    def loopback(self, name: str) -> Standing | None:
+        """Return what is known of a check's loopback; None where it has none."""
+
+    def credentials(self) -> tuple[CredentialState, ...]:
+        """Return what is known of every credential."""
+
+    async def exposition(self, *, openmetrics: bool) -> bytes:
+        """Return the metrics as text, in Prometheus' format or as OpenMetrics."""
+
+    async def check_now(self, name: str) -> Report | TooSoonView:
+        """Run a check at once, past the issuer's cache; refused when asked for too often."""
+
+    async def probe_now(self, name: str, seconds: float) -> Probed | Busy:
+        """Run a check for a request that waits so many seconds; KeyError for an unknown one."""
+
+    def exposition_of(self, probed: Probed, *, openmetrics: bool) -> bytes:
+        """Return the metrics of such a run as text."""
+
+    async def reload(self) -> tuple[Problem, ...]:
+        """Load the configuration anew; return what is wrong with it, nothing if it is in force now."""

@@ -1,0 +1,60 @@
+"""What Prometheus and an orchestrator ask: /metrics, /-/healthy, /-/ready, /-/reload.
+
+Rules of this file:
+- OpenMetrics only to those who prefer it by `Accept`; everyone else gets Prometheus' text format.
+- Rendering (by the agent) and compression are done off the event loop, so that a scrape delays no probe.
+"""
+
+import asyncio
+import gzip
+
+from aiohttp import web
+
+from smtpcheck.output.metrics import CONTENT_TYPE_OPENMETRICS, CONTENT_TYPE_TEXT, wants_openmetrics
+from smtpcheck.web.keys import AGENT
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Answer GET /metrics."""
+    openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
+    return await exposed(request, await request.app[AGENT].exposition(openmetrics=openmetrics), openmetrics=openmetrics)
+
+
+async def exposed(request: web.Request, body: bytes, *, openmetrics: bool) -> web.Response:
+    """Return metrics with the headers of their format, compressed if the request takes it."""
+    content_type = CONTENT_TYPE_OPENMETRICS if openmetrics else CONTENT_TYPE_TEXT
+    headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+    if _takes_gzip(request):
+        body = await asyncio.to_thread(gzip.compress, body, 1)
+        headers["Content-Encoding"] = "gzip"
+    return web.Response(body=body, headers=headers)
+
+
+async def healthy(_request: web.Request) -> web.Response:
+    """Answer GET /-/healthy: the event loop turns."""
+    return web.Response(text="smtpcheck is healthy\n")
+
+
+async def ready(request: web.Request) -> web.Response:
+    """Answer GET /-/ready: 200 when every check is scheduled, else 503."""
+    if request.app[AGENT].ready():
+        return web.Response(text="smtpcheck is ready\n")
+    return web.Response(status=503, text="smtpcheck is starting\n")
+
+
+async def reload(request: web.Request) -> web.Response:
+    """Answer POST /-/reload: 200 when the new configuration is in force, 500 with what is wrong when it is not."""
+    problems = await request.app[AGENT].reload()
+    if not problems:
+        return web.Response(text="configuration reloaded\n")
+    lines = "".join(f"{problem}\n" for problem in problems)
+    return web.Response(status=500, text=f"the old configuration stays in force:\n{lines}")
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    """Return whether `Accept-Encoding` (RFC 9110 12.5.3) takes gzip; a weight of zero refuses it."""
+    for member in request.headers.get("Accept-Encoding", "").lower().split(","):
+        coding, _, weight = (part.strip() for part in member.partition(";"))
+        if coding in {"gzip", "*"}:
+            return weight.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    return False

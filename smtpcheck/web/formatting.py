@@ -1,0 +1,100 @@
+"""Numbers as people read them (durations, times, distances in time), and steps as people follow them.
+
+Rules of this file:
+- Pure: the present time is an argument.
+- A time is always shown twice: as a distance ("in 3 d") for the eye, and whole, in UTC, for whoever needs it.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from smtpcheck.model.report import Outcome
+
+_UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+
+_COMMAND = re.compile(r"(?<=: )(?:[A-Z][a-z]+-[A-Z]\w+|openssl|curl|nc|getent|printf|date)\b.*$")
+"""A cmdlet of PowerShell, or one of the programs that the steps use, and what follows."""
+
+OUTCOME_WORDS = {
+    Outcome.OK: "OK",
+    Outcome.WARNING: "Warning",
+    Outcome.CRITICAL: "Critical",
+    Outcome.UNKNOWN: "Unknown",
+}
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as `840 µs`, `12 ms`, `1.24 s` or `2 min 5 s`; nothing for None."""
+    if seconds is None:
+        return ""
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 0.9995:
+        return f"{seconds * 1e3:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
+def distance(timestamp: float | None, now: float) -> str:
+    """Return how far a time (Unix seconds) lies from `now`: `12 s ago`, `in 3 d`; nothing for None."""
+    if timestamp is None:
+        return ""
+    seconds = timestamp - now
+    span = _span(abs(seconds))
+    if span == "0 s":
+        return "now"
+    return f"in {span}" if seconds > 0 else f"{span} ago"
+
+
+def lasted(seconds: float) -> str:
+    """Return a stretch of time in its two largest units: `45 s`, `5 min`, `2 h 10 min`, `3 d 4 h`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    units = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
+    largest = next((place for place, (number, _) in enumerate(units) if number), 3)
+    return " ".join(f"{number} {unit}" for number, unit in units[largest : largest + 2] if number) or "0 s"
+
+
+def whole(timestamp: float | None) -> str:
+    """Return a time (Unix seconds) as `2026-03-01 12:00:00 UTC`; nothing for None."""
+    return _utc(timestamp).strftime("%Y-%m-%d %H:%M:%S UTC") if timestamp is not None else ""
+
+
+def machine(timestamp: float | None) -> str:
+    """Return a time (Unix seconds) as RFC 3339 writes it, in UTC and whole seconds; nothing for None."""
+    return _utc(timestamp).strftime("%Y-%m-%dT%H:%M:%SZ") if timestamp is not None else ""
+
+
+def plain(identifier: str) -> str:
+    """Return an id of a closed list as words: `smtp_auth_disabled_tenant` is `smtp auth disabled tenant`."""
+    return identifier.replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a repair."""
+
+    prose: str
+    command: str
+    """What is to be typed, as it stands; empty if nothing is."""
+
+
+def step(text: str) -> Step:
+    """Return a step with its ready command, which ends it after a colon, apart."""
+    found = _COMMAND.search(text)
+    return Step(text[: found.start()].rstrip(), found[0]) if found else Step(text, "")
+
+
+def _utc(timestamp: float) -> datetime:
+    return datetime.fromtimestamp(timestamp, UTC)
+
+
+def _span(seconds: float) -> str:
+    for size, unit in _UNITS:
+        if seconds >= 2 * size or (size == 60.0 and seconds >= 90):
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

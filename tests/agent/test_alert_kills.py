@@ -1,0 +1,77 @@
+"""An agent's alerts are told while it is killed at any moment, again and again: whoever is told knows in the end.
+
+`make soak` does it two hundred times.
+"""
+
+import asyncio
+import os
+import random
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from smtpcheck.state.state import State
+from tests.agent import alert_sender
+from tests.agent.alert_sender import CHECKS
+from tests.agent.test_alerting import until
+from tests.alerts.test_alerts import good
+from tests.worlds.receiver import CUT, Receiver
+
+KILLS = int(os.environ.get("SMTPCHECK_KILLS", "6"))
+
+
+async def killed_after(folder: Path, url: str, seconds: float) -> None:
+    """Let a teller begin, and kill it so many seconds later."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.agent.alert_sender",
+        str(folder),
+        url,
+        cwd=Path(__file__).parent.parent.parent,
+        stdout=-1,
+    )
+    assert process.stdout
+    assert await process.stdout.readline() == b"ready\n"
+    await asyncio.sleep(seconds)
+    assert process.returncode is None
+    process.kill()
+    await process.wait()
+
+
+async def recovered(folder: Path, url: str) -> None:
+    """Let every check recover, and wait until nothing is left to be told."""
+    state = await State.kept(folder)
+    await state.fetch([each.name for each in CHECKS])
+    alerts = alert_sender.alerting(state, url)
+    await alerts.start()
+    for each in CHECKS * 2:
+        alerts.observe(each, good(each.name))
+    await until(lambda: all(each.waiting == 0 and not each.failure for each in alerts.notifiers()))
+    assert alerts.firing() == []
+    await alerts.close()
+    await state.close()
+
+
+@pytest.mark.parametrize("seed", [2026])
+async def test_whoever_is_told_knows_in_the_end_what_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Each alert that was heard of is over in the end, and a kill repeats at most what was being told."""
+    chance = random.Random(seed)
+    async with Receiver() as receiver:
+        for _ in range(KILLS):
+            receiver.answers.extend(chance.choices([200, 503, CUT], weights=[6, 1, 1], k=20))
+            await killed_after(tmp_path, receiver.url("/hook"), chance.uniform(0.05, 0.4))
+            receiver.answers.clear()
+        await recovered(tmp_path, receiver.url("/hook"))
+    heard: dict[str, list[str]] = defaultdict(list)
+    for got in receiver.taken:
+        for alert in got.json["alerts"]:
+            heard[alert["id"]].append(alert["status"])
+    assert len(heard) > KILLS
+    assert {statuses[-1] for statuses in heard.values()} == {"resolved"}
+    repeated = sum(len(statuses) - len(set(statuses)) for statuses in heard.values())
+    assert repeated <= KILLS * len(CHECKS)

@@ -1,0 +1,179 @@
+"""Checks come due evenly spread, never twice for one slot, and a reload leaves no gap."""
+
+from collections import Counter, defaultdict
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smtpcheck.agent.schedule import Schedule
+from smtpcheck.model.check import Check, Depth
+from tests.worlds.samples import BILLING
+
+CHECK = replace(BILLING, credential=None, depth=Depth.CONNECT)
+START = 5000.0
+
+
+def named(*names: str, interval: float = 60.0) -> list[Check]:
+    """Return checks of these names."""
+    return [replace(CHECK, name=name, interval=interval) for name in names]
+
+
+def fire(schedule: Schedule, until: float, since: float = START, tick: float = 0.25) -> dict[str, list[float]]:
+    """Drain the schedule once a tick and return the due times of each check."""
+    fired = defaultdict(list)
+    for number in range(int((until - since) / tick) + 1):
+        for name, due_at in schedule.due(since + number * tick):
+            fired[name].append(due_at)
+    return dict(fired)
+
+
+@pytest.mark.parametrize("interval", [1.0, 60.0, 86400.0])
+def test_every_first_run_comes_within_the_interval_or_a_minute(interval: float) -> None:
+    checks = named(*(f"check-{number}" for number in range(500)), interval=interval)
+    schedule = Schedule()
+    schedule.replace(checks, START)
+    first = [schedule.next_at(check.name) - START for check in checks]
+    span = min(interval, 60.0)
+    assert (min(first) >= 0, max(first) < span) == (True, True)
+    tenths = Counter(int(10 * seconds / span) for seconds in first)
+    assert {tenth: count > 25 for tenth, count in tenths.items()} == dict.fromkeys(range(10), True)
+
+
+def test_the_place_of_a_name_is_the_same_in_every_process() -> None:
+    schedule = Schedule()
+    schedule.replace(named("billing", "orders"), START)
+    assert [round(schedule.next_at(name) - START, 3) for name in ("billing", "orders")] == [2.95, 6.583]
+
+
+def test_runs_are_one_interval_apart() -> None:
+    schedule = Schedule()
+    schedule.replace(named("billing"), START)
+    first = schedule.next_at("billing")
+    assert fire(schedule, START + 299) == {"billing": pytest.approx([first + 60 * number for number in range(5)])}
+    assert schedule.skipped == 0
+
+
+def test_a_long_interval_is_spread_over_its_whole_length_after_the_first_run() -> None:
+    names = [f"check-{number}" for number in range(200)]
+    schedule = Schedule(first_within=60.0)
+    schedule.replace(named(*names, interval=3600.0), START)
+    fired = fire(schedule, START + 4 * 3600, tick=1.0)
+    gaps = [(times[1] - times[0], times[2] - times[1]) for times in (fired[name] for name in names)]
+    assert all(1800 < first <= 5400 and then == pytest.approx(3600) for first, then in gaps)
+    quarters = Counter(int((fired[name][2] - START) % 3600 / 900) for name in names)
+    assert sorted(quarters) == [0, 1, 2, 3]
+    assert min(quarters.values()) > 30
+
+
+def test_due_checks_come_earliest_first() -> None:
+    schedule = Schedule()
+    schedule.replace(named(*(f"check-{number}" for number in range(50))), START)
+    due = schedule.due(START + 60)
+    assert due == sorted(due, key=lambda row: row[1])
+    assert len(due) == 50
+
+
+def test_a_late_tick_fires_once_and_counts_the_slots_that_passed() -> None:
+    schedule = Schedule()
+    schedule.replace(named("billing"), START)
+    first = schedule.next_at("billing")
+    assert schedule.due(first + 200) == [("billing", first)]
+    assert schedule.due(first + 200) == []
+    assert schedule.skipped == 3
+    assert schedule.next_at("billing") == pytest.approx(first + 240)
+
+
+def test_a_reload_keeps_the_slots_of_unchanged_checks() -> None:
+    schedule = Schedule()
+    schedule.replace(named("billing", "orders", "gone"), START)
+    fire(schedule, START + 90)
+    before = {name: schedule.next_at(name) for name in ("billing", "orders")}
+    renewed = [replace(check, timeout=5.0) for check in named("billing", "orders", "new")]
+    schedule.replace(renewed, START + 90)
+    assert {name: schedule.next_at(name) for name in before} == before
+    assert START + 90 <= schedule.next_at("new") < START + 150
+    assert set(fire(schedule, START + 160, since=START + 90)) == {"billing", "orders", "new"}
+    with pytest.raises(KeyError):
+        schedule.next_at("gone")
+
+
+def test_a_changed_interval_takes_effect_at_once() -> None:
+    schedule = Schedule()
+    schedule.replace(named("billing", interval=86400.0), START)
+    fire(schedule, START + 60)
+    schedule.replace(named("billing", interval=10.0), START + 60)
+    assert START + 60 <= schedule.next_at("billing") < START + 70
+
+
+def test_a_postponed_check_keeps_its_slots() -> None:
+    schedule = Schedule()
+    schedule.replace(named("billing"), START)
+    first = schedule.next_at("billing")
+    schedule.postpone("billing", first + 150)
+    assert schedule.next_at("billing") == pytest.approx(first + 180)
+    assert fire(schedule, first + 250, since=first) == {"billing": pytest.approx([first + 180, first + 240])}
+    assert schedule.skipped == 0
+
+
+def test_postponing_never_brings_a_run_forward() -> None:
+    schedule = Schedule()
+    schedule.replace(named("billing"), START)
+    due_at = schedule.next_at("billing")
+    schedule.postpone("billing", START - 100)
+    assert schedule.next_at("billing") == due_at
+
+
+def test_a_check_that_need_not_wait_any_more_comes_back_to_its_next_slot_once() -> None:
+    """However often it is postponed and brought back, every slot fires it once."""
+    schedule = Schedule()
+    schedule.replace(named("billing", "orders"), START)
+    slots = {name: [schedule.next_at(name) + 60 * number for number in range(6)] for name in ("billing", "orders")}
+    now = START
+    for seconds in (600, 30, 600):
+        schedule.postpone("billing", START + seconds)
+        schedule.resume("billing", now)
+    assert schedule.next_at("billing") == pytest.approx(slots["billing"][0])
+    fired = fire(schedule, START + 359)
+    assert fired == {name: pytest.approx(times) for name, times in slots.items()}
+    schedule.postpone("billing", START + 600)
+    assert fire(schedule, START + 599, since=START + 359.25).keys() == {"orders"}
+
+
+def test_a_check_that_often_waits_and_comes_back_leaves_nothing_behind() -> None:
+    schedule = Schedule()
+    schedule.replace(named("billing", "orders"), START)
+    now = START
+    for _ in range(20):
+        now += 60
+        schedule.postpone("billing", now + 600)
+        schedule.due(now + 60)
+        schedule.resume("billing", now)
+    fired = fire(schedule, now + 1800, since=now)
+    assert len(fired["billing"]) == len(set(fired["billing"])) == 30
+    assert len(schedule._heap) == 2
+
+
+def test_a_check_that_does_not_wait_is_not_brought_forward() -> None:
+    schedule = Schedule(first_within=1.0)
+    schedule.replace(named("billing", interval=3600.0), START)
+    due_at = schedule.next_at("billing")
+    schedule.resume("billing", START)
+    assert schedule.next_at("billing") == due_at
+
+
+@given(
+    interval=st.floats(0.5, 1e6),
+    ticks=st.lists(st.floats(0.0, 1e5), min_size=1, max_size=30),
+    start=st.floats(0.0, 1e9),
+)
+def test_the_next_time_is_always_in_the_future(interval: float, ticks: list[float], start: float) -> None:
+    schedule = Schedule()
+    schedule.replace(named("billing", interval=interval), start)
+    now = start
+    for tick in ticks:
+        now += tick
+        due_at = schedule.next_at("billing")
+        assert schedule.due(now) == ([("billing", due_at)] if due_at <= now else [])
+        assert now < schedule.next_at("billing") <= max(now, due_at) + 1.5 * interval + 1e-3

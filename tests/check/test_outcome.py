@@ -1,0 +1,153 @@
+"""The judgement of a run."""
+
+import dataclasses
+
+import pytest
+
+from smtpcheck.check.outcome import cut_off, expiries, failed_to_reach, fresh_token_failing, hosts_tried, judge
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.check import (
+    Check,
+    Depth,
+    Phase,
+    Provider,
+    Security,
+    Server,
+    Warn,
+)
+from smtpcheck.model.credential import CredentialState
+from smtpcheck.model.report import (
+    CertificateFacts,
+    Fault,
+    FaultKind,
+    Finding,
+    Outcome,
+    Report,
+    Step,
+    TlsFacts,
+    TokenError,
+    TokenErrorKind,
+)
+
+DAY = 86400.0
+NOW = 1_800_000_000.0
+CHECK = Check(
+    name="billing",
+    mailbox="billing@contoso.com",
+    credential="contoso",
+    provider=Provider.MICROSOFT,
+    server=Server("smtp.office365.com", 587, Security.STARTTLS, "smtp.office365.com", "probe.contoso.com"),
+    depth=Depth.AUTH,
+    interval=60,
+    timeout=20,
+    token_timeout=10,
+    sender="billing@contoso.com",
+    recipient=None,
+    mechanism=None,
+    warn=Warn(certificate=14 * DAY, secret=30 * DAY, refresh_token=14 * DAY, duration=10),
+)
+REACHED = Report("billing", NOW, 0.3, Outcome.UNKNOWN, steps=(Step(Phase.CONNECT, 0, 0.1), Step(Phase.AUTH, 0.1, 0.2)))
+
+
+def failed(phase: Phase, kind: FaultKind = FaultKind.TIMEOUT, error: TokenError | None = None) -> Report:
+    return dataclasses.replace(REACHED, steps=(Step(phase, 0, 0.1, fault=Fault(kind)),), token_error=error)
+
+
+def certificate(days: float) -> TlsFacts:
+    facts = CertificateFacts(
+        NOW - DAY, NOW + days * DAY, "CN=a", "CN=b", ("a",), "00", self_signed=False, verified=True
+    )
+    return TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", facts)
+
+
+def test_a_run_without_a_fault_is_ok() -> None:
+    assert judge(REACHED, (), ()) == dataclasses.replace(REACHED, outcome=Outcome.OK)
+
+
+def test_a_fault_is_critical_with_the_best_findings_cause() -> None:
+    findings = (Finding(Cause.TIMEOUT, 0.9, "a"), Finding(Cause.PORT_BLOCKED, 0.4, "b"))
+    report = failed(Phase.CONNECT)
+    expected = dataclasses.replace(report, outcome=Outcome.CRITICAL, cause=Cause.TIMEOUT, findings=findings)
+    assert judge(report, findings, ()) == expected
+
+
+def test_what_will_break_a_run_that_works_is_a_warning() -> None:
+    warnings = (Finding(Cause.SLOW, 1.0, "judge.slow"),)
+    assert judge(REACHED, (), warnings) == dataclasses.replace(REACHED, outcome=Outcome.WARNING, warnings=warnings)
+
+
+@pytest.mark.parametrize(
+    ("report", "credential", "causes"),
+    [
+        (REACHED, None, []),
+        (dataclasses.replace(REACHED, tls=certificate(15)), None, []),
+        (dataclasses.replace(REACHED, tls=certificate(13)), None, [Cause.CERTIFICATE_EXPIRING]),
+        (dataclasses.replace(REACHED, seconds=10.5), None, [Cause.SLOW]),
+        (REACHED, CredentialState("c", "microsoft", client_secret_expires_at=NOW + 31 * DAY), []),
+        (
+            REACHED,
+            CredentialState("c", "microsoft", client_secret_expires_at=NOW - DAY),
+            [Cause.SECRET_EXPIRING],
+        ),
+        (
+            REACHED,
+            CredentialState(
+                "c",
+                "microsoft",
+                client_certificate_expires_at=NOW + DAY,
+                refresh_token_expires_at=NOW + DAY,
+            ),
+            [Cause.CLIENT_CERTIFICATE_EXPIRING, Cause.REFRESH_TOKEN_EXPIRING],
+        ),
+    ],
+)
+def test_what_ends_within_its_margin_is_named(
+    report: Report, credential: CredentialState | None, causes: list[Cause]
+) -> None:
+    assert [finding.cause for finding in expiries(CHECK, report, credential, NOW)] == causes
+
+
+def test_an_expiry_says_when_and_how_soon() -> None:
+    (finding,) = expiries(CHECK, dataclasses.replace(REACHED, tls=certificate(3)), None, NOW)
+    assert finding.evidence == ("the server's certificate ends 2027-01-18 08:00 UTC, in 3 days",)
+
+
+def test_a_token_that_cannot_be_renewed_is_a_warning_with_its_root() -> None:
+    root = Finding(Cause.SECRET_EXPIRED, 0.99, "aadsts7000222", evidence=("AADSTS7000222",))
+    warnings = fresh_token_failing(TokenError(TokenErrorKind.OAUTH, at=NOW), root)
+    assert [finding.cause for finding in warnings] == [Cause.FRESH_TOKEN_FAILING, Cause.SECRET_EXPIRED]
+    assert "AADSTS7000222" in warnings[0].evidence
+
+
+def test_a_cut_off_run_is_unknown_and_keeps_what_it_found() -> None:
+    found = judge(failed(Phase.DNS), (Finding(Cause.DNS_FAILURE, 0.9, "dns"),), ())
+    report = cut_off(found)
+    assert (report.outcome, report.cause) == (Outcome.UNKNOWN, Cause.AGENT_CUT_OFF)
+    assert [finding.cause for finding in report.findings] == [Cause.AGENT_CUT_OFF, Cause.DNS_FAILURE]
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        (REACHED, False),
+        (failed(Phase.DNS), True),
+        (failed(Phase.CONNECT), True),
+        (failed(Phase.TLS), False),
+        (failed(Phase.TOKEN, FaultKind.TOKEN, TokenError(TokenErrorKind.CONNECT, at=NOW)), True),
+        (failed(Phase.TOKEN, FaultKind.TOKEN, TokenError(TokenErrorKind.TIMEOUT, at=NOW)), False),
+        (failed(Phase.TOKEN, FaultKind.TOKEN, TokenError(TokenErrorKind.OAUTH, at=NOW)), False),
+    ],
+)
+def test_only_a_run_that_reached_no_server_may_be_ours(report: Report, expected: bool) -> None:
+    assert failed_to_reach(report) == expected
+
+
+def test_hosts_tried_are_the_issuer_and_the_server() -> None:
+    steps = (
+        Step(Phase.TOKEN, 0, 0.1),
+        Step(Phase.DNS, 0.1, 0),
+        Step(Phase.CONNECT, 0.1, 1, fault=Fault(FaultKind.REFUSED)),
+    )
+    report = dataclasses.replace(REACHED, steps=steps)
+    tried = [("login.example.org", True), ("smtp.office365.com", False)]
+    assert list(hosts_tried(CHECK, report, "login.example.org")) == tried

@@ -1,0 +1,229 @@
+"""The commands, as a user runs them: what they print and their exit codes."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from smtpcheck.sandbox.scenarios import SCENARIOS
+
+ENVIRONMENT = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
+
+
+def smtpcheck(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    command = [sys.executable, "-m", "smtpcheck", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=ENVIRONMENT, cwd=cwd, check=False)
+
+
+@contextmanager
+def started(*arguments: str | Path) -> Iterator["subprocess.Popen[str]"]:
+    """Run a command that stays, and kill it in the end if it still does."""
+    command = [sys.executable, "-m", "smtpcheck", *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Return a configuration of one check against a port where nothing listens."""
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        port = unheard.getsockname()[1]
+    check = {
+        "name": "refused",
+        "mailbox": "a@example.org",
+        "depth": "connect",
+        "server": {"host": "127.0.0.1", "port": port},
+    }
+    path = tmp_path / "checks.yaml"
+    agent = {"state": str(tmp_path / "state"), "listen": "127.0.0.1:0"}
+    path.write_text(yaml.safe_dump({"agent": agent, "checks": [check]}))
+    return path
+
+
+def test_the_demo_comes_out_as_its_scenarios_say() -> None:
+    """Every scenario shows its cause, in eighty columns, and the exit code is 0."""
+    result = smtpcheck("demo", "--once")
+    assert (result.returncode, result.stderr) == (0, "")
+    for scenario in SCENARIOS:
+        (line,) = [line for line in result.stdout.splitlines() if f" {scenario.name} " in line]
+        assert "as expected" in line
+        assert (scenario.cause or "") in line
+
+
+def test_check_shows_cause_and_repair(config: Path) -> None:
+    result = smtpcheck("check", "-c", config)
+    assert result.returncode == 2
+    assert re.search(r"✗ +refused +critical +connect", result.stdout)
+    assert "1 check: 1 critical" in result.stdout
+    assert "repair" in result.stdout
+
+
+def test_check_as_json_holds_the_report(config: Path) -> None:
+    result = smtpcheck("check", "-c", config, "--format", "json", "refused")
+    (report,) = json.loads(result.stdout)
+    assert (result.returncode, report["check"], report["outcome"]) == (2, "refused", "critical")
+    assert [step["phase"] for step in report["steps"]] == ["dns", "connect"]
+    assert report["findings"][0]["cause"] == report["cause"]
+
+
+def test_check_as_nagios_plug_in(config: Path) -> None:
+    """The first line is status, text and performance data."""
+    result = smtpcheck("check", "-c", config, "--format", "nagios")
+    status, line = result.stdout.splitlines()
+    assert result.returncode == 2
+    assert re.fullmatch(r"CRITICAL - 1 check: 1 critical \| 'refused'=\d+\.\d{3}s", status)
+    assert line.startswith("refused: critical: ")
+    assert line.endswith(" in phase connect")
+
+
+@pytest.mark.parametrize(
+    ("depth", "code", "said"),
+    [
+        ("token", 64, "needs a credential"),
+        ("auth", 64, "needs a credential"),
+        ("connect", 2, "port_blocked"),
+        ("sender", 2, "port_blocked"),
+        ("send", 2, "port_blocked"),
+    ],
+)
+def test_a_check_without_a_credential_goes_where_no_login_is_needed(
+    tmp_path: Path, depth: str, code: int, said: str
+) -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        server = {"host": "127.0.0.1", "port": unheard.getsockname()[1], "security": "none"}
+        keys = {"sender": "a@example.org", "recipient": "b@example.net", "expect": {"phase": "rcpt"}}
+        config = tmp_path / "checks.yaml"
+        config.write_text(json.dumps({"checks": [{"name": "relay", "server": server, **keys}]}))
+        result = smtpcheck("check", "-c", config, "--depth", depth)
+    assert (result.returncode, said in result.stdout + result.stderr) == (code, True)
+
+
+def test_check_without_a_file_is_made_of_options() -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        port = str(unheard.getsockname()[1])
+        options = ("--mailbox", "a@example.org", "--host", "127.0.0.1", "--port", port, "--depth", "connect")
+        result = smtpcheck("check", *options)
+    assert result.returncode == 2, result.stderr
+    assert re.search(r"✗ +a +critical +connect", result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 64, "Usage: smtpcheck"),
+        (["check", "--nonsense"], 64, "No such option: --nonsense"),
+        (["chekc"], 64, "No such command 'chekc'"),
+        (["check", "-c", "CONFIG", "nobody"], 64, "there is no check 'nobody'"),
+        (["check", "-c", "CONFIG", "--depth", "deeper"], 64, "'deeper' is no depth"),
+        (["check", "-c", "CONFIG", "--depth", "send"], 64, "needs a recipient"),
+        (["check", "-c", "CONFIG", "--depth", "auth"], 64, "needs a credential"),
+        (
+            ["check", "-c", "CONFIG", "--host", "localhost", "--token-file", "x"],
+            64,
+            "-c and --host, --token-file exclude",
+        ),
+        (["check", "-c", "missing.yaml"], 3, "missing.yaml"),
+        (["validate", "-c", "missing.yaml"], 1, "missing.yaml"),
+        (["run", "-c", "missing.yaml"], 1, "missing.yaml"),
+        (["run", "-c", "CONFIG", "--web.listen-address", "nowhere"], 64, "nowhere"),
+    ],
+)
+def test_wrong_use_is_told_apart_from_a_critical_check(
+    arguments: list[str], code: int, said: str, config: Path
+) -> None:
+    """One clear message on standard error, and no traceback."""
+    result = smtpcheck(*[str(config) if argument == "CONFIG" else argument for argument in arguments])
+    assert (result.returncode, result.stdout) == (code, "")
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_validate_shows_every_problem_with_its_line(tmp_path: Path) -> None:
+    bad = tmp_path / "checks.yaml"
+    bad.write_text("checks:\n  - name: a b\n    mailbox: 'x@example.org '\n    deepth: auth\n")
+    result = smtpcheck("validate", "-c", bad)
+    assert result.returncode == 1
+    for line in (2, 3, 4):
+        assert f"checks.yaml:{line}:" in result.stderr
+    assert "depth" in result.stderr
+
+
+def test_validate_says_what_a_configuration_will_cause(config: Path) -> None:
+    result = smtpcheck("validate", "-c", config)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert re.search(r"127\.0\.0\.1:\d+ +1 +60 +1,440 +1 +0", result.stdout)
+
+
+def test_the_schema_takes_the_example(tmp_path: Path) -> None:
+    """An editor that has the schema finds nothing wrong in the example."""
+    schema = json.loads(smtpcheck("schema").stdout)
+    example = yaml.safe_load((Path(__file__).parent.parent.parent / "checks.example.yaml").read_text())
+    example = json.loads(json.dumps(example, default=str))  # a date is text to an editor
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(example)] == []
+
+
+def test_run_serves_metrics_reloads_and_ends_at_sigterm(config: Path) -> None:
+    """SIGHUP loads again, SIGTERM drains and exits 0."""
+    with started("run", "-c", config, "--log.format", "json") as process:
+        address = _wait_for(process, "listening")["address"]
+        assert b"smtpcheck_build_info" in urllib.request.urlopen(f"http://{address}/metrics", timeout=10).read()
+        process.send_signal(signal.SIGHUP)
+        assert _wait_for(process, "configuration loaded")["checks"] == 1
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+
+
+def _wait_for(process: "subprocess.Popen[str]", event: str) -> dict[str, object]:
+    """Return the log's next line of that event."""
+    assert process.stderr
+    for line in process.stderr:
+        entry: dict[str, object] = json.loads(line)
+        if entry["event"] == event:
+            return entry
+    raise AssertionError(f"the log ended without {event!r}")
+
+
+def test_a_port_in_use_is_one_line_that_says_what_to_do(config: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = smtpcheck("run", "-c", config, "--web.listen-address", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert result.returncode == 1
+    assert re.fullmatch(r"smtpcheck: 127\.0\.0\.1:\d+ is in use: stop what listens there, .*\n", result.stderr)
+
+
+def test_the_demo_says_where_its_page_is_and_shows_every_check() -> None:
+    """Five seconds after the start there is a first result of every check; Ctrl-C ends it."""
+    with started("demo", "--web.listen-address", "127.0.0.1:0") as process:
+        assert process.stdout
+        page = next(line.split()[1] for line in process.stdout if line.startswith("Page"))
+        deadline = time.monotonic() + 60
+        waiting = 1
+        while waiting and time.monotonic() < deadline:
+            answer = json.load(urllib.request.urlopen(f"{page}api/v1/checks", timeout=10))
+            waiting = answer["counts"].get("waiting", 0)
+            time.sleep(0.2)
+        assert (waiting, answer["total"]) == (0, len(SCENARIOS))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0

@@ -1,0 +1,183 @@
+"""What `loopback:` means, and what is told of one that cannot work."""
+
+from pathlib import Path
+
+import pytest
+
+from smtpcheck.config import Settings, demand, load
+from smtpcheck.config.sharding import split
+from smtpcheck.limits.send_limits import Limits
+from smtpcheck.loopback.plan import FindVia, Loopback
+from smtpcheck.model.shard import Shard
+from smtpcheck.output import terminal
+from smtpcheck.output.finding import show
+
+CONFIG = """
+credentials:
+  contoso: {{type: microsoft, tenant: contoso.com, client_id: x, client_secret: {{value: abc}}}}
+  reader: {{type: microsoft, tenant: contoso.com, client_id: y, client_secret: {{value: abc}}}}
+  ready: {{type: token, from: {{value: abc}}}}
+checks:
+  - name: billing
+    mailbox: billing@contoso.com
+    credential: contoso
+    loopback: {{{loopback}}}
+  - name: local
+    mailbox: a@example.org
+    credential: ready
+    server: {{host: {host}}}
+    loopback:
+      every: {every}
+      to: b@example.org
+      find: {{via: none}}
+  - {{name: other, depth: connect, server: {{host: smtp.example.org}}}}
+"""
+LOOPBACK = "to: probe@contoso.com, find: {via: imap}"
+
+
+def told(
+    folder: Path, loopback: str = LOOPBACK, host: str = "127.0.0.1", every: str = "15m"
+) -> tuple[Settings | None, str]:
+    """Return the settings and what was told of them."""
+    file = folder / "checks.yaml"
+    file.write_text(CONFIG.format(loopback=loopback, host=host, every=every))
+    loaded = load([file])
+    return loaded.settings, "\n".join(str(problem) for problem in loaded.problems).replace(f"{file}:", "")
+
+
+def test_a_short_loopback_gets_every_default(tmp_path: Path) -> None:
+    settings, problems = told(tmp_path)
+    assert (problems, settings is not None) == ("", True)
+    assert settings
+    assert set(settings.loopbacks) == {"billing", "local"}
+    found = settings.loopbacks["billing"]
+    assert found.find
+    assert (found.find.via, found.find.mailbox, found.find.credential) == (
+        FindVia.IMAP,
+        "probe@contoso.com",
+        "contoso",
+    )
+    assert found == Loopback(
+        every=900.0,
+        sender="billing@contoso.com",
+        recipient="probe@contoso.com",
+        find=found.find,
+        warn_after=60.0,
+        lost_after=900.0,
+        limits=Limits(per_hour=12, per_day=200),
+    )
+    assert settings.loopbacks["local"].find is None
+
+
+def test_every_key_counts(tmp_path: Path) -> None:
+    keys = (
+        "every: 10m, from: alias@contoso.com, to: probe@contoso.com, warn_after: 2m, lost_after: 1h, max_per_day: 150, "
+        "max_per_hour: 6, contact: 'mail team, room 7', authserv_id: '', delete: false, "
+        "find: {via: graph, credential: reader}"
+    )
+    settings, problems = told(tmp_path, keys)
+    assert problems == ""
+    assert settings
+    found = settings.loopbacks["billing"]
+    assert found.find
+    assert (found.find.via, found.find.credential) == (FindVia.GRAPH, "reader")
+    assert found == Loopback(
+        every=600.0,
+        sender="alias@contoso.com",
+        recipient="probe@contoso.com",
+        find=found.find,
+        warn_after=120.0,
+        lost_after=3600.0,
+        limits=Limits(per_hour=6, per_day=150),
+        contact="mail team, room 7",
+        authserv_id="",
+        delete=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("loopback", "expected"),
+    [
+        ("find: {via: imap}", "loopback.to: is missing"),
+        ("to: probe@contoso.com", "loopback.find: is missing"),
+        (f"{LOOPBACK}, every: 1m", "loopback.every: must be 300s or more, not 60s"),
+        (f"{LOOPBACK}, lost_after: 1m", "loopback.lost_after: must not be 60s"),
+        (f"{LOOPBACK}, lost_after: 1d", "loopback.lost_after: must not be 86400s"),
+        (f"{LOOPBACK}, max_per_day: 5000", "loopback.max_per_day: must be 1000 or less"),
+        (f"{LOOPBACK}, contact: 'a\\nb'", "loopback.contact: is no contact"),
+        (f"{LOOPBACK}, authserv_id: 'a b'", "loopback.authserv_id: is no name of a server"),
+        (f"{LOOPBACK}, evry: 15m", "loopback.evry: unknown key"),
+        ("to: probe@contoso.com, find: {via: imap, credential: nobody}", "loopback.find.credential: there is no"),
+    ],
+)
+def test_what_cannot_work_is_told_where_it_stands(tmp_path: Path, loopback: str, expected: str) -> None:
+    settings, problems = told(tmp_path, loopback.replace("'a\\nb'", '"a\\nb"'))
+    assert settings is None
+    path, _, message = expected.partition(": ")
+    assert problems.startswith(f"10: checks[0].{path}:")
+    assert message in problems
+
+
+def test_more_messages_than_the_caps_allow_are_warned_of(tmp_path: Path) -> None:
+    settings, problems = told(tmp_path, f"{LOOPBACK}, every: 5m")
+    assert settings
+    assert "makes more messages than max_per_day: 200 and max_per_hour: 12 allow" in problems
+
+
+@pytest.mark.parametrize(
+    ("host", "usable"), [("localhost", True), ("'::1'", True), ("127.8.8.8", True), ("10.0.0.1", False)]
+)
+def test_only_a_server_on_this_machine_may_be_sent_to_each_second(tmp_path: Path, host: str, usable: bool) -> None:
+    settings, problems = told(tmp_path, host=host, every="2s")
+    assert (settings is not None) == usable, problems
+
+
+def test_a_check_without_a_credential_cannot_send(tmp_path: Path) -> None:
+    file = tmp_path / "checks.yaml"
+    file.write_text(
+        "checks: [{name: a, depth: connect, server: {host: smtp.example.org},"
+        " loopback: {to: b@example.org, find: {via: none}}}]"
+    )
+    assert [problem.message for problem in load([file]).problems] == ["needs a credential"]
+
+
+def test_what_must_be_refused_is_not_looked_for(tmp_path: Path) -> None:
+    file = tmp_path / "checks.yaml"
+    file.write_text(
+        "checks: [{name: a, sender: a@example.org, server: {host: smtp.example.org}, expect: {phase: mail},"
+        " loopback: {to: b@example.org, find: {via: none}}}]"
+    )
+    assert [problem.message for problem in load([file]).problems] == ["stands beside expect"]
+
+
+def test_a_shard_sends_for_its_own_checks_with_the_credentials_that_they_need(tmp_path: Path) -> None:
+    settings, _ = told(tmp_path, "to: probe@contoso.com, find: {via: imap, credential: reader}")
+    assert settings
+    parts = [split(settings, Shard(number, 2)) for number in range(2)]
+    for part in parts:
+        assert set(part.loopbacks) == {check.name for check in part.checks} & set(settings.loopbacks)
+        assert ("reader" in part.credentials) == ("billing" in part.loopbacks)
+        assert {sender.mailbox for sender in part.fleet.senders} == {"billing@contoso.com", "a@example.org"}
+
+
+def test_searches_are_announced_and_of_how_many_requests_one_in_graph_consists(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the host that is asked; nothing else is told of IMAP."""
+    plan = "every: 288m, to: probe@contoso.com, warn_after: 1m, lost_after: 15m, find: "
+    shown = {}
+    for via in ("imap", "graph"):
+        settings, _ = told(tmp_path, plan + f"{{via: {via}}}")
+        assert settings
+        announced = demand(settings)
+        (search,) = announced.searches
+        show(terminal.demand_tables(announced))
+        shown[search.via, search.host, search.mailboxes] = " ".join(capsys.readouterr().out.split())
+    assert list(shown) == [
+        (FindVia.IMAP, "outlook.office365.com:993", 2),
+        (FindVia.GRAPH, "graph.microsoft.com", 2),
+    ]
+    imap, graph = shown.values()
+    assert "in Microsoft Graph" not in imap
+    assert "A search in Microsoft Graph is at most 4 requests for every 7 messages" in graph
+    assert imap.split("searches/h")[1].split()[4:6] == graph.split("searches/h")[1].split()[4:6]

@@ -1,0 +1,334 @@
+"""The catalogue is well formed: every rule can fire and adds something, is cited, and takes time linear in the text."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import import_module
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from smtpcheck.diagnosis import facts, masking, reading
+from smtpcheck.diagnosis.catalogue import RULE_FILES, load
+from smtpcheck.diagnosis.explain import Catalogue, Conditions, Exclusion, Explanation, Rule, _holds, _said, describe
+from smtpcheck.diagnosis.observation import Observation
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.report import Attempt, CertificateFacts, Fault, FaultKind, Finding, TlsFacts, TokenErrorKind
+
+# Named by a check's judgement, by the search for a message or by the agent, not by the reading of a failure.
+ELSEWHERE = {
+    Cause.FINDER_FAILED,
+    Cause.MAIL_LOST,
+    Cause.MAIL_LATE,
+    Cause.MAIL_IN_JUNK,
+    Cause.UNEXPECTED_SUCCESS,
+    Cause.CERTIFICATE_EXPIRING,
+    Cause.SECRET_EXPIRING,
+    Cause.CLIENT_CERTIFICATE_EXPIRING,
+    Cause.REFRESH_TOKEN_EXPIRING,
+    Cause.FRESH_TOKEN_FAILING,
+    Cause.SLOW,
+    Cause.AGENT_CUT_OFF,
+    Cause.INTERNAL,
+}
+EXCHANGE = "https://outlook.office365.com"
+FOREIGN = TlsFacts(
+    "TLSv1.3", "x", CertificateFacts(0, 1, "CN=x", "CN=Proxy", (), "00", self_signed=True, verified=False)
+)
+FAILED = Fault(FaultKind.UNREACHABLE)
+SHOWN_BY: dict[str, dict[str, Any]] = {
+    "audience_other": {"claims": {"aud": "https://graph.microsoft.com"}},
+    "audience_right": {"claims": {"aud": EXCHANGE}},
+    "id_token": {"claims": {"aud": "1", "appid": "1"}},
+    "roles_missing": {"claims": {"aud": EXCHANGE, "idtyp": "app"}},
+    "permission_missing": {"claims": {"aud": EXCHANGE, "roles": ["Mail.Send"]}},
+    "permission_right": {"claims": {"aud": EXCHANGE, "scp": "SMTP.Send"}},
+    "app_only": {"claims": {"idtyp": "app"}},
+    "delegated": {"claims": {"scp": "IMAP.AccessAsUser.All", "upn": "a@example.org"}},
+    "personal": {"claims": {"tid": "9188040d-6c67-4c5b-b112-36a304b66dad"}},
+    "personal_address": {"sasl_user": "a@outlook.com"},
+    "expired": {"claims": {"exp": 1}, "now": 9.0},
+    "still_valid": {"claims": {"exp": 99}, "now": 9.0},
+    "not_yet_valid": {"claims": {"nbf": 999}, "now": 9.0},
+    "token_opaque": {"token_form": "opaque"},
+    "user_differs": {"claims": {"upn": "b@example.org"}, "sasl_user": "a@example.org"},
+    "user_same": {"claims": {"upn": "a@example.org"}, "sasl_user": "a@example.org"},
+    "role_address": {"sasl_user": "info@example.org"},
+    "administrator": {"claims": {"upn": "admin@example.org"}, "sasl_user": "a@example.org"},
+    "user_no_address": {"sasl_user": "a"},
+    "service_account_user": {"sasl_user": "a@b.iam.gserviceaccount.com"},
+    "scope_graph": {"scope": "Mail.Send"},
+    "scope_right": {"scope": "https://outlook.office.com/SMTP.Send"},
+    "scope_names_smtp": {"scope": "https://outlook.office.com/SMTP.Send"},
+    "scope_two_resources": {"scope": "User.Read https://outlook.office.com/SMTP.Send"},
+    "scope_without_gmail": {"scope": "https://www.googleapis.com/auth/gmail.send"},
+    "scope_gmail": {"scope": "https://mail.google.com/"},
+    "scope_lacks_smtp": {"scope": "https://outlook.office.com/IMAP.AccessAsUser.All"},
+    "scope_bare": {"scope": "offline_access"},
+    "scope_delegated_for_app": {"scope": "https://outlook.office.com/SMTP.Send", "flow": "client_credentials"},
+    "sasl_fault": {"sasl_fault": "no token"},
+    "mechanism_missing": {"ehlo": ("AUTH LOGIN",)},
+    "starttls_missing": {"ehlo": ("SIZE",), "phase": "starttls"},
+    "auth_offered": {"ehlo": ("AUTH LOGIN",)},
+    "mx_host": {"host": "example.mail.protection.outlook.com"},
+    "line_over_512": {"auth_line_length": 2000},
+    "line_over_12288": {"auth_line_length": 20000},
+    "clock_off": {"clock_offset": 600.0},
+    "granted_lately": {"granted_at": 1.0, "now": 9.0},
+    "granted_long_ago": {"granted_at": 1.0, "now": 99999.0},
+    "certificate_foreign": {"tls": FOREIGN, "host": "smtp.office365.com"},
+    "only_ipv6_failed": {"attempts": (Attempt("::1", 6, FAILED),), "phase": "connect"},
+    "ipv4_failed": {"attempts": (Attempt("192.0.2.1", 4, FAILED),), "phase": "connect"},
+    "port_465": {"port": 465},
+    "mail_port": {"attempts": (Attempt("192.0.2.1", 4, FAILED),), "phase": "connect", "fault": "timeout", "port": 587},
+    "odd_port": {"port": 587, "security": "implicit"},
+    "status_400": {"challenge": '{"status":"400"}'},
+    "status_401": {"challenge": '{"status":"401"}'},
+    "young_refresh_token": {"refresh_token_age": 86400.0},
+    "week_old_refresh_token": {"refresh_token_age": 7 * 86400.0},
+    "typ_at_jwt": {"claims": {"header_typ": "at+jwt"}},
+}
+PATTERN_SAMPLES = {
+    "exchange.suspicious-code": "451 4.7.500 server busy",
+    "exchange.banned-address": "550 5.7.606 access denied",
+    "network.refused-local": "connect econnrefused 127.0.0.1:587, connection refused to localhost",
+    "network.inspection": "issuer avast web/mail shield root",
+    "network.hostname-go": "x509: certificate is valid for a.example.org, not b.example.org",
+}
+PATTERNS = {
+    f"{module.__name__}.{name}": value
+    for module in (facts, masking, reading)
+    for name, value in vars(module).items()
+    if isinstance(value, re.Pattern)
+}
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return load()
+
+
+def _rows(catalogue: Catalogue) -> list[Rule | Exclusion]:
+    return [*catalogue.rules, *catalogue.exclusions]
+
+
+def test_every_cause_is_named_by_a_rule(catalogue: Catalogue) -> None:
+    named = {cause for rule in catalogue.rules for cause in (rule.cause, *(cause for cause, _ in rule.also))}
+    assert set(Cause) - named == ELSEWHERE
+
+
+def test_ids_are_unique(catalogue: Catalogue) -> None:
+    ids = [item.id for item in _rows(catalogue)]
+    assert sorted(set(ids)) == sorted(ids)
+
+
+def _showing(names: frozenset[str]) -> dict[str, Any]:
+    """Return the fields of an observation that shows all the facts."""
+    shown: dict[str, Any] = {}
+    for name in sorted(names):
+        for key, value in SHOWN_BY[name].items():
+            shown[key] = {**shown.get(key, {}), **value} if isinstance(value, dict) else value
+    if {"app_only", "audience_other"} & names and "id_token" in names:
+        shown["claims"] = SHOWN_BY["id_token"]["claims"]
+    if "administrator" in names:
+        shown["claims"] = SHOWN_BY["administrator"]["claims"]
+    if {"user_differs", "role_address"} <= names:
+        shown["sasl_user"] = "info@example.org"
+    return shown
+
+
+def _fitting(rule: Rule) -> Observation:
+    """Return an observation that the rule is meant for."""
+    asked = rule.conditions
+    sets = {name: max(values) for name, values in asked.sets}
+    words = [*(str(code) for code in sorted(asked.code)[:1]), *sorted(asked.enhanced)[:1]]
+    text = " ".join([*words, *asked.text[:1], *asked.with_text[:1], PATTERN_SAMPLES.get(rule.id, "")])
+    names = {
+        "phase": "phase",
+        "known_phase": "phase",
+        "provider": "provider",
+        "flow": "flow",
+        "error": "error",
+        "fault": "fault",
+    }
+    fields: dict[str, Any] = {field: sets[name] for name, field in names.items() if name in sets}
+    fields |= {"token_kind": sets["kind"]} if "kind" in sets else {}
+    seen = Observation(replies=(text,) if text.strip() else (), error_codes=tuple(sorted(asked.aadsts)[:1]))
+    return replace(
+        seen, **{**fields, **_showing(asked.seen), **({"phase": fields["phase"]} if "phase" in fields else {})}
+    )
+
+
+@pytest.mark.parametrize("rule", load().rules, ids=lambda rule: rule.id)
+def test_every_rule_can_fire(rule: Rule) -> None:
+    assert _holds(rule.conditions, _said(_fitting(rule)))
+
+
+@pytest.mark.parametrize("name", sorted(facts.FACTS))
+def test_every_fact_can_be_seen(name: str) -> None:
+    provider = "google" if "gmail" in name else "microsoft"
+    assert name in facts.facts(Observation(provider=provider, **_showing(frozenset({name}))))
+
+
+def test_every_fact_serves_a_rule_or_an_exclusion(catalogue: Catalogue) -> None:
+    items = _rows(catalogue)
+    assert (
+        facts.FACTS - {name for item in items for name in (*item.conditions.seen, *item.conditions.not_seen)} == set()
+    )
+
+
+def _narrower(one: Conditions, other: Conditions) -> bool:
+    """Return whether whatever fits `one` fits `other` too."""
+    sets = dict(one.sets)
+    lists = [(one.code, other.code), (one.enhanced, other.enhanced), (one.aadsts, other.aadsts)]
+    return (
+        all(name in sets and sets[name] <= values for name, values in other.sets)
+        and all(not there or (bool(here) and set(here) <= set(there)) for here, there in lists)
+        and other.seen <= one.seen
+        and other.not_seen <= one.not_seen
+        and all(_implied(here, there) for here, there in ((one.text, other.text), (one.with_text, other.with_text)))
+        and set(other.without_text) <= set(one.without_text)
+        and (other.pattern is None or one.pattern == other.pattern)
+    )
+
+
+def _implied(here: tuple[str, ...], there: tuple[str, ...]) -> bool:
+    return not there or (bool(here) and all(any(part in text for part in there) for text in here))
+
+
+def _adds(rule: Rule, general: Rule) -> bool:
+    given = {general.cause: general.certainty, **dict(general.also)}
+    return any(given.get(cause, 0.0) < certainty for cause, certainty in ((rule.cause, rule.certainty), *rule.also))
+
+
+def test_no_rule_is_shadowed_by_a_more_general_one(catalogue: Catalogue) -> None:
+    pairs = permutations(catalogue.rules, 2)
+    assert [
+        (rule.id, general.id)
+        for rule, general in pairs
+        if _narrower(rule.conditions, general.conditions) and not _adds(rule, general)
+    ] == []
+
+
+def test_shadowing_is_seen(catalogue: Catalogue) -> None:
+    general = next(rule for rule in catalogue.rules if rule.id == "exchange.sender")
+    narrow = replace(general, conditions=replace(general.conditions, text=("...sendasdenied...",)), certainty=0.9)
+    assert (_narrower(narrow.conditions, general.conditions), _adds(narrow, general)) == (True, False)
+
+
+def test_every_reference_is_a_url_or_an_rfc_and_fits(catalogue: Catalogue) -> None:
+    hosts = {
+        "entra": r"https://learn\.microsoft\.com/\S+",
+        "exchange": r"https://learn\.microsoft\.com/\S+",
+        "google": r"https://(developers|support)\.google\.com/\S+",
+        "yahoo": r"https://senders\.yahooinc\.com/\S+",
+    }
+    fits = {name: hosts.get(name, r"RFC \d{4}|https://learn\.microsoft\.com/\S+") for name in RULE_FILES}
+    assert [
+        rule.id for rule in catalogue.rules if not re.fullmatch(fits[rule.id.partition(".")[0]], rule.reference)
+    ] == []
+    own = {cause: entry.reference for cause, entry in catalogue.entries.items()}
+    assert [cause for cause, text in own.items() if not re.fullmatch(r"https://\S+|RFC \d{4}", text)] == []
+    assert [cause for cause, text in own.items() if cause.startswith("google_") and "google.com" not in text] == []
+
+
+def repetition_faults(pattern: str) -> Iterator[str]:
+    """Yield where a pattern can take more than linear time: no bound, wide within a repetition, wide beside wide."""
+    yield from _walk(import_module("re._parser").parse(pattern), inside=1)
+
+
+def _walk(parts: Any, inside: int) -> Iterator[str]:
+    wide_before = False
+    for kind, value in parts:
+        name, wide = str(kind), False
+        if name in {"MAX_REPEAT", "MIN_REPEAT"}:
+            least, most, inner = value
+            if str(most) == "MAXREPEAT":
+                yield "a repetition without bound"
+                continue
+            if most > 1 and inside * (most - least + 1) > 512:
+                yield "a wide repetition within another, or one that is too wide"
+            wide = most - least >= 64
+            yield from _walk(inner, inside * (most - least + 1))
+        elif name == "POSSESSIVE_REPEAT":
+            yield from _walk(value[2], 1)
+        elif name == "SUBPATTERN":
+            yield from _walk(value[3], inside)
+        elif name == "BRANCH":
+            for branch in value[1]:
+                yield from _walk(branch, inside)
+        elif name in {"ASSERT", "ASSERT_NOT"}:
+            yield from _walk(value[1], 1)
+        if wide and wide_before:
+            yield "a wide repetition beside another"
+        wide_before = wide
+
+
+def test_every_pattern_is_linear(catalogue: Catalogue) -> None:
+    items = _rows(catalogue)
+    patterns = PATTERNS | {item.id: item.conditions.pattern for item in items if item.conditions.pattern}
+    assert {name: found for name, item in patterns.items() if (found := list(repetition_faults(item.pattern)))} == {}
+
+
+@pytest.mark.parametrize("pattern", ["a*", "(?:a+b)?", "(?:a{1,64}){1,64}", "[ab]{0,100}[bc]{0,100}", "x(?=a*)"])
+def test_a_pattern_that_is_not_linear_is_seen(pattern: str) -> None:
+    assert list(repetition_faults(pattern)) != []
+
+
+def test_texts_are_lower_case_on_one_line_as_what_they_are_looked_for_in(catalogue: Catalogue) -> None:
+    items = _rows(catalogue)
+    texts = [text for item in items for text in (*item.conditions.text, *item.conditions.with_text)]
+    assert [text for text in texts if reading.plain_text(text) != text] == []
+
+
+def test_every_fault_and_token_error_has_a_rule(catalogue: Catalogue) -> None:
+    known = {
+        value
+        for rule in catalogue.rules
+        for name, values in rule.conditions.sets
+        if name in {"fault", "kind"}
+        for value in values
+    }
+    explained_by_another_value = {FaultKind.TOKEN, FaultKind.NOT_DELIVERED}  # the token's error, the loopback's verdict
+    assert {*FaultKind, *TokenErrorKind} - known == explained_by_another_value
+
+
+def test_every_cause_can_be_described(catalogue: Catalogue) -> None:
+    told = [describe(Finding(cause, 1.0, f"judge.{cause}"), catalogue) for cause in Cause]
+    assert [item.cause for item in told if not (item.summary and item.remedy and item.tell_apart)] == []
+
+
+def test_a_blank_in_a_remedy_is_one_that_can_be_filled(catalogue: Catalogue) -> None:
+    known = {"tenant", "client_id", "object_id", "mailbox", "sender", "host", "port", "exchange", "message_id"}
+    steps = [step for entry in catalogue.entries.values() for step in entry.steps]
+    assert {blank for step in steps for blank in re.findall(r"\{(\w+)\}", step)} - known == set()
+
+
+def test_a_remedy_is_filled_with_what_is_known(catalogue: Catalogue) -> None:
+    finding = Finding(Cause.SMTP_AUTH_DISABLED_MAILBOX, 0.97, "none", ("seen",), {"mailbox": "a@example.org"})
+    assert describe(finding, catalogue) == Explanation(
+        Cause.SMTP_AUTH_DISABLED_MAILBOX,
+        0.97,
+        "SMTP AUTH is off for the mailbox.",
+        ("seen",),
+        (
+            (
+                "Enable it for this mailbox alone: Set-CASMailbox -Identity a@example.org"
+                " -SmtpClientAuthenticationDisabled $false"
+            ),
+            "Look at the result: Get-CASMailbox -Identity a@example.org | Format-List SmtpClientAuthenticationDisabled",
+            (
+                "The mailbox's value wins over the organisation's (Get-TransportConfig | Format-List"
+                " SmtpClientAuthenticationDisabled), which can stay as it is."
+            ),
+        ),
+        catalogue.entries[finding.cause].tell_apart,
+        catalogue.entries[finding.cause].reference,
+        retry=False,
+    )
+
+
+def test_what_is_not_known_is_a_placeholder(catalogue: Catalogue) -> None:
+    told = describe(Finding(Cause.SECRET_EXPIRED, 0.9, "none"), catalogue)
+    assert "<client id> (tenant <tenant id>)" in told.remedy[0]

@@ -1,0 +1,65 @@
+"""How many messages may be sent: rolling hours and days, for a mailbox and for its tenant."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smtpcheck.limits.send_limits import DAY, HOUR, MAILBOX, TENANT, Caps, Limits
+
+NOW = 1_700_000_000.0
+
+
+def sent(*times: float, mailbox: str = "billing@example.org", tenant: str = "example.org") -> Caps:
+    """Return caps after messages at these times."""
+    caps = Caps()
+    for at in times:
+        caps.count(mailbox, tenant, at)
+    return caps
+
+
+def test_a_mailbox_waits_until_its_hour_or_its_day_has_room_again() -> None:
+    limits = Limits(per_hour=2, per_day=3)
+    caps = sent(NOW, NOW + 10)
+    assert caps.until("billing@example.org", "example.org", NOW + 20, limits) == NOW + HOUR
+    assert caps.until("billing@example.org", "example.org", NOW + HOUR, limits) is None
+    caps.count("billing@example.org", "example.org", NOW + HOUR)
+    assert caps.until("Billing@Example.org", "EXAMPLE.org", NOW + HOUR + 20, limits) == NOW + DAY
+    assert caps.until("billing@example.org", "example.org", NOW + DAY, limits) is None
+    assert caps.until("orders@example.org", "example.org", NOW + 20, limits) is None
+
+
+def test_the_mailboxes_of_a_tenant_share_its_cap() -> None:
+    caps = Caps()
+    for number in range(TENANT.per_hour):
+        caps.count(f"{number}@example.org", "example.org", NOW + number)
+    assert caps.until("another@example.org", "example.org", NOW + 200) == NOW + HOUR
+    assert caps.until("another@example.net", "example.net", NOW + 200) is None
+
+
+def test_what_was_taken_back_does_not_count() -> None:
+    caps = sent(*[NOW] * MAILBOX.per_hour)
+    assert caps.until("billing@example.org", "example.org", NOW) == NOW + HOUR
+    caps.uncount("billing@example.org", "example.org", NOW)
+    assert caps.until("billing@example.org", "example.org", NOW) is None
+
+
+def test_what_is_a_day_old_is_forgotten() -> None:
+    caps = sent(NOW)
+    assert caps.until("billing@example.org", "example.org", NOW + DAY) is None
+    assert caps._sent == {}
+
+
+@pytest.mark.parametrize(("span", "most"), [(HOUR, 4), (DAY, 9)])
+@given(gaps=st.lists(st.floats(0, 8000), max_size=80))
+def test_no_window_ever_holds_more_than_its_limit(span: float, most: int, gaps: list[float]) -> None:
+    """Whoever asks before each message, and sends only if he may, stays within both limits at every moment."""
+    caps, now, times = Caps(), NOW, []
+    for gap in gaps:
+        now += gap
+        until = caps.until("a@example.org", "example.org", now, Limits(per_hour=4, per_day=9))
+        if until is None:
+            caps.count("a@example.org", "example.org", now)
+            times.append(now)
+        else:
+            assert now < until <= now + DAY
+    assert all(sum(begin <= at < begin + span for at in times) <= most for begin in times)

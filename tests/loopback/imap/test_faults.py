@@ -1,0 +1,399 @@
+"""Whatever an IMAP server does, a search ends with a value, its thread is free again and no token is told."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smtpcheck.loopback.finder import Errand, FinderStep, Search, Sought
+from smtpcheck.loopback.imap.finder import ImapFinder
+from smtpcheck.loopback.imap.stream import MAX_LINE, Stream, StreamError
+from smtpcheck.model.check import Mechanism, Security, Server
+from smtpcheck.secrets.secret import Secret
+from smtpcheck.smtp.connection import Network
+from tests.real.daemon import free_port
+
+TOKEN = Secret("ya29.a0AfH6SMB-the-token-of-the-tests-Zz09")
+MARK = "sc1abcdefghijklmnop"
+ERRAND = Errand((Sought((f"<{MARK}@x>",), MARK, time.time()),), {MARK}.__contains__)
+CAPABILITY = b"* CAPABILITY IMAP4rev1 AUTH=XOAUTH2 UIDPLUS\r\n"
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serving(talk: Talk) -> AsyncIterator[int]:
+    """Serve connections by a function on a free port."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        tasks.add(task)
+        with contextlib.suppress(OSError, asyncio.CancelledError, asyncio.IncompleteReadError):
+            await talk(reader, writer)
+        writer.close()
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _server(port: int, security: Security = Security.NONE) -> Server:
+    return Server("127.0.0.1", port, security, server_name="localhost", ehlo="", allow_plaintext=True)
+
+
+async def _search(port: int, *, timeout: float = 5, security: Security = Security.NONE) -> Search:  # noqa: ASYNC109
+    server = _server(port, security)
+    network = Network.for_servers([server])
+    with ThreadPoolExecutor(1) as threads:
+        finder = ImapFinder(server, "probe@example.org", Mechanism.XOAUTH2, network=network, threads=threads)
+        found = await finder.search(ERRAND, TOKEN, timeout=timeout)
+        await asyncio.wait_for(asyncio.wrap_future(threads.submit(int)), 5)  # the thread is free
+    network.close()
+    return found
+
+
+def scripted(*answers: bytes | None) -> Talk:
+    r"""Return a server that greets and answers one command by one; `TAG` stands for its tag, None hangs for good.
+
+    After the last answer it closes the connection.
+    """
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK ready\r\n")
+        tag = b""
+        for answer in answers:
+            first, blank, _ = (await reader.readuntil(b"\n")).partition(b" ")
+            tag = first if blank else tag  # the token comes without one
+            if answer is None:
+                await asyncio.Event().wait()
+                return
+            writer.write(answer.replace(b"TAG", tag))
+            await writer.drain()
+
+    return talk
+
+
+OK = b"TAG OK done\r\n"
+LISTED = b'* LIST (\\HasNoChildren) "/" INBOX\r\n' + OK
+LOGGED_IN = (CAPABILITY + OK, b"+ \r\n", OK, LISTED, CAPABILITY + OK)
+"""Answers up to the choice of a folder; the token is no command, and its answer is the one after `+`."""
+SELECTED = (*LOGGED_IN, b"* 1 EXISTS\r\nTAG OK [READ-WRITE] selected\r\n")
+SEARCHED = (*SELECTED, b"* SEARCH 7\r\n" + OK)
+
+
+async def _hang(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
+
+
+async def _close(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    pass
+
+
+def _says(data: bytes) -> Talk:
+    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+        await asyncio.Event().wait()
+
+    return talk
+
+
+async def _floods(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"* OK ready\r\n")
+    while True:
+        writer.write(b"* OK still here\r\n" * 1000)
+        await writer.drain()
+
+
+async def _drips(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"*")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("talk", "step", "words"),
+    [
+        (_hang, FinderStep.CONNECT, "the server does not"),
+        (_close, FinderStep.CONNECT, "the server closed the connection"),
+        (_drips, FinderStep.CONNECT, "the server does not"),
+        (_says(b"* BYE Too many connections\r\n"), FinderStep.CONNECT, "Too many connections"),
+        (_says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), FinderStep.CONNECT, "HTTP/1.1 400 Bad Request"),
+        (_says(b"\0\xff\x15\x03" * 10 + b"\r\n"), FinderStep.CONNECT, "unexpected response"),
+        (_floods, FinderStep.CONNECT, "the server"),
+        (_says(b"* OK " + b"x" * (MAX_LINE + 20000)), FinderStep.CONNECT, "a line of more than"),
+        (scripted(CAPABILITY + OK, None), FinderStep.LOGIN, "the server does not"),
+        (scripted(CAPABILITY + OK, b"TAG BAD no\r\n"), FinderStep.LOGIN, "no"),
+        (scripted(*LOGGED_IN), FinderStep.SEARCH, "connection"),
+        (scripted(*SELECTED, None), FinderStep.SEARCH, "the server does not"),
+        (scripted(*SELECTED, b"* BYE shutting down\r\n"), FinderStep.SEARCH, "shutting down"),
+        (scripted(*SELECTED, b"* SEARCH seven\r\n" + OK), FinderStep.SEARCH, "no IMAP"),
+        (
+            scripted(*SEARCHED, b"* 1 FETCH (UID 7 BODY[HEADER] {100}\r\nX-Smtpcheck-Id: sc1\r\n"),
+            FinderStep.SEARCH,
+            "connection",
+        ),
+        (
+            scripted(*SEARCHED, b"* 1 FETCH (UID 7 BODY[HEADER] {999999999}\r\n"),
+            FinderStep.SEARCH,
+            "announces 999999999 octets",
+        ),
+        (scripted(*SEARCHED, b"* 1 FETCH (UID 7 BODY[HEADER\r\n" + OK), FinderStep.SEARCH, ""),
+    ],
+)
+async def test_a_search_ends_with_what_the_server_did(talk: Talk, step: FinderStep, words: str) -> None:
+    async with serving(talk) as port:
+        found = await _search(port, timeout=1)
+    assert found.error is not None and found.error.step is step
+    assert words in found.error.detail
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (b"TAG NO [AUTHENTICATIONFAILED] Authentication failed.\r\n", "AUTHENTICATIONFAILED"),
+        (b"TAG NO [UNAVAILABLE] Temporary failure\r\n", "UNAVAILABLE"),
+        (b"TAG NO [ALERT] Too many simultaneous connections. (Failure)\r\n", "ALERT"),
+        (b"TAG NO AUTHENTICATE failed.\r\n", ""),
+    ],
+)
+async def test_a_refused_login_is_told_with_its_code(reply: bytes, code: str) -> None:
+    async with serving(scripted(CAPABILITY + OK, b"+ \r\n", reply)) as port:
+        found = await _search(port)
+    assert found.error is not None
+    assert (found.error.step, found.error.code) == (FinderStep.LOGIN, code)
+    assert found.error.detail == reply.decode().removeprefix("TAG NO ").strip()
+
+
+async def test_a_token_that_the_server_repeats_is_not_told() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK ready\r\n")
+        tag = (await reader.readuntil(b"\n")).partition(b" ")[0]
+        writer.write(CAPABILITY + tag + b" OK done\r\n")
+        tag = (await reader.readuntil(b"\n")).partition(b" ")[0]
+        writer.write(b"+ \r\n")
+        line = await reader.readuntil(b"\n")
+        writer.write(tag + b" NO refused: " + line.strip() + b" and " + TOKEN.reveal().encode() + b"\r\n")
+        await reader.read()
+
+    async with serving(talk) as port:
+        found = await _search(port)
+    assert found.error is not None
+    assert "refused" in found.error.detail and "ya29" not in repr(found) and "eWEy" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("answer", "step", "words"),
+    [
+        (b"smtpcheck OK go\r\n* OK injected\r\n", FinderStep.TLS, "more in clear"),
+        (b"smtpcheck NO not here\r\n", FinderStep.CONNECT, "STARTTLS was refused: NO not here"),
+        (b"smtpcheck OK go\r\n", FinderStep.TLS, ""),
+        (b"", FinderStep.CONNECT, "the server closed the connection"),
+    ],
+)
+async def test_nothing_is_taken_over_from_before_tls(answer: bytes, step: FinderStep, words: str) -> None:
+    seen = bytearray()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK ready\r\n")
+        seen.extend(await reader.readuntil(b"\n"))
+        writer.write(answer)
+        await writer.drain()
+        writer.write_eof()
+        seen.extend(await reader.read())
+
+    async with serving(talk) as port:
+        found = await _search(port, security=Security.STARTTLS)
+    assert found.error is not None and found.error.step is step
+    assert words in found.error.detail
+    assert b"AUTHENTICATE" not in seen
+
+
+async def test_a_connection_that_is_logged_in_before_tls_is_not_used() -> None:
+    async with serving(_says(b"* PREAUTH welcome\r\n")) as port:
+        found = await _search(port, security=Security.STARTTLS)
+    assert found.error is not None
+    assert (found.error.step, found.error.detail) == (FinderStep.CONNECT, "the greeting allows no STARTTLS")
+
+
+async def test_a_port_that_nobody_listens_on_is_told() -> None:
+    found = await _search(free_port())
+    assert found.error is not None and found.error.step is FinderStep.CONNECT
+    assert "refused" in found.error.detail or "connect" in found.error.detail
+
+
+async def test_a_cancelled_search_cuts_its_connection_and_frees_its_thread() -> None:
+    gone = asyncio.Event()
+    begun = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        await reader.read()
+        gone.set()
+
+    server = _server(0)
+    async with serving(talk) as port:
+        server = replace(server, port=port)
+        network = Network.for_servers([server])
+        with ThreadPoolExecutor(1) as threads:
+            finder = ImapFinder(server, "probe@example.org", None, network=network, threads=threads)
+            search = asyncio.create_task(finder.search(ERRAND, TOKEN, timeout=3600))
+            await begun.wait()
+            search.cancel()
+            await asyncio.wait_for(gone.wait(), 5)
+            with pytest.raises(asyncio.CancelledError):
+                await search
+            await asyncio.wait_for(asyncio.wrap_future(threads.submit(int)), 5)
+        network.close()
+
+
+async def test_a_search_that_waits_for_a_thread_can_be_cancelled_too() -> None:
+    async with serving(_hang) as port:
+        server = _server(port)
+        network, free = Network.for_servers([server]), threading.Event()
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(free.wait)
+            finder = ImapFinder(server, "probe@example.org", None, network=network, threads=threads)
+            search = asyncio.create_task(finder.search(ERRAND, TOKEN, timeout=3600))
+            while threads._work_queue.qsize() == 0:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            search.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await search
+            free.set()
+        network.close()
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            b"* 1 FETCH (UID 7 BODY[HEADER.FIELDS (X)] {5}\r\nab: c)\r\n",
+            b"* 1 FETCH (",
+            b"{3}\r\n",
+            b"* SEARCH 7 8\r\n",
+        ),
+        *(b'* LIST () "/" a\r\n', b"* LIST (\\Junk) NIL 5\r\n", b"* OK [UIDNEXT 9] x\r\n", b"* 3 EXISTS\r\n"),
+        *(b"+ \r\n", b"+ eyJ\r\n", b"* BYE x\r\n", b"TAG OK x\r\n", b"TAG NO [X] y\r\n", b"TAG BAD\r\n", b"\r\n"),
+        *(
+            b"* CAPABILITY IMAP4rev1 UIDPLUS\r\n",
+            b"* CAPABILITY X-GM-EXT-1\r\n",
+            b"&AOk-",
+            b"&",
+            b"\xff",
+            b"NIL",
+            b"99",
+        ),
+        *(b")", b"(", b'"', b"\\"),
+    ]
+)
+ANSWERS = st.lists(st.lists(PIECES | st.binary(max_size=20), max_size=6).map(b"".join), max_size=12)
+
+
+class _Wire:
+    """A socket's stand-in that answers each line it is sent with the next answer."""
+
+    def __init__(self, answers: list[bytes]) -> None:
+        self._answers = [b"* OK ready\r\n", *answers]
+        self._tag = b""
+        self._ready = bytearray()
+
+    def dup(self) -> "_Wire":
+        return self
+
+    def settimeout(self, _seconds: float) -> None:
+        pass
+
+    def sendall(self, data: bytes) -> None:
+        first = data.partition(b" ")[0]
+        self._tag = first if first.isalnum() else self._tag
+        self._take()
+
+    def recv(self, size: int) -> bytes:
+        if not self._ready:
+            self._take()
+        taken = bytes(self._ready[:size])
+        del self._ready[:size]
+        return taken
+
+    def _take(self) -> None:
+        if self._answers:
+            self._ready += self._answers.pop(0).replace(b"TAG", self._tag)
+
+    def close(self) -> None:
+        pass
+
+    def shutdown(self, _how: int) -> None:
+        pass
+
+
+@settings(max_examples=400, deadline=None)
+@given(answers=ANSWERS, sound=st.integers(0, len(SEARCHED)))
+def test_no_answer_makes_a_search_fail_inside(answers: list[bytes], sound: int) -> None:
+    """Some sound answers first, then whatever: a search is a value all the same."""
+    server = _server(1)
+    network = Network.for_servers([server])
+    with ThreadPoolExecutor(1) as threads:
+        finder = ImapFinder(server, "probe@example.org", Mechanism.XOAUTH2, network=network, threads=threads)
+        wire: socket.socket = _Wire([*SEARCHED[:sound], *answers])  # type: ignore[assignment]
+        found = finder._look(Stream(wire, end=time.monotonic() + 60, budget=1_000_000), ERRAND, TOKEN)
+    assert all(sighting.mark == MARK for sighting in found.sightings)
+    assert found.error is None or isinstance(found.error.step, FinderStep)
+    assert TOKEN.reveal() not in repr(found)
+
+
+@given(data=st.binary(max_size=200), cuts=st.lists(st.integers(1, 7)))
+def test_lines_and_literals_are_the_same_however_they_arrive(data: bytes, cuts: list[int]) -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        stream = Stream(left, end=time.monotonic() + 60, budget=10_000)
+        rest = data
+        for cut in cuts:
+            right.send(rest[:cut])
+            rest = rest[cut:]
+        right.send(rest)
+        right.shutdown(socket.SHUT_WR)
+        whole = data[: data.rfind(b"\n") + 1]
+        assert b"".join(stream.readline() for _ in range(whole.count(b"\n"))) == whole
+        assert stream.read(len(data) - len(whole)) == data[len(whole) :]
+        with pytest.raises(StreamError, match="closed"):
+            stream.readline()
+        stream.close()
+
+
+def test_more_than_there_is_to_tell_is_not_read() -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        stream = Stream(left, end=time.monotonic() + 60, budget=100)
+        right.send(b"* OK still here\r\n" * 10)
+        with pytest.raises(StreamError, match="more than there is to tell"):
+            stream.readline()
+        stream.close()
+
+
+def test_tls_errors_of_a_stream_are_in_words() -> None:
+    left, right = socket.socketpair()
+    with right:
+        stream = Stream(left, end=time.monotonic() + 5, budget=10_000)
+        right.send(b"* OK ready\r\n")
+        right.shutdown(socket.SHUT_WR)
+        with pytest.raises(ssl.SSLError):
+            stream.begin_tls(ssl.create_default_context(), "localhost")
+        stream.close()

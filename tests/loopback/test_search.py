@@ -1,0 +1,145 @@
+"""A search gets its token from the broker, waits for its mailbox's turn, and is made by the right finder."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from smtpcheck.limits.connection_limit import Gate
+from smtpcheck.loopback.finder import Errand, FinderStep, Search, Sought
+from smtpcheck.loopback.graph.finder import GraphFinder
+from smtpcheck.loopback.imap.finder import ImapFinder
+from smtpcheck.loopback.plan import Find, FindVia
+from smtpcheck.loopback.search import Finders
+from smtpcheck.model.check import Security, Server
+from smtpcheck.model.report import TokenErrorKind
+from smtpcheck.oauth.broker import TokenBroker
+from smtpcheck.oauth.static_token import ReadyToken
+from smtpcheck.secrets.secret import Secret
+from smtpcheck.smtp.connection import Network
+
+PROBE = "probe@example.org"
+SERVER = Server("imap.example.org", 993, Security.IMPLICIT, server_name="imap.example.org", ehlo="")
+BY_IMAP = Find(FindVia.IMAP, PROBE, "ready", server=SERVER)
+BY_GRAPH = Find(FindVia.GRAPH, PROBE, "ready", server=SERVER, graph="https://graph.example.org")
+ERRAND = Errand((Sought(("<a@x>",), "a", 0.0),), lambda _: True)
+
+
+@dataclass
+class Looks:
+    """What was searched, in place of any server."""
+
+    tokens: list[Secret] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+    free: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+
+    async def search(self, errand: Errand, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
+        self.tokens.append(token)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.begun.release()
+        await self.free.wait()
+        self.at_once -= 1
+        return Search(folders=("INBOX",))
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    looks = Looks()
+    for kind in (ImapFinder, GraphFinder):
+        monkeypatch.setattr(kind, "search", looks.search)
+    return looks
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate(10)
+
+
+@pytest.fixture
+async def finders(gate: Gate) -> AsyncIterator[Finders]:
+    credentials = {
+        "ready": ReadyToken.model_validate({"from": {"value": "the token"}}),
+        "gone": ReadyToken.model_validate({"from": {"file": "/nowhere/token"}}),
+    }
+    tokens, network = TokenBroker(credentials), Network.for_servers([SERVER])
+    made = Finders(credentials, tokens=tokens, gate=gate, network=network, threads=2)
+    yield made
+    made.close()
+    network.close()
+    await tokens.close()
+
+
+async def _search(finders: Finders, find: Find, errand: Errand = ERRAND) -> Search:
+    return await finders.search(find, errand, timeout=5, token_timeout=5)
+
+
+@pytest.mark.parametrize("find", [BY_IMAP, BY_GRAPH])
+async def test_a_search_is_made_with_the_credentials_token(finders: Finders, looks: Looks, find: Find) -> None:
+    looks.free.set()
+    assert await _search(finders, find) == Search(folders=("INBOX",))
+    assert looks.tokens == [Secret("the token")]
+
+
+async def test_without_a_token_nothing_is_searched_and_the_issuers_error_is_told(
+    finders: Finders, looks: Looks
+) -> None:
+    found = await _search(finders, Find(FindVia.IMAP, PROBE, "gone", server=SERVER))
+    assert found.error is not None and found.error.token_error is not None
+    assert (found.error.step, found.error.token_error.kind) == (FinderStep.TOKEN, TokenErrorKind.SECRET_UNREADABLE)
+    assert "/nowhere/token" in found.error.detail
+    assert looks.tokens == []
+
+
+@pytest.mark.parametrize("find", [BY_IMAP, BY_GRAPH])
+async def test_a_mailbox_is_searched_while_nobody_else_is_connected_to_it(
+    finders: Finders, looks: Looks, gate: Gate, find: Find
+) -> None:
+    async with gate.admitted(PROBE.upper()):
+        searching = asyncio.create_task(_search(finders, find))
+        while gate._mailboxes and next(iter(gate._mailboxes.values()))[1] < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert looks.tokens == []
+    looks.free.set()
+    await searching
+    assert len(looks.tokens) == 1
+
+
+async def test_searches_by_imap_are_no_more_at_once_than_there_are_threads(finders: Finders, looks: Looks) -> None:
+    finds = [Find(FindVia.IMAP, f"{number}@example.org", "ready", server=SERVER) for number in range(5)]
+    searches = [asyncio.create_task(_search(finders, find)) for find in finds]
+    for _ in range(2):
+        await looks.begun.acquire()
+    looks.free.set()
+    await asyncio.gather(*searches)
+    assert (looks.most_at_once, len(looks.tokens)) == (2, 5)
+
+
+async def test_a_search_that_waits_for_a_thread_keeps_nobody_from_its_mailbox(
+    finders: Finders, looks: Looks, gate: Gate
+) -> None:
+    """Thousands may wait after a start; the checks go on meanwhile."""
+    finds = [Find(FindVia.IMAP, f"{number}@example.org", "ready", server=SERVER) for number in range(20)]
+    searches = [asyncio.create_task(_search(finders, find)) for find in finds]
+    async with asyncio.timeout(5):
+        for _ in range(2):
+            await looks.begun.acquire()
+        while len(finders._places._waiters or ()) < len(finds) - 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        async with gate.admitted("19@example.org"):
+            assert looks.at_once == 2
+    looks.free.set()
+    await asyncio.gather(*searches)
+
+
+async def test_nothing_to_look_for_opens_no_connection(finders: Finders, looks: Looks) -> None:
+    assert await _search(finders, BY_IMAP, Errand((), lambda _: True)) == Search()
+    assert looks.tokens == []
+
+
+async def test_no_finder_is_no_way_to_search(finders: Finders) -> None:
+    with pytest.raises(ValueError, match="nothing to search"):
+        await _search(finders, Find(FindVia.NONE))

@@ -1,0 +1,194 @@
+"""A loopback in a world of its own: it sends to the sandbox's SMTP service, and a searcher of the test finds it all.
+
+What lies in the mailbox is what the service has accepted; a test says what becomes of it on the way.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from email import message_from_bytes
+from email.policy import compat32
+from pathlib import Path
+
+import pytest
+
+from smtpcheck.agent.loopback import Service
+from smtpcheck.agent.schedule import share
+from smtpcheck.check.kit import Kit, build_kit
+from smtpcheck.config import load
+from smtpcheck.limits.send_limits import Limits
+from smtpcheck.loopback.finder import Errand, FinderError, FolderKind, Search, Sighting
+from smtpcheck.loopback.message_state import Message, Record
+from smtpcheck.loopback.plan import Find, FindVia, Loopback
+from smtpcheck.loopback.search import Finders
+from smtpcheck.loopback.status import Standing
+from smtpcheck.loopback.timing import next_slot
+from smtpcheck.mail.correlation_id import Marks
+from smtpcheck.model.check import Check
+from smtpcheck.sandbox.scenarios import DOMAIN, RECIPIENT, Scenario
+from smtpcheck.sandbox.world import World
+from smtpcheck.state.state import State
+
+FIND = Find(FindVia.IMAP, RECIPIENT, "contoso")
+PLAN = Loopback(
+    every=300.0,
+    sender=f"healthy@{DOMAIN}",
+    recipient=RECIPIENT,
+    find=FIND,
+    warn_after=60.0,
+    lost_after=900.0,
+    limits=Limits(per_hour=12, per_day=200),
+)
+KEY = bytes(range(32))
+
+
+@dataclass
+class Searcher:
+    """Finds in the service's messages what is sought there."""
+
+    world: World
+    error: FinderError | None = None
+    kinds: tuple[FolderKind, ...] = (FolderKind.INBOX,)
+    """Where each message lies; in no folder at all if empty."""
+    headers: tuple[tuple[str, str], ...] = ()
+    arrived_at: float | None = None
+    errands: list[Errand] = field(default_factory=list)
+    """Those in the mailbox that the messages go to."""
+    elsewhere: list[tuple[str, Errand]] = field(default_factory=list)
+    """Those in other mailboxes."""
+    gone: set[str] = field(default_factory=set)
+    """The marks of messages that were deleted."""
+
+    async def search(self, find: Find, errand: Errand, *, timeout: float, token_timeout: float) -> Search:  # noqa: ASYNC109
+        await asyncio.sleep(0)
+        if find.mailbox != RECIPIENT:
+            self.elsewhere.append((find.mailbox, errand))
+            return Search()
+        self.errands.append(errand)
+        if self.error:
+            return Search(error=self.error)
+        there = {marks_of(message.content) for message in self.world.exchange.messages} - self.gone
+        if errand.delete:
+            self.gone |= {sought.mark for sought in errand.sought}
+        return Search(
+            tuple(
+                Sighting(sought.mark, kind.title(), kind, self.arrived_at, self.headers, deleted=errand.delete)
+                for sought in errand.sought
+                if sought.mark in there
+                for kind in self.kinds
+            )
+        )
+
+
+def searcher_of_all(monkeypatch: pytest.MonkeyPatch) -> Searcher:
+    """Have all finders look into what a service has accepted: that of the world which the test gives the searcher."""
+    searcher = Searcher(None)  # type: ignore[arg-type]
+    monkeypatch.setattr(Finders, "search", lambda _, *args, **kwargs: searcher.search(*args, **kwargs))
+    return searcher
+
+
+def marks_of(content: bytes) -> str:
+    """Return the mark of a message."""
+    return str(message_from_bytes(content, policy=compat32)["X-Smtpcheck-Id"])
+
+
+@dataclass
+class Setting:
+    """A service, its world, and a clock that the test moves."""
+
+    world: World
+    service: Service
+    searcher: Searcher
+    state: State
+    kit: Kit
+    check: Check
+    plan: Loopback
+    ahead: list[float]
+    """How far the service's clock is ahead of the true one, in seconds."""
+    changed: list[str]
+    arrived: list[float]
+
+    @property
+    def record(self) -> Record:
+        return self.service.record(self.check.name)
+
+    @property
+    def standing(self) -> Standing:
+        found = self.service.standing(self.check.name)
+        assert found
+        return found
+
+    @property
+    def message(self) -> Message:
+        return self.record.messages[-1]
+
+    def now(self) -> float:
+        return self.kit.wall()
+
+    async def passes(self, seconds: float) -> None:
+        """Let time pass, and what is due then happen."""
+        self.ahead[0] += seconds
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Begin what is due, and wait until all of it has ended."""
+        await self.service.tick()
+        await self.idle()
+
+    async def idle(self) -> None:
+        async with asyncio.timeout(20):
+            while self.service._sending or self.service._searches:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+
+    async def until(self, condition: Callable[[], bool], step: float = 1.0, most: float = 1000.0) -> None:
+        """Let time pass in steps until the condition holds."""
+        passed = 0.0
+        while not condition():
+            assert passed < most
+            passed += step
+            await self.passes(step)
+
+
+HEALTHY = Scenario("healthy", "Sends.")
+
+
+@contextlib.asynccontextmanager
+async def setting(folder: Path, plan: Loopback = PLAN, scenario: Scenario = HEALTHY) -> AsyncIterator[Setting]:
+    """Make a world with one check whose loopback has this plan; the state lies in `folder/state`."""
+    async with World(folder, (scenario,)) as world, sending(world, folder / "state", plan) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def sending(
+    world: World, folder: Path, plan: Loopback = PLAN, *, ahead_by: float | None = None
+) -> AsyncIterator[Setting]:
+    """Run a service in a world that is there already, as after a restart; else its clock is at the begin of a slot."""
+    settings = load([world.config]).settings
+    assert settings
+    check = settings.checks[0]
+    folder.mkdir(exist_ok=True)  # noqa: ASYNC240
+    begin = next_slot(share(check.name), plan.every, time.time()) + 0.5
+    ahead = [begin - time.time() if ahead_by is None else ahead_by]
+    kit = replace(await build_kit(settings), wall=lambda: time.time() + ahead[0])
+    state = await State.kept(folder)
+    await state.fetch([check.name])
+    searcher = Searcher(world)
+    changed: list[str] = []
+    arrived: list[float] = []
+    service = Service(
+        state,
+        Marks(KEY),
+        searcher,
+        changed=changed.append,
+        arrived=lambda _check, seconds, _trace_id: arrived.append(seconds),
+    )
+    service.replace([check], {check.name: plan}, kit, first_within=0.0)
+    try:
+        yield Setting(world, service, searcher, state, kit, check, plan, ahead, changed, arrived)
+    finally:
+        await service.drain(5.0)
+        await kit.close()
+        await state.close()
