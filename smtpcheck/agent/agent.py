@@ -25,13 +25,13 @@ from smtpcheck.agent.alerting import Alerting
 from smtpcheck.agent.loopback import Service
 from smtpcheck.agent.on_demand import Busy, Probed, Requests, crowded_out
 from smtpcheck.agent.schedule import Schedule
-from smtpcheck.check.connectivity import CutOff
+from smtpcheck.check.connectivity import Connectivity
 from smtpcheck.check.kit import Kit, build_kit, rebuilt
-from smtpcheck.check.outcome import cut_off, failed_to_reach, hosts_tried
+from smtpcheck.check.outcome import failed_to_reach, hosts_tried, without_connectivity
 from smtpcheck.check.probe import probe
 from smtpcheck.config import AgentSettings, Loaded, Problem, Settings
 from smtpcheck.diagnosis import catalogue
-from smtpcheck.limits.connection_limit import NotAdmittedError
+from smtpcheck.limits.connection_limit import NoSlotError
 from smtpcheck.limits.mailbox_lock import MailboxLocks
 from smtpcheck.loopback.status import Standing, laid_over
 from smtpcheck.mail.correlation_id import Marks
@@ -39,7 +39,7 @@ from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Depth, Phase
 from smtpcheck.model.credential import CredentialState
-from smtpcheck.model.expected_refusal import rests_until
+from smtpcheck.model.expected_refusal import cools_down_until
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.model.shard import WHOLE
 from smtpcheck.output.log_fields import facts_of
@@ -108,18 +108,18 @@ class Agent:
             *(state, marks, kit.finders),
             changed=self._loopback_changed,
             arrived=self._metrics.observe_delivery,
-            judged=self._judge_sending,
+            judged=self._after_sending,
             traced=self._trace,
         )
         self._own_reports: dict[str, Report] = {}
-        self._cut_off = CutOff(_window(settings.checks))
+        self._connectivity = Connectivity(_window(settings.checks))
         self._requests = Requests(state, self._run_requested, wall=kit.wall, monotonic=kit.monotonic)
         self._running: dict[str, asyncio.Task[Report | TooSoon]] = {}
         self._asked_at: dict[str, float] = {}
         self._skipped = self._capped = 0
         self._internal_errors = 0
         self._ticked_at = kit.monotonic()
-        self.alerting = Alerting(settings, state, kit.catalogue, wall=kit.wall, ailment=self.ailment)
+        self.alerting = Alerting(settings, state, kit.catalogue, wall=kit.wall, unhealthy_reason=self.unhealthy_reason)
         self._reload = asyncio.Lock()
         self._reloaded_at = kit.wall()
         self._reload_successful = True
@@ -140,7 +140,7 @@ class Agent:
             ) from error
         kit = await build_kit(settings, locks, claims=True)
         state = await State.kept(folder)
-        await state.join(settings.fleet.shard, kit.wall())
+        await state.join(settings.sharding.shard, kit.wall())
         await state.fetch([check.name for check in settings.checks])
         marks = Marks(await asyncio.to_thread(mark_key, folder))
         traces = await tracer(settings.agent.otlp)
@@ -157,12 +157,12 @@ class Agent:
         """Return whether the checks are being scheduled."""
         return bool(self._scheduler.running)
 
-    def ailment(self) -> str:
+    def unhealthy_reason(self) -> str:
         """Return why the agent is not well, empty while it is: it runs its checks, keeps them, and has network."""
         now = self._kit.monotonic()
         if not self.ready() or now - self._ticked_at > STALLED_SECONDS:
             return "no check is started"
-        if self._cut_off.is_cut_off(now):
+        if self._connectivity.is_lost(now):
             return "the agent is cut off from the network"
         return self.state.trouble
 
@@ -187,7 +187,7 @@ class Agent:
             version=__version__,
             checks=len(self._checks),
             in_flight=len(self._running) + len(self._requests.running),
-            cut_off=self._cut_off.is_cut_off(self._kit.monotonic()),
+            connectivity_lost=self._connectivity.is_lost(self._kit.monotonic()),
             skipped={
                 "running": self._skipped,
                 "late": self._schedule.skipped,
@@ -288,7 +288,7 @@ class Agent:
     async def _run(self, check: Check, due: float | None, *, fresh: bool) -> Report:
         # Asked before the run, for a reload during it may drop the credential.
         begin, issuer = self._kit.monotonic(), self._kit.issuer(check)
-        own = self._judge_whole(check, await probe(check, self._kit, fresh=fresh), issuer)
+        own = self._with_connectivity(check, await probe(check, self._kit, fresh=fresh), issuer)
         standing = self._loopback.standing(check.name)
         report = own if standing is None else laid_over(own, standing, self._kit.wall())
         trace_id = self._trace(check, own)
@@ -303,9 +303,9 @@ class Agent:
     async def _run_requested(self, check: Check, until: float, waited: float) -> Report:
         """Run a check for a request: of one that the agent schedules itself, only the breaker hears what came out."""
         issuer = self._kit.issuer(check)
-        report = self._judge_whole(check, await probe(check, self._kit, until=until), issuer)
+        report = self._with_connectivity(check, await probe(check, self._kit, until=until), issuer)
         if crowded_out(report, waited):
-            raise NotAdmittedError
+            raise NoSlotError
         trace_id = self._trace(check, report)
         if current := self._checks.get(check.name):
             if current.scheduled:
@@ -341,17 +341,17 @@ class Agent:
             self._schedule.postpone(check.name, self._kit.monotonic() + until - now)
         return until - now
 
-    def _judge_whole(self, check: Check, report: Report, issuer: str) -> Report:
+    def _with_connectivity(self, check: Check, report: Report, issuer: str) -> Report:
         now = self._kit.monotonic()
         for host, reached in hosts_tried(check, report, issuer):
-            self._cut_off.record(host, reached, now)
-        if report.outcome is Outcome.CRITICAL and failed_to_reach(report) and self._cut_off.is_cut_off(now):
-            return cut_off(report)
+            self._connectivity.record(host, reached, now)
+        if report.outcome is Outcome.CRITICAL and failed_to_reach(report) and self._connectivity.is_lost(now):
+            return without_connectivity(report)
         return report
 
-    def _judge_sending(self, check: Check, report: Report) -> Report:
+    def _after_sending(self, check: Check, report: Report) -> Report:
         """Judge the run of a loopback; what refuses its login, refuses the check's: it waits as well."""
-        report = self._judge_whole(check, report, self._kit.issuer(check))
+        report = self._with_connectivity(check, report, self._kit.issuer(check))
         step, current = report.failed_step, self._checks.get(check.name)
         if current is not None and step is not None and step.phase in {Phase.TOKEN, Phase.AUTH}:
             self._pace(current, self.state.hear(current, report))
@@ -385,7 +385,7 @@ class Agent:
 
     def _plan(self) -> None:
         """Schedule the checks of the settings; one that was refused before waits on."""
-        self.state.divide(self.settings.fleet.senders)
+        self.state.divide(self.settings.sharding.senders)
         self._schedule.replace(self._scheduled(), self._kit.monotonic())
         for check in self._scheduled():
             self._pace(check, self.state.breaker(check.name))
@@ -397,13 +397,16 @@ class Agent:
 
     def _say_which_part(self) -> None:
         """Say in the log which checks are run here, where others run the rest."""
-        fleet = self.settings.fleet
-        if fleet.shard == WHOLE:
+        sharding = self.settings.sharding
+        if sharding.shard == WHOLE:
             return
         _log.info(
-            "one of several agents", shard=str(fleet.shard), checks=len(self._checks), others=len(fleet.elsewhere)
+            "one of several agents",
+            shard=str(sharding.shard),
+            checks=len(self._checks),
+            others=len(sharding.other_shards),
         )
-        if fleet.senders and (seconds := self.state.new_for(self._kit.wall())):
+        if sharding.senders and (seconds := self.state.new_for(self._kit.wall())):
             _log.warning("new among several agents: no message is sent yet", seconds=round(seconds))
 
     def _go_on_waiting(self) -> None:
@@ -413,7 +416,7 @@ class Agent:
             if check.depth is Depth.SEND and (sent_at := self.state.last_sent(check.mailbox)) is not None:
                 self._schedule.postpone(check.name, sent_at + check.interval + ahead)
             known = self.state.checks.get(check.name)
-            if known is not None and (until := rests_until(check, known.report)) is not None:
+            if known is not None and (until := cools_down_until(check, known.report)) is not None:
                 self._schedule.postpone(check.name, until + ahead)
 
     def _retain(self) -> None:
@@ -443,7 +446,7 @@ class Agent:
         self._kit, self.settings = kit, settings
         self._checks = {check.name: check for check in settings.checks}
         self.state.keep(self._checks)
-        self._cut_off = CutOff(_window(settings.checks))
+        self._connectivity = Connectivity(_window(settings.checks))
         self._plan()
         self._show_all()
         await self.alerting.replace(settings)
@@ -454,7 +457,7 @@ class Agent:
             expose_addresses=self.settings.agent.expose_addresses,
             checks=self._scheduled(),
             states=self.state.checks,
-            fleet=self.settings.fleet,
+            sharding=self.settings.sharding,
         )
         for name in self.settings.loopbacks:
             self._loopback_changed(name)

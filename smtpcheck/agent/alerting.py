@@ -65,13 +65,13 @@ class Alerting:
         catalogue: Catalogue,
         *,
         wall: Callable[[], float],
-        ailment: Callable[[], str],
+        unhealthy_reason: Callable[[], str],
     ) -> None:
-        """Take what to work with; `ailment` says why the agent is not well, with an empty text while it is."""
+        """Take what to work with; `unhealthy_reason` says why the agent is not well, with an empty text while it is."""
         self._state = state
         self._catalogue = catalogue
         self._wall = wall
-        self._ailment = ailment
+        self._unhealthy_reason = unhealthy_reason
         self._board = Board()
         self._page = Ledger({}, Pace(None))
         self._served: dict[str, _Served] = {}
@@ -175,7 +175,7 @@ class Alerting:
         self._alerts: AlertSettings | None = settings.alerts
         self._notifiers = settings.alerts.notifiers if settings.alerts else ()
         self._address = settings.agent.page
-        self._shard = str(settings.fleet.shard) if settings.fleet.shard != WHOLE else ""
+        self._shard = str(settings.sharding.shard) if settings.sharding.shard != WHOLE else ""
         self._checks = {check.name: check for check in settings.checks if check.scheduled}
         self._scopes: dict[tuple[Subject, str], list[Check]] = {}
         for check in self._checks.values():
@@ -308,8 +308,8 @@ class Alerting:
         return bool(checks) and all(map(self._is_maintained, checks))
 
     def _why_not_well(self) -> str:
-        if ailment := self._ailment():
-            return ailment
+        if unhealthy_reason := self._unhealthy_reason():
+            return unhealthy_reason
         remote = [each.dispatcher for each in self._served.values() if each.dispatcher.is_remote]
         if remote and all(dispatcher.failure for dispatcher in remote):
             return f"no notifier can be told; {remote[0].name}: {remote[0].failure}"

@@ -23,7 +23,7 @@ import structlog
 from smtpcheck import __version__
 from smtpcheck.agent.schedule import share
 from smtpcheck.check.kit import Kit
-from smtpcheck.check.probe import Letter, probe
+from smtpcheck.check.probe import OutgoingMessage, probe
 from smtpcheck.loopback import message_state
 from smtpcheck.loopback.finder import Errand, FinderError, FinderStep, Search, Searcher, Sighting, Sought
 from smtpcheck.loopback.message_state import Message, Record, Stage
@@ -223,7 +223,7 @@ class Service:
         mark = self._marks.make(check.name, number, now)
         message = Message(check.name, slot_at, number, mark, loopback_message_id(mark, plan.sender), now)
         intent = _Intent(message, self._outbox, kit, sender)
-        report = await probe(check, kit, letter=Letter(_content(message, sender), intent.ask))
+        report = await probe(check, kit, outgoing=OutgoingMessage(_content(message, sender), intent.ask))
         if intent.held is not None:
             self._say_held(check.name, intent.held, kit.wall())
             return

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from smtpcheck.limits.connection_limit import Gate, NotAdmittedError, in_time
+from smtpcheck.limits.connection_limit import ConnectionLimit, NoSlotError, slot_within
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.check import Check, Depth
 from smtpcheck.model.report import FaultKind, Report, TokenErrorKind
@@ -47,7 +47,7 @@ class Busy:
 
 Run = Callable[[Check, float, float], Awaitable[Report]]
 """Runs a check that has waited for its turn: the check, until when (monotonic seconds), and how long it has waited.
-Raises NotAdmittedError."""
+Raises NoSlotError."""
 
 
 class Requests:
@@ -59,7 +59,7 @@ class Requests:
         self._run = run
         self._wall = wall
         self._monotonic = monotonic
-        self._turns = Gate(_MOST_AT_ONCE)
+        self._turns = ConnectionLimit(_MOST_AT_ONCE)
         self._last_runs: dict[str, tuple[float, float]] = {}
         self.running: set[asyncio.Task[Probed | Busy]] = set()
         """What is being run, or waits for its turn."""
@@ -75,14 +75,14 @@ class Requests:
         begin = self._monotonic()
         reachable = replace(check, depth=min(check.depth, Depth.RECIPIENT))
         try:
-            async with in_time(self._turns.admitted(check.mailbox or check.name), seconds):
+            async with slot_within(self._turns.slot(check.mailbox or check.name), seconds):
                 if (resumes_at := self._resumes_at(check)) is not None:
                     return Probed(reachable, None, self._state.breaker(check.name), resumes_at)
                 waited = self._monotonic() - begin
                 async with asyncio.timeout(seconds - waited + _GRACE_SECONDS):
                     report = await self._run(reachable, begin + seconds, waited)
                 self._last_runs[check.name] = (report.started_at, report.started_at + report.seconds)
-        except (NotAdmittedError, TimeoutError):
+        except (NoSlotError, TimeoutError):
             return Busy()
         return Probed(reachable, report, self._state.breaker(check.name), None)
 

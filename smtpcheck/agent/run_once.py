@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from smtpcheck.agent.loopback_once import run_loopback
-from smtpcheck.check.connectivity import CutOff
+from smtpcheck.check.connectivity import Connectivity
 from smtpcheck.check.kit import Kit, build_kit
-from smtpcheck.check.outcome import cut_off, failed_to_reach, hosts_tried
+from smtpcheck.check.outcome import failed_to_reach, hosts_tried, without_connectivity
 from smtpcheck.check.probe import probe
 from smtpcheck.config import Settings
 from smtpcheck.limits.mailbox_lock import MailboxLocks
@@ -37,7 +37,7 @@ async def run_round(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_run(check, kit, seen, settings if loopbacks else None)) for check in checks]
-        return _judge_whole(checks, [task.result() for task in tasks], kit)
+        return _with_connectivity(checks, [task.result() for task in tasks], kit)
     finally:
         await kit.close()
 
@@ -52,10 +52,13 @@ async def _run(check: Check, kit: Kit, seen: Callable[[Report], None], sending: 
     return report
 
 
-def _judge_whole(checks: Sequence[Check], reports: Sequence[Report], kit: Kit) -> dict[str, Report]:
-    whole = CutOff(window=1.0)
+def _with_connectivity(checks: Sequence[Check], reports: Sequence[Report], kit: Kit) -> dict[str, Report]:
+    whole = Connectivity(window=1.0)
     for check, report in zip(checks, reports, strict=True):
         for host, reached in hosts_tried(check, report, kit.issuer(check)):
             whole.record(host, reached, now=0.0)
-    alone = whole.is_cut_off(now=0.0)
-    return {report.check: cut_off(report) if alone and failed_to_reach(report) else report for report in reports}
+    alone = whole.is_lost(now=0.0)
+    return {
+        report.check: without_connectivity(report) if alone and failed_to_reach(report) else report
+        for report in reports
+    }

@@ -8,7 +8,7 @@ Rules of this file:
 """
 
 
-class CutOff:
+class Connectivity:
     """What the latest tries of every host say of the agent's own way to the network."""
 
     def __init__(self, window: float) -> None:
@@ -20,7 +20,7 @@ class CutOff:
         """Record one try of a host at monotonic time `now`; not `reached` if it failed in dns or connect."""
         self._tries[host] = (now, reached)
 
-    def is_cut_off(self, now: float) -> bool:
+    def is_lost(self, now: float) -> bool:
         """Return whether two or more hosts were tried within the window and every one failed in dns or connect."""
         self._tries = {host: (at, reached) for host, (at, reached) in self._tries.items() if now - at <= self.window}
         return len(self._tries) >= 2 and not any(reached for _, reached in self._tries.values())

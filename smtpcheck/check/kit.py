@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from smtpcheck.config import Settings
 from smtpcheck.diagnosis.catalogue import Catalogue, load
-from smtpcheck.limits.connection_limit import Gate
+from smtpcheck.limits.connection_limit import ConnectionLimit
 from smtpcheck.limits.mailbox_lock import MailboxLocks
 from smtpcheck.limits.send_limits import tenant_of
 from smtpcheck.loopback.search import Finders
@@ -24,7 +24,7 @@ class Kit:
 
     tokens: TokenBroker
     network: Network
-    gate: Gate
+    connections: ConnectionLimit
     catalogue: Catalogue
     hints: Mapping[str, CredentialHints]
     """What the configuration says of each credential, by its name."""
@@ -45,7 +45,7 @@ class Kit:
         self.finders.close()
         await self.tokens.close()
         self.network.close()
-        self.gate.close()
+        self.connections.close()
 
 
 async def build_kit(settings: Settings, locks: MailboxLocks | None = None, *, claims: bool = False) -> Kit:
@@ -59,19 +59,19 @@ async def build_kit(settings: Settings, locks: MailboxLocks | None = None, *, cl
         store=TokenStore(settings.agent.state / "tokens", key=settings.agent.token_key, claims=claims),
         fresh_every=settings.agent.fresh_every,
     )
-    gate = Gate(settings.agent.max_open_connections, locks)
+    connections = ConnectionLimit(settings.agent.max_open_connections, locks)
     return Kit(
         tokens=tokens,
         network=network,
-        gate=gate,
+        connections=connections,
         catalogue=rules,
         hints=_hints(settings),
-        finders=Finders(settings.credentials, tokens=tokens, gate=gate, network=network),
+        finders=Finders(settings.credentials, tokens=tokens, connections=connections, network=network),
     )
 
 
 async def rebuilt(kit: Kit, settings: Settings) -> Kit:
-    """Return the kit for other settings: tokens of unchanged credentials, the gate and the catalogue stay."""
+    """Return the kit for other settings: tokens of unchanged credentials, the limit and the catalogue stay."""
     network = await asyncio.to_thread(_network, settings)
     kit.tokens.replace(settings.credentials)
     kit.finders.replace(settings.credentials, network)

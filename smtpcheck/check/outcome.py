@@ -18,11 +18,11 @@ from smtpcheck.model.check import Check, Phase, Warn
 from smtpcheck.model.report import Fault, FaultKind, Finding, Outcome, Report, TokenError, TokenErrorKind
 
 _DAY = 86400.0
-_CUT_OFF_PHASES = frozenset({Phase.DNS, Phase.CONNECT})
+_CONNECTING_PHASES = frozenset({Phase.DNS, Phase.CONNECT})
 _OFFLINE_KINDS = frozenset({TokenErrorKind.NAME_NOT_FOUND, TokenErrorKind.CONNECT, TokenErrorKind.PROXY})
 
 
-class Ends(Protocol):
+class CredentialExpiries(Protocol):
     """When what a credential consists of ends (Unix seconds); None where that is not known."""
 
     @property
@@ -35,7 +35,7 @@ class Ends(Protocol):
     def refresh_token_expires_at(self) -> float | None: ...  # noqa: D102
 
 
-def judge(report: Report, findings: tuple[Finding, ...], warnings: tuple[Finding, ...]) -> Report:
+def with_outcome(report: Report, findings: tuple[Finding, ...], warnings: tuple[Finding, ...]) -> Report:
     """Return the report with its outcome, its cause and what goes with them.
 
     `findings` say why a step failed (best first, empty if none did), `warnings` what will break a run that succeeded.
@@ -55,12 +55,12 @@ def has_failed(report: Report) -> bool:
     return report.failed_step is not None and not expected_refusal.is_met(report)
 
 
-def expiries(check: Check, report: Report, credential: Ends | None, now: float) -> Iterable[Finding]:
+def expiries(check: Check, report: Report, credential: CredentialExpiries | None, now: float) -> Iterable[Finding]:
     """Yield a warning for each thing that ends sooner than the check's `warn` allows, and for a slow run."""
     certificate = report.tls.certificate if report.tls else None
     ends = [(Cause.CERTIFICATE_EXPIRING, certificate.not_after if certificate else None, check.warn.certificate)]
     if credential is not None:
-        ends += _credential_ends(credential, check.warn)
+        ends += _credential_expiries(credential, check.warn)
     for cause, end, margin in ends:
         if end is not None and end - now < margin:
             yield _warning(cause, f"{_SUBJECT[cause]} ends {_date(end)}, {_remaining(end - now)}")
@@ -82,7 +82,7 @@ def fresh_token_failing(trouble: TokenError, root: Finding) -> tuple[Finding, ..
     return (_warning(Cause.FRESH_TOKEN_FAILING, seen, *root.evidence), root)
 
 
-def cut_off(report: Report) -> Report:
+def without_connectivity(report: Report) -> Report:
     """Return the report of a run that failed only because the agent itself has no network."""
     finding = _warning(
         Cause.AGENT_CUT_OFF, "every host that was tried in the last interval failed before a connection stood"
@@ -99,7 +99,7 @@ def failed_to_reach(report: Report) -> bool:
         return False
     if step.phase is Phase.TOKEN:
         return report.token_error is not None and report.token_error.kind in _OFFLINE_KINDS
-    return step.phase in _CUT_OFF_PHASES
+    return step.phase in _CONNECTING_PHASES
 
 
 def hosts_tried(check: Check, report: Report, issuer: str) -> Iterable[tuple[str, bool]]:
@@ -108,7 +108,7 @@ def hosts_tried(check: Check, report: Report, issuer: str) -> Iterable[tuple[str
         if step.phase is Phase.TOKEN and issuer:
             error = report.token_error
             yield issuer, error is None or error.kind not in _OFFLINE_KINDS
-        elif step.phase in _CUT_OFF_PHASES and step.fault is not None:
+        elif step.phase in _CONNECTING_PHASES and step.fault is not None:
             yield check.server.host, False
         elif step.phase is Phase.CONNECT:
             yield check.server.host, True
@@ -133,7 +133,7 @@ _SUBJECT = {
 }
 
 
-def _credential_ends(credential: Ends, warn: Warn) -> list[tuple[Cause, float | None, float]]:
+def _credential_expiries(credential: CredentialExpiries, warn: Warn) -> list[tuple[Cause, float | None, float]]:
     return [
         (Cause.SECRET_EXPIRING, credential.client_secret_expires_at, warn.secret),
         (Cause.CLIENT_CERTIFICATE_EXPIRING, credential.client_certificate_expires_at, warn.secret),

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import structlog
 
 from smtpcheck.check.kit import Kit
-from smtpcheck.check.outcome import expiries, fresh_token_failing, has_failed, internal_error, judge, token_fault
+from smtpcheck.check.outcome import expiries, fresh_token_failing, has_failed, internal_error, token_fault, with_outcome
 from smtpcheck.diagnosis.explain import explain, values_of
 from smtpcheck.diagnosis.observation import observe
-from smtpcheck.limits.connection_limit import NotAdmittedError, in_time
+from smtpcheck.limits.connection_limit import NoSlotError, slot_within
 from smtpcheck.model.check import Check, Depth, Phase
 from smtpcheck.model.expected_refusal import unexpected_success
 from smtpcheck.model.report import Finding, Outcome, Report, Step, TokenError
@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class OutgoingMessage:
     """What a check of depth `send` sends in place of a message of its own making."""
 
     content: bytes
@@ -40,17 +40,17 @@ class Letter:
 
 
 async def probe(
-    check: Check, kit: Kit, *, fresh: bool = False, letter: Letter | None = None, until: float = math.inf
+    check: Check, kit: Kit, *, fresh: bool = False, outgoing: OutgoingMessage | None = None, until: float = math.inf
 ) -> Report:
     """Run the check once and return its report; nothing is raised but cancellation, and what `until` brings.
 
     With `fresh` the token is asked for past every cache, within the broker's budget. `until` (monotonic seconds) ends
-    the run before its own time limits do; NotAdmittedError where it passes before the run has its connection's turn.
+    the run before its own time limits do; NoSlotError where it passes before the run has its connection's turn.
     """
     started_at, origin = kit.wall(), kit.monotonic()
     try:
-        return await _run(check, kit, started_at, until, fresh=fresh, letter=letter)
-    except NotAdmittedError:
+        return await _run(check, kit, started_at, until, fresh=fresh, outgoing=outgoing)
+    except NoSlotError:
         raise
     except Exception as error:  # noqa: BLE001
         _log.exception("internal error", check=check.name)
@@ -58,28 +58,28 @@ async def probe(
 
 
 async def _run(
-    check: Check, kit: Kit, started_at: float, until: float, *, fresh: bool, letter: Letter | None
+    check: Check, kit: Kit, started_at: float, until: float, *, fresh: bool, outgoing: OutgoingMessage | None
 ) -> Report:
     answer, steps = await _acquire(check, kit, until, fresh=fresh)
     grant = answer if isinstance(answer, Grant) else None
     seconds, waited, talk = sum([step.seconds for step in steps]), 0.0, _SILENCE
     if check.depth.needs_connection:
         begin = kit.monotonic()
-        turn = kit.gate.admitted(check.mailbox or check.name)
-        async with turn if until == math.inf else in_time(turn, until - begin):
-            admitted = kit.monotonic()
-            if until - admitted < check.timeout:
-                check = replace(check, timeout=until - admitted)
+        turn = kit.connections.slot(check.mailbox or check.name)
+        async with turn if until == math.inf else slot_within(turn, until - begin):
+            slot_at = kit.monotonic()
+            if until - slot_at < check.timeout:
+                check = replace(check, timeout=until - slot_at)
             talk = await converse(
                 check,
                 check.depth if grant or not check.uses_credential else Depth.CONNECT,
                 grant.token if grant else None,
-                origin=admitted - seconds,
+                origin=slot_at - seconds,
                 network=kit.network,
-                message=letter.content if letter else None,
-                consent=letter.consent if letter else None,
+                message=outgoing.content if outgoing else None,
+                consent=outgoing.consent if outgoing else None,
             )
-            waited, seconds = admitted - begin, seconds + kit.monotonic() - admitted
+            waited, seconds = slot_at - begin, seconds + kit.monotonic() - slot_at
     report = Report(
         check=check.name,
         started_at=started_at,
@@ -95,7 +95,7 @@ async def _run(
         waited=waited,
         expect=check.due_refusal,
     )
-    return _judge(check, kit, report, grant, talk.ehlo)
+    return _with_outcome(check, kit, report, grant, talk.ehlo)
 
 
 async def _acquire(
@@ -110,8 +110,8 @@ async def _acquire(
     if held is not None:
         answer = held
     else:
-        patience = max(0.0, min(check.token_timeout, until - begin))
-        answer = await kit.tokens.token(check.credential, check.mailbox, timeout=patience, fresh=fresh)
+        timeout = max(0.0, min(check.token_timeout, until - begin))
+        answer = await kit.tokens.token(check.credential, check.mailbox, timeout=timeout, fresh=fresh)
     seconds = kit.monotonic() - begin
     if isinstance(answer, TokenError):
         return answer, (Step(Phase.TOKEN, 0.0, seconds, fault=token_fault(answer)),)
@@ -119,17 +119,17 @@ async def _acquire(
     return answer, (Step(Phase.TOKEN, 0.0, seconds),) if waited else ()
 
 
-def _judge(check: Check, kit: Kit, report: Report, grant: Grant | None, ehlo: tuple[str, ...]) -> Report:
+def _with_outcome(check: Check, kit: Kit, report: Report, grant: Grant | None, ehlo: tuple[str, ...]) -> Report:
     now = kit.wall()
     if has_failed(report):
-        return judge(report, _explain(check, kit, report, ehlo, now), ())
+        return with_outcome(report, _explain(check, kit, report, ehlo, now), ())
     life = kit.tokens.life(check.credential) if check.credential else None
     warnings = tuple(expiries(check, report, life, now))
     if grant is not None and grant.trouble is not None:
         step = Step(Phase.TOKEN, 0.0, 0.0, fault=token_fault(grant.trouble))
         refused = replace(report, token_error=grant.trouble, steps=(step,))
         warnings = fresh_token_failing(grant.trouble, _explain(check, kit, refused, (), now)[0]) + warnings
-    return judge(report, (), warnings)
+    return with_outcome(report, (), warnings)
 
 
 def _explain(check: Check, kit: Kit, report: Report, ehlo: tuple[str, ...], now: float) -> tuple[Finding, ...]:

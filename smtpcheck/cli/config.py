@@ -27,7 +27,7 @@ def validate(
     from smtpcheck.config import demand, load
     from smtpcheck.model.shard import WHOLE
     from smtpcheck.output.finding import show
-    from smtpcheck.output.terminal import demand_tables, fleet_text
+    from smtpcheck.output.terminal import demand_tables, shards_text
 
     loaded = load(files_of(config_file), strict=strict, shard=shard_of(shard))
     show_problems(loaded)
@@ -35,8 +35,8 @@ def validate(
         count = sum(problem.severity == "error" for problem in loaded.problems)
         print(f"{count} error{'s' * (count != 1)}: nothing would start", file=sys.stderr)
         return 1
-    if loaded.settings.fleet.shard != WHOLE:
-        show(fleet_text(loaded.settings))
+    if loaded.settings.sharding.shard != WHOLE:
+        show(shards_text(loaded.settings))
     show(demand_tables(demand(loaded.settings)))
     for name, credential in loaded.settings.credentials.items():
         if credential.unknown_end:

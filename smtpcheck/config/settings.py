@@ -13,7 +13,7 @@ from smtpcheck.config.problems import Problem
 from smtpcheck.config.tracing import Otlp
 from smtpcheck.loopback.plan import Loopback
 from smtpcheck.model.check import Check
-from smtpcheck.model.shard import ALONE, Fleet
+from smtpcheck.model.shard import ALONE, ShardAssignment
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.secrets.source import SecretSource
 
@@ -64,7 +64,7 @@ class Settings:
     """None: there are no alerts."""
     files: tuple[Path, ...] = ()
     """Every file that was read: YAML, and tables of mailboxes; no secrets."""
-    fleet: Fleet = ALONE
+    sharding: ShardAssignment = ALONE
     """All agents that share the configuration's checks; those above are this one's."""
 
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from smtpcheck.config.settings import Settings
 from smtpcheck.limits.send_limits import tenant_of
 from smtpcheck.model.check import Check, Depth
-from smtpcheck.model.shard import WHOLE, Fleet, Sender, Shard, owner, share
+from smtpcheck.model.shard import WHOLE, Sender, Shard, ShardAssignment, owner, share
 from smtpcheck.oauth.credential import Credential
 
 
@@ -23,11 +23,11 @@ def split(settings: Settings, shard: Shard) -> Settings:
     keys = {check.name: _key(check, _used(check, settings) & groups.keys(), groups) for check in settings.checks}
     owners = {name: owner(key, shard.of) for name, key in keys.items()}
     following = (shard.number + 1) % shard.of
-    fleet = Fleet(
+    sharding = ShardAssignment(
         shard=shard,
         names=tuple(tuple(name for name, number in owners.items() if number == each) for each in range(shard.of)),
         following=tuple(check for check in settings.checks if owners[check.name] == following),
-        elsewhere=MappingProxyType({name: number for name, number in owners.items() if number != shard.number}),
+        other_shards=MappingProxyType({name: number for name, number in owners.items() if number != shard.number}),
         senders=tuple(
             Sender(keys[check.name], check.mailbox, _tenant(check, settings.credentials))
             for check in settings.checks
@@ -35,9 +35,9 @@ def split(settings: Settings, shard: Shard) -> Settings:
         ),
     )
     if shard == WHOLE:
-        return replace(settings, fleet=fleet)
+        return replace(settings, sharding=sharding)
     connections = share(settings.agent.max_open_connections, shard.number, shard.of)
-    checks = tuple(check for check in settings.checks if check.name not in fleet.elsewhere)
+    checks = tuple(check for check in settings.checks if check.name not in sharding.other_shards)
     loopbacks = {check.name: settings.loopbacks[check.name] for check in checks if check.name in settings.loopbacks}
     used = {name for check in checks for name in _used(check, settings)}
     return replace(
@@ -46,7 +46,7 @@ def split(settings: Settings, shard: Shard) -> Settings:
         credentials=_credentials(settings.credentials, used, groups, shard),
         checks=checks,
         loopbacks=MappingProxyType(loopbacks),
-        fleet=fleet,
+        sharding=sharding,
     )
 
 

@@ -1,11 +1,11 @@
-"""The gate before every connection: a limit on open connections, and one connection at a time per mailbox.
+"""The limit before every connection: a limit on open connections, and one connection at a time per mailbox.
 
 Rules of this file:
 - Exchange Online allows three connections per mailbox; a probe beside the sending application takes one at most.
 - Inside a process an asyncio lock orders the runs of one mailbox; between processes on one machine (an agent, and a
   `check` beside it) `mailbox_lock` does.
-- Waiting for the gate is counted in no phase.
-- Every run passes here: `admitted` is one context manager and not three in each other, which would cost twice as much.
+- Waiting for a slot is counted in no phase.
+- Every run passes here: `slot` is one context manager and not three in each other, which would cost twice as much.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ if sys.platform != "win32":
 from smtpcheck.limits.mailbox_lock import MailboxLocks, offset_of
 
 
-class NotAdmittedError(Exception):
-    """The wait for the gate was longer than it might be."""
+class NoSlotError(Exception):
+    """No slot was free within the time."""
 
 
-class Gate:
+class ConnectionLimit:
     """Admits a run to its connection."""
 
     def __init__(self, max_open_connections: int, locks: MailboxLocks | None = None) -> None:
@@ -32,7 +32,7 @@ class Gate:
         self._mailboxes: dict[int, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
-    async def admitted(self, mailbox: str) -> AsyncIterator[None]:
+    async def slot(self, mailbox: str) -> AsyncIterator[None]:
         """Hold the mailbox, and then one place among the open connections."""
         offset = offset_of(mailbox)
         lock = self._enter(offset)
@@ -67,12 +67,12 @@ class Gate:
 
 
 @asynccontextmanager
-async def in_time(admission: AbstractAsyncContextManager[None], seconds: float) -> AsyncIterator[None]:
-    """Hold an admission that is waited for at most so long. Raises NotAdmittedError."""
+async def slot_within(admission: AbstractAsyncContextManager[None], seconds: float) -> AsyncIterator[None]:
+    """Hold an admission that is waited for at most so long. Raises NoSlotError."""
     async with AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(seconds):
                 await stack.enter_async_context(admission)
         except TimeoutError:
-            raise NotAdmittedError from None
+            raise NoSlotError from None
         yield

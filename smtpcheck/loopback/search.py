@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-from smtpcheck.limits.connection_limit import Gate
+from smtpcheck.limits.connection_limit import ConnectionLimit
 from smtpcheck.loopback.finder import Errand, Finder, FinderError, FinderStep, Search, Searcher
 from smtpcheck.loopback.plan import Find, FindVia
 from smtpcheck.model.check import Server
@@ -31,13 +31,13 @@ class Finders(Searcher):
         credentials: Mapping[str, Credential],
         *,
         tokens: TokenBroker,
-        gate: Gate,
+        connections: ConnectionLimit,
         network: Network,
         threads: int = 8,
     ) -> None:
         """Serve the credentials by their names; `network` has been built for the server of every `Find` too."""
         self._tokens = tokens
-        self._gate = gate
+        self._gate = connections
         self._places = asyncio.Semaphore(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="imap")
         self.replace(credentials, network)
@@ -64,7 +64,7 @@ class Finders(Searcher):
         if isinstance(answer, TokenError):
             return Search(error=_token_error(answer))
         finder, place = self._finder(find, find.server)
-        async with place, self._gate.admitted(find.mailbox):
+        async with place, self._gate.slot(find.mailbox):
             return await finder.search(errand, answer.token, timeout=timeout)
 
     def close(self) -> None:

@@ -36,7 +36,7 @@ CLOSED = Breaker()
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class BackoffPolicy:
     """How one kind of refusal lengthens the interval: twice as long with every further one."""
 
     tolerated: int
@@ -54,14 +54,14 @@ class Patience:
         return max(interval, min(max(self.first, 2 * interval) * 2.0 ** (further - 1), self.longest))
 
 
-REFUSED = Patience(tolerated=2, first=0.0, longest=_HOUR)
+REFUSED = BackoffPolicy(tolerated=2, first=0.0, longest=_HOUR)
 """Any 5xx."""
-DEFERRED = Patience(tolerated=2, first=0.0, longest=15 * _MINUTE)
+DEFERRED = BackoffPolicy(tolerated=2, first=0.0, longest=15 * _MINUTE)
 """Any 4xx: it may be over soon."""
-THROTTLED = Patience(tolerated=0, first=5 * _MINUTE, longest=2 * _HOUR)
+THROTTLED = BackoffPolicy(tolerated=0, first=5 * _MINUTE, longest=2 * _HOUR)
 """Too many logins, connections or messages."""
-LOCKED = Patience(tolerated=0, first=15 * _MINUTE, longest=4 * _HOUR)
-PUNISHED = Patience(tolerated=0, first=_HOUR, longest=24 * _HOUR)
+LOCKED = BackoffPolicy(tolerated=0, first=15 * _MINUTE, longest=4 * _HOUR)
+PENALIZED = BackoffPolicy(tolerated=0, first=_HOUR, longest=24 * _HOUR)
 """The mailbox may not send; how long, nobody publishes."""
 
 _BY_CAUSE = {
@@ -69,8 +69,8 @@ _BY_CAUSE = {
     Cause.THROTTLED_CONNECTIONS: THROTTLED,
     Cause.THROTTLED_RATE: THROTTLED,
     Cause.ACCOUNT_LOCKED: LOCKED,
-    Cause.SENDER_THROTTLED: PUNISHED,
-    Cause.ACCOUNT_BLOCKED_OUTBOUND_SPAM: PUNISHED,
+    Cause.SENDER_THROTTLED: PENALIZED,
+    Cause.ACCOUNT_BLOCKED_OUTBOUND_SPAM: PENALIZED,
 }
 
 
@@ -78,16 +78,16 @@ def after(before: Breaker, report: Report, interval: float) -> Breaker:
     """Return the breaker after a run of a check with this interval in seconds."""
     if report.outcome in (Outcome.OK, Outcome.WARNING):
         return CLOSED
-    patience = _patience(report) if report.outcome is Outcome.CRITICAL else None
+    policy = _policy_for(report) if report.outcome is Outcome.CRITICAL else None
     ended = report.started_at + report.seconds
-    if patience is None:
+    if policy is None:
         return Breaker(before.refusals, before.until if before.until is not None and before.until > ended else None)
     refusals = before.refusals + 1
-    wait = patience.wait(refusals, interval)
+    wait = policy.wait(refusals, interval)
     return Breaker(refusals, ended + wait if wait > interval else None)
 
 
-def _patience(report: Report) -> Patience | None:
+def _policy_for(report: Report) -> BackoffPolicy | None:
     """Return the patience with what refused, None where nothing did that counts."""
     step, reply, error = report.failed_step, report.failed_reply, report.token_error
     if step is None:

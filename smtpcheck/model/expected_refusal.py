@@ -23,7 +23,7 @@ def shortest_interval(check: Check) -> float:
     return 6 * _HOUR if at_data or (check.password and check.provider is Provider.MICROSOFT) else _HOUR
 
 
-def rests_until(check: Check, last: Report) -> float | None:
+def cools_down_until(check: Check, last: Report) -> float | None:
     """Return until when a check that has met its refusal must not meet it again (Unix seconds), None for any other one.
 
     Half an interval, so that a start in between moves the runs and does not add to them.
@@ -68,7 +68,7 @@ def phase_of(report: Report) -> Phase | None:
     return step.phase if step else None
 
 
-def told(report: Report) -> str:
+def refusal_note(report: Report) -> str:
     """Return what is to be said of a run that met its refusal, in one line; empty for any other run."""
     reply = report.refused_as_expected
     return f"refused as expected: {reply}" if reply else ""

@@ -51,7 +51,7 @@ class Sender(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class ShardAssignment:
     """All agents of a configuration, as one of them knows it."""
 
     shard: Shard = WHOLE
@@ -60,14 +60,14 @@ class Fleet:
     """The checks' names by shard, in the order of the configuration."""
     following: tuple[Check, ...] = ()
     """The checks of the shard after this one, the first one's for the last: what this agent tells of for them."""
-    elsewhere: Mapping[str, int] = field(default_factory=dict)
+    other_shards: Mapping[str, int] = field(default_factory=dict)
     """Which shard runs the checks that are not run here, by name."""
     senders: tuple[Sender, ...] = ()
     """The checks that send messages, of all shards."""
 
 
-ALONE = Fleet()
-"""The fleet of an agent that runs every check."""
+ALONE = ShardAssignment()
+"""The assignment of an agent that runs every check."""
 
 
 def parse_shard(text: str) -> Shard:

@@ -114,13 +114,13 @@ def demand_tables(demand: Demand) -> RenderableType:
     return Group(shown[0], *(part for pair in gaps for part in pair), *notes)
 
 
-def fleet_text(settings: Settings) -> RenderableType:
+def shards_text(settings: Settings) -> RenderableType:
     """Return which checks this agent of several runs, and which refresh tokens must be kept where it is."""
-    fleet = settings.fleet
-    names = fleet.names[fleet.shard.number]
-    total = sum(map(len, fleet.names))
+    sharding = settings.sharding
+    names = sharding.names[sharding.shard.number]
+    total = sum(map(len, sharding.names))
     rotating = [name for name, credential in settings.credentials.items() if credential.rotates]
-    lines = [Text(f"shard {fleet.shard} runs {len(names)} of {total} checks: {', '.join(names) or 'none'}")]
+    lines = [Text(f"shard {sharding.shard} runs {len(names)} of {total} checks: {', '.join(names) or 'none'}")]
     if rotating:
         lines.append(Text(f"credentials whose refresh token it alone uses: {', '.join(rotating)}"))
     return Group(*lines, Text())
@@ -146,7 +146,7 @@ def nagios(reports: Sequence[Report]) -> str:
 def _causes(report: Report) -> str:
     if report.cause is None:
         warned = ", ".join(finding.cause.value for finding in report.warnings)
-        return "; ".join(filter(None, (warned, expected_refusal.told(report))))
+        return "; ".join(filter(None, (warned, expected_refusal.refusal_note(report))))
     phase = expected_refusal.phase_of(report)
     return f"{report.cause.value} in phase {phase}" if phase else report.cause.value
 

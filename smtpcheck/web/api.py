@@ -75,9 +75,9 @@ async def check(request: web.Request) -> web.Response:
 async def shards(request: web.Request) -> web.Response:
     """Answer GET /api/v1/shards."""
     settings = request.app[AGENT].settings
-    fleet = settings.fleet
-    names = fleet.names if fleet.shard.of > 1 else [[check.name for check in settings.checks]]
-    return web.json_response({"shard": fleet.shard.number, "shards": fleet.shard.of, "checks": names})
+    sharding = settings.sharding
+    names = sharding.names if sharding.shard.of > 1 else [[check.name for check in settings.checks]]
+    return web.json_response({"shard": sharding.shard.number, "shards": sharding.shard.of, "checks": names})
 
 
 async def alerts(request: web.Request) -> web.Response:

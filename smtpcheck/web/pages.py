@@ -99,9 +99,9 @@ def named(agent: AgentView, name: str) -> Check:
     for check in agent.settings.checks:
         if check.name == name:
             return check
-    fleet = agent.settings.fleet
-    if (number := fleet.elsewhere.get(name)) is not None:
-        raise web.HTTPNotFound(text=f"the check {name} is run by another agent: shard {number}/{fleet.shard.of}")
+    sharding = agent.settings.sharding
+    if (number := sharding.other_shards.get(name)) is not None:
+        raise web.HTTPNotFound(text=f"the check {name} is run by another agent: shard {number}/{sharding.shard.of}")
     raise web.HTTPNotFound(text=f"there is no check named {name}")
 
 
@@ -141,7 +141,7 @@ def render(request: web.Request, template: str, **values: object) -> str:
             now=now,
             version=__version__,
             trouble=agent.state.trouble,
-            fleet=agent.settings.fleet,
+            sharding=agent.settings.sharding,
             refresh_seconds=REFRESH_SECONDS,
             distance=partial(formatting.distance, now=now),
             describe=partial(describe, catalogue=agent.catalogue),

@@ -36,7 +36,7 @@ def nth_run(each: Check, number: int) -> Report:
 
 def alerting(state: State, url: str) -> Alerting:
     wanted = settings(Webhook(url=source(url)), checks=CHECKS)
-    return Alerting(wanted, state, catalogue.load(), wall=time.time, ailment=lambda: "")
+    return Alerting(wanted, state, catalogue.load(), wall=time.time, unhealthy_reason=lambda: "")
 
 
 def hurry() -> None:

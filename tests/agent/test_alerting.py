@@ -23,7 +23,7 @@ from smtpcheck.alerts.notifiers.log import Log
 from smtpcheck.alerts.notifiers.notifier import Notifier
 from smtpcheck.alerts.notifiers.webhook import Webhook
 from smtpcheck.alerts.thresholds import Thresholds
-from smtpcheck.check.connectivity import CutOff
+from smtpcheck.check.connectivity import Connectivity
 from smtpcheck.cli.doctor.monitoring_stage import Presence, Watcher, monitoring
 from smtpcheck.config.alerts import AlertSettings, HeartbeatSettings
 from smtpcheck.config.settings import AgentSettings, Settings
@@ -100,11 +100,11 @@ async def alerts(
     wanted: Settings,
     folder: Path | None = None,
     *,
-    ailment: Callable[[], str] = lambda: "",
+    unhealthy_reason: Callable[[], str] = lambda: "",
     clock: Callable[[], float] | None = None,
 ) -> AsyncIterator[World]:
     state = await State.kept(folder) if folder else State()
-    alerting = Alerting(wanted, state, RULES, wall=clock or Clock(), ailment=ailment)
+    alerting = Alerting(wanted, state, RULES, wall=clock or Clock(), unhealthy_reason=unhealthy_reason)
     await state.fetch([each.name for each in wanted.checks])
     await alerting.start()
     try:
@@ -531,7 +531,9 @@ async def test_the_heartbeat_is_called_while_the_agent_is_well() -> None:
     async with Receiver() as receiver:
         beat = HeartbeatSettings(source(receiver.url("/ping/k1")), every=0.01)
         with capture_logs() as logs:
-            async with alerts(settings(heartbeat=beat), ailment=lambda: ailments.pop(0) if ailments else "") as world:
+            async with alerts(
+                settings(heartbeat=beat), unhealthy_reason=lambda: ailments.pop(0) if ailments else ""
+            ) as world:
                 got = await receiver.until(lambda got: len(got) == 3)
                 assert {(one.method, one.path) for one in got} == {("GET", "/ping/k1")}
                 assert world.counts("heartbeat")["error"] == 0
@@ -601,14 +603,14 @@ async def test_the_agent_is_well_while_it_works_and_says_why_when_it_does_not(
     async with Sandbox(tmp_path, HEALTHY) as world:
         async with running(world.config) as agent:
             await until(agent.ready)
-            assert agent.ailment() == ""
+            assert agent.unhealthy_reason() == ""
             monkeypatch.setattr("smtpcheck.agent.agent.STALLED_SECONDS", -1.0)
-            assert agent.ailment() == "no check is started"
+            assert agent.unhealthy_reason() == "no check is started"
             monkeypatch.undo()
-            monkeypatch.setattr(CutOff, "is_cut_off", lambda *_: True)
-            assert "cut off" in agent.ailment()
+            monkeypatch.setattr(Connectivity, "is_lost", lambda *_: True)
+            assert "cut off" in agent.unhealthy_reason()
             monkeypatch.undo()
             monkeypatch.setattr(State, "trouble", "the state file cannot be used")
-            assert agent.ailment() == "the state file cannot be used"
+            assert agent.unhealthy_reason() == "the state file cannot be used"
             monkeypatch.undo()
-        assert agent.ailment() == "no check is started"
+        assert agent.unhealthy_reason() == "no check is started"

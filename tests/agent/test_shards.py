@@ -138,7 +138,7 @@ class Agent:
 
 
 @asynccontextmanager
-async def fleet(folder: Path) -> AsyncIterator[tuple[World, list[Agent]]]:
+async def running_agents(folder: Path) -> AsyncIterator[tuple[World, list[Agent]]]:
     """Run three agents on one world."""
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(World(folder, (*SENDING, *WATCHING, *LOOPING)))
@@ -168,14 +168,14 @@ async def test_an_agent_that_is_new_sends_nothing_and_says_so(tmp_path: Path) ->
             await task
         assert list(world.exchange.messages) == []
     assert [(entry["event"], entry.get("shard"), entry.get("checks"), entry.get("others")) for entry in logged[:2]] == [
-        ("one of several agents", "0/3", len(settings.checks), len(settings.fleet.elsewhere)),
+        ("one of several agents", "0/3", len(settings.checks), len(settings.sharding.other_shards)),
         ("new among several agents: no message is sent yet", None, None, None),
     ]
 
 
 async def test_one_of_three_agents_is_killed_and_nothing_else_happens(tmp_path: Path) -> None:
     """The others go on; they and Prometheus can tell what is not run; its restart sends nothing a second time."""
-    async with fleet(tmp_path) as (world, agents):
+    async with running_agents(tmp_path) as (world, agents):
         begun_at = time.time()
         layout = (await agents[0].get("/api/v1/shards"))["checks"]
         assert sorted(name for names in layout for name in names) == sorted(world.expected)

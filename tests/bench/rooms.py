@@ -100,7 +100,9 @@ def scrape(world: World) -> list[Row]:
     raw, zipped = [], []
     for _ in range(SCRAPES):
         begin = time.perf_counter()
-        body = metrics.expose(openmetrics=False, credentials=(), agent=AgentState("", CHECKS, 0, cut_off=False))
+        body = metrics.expose(
+            openmetrics=False, credentials=(), agent=AgentState("", CHECKS, 0, connectivity_lost=False)
+        )
         raw.append(time.perf_counter() - begin)
         gzip.compress(body, 1)
         zipped.append(time.perf_counter() - begin)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpcheck.check.outcome import cut_off, failed_to_reach, has_failed, judge
+from smtpcheck.check.outcome import failed_to_reach, has_failed, with_outcome, without_connectivity
 from smtpcheck.model import expected_refusal
 from smtpcheck.model.backoff import Breaker, after
 from smtpcheck.model.cause import Cause
@@ -34,7 +34,7 @@ def judged_by_itself(report: Report) -> Report:
     passed = expected_refusal.unexpected_success(report)
     assert passed is not None
     assert has_failed(report)
-    return judge(report, (passed,), ())
+    return with_outcome(report, (passed,), ())
 
 
 codes = st.integers(200, 599)
@@ -64,14 +64,14 @@ def test_a_star_stands_for_any_number_and_a_missing_code_matches_none(seen: str,
 def test_a_listed_refusal_in_its_phase_is_ok_and_has_no_cause() -> None:
     report = run(Phase.RCPT, DENIED)
     assert not has_failed(report)
-    judged = judge(report, (), ())
+    judged = with_outcome(report, (), ())
     assert judged == dataclasses.replace(report, outcome=Outcome.OK)
     assert judged.refused_as_expected == DENIED
 
 
 def test_what_will_break_is_warned_of_beside_an_expected_refusal() -> None:
     warnings = (Finding(Cause.CERTIFICATE_EXPIRING, 1.0, "x"),)
-    judged = judge(run(Phase.RCPT, DENIED), (), warnings)
+    judged = with_outcome(run(Phase.RCPT, DENIED), (), warnings)
     assert (judged.outcome, judged.warnings, judged.refused_as_expected) == (Outcome.WARNING, warnings, DENIED)
 
 
@@ -112,14 +112,14 @@ def test_a_success_counts_although_something_broke_behind_it() -> None:
 def test_anything_else_is_critical_with_its_own_cause_and_says_what_was_expected(report: Report) -> None:
     assert has_failed(report)
     assert expected_refusal.unexpected_success(report) is None
-    judged = judge(report, OWN, ())
+    judged = with_outcome(report, OWN, ())
     assert (judged.outcome, judged.cause, judged.refused_as_expected) == (Outcome.CRITICAL, Cause.RELAY_DENIED, None)
     assert judged.findings[0].evidence == ("reply: 554", "a refusal 550/554 5.7.* in phase rcpt was expected")
 
 
 def test_an_expected_refusal_closes_the_breaker_and_another_one_counts() -> None:
-    met = judge(run(Phase.RCPT, DENIED), (), ())
-    other = judge(run(Phase.RCPT, Reply(550, "5.1.1", ())), OWN, ())
+    met = with_outcome(run(Phase.RCPT, DENIED), (), ())
+    other = with_outcome(run(Phase.RCPT, Reply(550, "5.1.1", ())), OWN, ())
     assert after(Breaker(7, NOW + 9000), met, 3600) == Breaker()
     assert after(Breaker(2), other, 3600).refusals == 3
     assert after(Breaker(2), other, 60).until is not None
@@ -134,15 +134,15 @@ def test_a_run_that_does_not_go_as_deep_has_no_refusal_to_meet(depth: Depth, due
 
 
 def test_what_is_said_of_a_run_is_about_the_phase_that_was_to_be_refused() -> None:
-    met = judge(run(Phase.RCPT, DENIED), (), ())
-    other = judge(run(Phase.MAIL, Reply(530, "", ())), OWN, ())
+    met = with_outcome(run(Phase.RCPT, DENIED), (), ())
+    other = with_outcome(run(Phase.MAIL, Reply(530, "", ())), OWN, ())
     passed = judged_by_itself(run(Phase.RCPT, Reply(250, "", ()), None))
     assert [expected_refusal.phase_of(report) for report in (met, other, passed)] == [
         Phase.RCPT,
         Phase.MAIL,
         Phase.RCPT,
     ]
-    assert [expected_refusal.told(report) for report in (met, other, passed)] == [
+    assert [expected_refusal.refusal_note(report) for report in (met, other, passed)] == [
         "refused as expected: 554 5.7.1 Relay access denied",
         "",
         "",
@@ -150,8 +150,8 @@ def test_what_is_said_of_a_run_is_about_the_phase_that_was_to_be_refused() -> No
 
 
 def test_a_run_of_an_agent_that_is_cut_off_has_met_nothing() -> None:
-    unreachable = judge(run(Phase.CONNECT, None, FaultKind.TIMEOUT), OWN, ())
+    unreachable = with_outcome(run(Phase.CONNECT, None, FaultKind.TIMEOUT), OWN, ())
     assert failed_to_reach(unreachable)
-    report = cut_off(unreachable)
+    report = without_connectivity(unreachable)
     assert (report.outcome, report.cause, report.refused_as_expected) == (Outcome.UNKNOWN, Cause.AGENT_CUT_OFF, None)
-    assert not failed_to_reach(judge(run(Phase.RCPT, DENIED), (), ()))
+    assert not failed_to_reach(with_outcome(run(Phase.RCPT, DENIED), (), ()))

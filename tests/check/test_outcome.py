@@ -4,7 +4,14 @@ import dataclasses
 
 import pytest
 
-from smtpcheck.check.outcome import cut_off, expiries, failed_to_reach, fresh_token_failing, hosts_tried, judge
+from smtpcheck.check.outcome import (
+    expiries,
+    failed_to_reach,
+    fresh_token_failing,
+    hosts_tried,
+    with_outcome,
+    without_connectivity,
+)
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import (
     Check,
@@ -61,19 +68,21 @@ def certificate(days: float) -> TlsFacts:
 
 
 def test_a_run_without_a_fault_is_ok() -> None:
-    assert judge(REACHED, (), ()) == dataclasses.replace(REACHED, outcome=Outcome.OK)
+    assert with_outcome(REACHED, (), ()) == dataclasses.replace(REACHED, outcome=Outcome.OK)
 
 
 def test_a_fault_is_critical_with_the_best_findings_cause() -> None:
     findings = (Finding(Cause.TIMEOUT, 0.9, "a"), Finding(Cause.PORT_BLOCKED, 0.4, "b"))
     report = failed(Phase.CONNECT)
     expected = dataclasses.replace(report, outcome=Outcome.CRITICAL, cause=Cause.TIMEOUT, findings=findings)
-    assert judge(report, findings, ()) == expected
+    assert with_outcome(report, findings, ()) == expected
 
 
 def test_what_will_break_a_run_that_works_is_a_warning() -> None:
     warnings = (Finding(Cause.SLOW, 1.0, "judge.slow"),)
-    assert judge(REACHED, (), warnings) == dataclasses.replace(REACHED, outcome=Outcome.WARNING, warnings=warnings)
+    assert with_outcome(REACHED, (), warnings) == dataclasses.replace(
+        REACHED, outcome=Outcome.WARNING, warnings=warnings
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,8 +129,8 @@ def test_a_token_that_cannot_be_renewed_is_a_warning_with_its_root() -> None:
 
 
 def test_a_cut_off_run_is_unknown_and_keeps_what_it_found() -> None:
-    found = judge(failed(Phase.DNS), (Finding(Cause.DNS_FAILURE, 0.9, "dns"),), ())
-    report = cut_off(found)
+    found = with_outcome(failed(Phase.DNS), (Finding(Cause.DNS_FAILURE, 0.9, "dns"),), ())
+    report = without_connectivity(found)
     assert (report.outcome, report.cause) == (Outcome.UNKNOWN, Cause.AGENT_CUT_OFF)
     assert [finding.cause for finding in report.findings] == [Cause.AGENT_CUT_OFF, Cause.DNS_FAILURE]
 

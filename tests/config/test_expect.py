@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from smtpcheck.config import Settings, demand, load
 from smtpcheck.model.check import Check, Depth, Expect, Mechanism, Phase, Provider
-from smtpcheck.model.expected_refusal import matches, rests_until
+from smtpcheck.model.expected_refusal import cools_down_until, matches
 from smtpcheck.model.report import Exchange, Fault, FaultKind, Outcome, Reply, Report, Step
 from smtpcheck.output import terminal
 from smtpcheck.output.finding import show
@@ -153,9 +153,9 @@ def test_a_refusal_that_came_is_not_sought_again_before_its_time(tmp_path: Path)
     assert daily.expect is not None
     other = Expect(Phase.AUTH, ("535",))
     for check, wait in ((daily, 12 * HOUR), (hourly, HOUR)):
-        assert rests_until(check, refused(check.expect)) == 1000.0 + wait
-        assert rests_until(check, refused(other)) is None
-        assert rests_until(check, refused(check.expect, Outcome.CRITICAL)) is None
+        assert cools_down_until(check, refused(check.expect)) == 1000.0 + wait
+        assert cools_down_until(check, refused(other)) is None
+        assert cools_down_until(check, refused(check.expect, Outcome.CRITICAL)) is None
 
 
 def refused(expect: Expect | None, outcome: Outcome = Outcome.OK) -> Report:

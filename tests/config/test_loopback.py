@@ -157,7 +157,7 @@ def test_a_shard_sends_for_its_own_checks_with_the_credentials_that_they_need(tm
     for part in parts:
         assert set(part.loopbacks) == {check.name for check in part.checks} & set(settings.loopbacks)
         assert ("reader" in part.credentials) == ("billing" in part.loopbacks)
-        assert {sender.mailbox for sender in part.fleet.senders} == {"billing@contoso.com", "a@example.org"}
+        assert {sender.mailbox for sender in part.sharding.senders} == {"billing@contoso.com", "a@example.org"}
 
 
 def test_searches_are_announced_and_of_how_many_requests_one_in_graph_consists(

@@ -69,11 +69,11 @@ def test_every_check_is_run_by_exactly_one_agent(config: Path, shards: int) -> N
     assert whole
     assert sorted(name for each in agents for name in names(each)) == sorted(names(whole))
     for number, each in enumerate(agents):
-        assert each.fleet.names == tuple(tuple(names(other)) for other in agents)
-        assert each.fleet.elsewhere == {
+        assert each.sharding.names == tuple(tuple(names(other)) for other in agents)
+        assert each.sharding.other_shards == {
             name: other for other, settings in enumerate(agents) if other != number for name in names(settings)
         }
-        assert [check.name for check in each.fleet.following] == names(agents[(number + 1) % shards])
+        assert [check.name for check in each.sharding.following] == names(agents[(number + 1) % shards])
         assert each.label_names == ("team",)
 
 
@@ -145,10 +145,10 @@ def test_a_lone_agent_has_everything(config: Path) -> None:
 
 def test_every_agent_knows_who_draws_on_a_cap(config: Path) -> None:
     for each in split(config, 3):
-        assert [(sender.mailbox, sender.tenant) for sender in each.fleet.senders] == [
+        assert [(sender.mailbox, sender.tenant) for sender in each.sharding.senders] == [
             ("0@contoso.example", "contoso.example")
         ]
-        assert replace(each.fleet, shard=WHOLE).senders == each.fleet.senders
+        assert replace(each.sharding, shard=WHOLE).senders == each.sharding.senders
 
 
 def test_validate_says_what_a_shard_runs_and_causes(config: Path) -> None:
@@ -158,7 +158,7 @@ def test_validate_says_what_a_shard_runs_and_causes(config: Path) -> None:
         assert (result.returncode, result.stderr) == (0, "")
         text = " ".join(result.stdout.split())
         count = len(settings.checks)
-        assert f"shard {settings.fleet.shard} runs {count} of 52 checks: {', '.join(names(settings))} " in text
+        assert f"shard {settings.sharding.shard} runs {count} of 52 checks: {', '.join(names(settings))} " in text
         assert ("refresh token it alone uses: anna" in text) == ("anna" in settings.credentials)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from smtpcheck.limits.connection_limit import Gate
+from smtpcheck.limits.connection_limit import ConnectionLimit
 from smtpcheck.loopback.finder import Errand, FinderStep, Search, Sought
 from smtpcheck.loopback.graph.finder import GraphFinder
 from smtpcheck.loopback.imap.finder import ImapFinder
@@ -55,18 +55,18 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
 
 
 @pytest.fixture
-def gate() -> Gate:
-    return Gate(10)
+def connections() -> ConnectionLimit:
+    return ConnectionLimit(10)
 
 
 @pytest.fixture
-async def finders(gate: Gate) -> AsyncIterator[Finders]:
+async def finders(connections: ConnectionLimit) -> AsyncIterator[Finders]:
     credentials = {
         "ready": ReadyToken.model_validate({"from": {"value": "the token"}}),
         "gone": ReadyToken.model_validate({"from": {"file": "/nowhere/token"}}),
     }
     tokens, network = TokenBroker(credentials), Network.for_servers([SERVER])
-    made = Finders(credentials, tokens=tokens, gate=gate, network=network, threads=2)
+    made = Finders(credentials, tokens=tokens, connections=connections, network=network, threads=2)
     yield made
     made.close()
     network.close()
@@ -96,11 +96,11 @@ async def test_without_a_token_nothing_is_searched_and_the_issuers_error_is_told
 
 @pytest.mark.parametrize("find", [BY_IMAP, BY_GRAPH])
 async def test_a_mailbox_is_searched_while_nobody_else_is_connected_to_it(
-    finders: Finders, looks: Looks, gate: Gate, find: Find
+    finders: Finders, looks: Looks, connections: ConnectionLimit, find: Find
 ) -> None:
-    async with gate.admitted(PROBE.upper()):
+    async with connections.slot(PROBE.upper()):
         searching = asyncio.create_task(_search(finders, find))
-        while gate._mailboxes and next(iter(gate._mailboxes.values()))[1] < 2:  # noqa: ASYNC110
+        while connections._mailboxes and next(iter(connections._mailboxes.values()))[1] < 2:  # noqa: ASYNC110
             await asyncio.sleep(0)
         assert looks.tokens == []
     looks.free.set()
@@ -119,7 +119,7 @@ async def test_searches_by_imap_are_no_more_at_once_than_there_are_threads(finde
 
 
 async def test_a_search_that_waits_for_a_thread_keeps_nobody_from_its_mailbox(
-    finders: Finders, looks: Looks, gate: Gate
+    finders: Finders, looks: Looks, connections: ConnectionLimit
 ) -> None:
     """Thousands may wait after a start; the checks go on meanwhile."""
     finds = [Find(FindVia.IMAP, f"{number}@example.org", "ready", server=SERVER) for number in range(20)]
@@ -129,7 +129,7 @@ async def test_a_search_that_waits_for_a_thread_keeps_nobody_from_its_mailbox(
             await looks.begun.acquire()
         while len(finders._places._waiters or ()) < len(finds) - 2:  # noqa: ASYNC110
             await asyncio.sleep(0)
-        async with gate.admitted("19@example.org"):
+        async with connections.slot("19@example.org"):
             assert looks.at_once == 2
     looks.free.set()
     await asyncio.gather(*searches)

@@ -24,7 +24,7 @@ from smtpcheck.model.report import Exchange, Fault, FaultKind, Finding, Outcome,
 from smtpcheck.output.metrics import AgentState, Metrics
 from tests.worlds.samples import BILLING
 
-AGENT = AgentState("0.1.0", 1, 0, cut_off=False)
+AGENT = AgentState("0.1.0", 1, 0, connectivity_lost=False)
 SENT = 1_800_000_000.0
 PLAN = Loopback(
     every=900.0,

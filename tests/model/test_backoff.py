@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpcheck.model.backoff import DEFERRED, LOCKED, PUNISHED, REFUSED, THROTTLED, Breaker, Patience, after
+from smtpcheck.model.backoff import DEFERRED, LOCKED, PENALIZED, REFUSED, THROTTLED, BackoffPolicy, Breaker, after
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.report import Exchange, Fault, FaultKind, Outcome, Reply, Report, Step, TokenError, TokenErrorKind
@@ -109,11 +109,11 @@ def test_a_check_that_runs_rarely_anyway_is_not_said_to_wait() -> None:
 
 
 @given(
-    st.sampled_from([REFUSED, DEFERRED, THROTTLED, LOCKED, PUNISHED]),
+    st.sampled_from([REFUSED, DEFERRED, THROTTLED, LOCKED, PENALIZED]),
     st.integers(0, 10_000),
     st.floats(1.0, 1e6),
 )
-def test_a_wait_never_shrinks_and_keeps_its_bounds(patience: Patience, refusals: int, interval: float) -> None:
-    wait = patience.wait(refusals, interval)
-    assert interval <= wait <= max(interval, patience.longest)
-    assert wait <= patience.wait(refusals + 1, interval)
+def test_a_wait_never_shrinks_and_keeps_its_bounds(policy: BackoffPolicy, refusals: int, interval: float) -> None:
+    wait = policy.wait(refusals, interval)
+    assert interval <= wait <= max(interval, policy.longest)
+    assert wait <= policy.wait(refusals + 1, interval)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from smtpcheck.model.shard import Fleet, Shard
+from smtpcheck.model.shard import Shard, ShardAssignment
 from tests.web.conftest import Client
 from tests.web.world import World
 
@@ -13,8 +13,8 @@ PAGE = {"Accept": "text/html"}
 def one_of_three(world: World) -> World:
     """Return the world as that of an agent beside two others."""
     names = tuple(check.name for check in world.settings.checks)
-    fleet = Fleet(Shard(1, 3), (("elsewhere",), names, ()), (), {"elsewhere": 0})
-    world.settings = replace(world.settings, fleet=fleet)
+    sharding = ShardAssignment(Shard(1, 3), (("elsewhere",), names, ()), (), {"elsewhere": 0})
+    world.settings = replace(world.settings, sharding=sharding)
     return world
 
 

@@ -67,7 +67,9 @@ class World:
     standings: dict[str, Standing] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.alerting = Alerting(self.settings, self.state, self.catalogue, wall=lambda: NOW, ailment=lambda: "")
+        self.alerting = Alerting(
+            self.settings, self.state, self.catalogue, wall=lambda: NOW, unhealthy_reason=lambda: ""
+        )
 
     def ready(self) -> bool:
         return self.is_ready

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smtpcheck.config import load
-from smtpcheck.limits.connection_limit import Gate
+from smtpcheck.limits.connection_limit import ConnectionLimit
 from smtpcheck.loopback.finder import Errand, Search, Sought
 from smtpcheck.loopback.plan import Find, FindVia
 from smtpcheck.loopback.search import Finders
@@ -116,7 +116,7 @@ async def running(folder: Path) -> AsyncIterator[tuple[World, Finders]]:
         assert settings is not None
         network = Network.for_servers([_server(world, 1)])
         tokens = TokenBroker(settings.credentials)
-        finders = Finders(settings.credentials, tokens=tokens, gate=Gate(20), network=network)
+        finders = Finders(settings.credentials, tokens=tokens, connections=ConnectionLimit(20), network=network)
         yield world, finders
         finders.close()
         network.close()

@@ -35,10 +35,10 @@ class Heartbeat:
         self.withheld = ""
         """Why the address is not called, as the agent is not well."""
 
-    async def run(self, ailment: Callable[[], str]) -> None:
-        """Call the address until cancelled, whenever `ailment` gives no reason not to."""
+    async def run(self, unhealthy_reason: Callable[[], str]) -> None:
+        """Call the address until cancelled, whenever `unhealthy_reason` gives no reason not to."""
         while True:
-            await self._beat(ailment())
+            await self._beat(unhealthy_reason())
             await asyncio.sleep(self._every)
 
     async def call(self) -> Failure | None:
@@ -53,11 +53,11 @@ class Heartbeat:
         """Close what is open."""
         await self._client.close()
 
-    async def _beat(self, ailment: str) -> None:
-        if ailment:
+    async def _beat(self, unhealthy_reason: str) -> None:
+        if unhealthy_reason:
             if not self.withheld:
-                _log.error("no heartbeat: the agent is not well", reason=ailment)
-            self.withheld = ailment
+                _log.error("no heartbeat: the agent is not well", reason=unhealthy_reason)
+            self.withheld = unhealthy_reason
             return
         if self.withheld:
             _log.info("the agent is well again")

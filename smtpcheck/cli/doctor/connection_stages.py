@@ -128,7 +128,7 @@ def trial(evidence: Evidence, separated: Sequence[Note] = (), excluded: tuple[Ca
         return examined(Stage.TEST, [*notes, failed("; ".join(report.findings[0].evidence))], report.findings)
     refused = refused_step(report)
     if refused is not None and report.refused_as_expected:
-        notes.append(ok(f"{refused.phase}: {expected_refusal.told(report)}"))
+        notes.append(ok(f"{refused.phase}: {expected_refusal.refusal_note(report)}"))
     elif refused is not None:
         notes += [failed(f"{refused.phase}: {_fault_text(refused)}"), *separated]
         return Examined(Stage.TEST, tuple(notes), _ordered(report.findings, excluded), excluded)

@@ -170,7 +170,7 @@ def _logged_in(report: Report) -> bool:
 
 async def refusal(check: Check, claims: Mapping[str, object], kit: Kit) -> Conversation:
     """Log in with a token that nobody has signed, and return what the server said; one login more that is refused."""
-    async with kit.gate.admitted(check.mailbox):
+    async with kit.connections.slot(check.mailbox):
         return await converse(check, Depth.AUTH, _unsigned(claims), origin=kit.monotonic(), network=kit.network)
 
 

@@ -33,7 +33,7 @@ class AgentState:
     """Checks that are configured."""
     in_flight: int
     """Runs that are under way."""
-    cut_off: bool
+    connectivity_lost: bool
     skipped: Mapping[str, int] = field(default_factory=dict)
     """Runs that were left out, by reason (a closed list of the agent's)."""
     internal_errors: int = 0
@@ -127,7 +127,7 @@ def _samples_of_agent(agent: AgentState) -> _Samples:
     yield families.BUILD_INFO, (agent.version,), 1
     yield families.CHECKS, (), agent.checks
     yield families.CHECKS_IN_FLIGHT, (), agent.in_flight
-    yield families.CUT_OFF, (), agent.cut_off
+    yield families.CUT_OFF, (), agent.connectivity_lost
     for reason, count in agent.skipped.items():
         yield families.RUNS_SKIPPED, (reason,), count
     yield families.INTERNAL_ERRORS, (), agent.internal_errors

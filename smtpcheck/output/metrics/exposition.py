@@ -18,12 +18,12 @@ from smtpcheck.loopback.status import Standing
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import Report
-from smtpcheck.model.shard import ALONE, Fleet
+from smtpcheck.model.shard import ALONE, ShardAssignment
 from smtpcheck.output.metrics.agent import AgentState, Measurements, Scrape
 from smtpcheck.output.metrics.check import Row, render, render_probe
 from smtpcheck.output.metrics.families import PER_CHECK, PER_LOOPBACK
 from smtpcheck.output.metrics.loopback import render_loopback
-from smtpcheck.output.metrics.shard import render_fleet
+from smtpcheck.output.metrics.shard import render_shards
 from smtpcheck.state.check_state import CheckState
 
 CONTENT_TYPE_TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -33,7 +33,9 @@ CONTENT_TYPE_OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset
 class Metrics:
     """What a scrape shows."""
 
-    def __init__(self, label_names: Collection[str], *, expose_addresses: bool, fleet: Fleet = ALONE) -> None:
+    def __init__(
+        self, label_names: Collection[str], *, expose_addresses: bool, sharding: ShardAssignment = ALONE
+    ) -> None:
         """Show these of the checks' own labels, the mailboxes only with `expose_addresses`, and the other agents."""
         self._label_names = frozenset(label_names)
         self._expose_addresses = expose_addresses
@@ -41,7 +43,7 @@ class Metrics:
         self._shown: dict[str, Check] = {}
         self._loopbacks: dict[str, Row] = {}
         self._measurements = Measurements()
-        self._fleet = render_fleet(fleet, self._label_names)
+        self._shards = render_shards(sharding, self._label_names)
 
     def record(self, check: Check, report: Report, state: CheckState, trace_id: str = "") -> None:
         """Count a run that has ended and render its check; `state` is what `State.record` returned for it.
@@ -77,7 +79,7 @@ class Metrics:
         expose_addresses: bool,
         checks: Iterable[Check],
         states: Mapping[str, CheckState],
-        fleet: Fleet = ALONE,
+        sharding: ShardAssignment = ALONE,
     ) -> None:
         """Take new settings: show exactly these checks, at once and by their new labels, and count nothing.
 
@@ -87,7 +89,7 @@ class Metrics:
         before = (self._label_names, self._expose_addresses)
         self._label_names = frozenset(label_names)
         self._expose_addresses = expose_addresses
-        self._fleet = render_fleet(fleet, self._label_names)
+        self._shards = render_shards(sharding, self._label_names)
         shown = self._shown if before == (self._label_names, expose_addresses) else {}
         self._shown = {check.name: check for check in checks}
         self._loopbacks = {}
@@ -107,7 +109,7 @@ class Metrics:
             for family, fragments in zip(families, zip(*rows.values(), strict=True), strict=False):
                 if any(fragments):
                     parts += (family.header(openmetrics), *fragments)
-        for family, samples in self._fleet:
+        for family, samples in self._shards:
             parts += (family.header(openmetrics), samples)
         encode = openmetrics_format.generate_latest if openmetrics else text_format.generate_latest
         parts.append(encode(Scrape(self._measurements, credentials, agent)))

@@ -9,20 +9,20 @@ Rules of this file:
 
 from collections.abc import Collection, Iterator
 
-from smtpcheck.model.shard import WHOLE, Fleet
+from smtpcheck.model.shard import WHOLE, ShardAssignment
 from smtpcheck.output.metrics import families as table
 from smtpcheck.output.metrics.check import identity, labels_of
 from smtpcheck.output.metrics.families import Family
 
 
-def render_fleet(fleet: Fleet, label_names: Collection[str]) -> tuple[tuple[Family, bytes], ...]:
+def render_shards(sharding: ShardAssignment, label_names: Collection[str]) -> tuple[tuple[Family, bytes], ...]:
     """Return the samples of each family, without its header."""
-    if fleet.shard == WHOLE:
+    if sharding.shard == WHOLE:
         return ()
     families = (
-        (table.SHARD_INFO, _this(fleet)),
-        (table.SHARD_CHECKS, _counts(fleet)),
-        (table.NEXT_SHARD_CHECK_INFO, _following(fleet, label_names)),
+        (table.SHARD_INFO, _this(sharding)),
+        (table.SHARD_CHECKS, _counts(sharding)),
+        (table.NEXT_SHARD_CHECK_INFO, _following(sharding, label_names)),
     )
     rendered = (
         (family, "".join(f"{family.name}{{{labels}}} {number}\n" for labels, number in samples))
@@ -34,16 +34,16 @@ def render_fleet(fleet: Fleet, label_names: Collection[str]) -> tuple[tuple[Fami
 _Samples = Iterator[tuple[str, int]]
 
 
-def _this(fleet: Fleet) -> _Samples:
-    yield labels_of((("shard", str(fleet.shard.number)), ("shards", str(fleet.shard.of)))), 1
+def _this(sharding: ShardAssignment) -> _Samples:
+    yield labels_of((("shard", str(sharding.shard.number)), ("shards", str(sharding.shard.of)))), 1
 
 
-def _counts(fleet: Fleet) -> _Samples:
-    for number, names in enumerate(fleet.names):
+def _counts(sharding: ShardAssignment) -> _Samples:
+    for number, names in enumerate(sharding.names):
         yield labels_of((("shard", str(number)),)), len(names)
 
 
-def _following(fleet: Fleet, label_names: Collection[str]) -> _Samples:
-    shard = labels_of((("shard", str((fleet.shard.number + 1) % fleet.shard.of)),))
-    for check in fleet.following:
+def _following(sharding: ShardAssignment, label_names: Collection[str]) -> _Samples:
+    shard = labels_of((("shard", str((sharding.shard.number + 1) % sharding.shard.of)),))
+    for check in sharding.following:
         yield f"{identity(check, label_names)},{shard}", 1

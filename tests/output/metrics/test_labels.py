@@ -16,7 +16,7 @@ from smtpcheck.state.state import State
 from tests.worlds.samples import BILLING
 
 CHECK = BILLING
-AGENT = AgentState(version="0.1.0", checks=1, in_flight=0, cut_off=False)
+AGENT = AgentState(version="0.1.0", checks=1, in_flight=0, connectivity_lost=False)
 
 
 def scrape(check: Check, report: Report, *, openmetrics: bool) -> dict[str, list[dict[str, str]]]:

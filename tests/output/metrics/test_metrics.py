@@ -32,7 +32,7 @@ from smtpcheck.model.report import (
     TokenError,
     TokenErrorKind,
 )
-from smtpcheck.model.shard import ALONE, Fleet, Shard
+from smtpcheck.model.shard import ALONE, Shard, ShardAssignment
 from smtpcheck.output.metrics import AgentState, Metrics
 from smtpcheck.output.metrics.families import PER_CHECK, PER_PROBE, TABLE, Kind
 from smtpcheck.state.state import State
@@ -126,7 +126,7 @@ AGENT = AgentState(
     version="0.1.0",
     checks=2,
     in_flight=1,
-    cut_off=False,
+    connectivity_lost=False,
     skipped={"still_running": 3},
     internal_errors=4,
     config_last_reload_successful=True,
@@ -196,9 +196,9 @@ smtpcheck_alerts_firing{severity="warning"} 0.0
 """
 
 
-def scraped(*runs: tuple[Check, Report], fleet: Fleet = ALONE) -> Metrics:
+def scraped(*runs: tuple[Check, Report], sharding: ShardAssignment = ALONE) -> Metrics:
     """Return metrics that have recorded these runs."""
-    metrics, state = Metrics(("site", "team"), expose_addresses=False, fleet=fleet), State()
+    metrics, state = Metrics(("site", "team"), expose_addresses=False, sharding=sharding), State()
     for check, report in runs:
         metrics.record(check, report, state.record(check, report))
     return metrics
@@ -266,8 +266,8 @@ def everything() -> Metrics:
     """Return metrics with at least one sample of every family of checks."""
     locked = replace(REFUSED, check="locked", cause=Cause.ACCOUNT_LOCKED)
     dead, waiting = (replace(CHECK, name=name) for name in ("dead", "locked"))
-    fleet = Fleet(Shard(1, 2), ((), ("billing", "orders")), (ORDERS,))
-    metrics = scraped(*TWO, (CHECK, UNKNOWN), (CHECK, WARNED), (dead, NO_TOKEN), (waiting, locked), fleet=fleet)
+    sharding = ShardAssignment(Shard(1, 2), ((), ("billing", "orders")), (ORDERS,))
+    metrics = scraped(*TWO, (CHECK, UNKNOWN), (CHECK, WARNED), (dead, NO_TOKEN), (waiting, locked), sharding=sharding)
     metrics.observe_lag(0.02)
     metrics.record_loopback(CHECK, ARRIVED)
     metrics.observe_delivery(CHECK, 2.5)
@@ -305,8 +305,8 @@ def test_the_formats_own_parsers_find_every_metric_of_the_table(openmetrics: boo
 def test_an_agent_of_several_tells_of_the_others() -> None:
     """Of how many checks each has, and by name of those of the next one; an agent that is alone tells nothing."""
     names = ("smtpcheck_shard_info", "smtpcheck_shard_checks", "smtpcheck_next_shard_check_info")
-    fleet = Fleet(Shard(2, 3), (("orders",), ("mail", "sales"), ("billing",)), (ORDERS,))
-    assert lines(scraped(*TWO, fleet=fleet), *names) == [
+    sharding = ShardAssignment(Shard(2, 3), (("orders",), ("mail", "sales"), ("billing",)), (ORDERS,))
+    assert lines(scraped(*TWO, sharding=sharding), *names) == [
         'smtpcheck_shard_info{shard="2",shards="3"} 1',
         'smtpcheck_shard_checks{shard="0"} 1',
         'smtpcheck_shard_checks{shard="1"} 2',
