@@ -1,5 +1,5 @@
-# The agent as a container: docker build -t smtpcheck . (podman and buildah: with --format docker, else the health check is
-# left out).
+# The agent as a container: docker build -t smtpcheck . (podman and buildah: with --format docker, or the health check is
+# dropped).
 #
 # BASE    any image with Python 3.11 or newer as python3, its venv module and the system's certificates. OpenSSL 3.5 or
 #         newer costs a fifth to a third less CPU for each TLS handshake than 3.0, hence Debian 13.
@@ -25,7 +25,7 @@ LABEL org.opencontainers.image.title="smtpcheck" \
 COPY --from=build /opt/smtpcheck /opt/smtpcheck
 RUN install --directory --owner=65532 --group=65532 --mode=0700 /var/lib/smtpcheck \
     && install --directory /etc/smtpcheck
-# The state lies in $XDG_STATE_HOME/smtpcheck; nothing else is written, but the demo keeps its world in $TMPDIR.
+# The state is in $XDG_STATE_HOME/smtpcheck; nothing else is written, except the demo's servers in $TMPDIR.
 ENV PATH=/opt/smtpcheck/bin:$PATH \
     HOME=/var/lib/smtpcheck \
     XDG_STATE_HOME=/var/lib \

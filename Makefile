@@ -12,7 +12,7 @@ MADE_FOR := $(VENV)/made-for
 RUNTIME := $(VENV)/installed-runtime
 DEV := $(VENV)/installed-dev
 
-# The environment holds absolute paths and one Python's packages: a moved tree or another PYTHON makes it anew.
+# The environment holds absolute paths and one Python's packages: it is rebuilt for a moved tree or another PYTHON.
 IDENTITY := $(CURDIR) $(shell $(PYTHON) -c 'import sys; print(sys.base_prefix, *sys.version_info[:2])' 2>/dev/null)
 ifneq ($(shell cat $(MADE_FOR) 2>/dev/null),$(strip $(IDENTITY)))
 .PHONY: $(MADE_FOR)
@@ -24,7 +24,7 @@ endif
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: $(RUNTIME) ## run the agent on an embedded world, on loopback only
+demo: $(RUNTIME) ## run the agent against simulated servers, on loopback only
 	@$(BIN)/smtpcheck demo $(ARGS)
 
 test: check ## check the code, then run all tests
@@ -35,10 +35,10 @@ check: $(DEV) ## check style and types
 	@$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --diff; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 
-bench: $(DEV) ## measure what it costs, beside others and beside its goals (Linux, a few minutes)
+bench: $(DEV) ## measure what it costs, against others and against its goals (Linux, a few minutes)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-soak: $(DEV) ## kill two hundred times a process that keeps its state, one that sends, and one that tells alerts
+soak: $(DEV) ## kill 200 times each a process that stores its state, one that sends mail, and one that sends alerts
 	@SMTPCHECK_KILLS=200 $(BIN)/python -m pytest -q tests/state/test_state_kills.py tests/agent/test_loopback_kills.py \
 		tests/agent/test_alert_kills.py $(ARGS)
 
@@ -51,9 +51,9 @@ clean: ## remove everything that was made here
 
 $(MADE_FOR):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "smtpcheck needs Python 3.11 or newer, and '$(PYTHON)' is none; name one: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	  echo "smtpcheck needs Python 3.11 or newer; '$(PYTHON)' is not. Name one: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-	  echo "'$(PYTHON)' cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	  echo "'$(PYTHON)' cannot create virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 	@echo '$(strip $(IDENTITY))' > $@

@@ -1,6 +1,6 @@
 """Grafana's boards and Prometheus's remedies, written as code.
 
-`python -m dashboards` writes the files that lie beside it.
+`python -m dashboards` writes the files beside it.
 """
 
 from collections.abc import Callable

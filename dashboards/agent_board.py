@@ -17,7 +17,7 @@ def agents() -> model.Dashboard:
     empty = board(
         "smtpcheck-agents",
         "Agents",
-        "The agents themselves: whether they run, keep up with their checks, and what they use.",
+        "The agents themselves: whether they run and keep up with their checks, and what they use.",
         [],
         [
             Annotation("Failed agents", f"{q.agents('up')} == bool 0", "{{instance}} is not scraped"),
@@ -27,7 +27,7 @@ def agents() -> model.Dashboard:
     rows = (
         Row("Now", (_table(),)),
         Row("Work", _work()),
-        Row("Alerts of their own", _alerts()),
+        Row("The agents' own alerts", _alerts()),
         Row("Process", _process()),
     )
     return compose(empty, rows)
@@ -38,15 +38,15 @@ def _table() -> Panel:
         return Query(f"max by (instance) ({q.agents(metric)}){factor}")
 
     return table(
-        Frame("Agents", "One row for each agent; one that is cut off has no network of its own.", 24, 6),
+        Frame("Agents", "One row per agent. Without connectivity, its checks are unknown.", 24, 6),
         {
             "instance": Column("Agent", links=AGENT_OF_ROW),
             "Value #A": Column("Scraped", words=YES_NO),
             "version": Column("Version"),
             "Value #C": Column("Checks", decimals=0),
-            "Value #D": Column("Cut off", words=NO_YES),
+            "Value #D": Column("No connectivity", words=NO_YES),
             "Value #E": Column("Last reload", words={"1": ("worked", GOOD), "0": ("failed", BAD)}),
-            "Value #F": Column("Configuration of", unit="dateTimeFromNow"),
+            "Value #F": Column("Configuration loaded", unit="dateTimeFromNow"),
             "Value #G": Column("Started", unit="dateTimeFromNow"),
         },
         of_agent("up"),
@@ -70,17 +70,17 @@ def _work() -> Sequence[Panel]:
             colours=OUTCOMES,
         ),
         graph(
-            Frame("Runs", "Runs that ended in a second, and those under way.", 8, 8),
+            Frame("Runs", "Runs that ended per second, and those in flight.", 8, 8),
             Query(f"sum by (instance) ({q.rate(q.agents('smtpcheck_runs_total'))})", "{{instance}} ended per second"),
-            Query(q.agents("smtpcheck_checks_in_flight"), "{{instance}} under way"),
+            Query(q.agents("smtpcheck_checks_in_flight"), "{{instance}} in flight"),
         ),
         graph(
-            Frame("Runs left out", "Runs in a minute that were not made, by reason.", 8, 8, unit="cpm"),
+            Frame("Skipped runs", "Runs skipped per minute, by reason.", 8, 8, unit="cpm"),
             Query(f"60 * {q.rate(q.agents('smtpcheck_runs_skipped_total'))}", "{{instance}} {{reason}}"),
         ),
         *(
             graph(
-                Frame(f"Schedule lag, p{percent}", "How long after they were due runs began.", 12, 8, unit="s"),
+                Frame(f"Schedule lag, p{percent}", "How long after they were due runs started.", 12, 8, unit="s"),
                 Query(q.quantile(percent / 100, lag, "instance"), "{{instance}}"),
                 interval=SELDOM,
             )
@@ -90,17 +90,17 @@ def _work() -> Sequence[Panel]:
 
 
 def _alerts() -> Sequence[Panel]:
-    told = f"60 * sum by (notifier, result) ({q.rate(q.agents('smtpcheck_notifications_total'))})"
+    sent = f"60 * sum by (notifier, result) ({q.rate(q.agents('smtpcheck_notifications_total'))})"
     return (
         graph(
-            Frame("Firing", "Alerts that the agents themselves tell of.", 8, 7, decimals=0),
+            Frame("Firing", "Alerts that the agents themselves send.", 8, 7, decimals=0),
             Query(f"sum by (severity) ({q.agents('smtpcheck_alerts_firing')})", "{{severity}}"),
             stacked=True,
             colours={"critical": BAD, "warning": POOR},
         ),
         graph(
-            Frame("Notifications", "In a minute, by notifier: told, tried in vain, given up.", 8, 7, unit="cpm"),
-            Query(told, "{{notifier}} {{result}}"),
+            Frame("Notifications", "Per minute, by notifier: sent, failed, dropped.", 8, 7, unit="cpm"),
+            Query(sent, "{{notifier}} {{result}}"),
             interval=SELDOM,
         ),
         timeline(
@@ -114,7 +114,7 @@ def _alerts() -> Sequence[Panel]:
 def _process() -> Sequence[Panel]:
     return (
         graph(
-            Frame("Internal errors", "Faults of smtpcheck itself in a minute; its log says more.", 8, 7, unit="cpm"),
+            Frame("Internal errors", "Per minute; the agent's log has the details.", 8, 7, unit="cpm"),
             Query(f"60 * {q.rate(q.agents('smtpcheck_internal_errors_total'))}", "{{instance}}"),
         ),
         graph(
@@ -126,9 +126,7 @@ def _process() -> Sequence[Panel]:
             Query(q.rate(q.agents("process_cpu_seconds_total")), "{{instance}}"),
         ),
         graph(
-            Frame(
-                "Open files", "The share of those that the system allows; connections count too.", 8, 7, "percentunit"
-            ),
+            Frame("Open files", "As a share of the system's limit; connections count too.", 8, 7, "percentunit"),
             Query(f"{q.agents('process_open_fds')} / {q.agents('process_max_fds')}", "{{instance}}"),
         ),
         graph(

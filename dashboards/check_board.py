@@ -1,4 +1,4 @@
-"""The board of one check: how it is and why, since when, how it keeps its objective, and what it logs in with."""
+"""The board of one check: its outcome, its cause and since when, its objective, and its credential."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -18,7 +18,7 @@ def one_check() -> model.Dashboard:
     empty = board(
         "smtpcheck-check",
         "Check",
-        "One check: how it is and why, its phases over time, its objective, and the credential that it lives on.",
+        "One check: its outcome and cause, its phases over time, its objective, and its credential.",
         [label_variable("check", "Check", q.agents("smtpcheck_check_info"), several=False)],
         [failures],
     )
@@ -36,14 +36,14 @@ def _now() -> Sequence[Panel]:
     certificate = q.one("smtpcheck_tls_certificate_expiry_timestamp_seconds")
     return (
         state(
-            Frame("Outcome", "What came out of the last run.", 4, 4),
+            Frame("Outcome", "The outcome of the last run.", 4, 4),
             Query(f"{q.one('smtpcheck_outcome')} == 1", "{{outcome}}"),
             OUTCOMES,
         ),
         number(
             Frame(
                 "Availability",
-                "Over the chosen time, without the time in which the check was unknown.",
+                "Over the selected time, without the time in which the check was unknown.",
                 4,
                 4,
                 unit="percentunit",
@@ -56,7 +56,7 @@ def _now() -> Sequence[Panel]:
         number(
             Frame(
                 "Error budget",
-                "What is left of the failures that the objective allows in 30 days; below 0 it is missed.",
+                "The remaining share of the failures that the objective allows in 30 days; below 0 it is missed.",
                 4,
                 4,
                 unit="percentunit",
@@ -67,7 +67,7 @@ def _now() -> Sequence[Panel]:
             Query(f"min({q.one('check:smtpcheck_error_budget:remaining30d')})"),
         ),
         number(
-            Frame("Last run", "How long ago it began.", 4, 4, unit="s", decimals=0, base="text"),
+            Frame("Last run", "How long ago it started.", 4, 4, unit="s", decimals=0, base="text"),
             Query(f"min(time() - {q.one('smtpcheck_last_run_timestamp_seconds')})"),
         ),
         number(
@@ -77,7 +77,7 @@ def _now() -> Sequence[Panel]:
             Query(f"min(time() - {q.one('smtpcheck_last_success_timestamp_seconds')})"),
         ),
         number(
-            Frame("Certificate, days left", "Until the server's certificate ends.", 4, 4, "none", 0, DAYS, BAD),
+            Frame("Certificate, days left", "Until the server's certificate expires.", 4, 4, "none", 0, DAYS, BAD),
             Query(f"min({certificate} - time()) / 86400"),
         ),
         _causes(
@@ -91,7 +91,7 @@ def _now() -> Sequence[Panel]:
                 "oauth_code": Column("OAuth code", width=130),
             },
         ),
-        _causes(Frame("What it warns of", "What will break it while it still works.", 12, 5), "smtpcheck_warning_info"),
+        _causes(Frame("Warnings", "What will break it, while it still works.", 12, 5), "smtpcheck_warning_info"),
         _configuration(),
     )
 
@@ -114,7 +114,7 @@ def _causes(frame: Frame, metric: str, further: Mapping[str, Column] = MappingPr
 
 def _configuration() -> Panel:
     return table(
-        Frame("What it asks", "How it is configured, and the TLS of its last run.", 12, 5),
+        Frame("Configuration", "How it is configured, and the TLS of its last run.", 12, 5),
         {
             "provider": Column("Provider"),
             "credential": Column("Credential", links=CREDENTIAL_OF_ROW),
@@ -142,7 +142,7 @@ def _over_time() -> Sequence[Panel]:
             WORKS,
         ),
         timeline(
-            Frame("Causes", "What its runs failed of.", 12, 6),
+            Frame("Causes", "Why its runs failed.", 12, 6),
             Query(q.one("smtpcheck_failure_info"), "{{phase}} {{cause}}"),
             {"1": ("fails", BAD)},
         ),
@@ -167,7 +167,7 @@ def _objective() -> Sequence[Panel]:
         graph(
             Frame(
                 "Availability",
-                "Over windows that end at each moment, and the objective of 30 days.",
+                "Over windows that end at each point, and the objective of 30 days.",
                 12,
                 8,
                 unit="percentunit",
@@ -182,13 +182,13 @@ def _objective() -> Sequence[Panel]:
         graph(
             Frame(
                 "Error budget of 30 days",
-                "The share that is left; below 0 the objective is missed.",
+                "The remaining share; below 0 the objective is missed.",
                 12,
                 8,
                 "percentunit",
             ),
-            Query(q.one("check:smtpcheck_error_budget:remaining30d"), "left"),
-            colours={"left": GOOD},
+            Query(q.one("check:smtpcheck_error_budget:remaining30d"), "remaining"),
+            colours={"remaining": GOOD},
         ),
     )
 
@@ -202,12 +202,12 @@ def _credential() -> Sequence[Panel]:
     days = " - time()) / 86400"
     return (
         table(
-            Frame("Its credential", "Ends are shown in days where they are known.", 24, 5),
+            Frame("Its credential", "Days until expiry, where it is known.", 24, 5),
             {
                 "credential": Column("Credential", links=CREDENTIAL_OF_ROW),
                 "Value #A": Column("Token", words=YES_NO),
                 "Value #B": Column("New token", words=GRANTED),
-                "Value #C": Column("Token ends in", unit="s", decimals=0, base=BAD, steps=((300, GOOD),)),
+                "Value #C": Column("Token expires in", unit="s", decimals=0, base=BAD, steps=((300, GOOD),)),
                 "Value #D": Column("Client secret", unit="none", decimals=1, base=BAD, steps=DAYS),
                 "Value #E": Column("Client certificate", unit="none", decimals=1, base=BAD, steps=DAYS),
                 "Value #F": Column("Refresh token", unit="none", decimals=1, base=BAD, steps=DAYS),
@@ -230,13 +230,13 @@ def _delivery() -> Sequence[Panel]:
 
     return (
         table(
-            Frame("Last message", "That was sent to be found again.", 12, 5),
+            Frame("Last message", "The last loopback message of the check.", 12, 5),
             {
                 "Value #A": Column("Arrived", words=YES_NO),
                 "folder": Column("Folder", words={"junk": ("junk", POOR)}, links=PAGE_OF_CHOSEN),
                 "Value #C": Column("Took", unit="s", decimals=1),
-                "Value #D": Column("Under way", decimals=0),
-                "Value #E": Column("Mailbox can be searched", words=YES_NO),
+                "Value #D": Column("Pending", decimals=0),
+                "Value #E": Column("Mailbox searchable", words=YES_NO),
                 "instance": Column("Agent"),
             },
             Query(f"max by (instance, check) ({of_loopback('success')})"),
@@ -248,19 +248,17 @@ def _delivery() -> Sequence[Panel]:
             hidden=["Value #B", "check"],
         ),
         table(
-            Frame(
-                "Authentication of the last message", "What the receiver found, if authserv_id is configured.", 12, 5
-            ),
+            Frame("Authentication of the last message", "The receiver's results, if authserv_id is configured.", 12, 5),
             {"method": Column("Method"), "result": Column("Result"), "instance": Column("Agent")},
             Query(of_loopback("authentication_info")),
             hidden=["Value", "check"],
         ),
         graph(
-            Frame("Time to the mailbox", "Of the last message that arrived, from its acceptance.", 12, 8, unit="s"),
+            Frame("Time to the mailbox", "Of the last message that arrived, since its acceptance.", 12, 8, unit="s"),
             Query(of_loopback("delivery_duration_seconds"), "{{instance}}"),
         ),
         graph(
-            Frame("Messages", "In an hour; late ones are found ones too.", 12, 8),
+            Frame("Messages", "Per hour; late ones also count as found.", 12, 8),
             *(
                 Query(f"3600 * {q.rate(of_loopback(f'{fate}_total'))}", fate)
                 for fate in ("sent", "found", "late", "lost", "uncertain")

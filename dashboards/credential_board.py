@@ -1,4 +1,4 @@
-"""The board of credentials: which get tokens, and when tokens, secrets, certificates and sign-ins end."""
+"""The board of credentials: which get tokens, and when tokens, secrets, certificates and sign-ins expire."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def credentials() -> model.Dashboard:
     empty = board(
         "smtpcheck-credentials",
         "Credentials and expiries",
-        "Which credentials get tokens, and when tokens, client secrets, certificates and sign-ins end.",
+        "Which credentials get tokens, and when tokens, client secrets, certificates and sign-ins expire.",
         [label_variable("credential", "Credential", q.agents("smtpcheck_check_info"), everything=".*")],
         [refused],
     )
@@ -35,9 +35,11 @@ def _now() -> Sequence[Panel]:
     token, fresh = q.credentials("smtpcheck_token_success"), q.credentials("smtpcheck_fresh_token_success")
 
     def within(days: int, colour: str) -> Panel:
-        title = f"Ends within {days} day{'s' if days > 1 else ''}"
+        title = f"Expires within {days} day{'s' if days > 1 else ''}"
         return number(
-            Frame(title, "Secrets, certificates and sign-ins, ended ones too.", 4, 4, decimals=0, steps=((1, colour),)),
+            Frame(
+                title, "Secrets, certificates and sign-ins, expired ones too.", 4, 4, decimals=0, steps=((1, colour),)
+            ),
             Query(f"sum(({q.ends()}\n) < bool {days})"),
         )
 
@@ -48,7 +50,7 @@ def _now() -> Sequence[Panel]:
         ),
         number(
             Frame(
-                "On their last token",
+                "Renewal failing",
                 "The issuer refuses a new one while the old one still works.",
                 6,
                 4,
@@ -71,12 +73,12 @@ def _tokens() -> Panel:
 
     users = f"count by (instance, credential) ({q.credentials('smtpcheck_check_info')})"
     return table(
-        Frame("Tokens", "A credential that works but is refused a new token lives on its last one.", 12, 12),
+        Frame("Tokens", "A credential that works but is refused a new token uses its last one.", 12, 12),
         {
             "credential": Column("Credential", links=CREDENTIAL_OF_ROW),
             "Value #A": Column("Token", words=YES_NO),
             "Value #B": Column("New token", words=GRANTED),
-            "Value #C": Column("Ends in", unit="s", decimals=0, base=BAD, steps=((300, GOOD),)),
+            "Value #C": Column("Expires in", unit="s", decimals=0, base=BAD, steps=((300, GOOD),)),
             "Value #D": Column("Checks", decimals=0),
             "instance": Column("Agent", links=AGENT_OF_ROW),
         },
@@ -90,8 +92,8 @@ def _tokens() -> Panel:
 def _ends() -> Panel:
     return table(
         Frame(
-            "What ends, and when",
-            "Of client secrets and refresh tokens only those whose end the agent knows; certificates of all servers.",
+            "Expiries",
+            "Client secrets and refresh tokens only if the agent knows their expiry; certificates of all servers.",
             12,
             12,
         ),
@@ -116,11 +118,11 @@ def _over_time() -> Sequence[Panel]:
     failing = f"sum by (credential) (({q.agents('smtpcheck_success')} == bool 0) * {bound})"
     return (
         graph(
-            Frame("Failing checks by credential", "How many checks of each fail.", 12, 8, decimals=0),
+            Frame("Failing checks by credential", "How many of its checks fail.", 12, 8, decimals=0),
             Query(failing, "{{credential}}"),
         ),
         graph(
-            Frame("Requests to issuers", "Requests in a minute; a token from the cache is none.", 12, 8, unit="reqpm"),
+            Frame("Requests to issuers", "Per minute; tokens from the cache do not count.", 12, 8, unit="reqpm"),
             Query(asked, "{{credential}} {{result}}"),
             interval=SELDOM,
         ),
@@ -129,7 +131,7 @@ def _over_time() -> Sequence[Panel]:
             Query(took, "{{credential}}"),
         ),
         graph(
-            Frame("Refresh tokens", "How long ago each was last used; an unused one dies.", 12, 8, unit="s", base=GREY),
+            Frame("Refresh tokens", "How long ago each was last used; unused ones expire.", 12, 8, unit="s", base=GREY),
             Query(used, "{{credential}}"),
         ),
     )

@@ -1,4 +1,4 @@
-"""What the boards have in common: variables, annotations, and how one leads to the other and to the agents' pages."""
+"""What the boards have in common: variables, annotations, and links to each other and to the agents' pages."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,7 +37,7 @@ def _page(path: str, of: Callable[[str], str]) -> str:
 
 def _check(of: Callable[[str], str]) -> tuple[Link, Link]:
     page = Link("Page of this check", _page(f"checks/{of('check')}", of), leaves=True)
-    return Link("Board of this check", _board("check", "check", of)), page
+    return Link("Dashboard of this check", _board("check", "check", of)), page
 
 
 CHECK_OF_ROW = _check(_of_row)
@@ -45,7 +45,7 @@ CHECK_OF_SERIES = _check(_of_series)
 PAGE_OF_CHOSEN = (Link("Page of this check", _page("checks/${check}", _of_row), leaves=True),)
 """On the board of one check, whose rows need not name it."""
 CREDENTIAL_OF_ROW = (
-    Link("Board of this credential", _board("credentials", "credential", _of_row)),
+    Link("Dashboard of this credential", _board("credentials", "credential", _of_row)),
     Link("Pages of its checks", _page(f"?q={_of_row('credential')}", _of_row), leaves=True),
 )
 HOST_OF_ROW = (Link("Pages of its checks", _page(f"?q={_of_row('host')}", _of_row), leaves=True),)
@@ -60,7 +60,7 @@ def board(
     scheme = (
         dashboard.CustomVariable("scheme")
         .label("Links")
-        .description("How the agents' pages are reached; the host is that of the label instance.")
+        .description("Scheme of links to the agents' pages; the host is that of the label instance.")
         .values("http,https")
         .current(model.VariableOption(selected=True, text="http", value="http"))
     )
@@ -114,7 +114,7 @@ def provider_and_check() -> tuple[Variable, Variable]:
 class Annotation(model.AnnotationQuery):
     """The times in which a query has a value above 0, with a text of its labels (in double braces).
 
-    A label that a series lacks would stand in the text by its name. The text is read by the Prometheus data source
+    A label that a series lacks would appear in the text by its name. The text is read by the Prometheus data source
     itself, so that the board's own model does not know it.
     """
 

@@ -1,6 +1,6 @@
 """The Prometheus rules as a resource of the Prometheus Operator.
 
-Rule of this file: the rules are those of the `*.rules.yaml` beside it; nothing is written a second time.
+Rule of this file: the rules are those of the `*.rules.yaml` beside it; nothing is written twice.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ _HEAD = "# All *.rules.yaml of the folder above, written by `python -m dashboard
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what stands in several places in each of them."""
+    """Writes out what several places share, in each of them."""
 
     def ignore_aliases(self, data: Any) -> bool:
         del data

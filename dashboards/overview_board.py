@@ -1,8 +1,8 @@
-"""The overview board: what fails and why, what alerts, how long it has been so, and how fast things are.
+"""The overview board: what fails and why, what alerts, since when, and how fast things are.
 
 Rules of this file:
-- What must be acted upon stands above, what explains it below.
-- A check leads to its board, and to its page at the agent, which names the repair.
+- What must be acted upon is above, what explains it below.
+- A check links to its board, and to its page on the agent, which names the fix.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ def _now() -> Sequence[Panel]:
         number(
             Frame(
                 "Availability",
-                "The mean of the checks over the chosen time, without the time in which they were unknown.",
+                "The mean of the checks over the selected time, without the time in which they were unknown.",
                 4,
                 4,
                 unit="percentunit",
@@ -81,7 +81,7 @@ def _now() -> Sequence[Panel]:
         bars(
             Frame(
                 "Lowest availability",
-                "The ten checks that worked for the smallest part of the chosen time.",
+                "The ten checks that worked for the smallest part of the selected time.",
                 12,
                 8,
                 unit="percentunit",
@@ -94,8 +94,8 @@ def _now() -> Sequence[Panel]:
         ),
         bars(
             Frame(
-                "Least error budget",
-                "What is left of the failures that the objective allows in 30 days; below 0 it is missed.",
+                "Lowest error budget",
+                "The remaining share of the failures that the objective allows in 30 days; below 0 it is missed.",
                 12,
                 8,
                 unit="percentunit",
@@ -129,14 +129,14 @@ def _counts() -> Sequence[Panel]:
             f"sum({token} == bool 0)",
         ),
         count(
-            "On their last token",
+            "Renewal failing",
             "Credentials that the issuer refuses a new token while the old one works: their checks will fail soon.",
             POOR,
             f"sum(({token} == bool 1) * ({fresh} == bool 0))",
         ),
         count(
             "Agents down",
-            "Prometheus does not reach them: nobody watches their checks.",
+            "Prometheus cannot reach them: their checks are not monitored.",
             BAD,
             f"sum({q.agents('up')} == bool 0)",
         ),
@@ -151,7 +151,7 @@ def _failing() -> Panel:
         f"-1 * (({failure}) unless on ({q.IDENTITY}) {success})",
     )
     return table(
-        Frame("Failing checks", "Why each check fails and what repairs it; its page names the evidence.", 24, 9),
+        Frame("Failing checks", "Why each check fails and how to fix it; its page has the evidence.", 24, 9),
         {
             "check": Column("Check", links=CHECK_OF_ROW, width=180),
             "cause": Column("Cause", width=230),
@@ -175,7 +175,7 @@ def _alerts() -> Panel:
     kept = "severity, alertname, alertstate, check, credential, host, instance"
     words = {"critical": ("critical", BAD), "warning": ("warning", POOR), "info": ("info", "")}
     return table(
-        Frame("Alerts", "Alerts of the chosen agents, firing or about to, whatever checks are chosen.", 12, 8),
+        Frame("Alerts", "Alerts of the selected agents, firing or pending, whatever checks are selected.", 12, 8),
         {
             "severity": Column("Severity", words=words, width=80),
             "alertname": Column("Alert", width=215),
@@ -216,7 +216,7 @@ def _over_time() -> Sequence[Panel]:
             colours=OUTCOMES,
         ),
         graph(
-            Frame("Failures by cause", "Failed runs in a minute, by what they failed of.", 12, 8, unit="cpm"),
+            Frame("Failures by cause", "Failed runs per minute, by cause.", 12, 8, unit="cpm"),
             Query(f"60 * sum by (cause) ({q.rate(q.providers('smtpcheck_failures_by_cause_total'))})", "{{cause}}"),
             stacked=True,
             interval=SELDOM,
@@ -224,7 +224,7 @@ def _over_time() -> Sequence[Panel]:
         timeline(
             Frame(
                 "Checks that failed",
-                "The twenty that failed longest in the chosen time; in a gap a check was unknown.",
+                "The twenty that failed longest in the selected time; in a gap a check was unknown.",
                 24,
                 9,
                 links=CHECK_OF_SERIES,
@@ -239,7 +239,7 @@ def _latency() -> Sequence[Panel]:
     buckets = q.providers("smtpcheck_phase_seconds_bucket")
     return (
         graph(
-            Frame("Phases of the chosen checks", "The mean over the checks' last runs.", 12, 8, unit="s"),
+            Frame("Phases of the selected checks", "The mean over the checks' last runs.", 12, 8, unit="s"),
             Query(f"avg by (phase) ({q.checks('smtpcheck_phase_duration_seconds')})", "{{phase}}"),
         ),
         bars(
@@ -266,14 +266,14 @@ def _delivery() -> Sequence[Panel]:
     buckets = q.providers("smtpcheck_loopback_seconds_bucket")
     return (
         table(
-            Frame("Mail that is sent to be found again", "The last message of each check with a loopback.", 24, 8),
+            Frame("Loopback messages", "The last message of each check with a loopback.", 24, 8),
             {
                 "check": Column("Check", links=CHECK_OF_ROW),
                 "Value #A": Column("Arrived", words=YES_NO),
                 "folder": Column("Folder", words={"junk": ("junk", POOR)}),
                 "Value #C": Column("Took", unit="s", decimals=1),
-                "Value #D": Column("Under way", decimals=0),
-                "Value #E": Column("Mailbox can be searched", words=YES_NO),
+                "Value #D": Column("Pending", decimals=0),
+                "Value #E": Column("Mailbox searchable", words=YES_NO),
                 "instance": Column("Agent"),
             },
             *(
@@ -289,13 +289,13 @@ def _delivery() -> Sequence[Panel]:
             hidden=["Value #B"],
         ),
         graph(
-            Frame("Time to the mailbox", "From the server's acceptance, half and nearly all of them.", 12, 8, unit="s"),
+            Frame("Time to the mailbox", "Since the server's acceptance, median and 95th percentile.", 12, 8, unit="s"),
             Query(q.quantile(0.5, buckets, "provider"), "{{provider}} p50"),
             Query(q.quantile(0.95, buckets, "provider"), "{{provider}} p95"),
             interval=SELDOM,
         ),
         graph(
-            Frame("Messages", "In an hour; late ones are found ones too.", 12, 8),
+            Frame("Messages", "Per hour; late ones also count as found.", 12, 8),
             *(per_hour(fate) for fate in ("sent", "found", "late", "lost", "uncertain")),
             interval=SELDOM,
         ),

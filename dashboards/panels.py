@@ -1,9 +1,9 @@
 """The panels that the boards are made of, by Grafana's foundation SDK, all in one look.
 
 Rules of this file:
-- It knows of Grafana and not of smtpcheck's metrics; what is shown stands in the board's own file.
+- It knows Grafana and not smtpcheck's metrics; what is shown is in the board's own file.
 - Instant queries for numbers, bars and tables; range queries for graphs.
-- Widths are in the grid's 24 columns. A line of panels has equal heights and fills the width.
+- Widths are in the grid's 24 columns. A row of panels has equal heights and fills the width.
 """
 
 import json
@@ -32,17 +32,17 @@ _Steps = Sequence[tuple[float, str]]
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where a value leads: to another board, or out of Grafana."""
+    """Where a value links to: another board, or a page outside Grafana."""
 
     title: str
     url: str
     leaves: bool = False
-    """Whether it opens in a window of its own."""
+    """Whether it opens in a new window."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What every panel has: its head, its place and how its values are written."""
+    """What every panel has: its title, its size and how its values are written."""
 
     title: str
     description: str
@@ -51,10 +51,10 @@ class Frame:
     unit: str = "short"
     decimals: int | None = None
     steps: _Steps = ()
-    """From which value on which colour holds; below the first one it is the base colour."""
+    """From which value each colour applies; below the first one it is the base colour."""
     base: str = GOOD
     links: Sequence[Link] = ()
-    """Where a value leads."""
+    """Where a value links to."""
 
 
 _NOTHING: list[dict[str, object]] = [
@@ -72,12 +72,12 @@ class Column:
     decimals: int | None = None
     steps: _Steps = ()
     base: str | None = None
-    """The cell is coloured by its value; this colour holds below the first step."""
+    """The cell is coloured by its value; this colour applies below the first step."""
     words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Text in place of a value, and the colour of its cell or nothing."""
     links: Sequence[Link] = ()
     width: int | None = None
-    """In pixels; columns without one share what is left."""
+    """In pixels; columns without one share the rest."""
 
     def properties(self) -> list[model.DynamicConfigValue]:
         """Return the column's overrides."""
@@ -235,7 +235,7 @@ def compose(board: dashboard.Dashboard, rows: Sequence[Row]) -> model.Dashboard:
 
 
 def as_json(board: model.Dashboard) -> str:
-    """Return the board as Grafana's JSON; what fits into a line stands on one."""
+    """Return the board as Grafana's JSON; what fits on a line is on one."""
     return _written(json.loads(JSONEncoder().encode(board)), "") + "\n"
 
 

@@ -1,10 +1,10 @@
 """PromQL of the boards: what a query is, and the selectors that the boards' variables make.
 
 Rules of this file:
-- A panel shows what the variables choose: `job` and `instance` hold everywhere, the others where a board has them.
-- Series of one check do not bear its provider; they are joined with `smtpcheck_check_info`, which does.
+- A panel shows what the variables select: `job` and `instance` apply everywhere, the others where a board has them.
+- Series of one check do not have its provider; they are joined with `smtpcheck_check_info`, which does.
 - Alternatives are joined by `either` alone, each on lines of its own, so that a test can ask for each of them.
-- Rates take `$__rate_interval`; nothing is put in the place of a series that is missing.
+- Rates take `$__rate_interval`; nothing replaces a missing series.
 """
 
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ def quantile(of: float, buckets: str, *by: str) -> str:
 
 
 def availability(at: str = "") -> str:
-    """Return each check's share of the chosen time in which its last run had reached its depth; unknown counts not.
+    """Return each check's share of the chosen time in which its last run had reached its depth; unknown does not count.
 
     With `at` (` @ end()`) it is the same at each point of a graph.
     """
@@ -82,7 +82,7 @@ def availability(at: str = "") -> str:
 
 
 def ends() -> str:
-    """Return the days until something ends: of credentials by kind (`what`), of servers' certificates by host."""
+    """Return the days until something expires: of credentials by kind (`what`), of servers' certificates by host."""
 
     def of_credential(what: str, metric: str) -> str:
         left = f"min by (instance, credential) ({credentials(metric)} - time()) / 86400"

@@ -1,6 +1,6 @@
 """The remedy of each cause as Prometheus series, so that an alert's text can say what to do.
 
-Rule of this file: the words are those of `smtpcheck/diagnosis/causes.yaml`; nothing is written a second time.
+Rule of this file: the texts are those of `smtpcheck/diagnosis/causes.yaml`; nothing is written twice.
 """
 
 import json

@@ -19,7 +19,7 @@ from smtpcheck.state.archive import Failure
 from smtpcheck.state.availability import Span, by_hour, grouped, total
 from smtpcheck.state.outage import Outage
 from smtpcheck.state.state import KEEP_DAYS
-from smtpcheck.web import drawing, formatting, history_drawing, pages
+from smtpcheck.web import drawing, history_drawing, pages
 from smtpcheck.web.keys import AGENT, CLOCK
 from smtpcheck.web.table import row_of
 
@@ -62,7 +62,6 @@ async def history(request: web.Request) -> web.Response:
         by_days=by_days,
         reports={failure.outage: failure for failure in past.failures},
         plots=history_drawing,
-        lasted=formatting.lasted,
         refresh=False,
         pause_link="",
     )

@@ -187,6 +187,7 @@ def _environment() -> jinja2.Environment:
     environment.globals.update(
         drawing=drawing,
         timeline=timeline,
+        lasted=formatting.lasted,
         outcome_words=formatting.OUTCOME_WORDS,
         secret_expires=secret_expires,
         asset=_asset,

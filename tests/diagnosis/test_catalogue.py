@@ -317,9 +317,9 @@ def test_a_remedy_is_filled_with_what_is_known(catalogue: Catalogue) -> None:
                 "Enable it for this mailbox alone: Set-CASMailbox -Identity a@example.org"
                 " -SmtpClientAuthenticationDisabled $false"
             ),
-            "Look at the result: Get-CASMailbox -Identity a@example.org | Format-List SmtpClientAuthenticationDisabled",
+            "Check the result: Get-CASMailbox -Identity a@example.org | Format-List SmtpClientAuthenticationDisabled",
             (
-                "The mailbox's value wins over the organisation's (Get-TransportConfig | Format-List"
+                "The mailbox's value overrides the organisation's (Get-TransportConfig | Format-List"
                 " SmtpClientAuthenticationDisabled), which can stay as it is."
             ),
         ),

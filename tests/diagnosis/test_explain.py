@@ -125,7 +125,7 @@ def test_the_commands_are_filled_from_the_token_and_the_configuration() -> None:
             "Register it with the enterprise application's object id (not that of the app registration):"
             " New-ServicePrincipal -AppId app-1 -ObjectId oid-1"
         ),
-        "Give it the mailbox: Add-MailboxPermission -Identity a@example.org -User oid-1 -AccessRights FullAccess",
+        "Grant it the mailbox: Add-MailboxPermission -Identity a@example.org -User oid-1 -AccessRights FullAccess",
     )
 
 

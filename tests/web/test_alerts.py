@@ -46,8 +46,8 @@ async def test_without_alerts_the_list_has_no_such_section(client: Client) -> No
 async def test_the_page_of_a_check_shows_the_alerts_that_it_is_part_of(catalogue: Catalogue, connect: Connect) -> None:
     client = await connect(alerted(catalogue))
     orders = await (await client.get("/checks/orders")).text()
-    assert "critical, fires since" in orders and "for 2 checks" in orders
-    assert "fires since" not in await (await client.get("/checks/well")).text()
+    assert "critical, firing for" in orders and "(2 checks)" in orders
+    assert "firing for" not in await (await client.get("/checks/well")).text()
 
 
 async def test_the_api_tells_alerts_and_notifiers(catalogue: Catalogue, connect: Connect) -> None:

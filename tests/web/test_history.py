@@ -47,7 +47,7 @@ async def test_the_page_tells_availability_and_every_outage(client: Client) -> N
     text = await page(client, "/checks/billing/history")
     for words in ("24 hours", "7 days", "30 days", "90 days", "13 of 1054 runs failed, 6 unknown", "Outages 5"):
         assert words in text
-    assert "2026-10-14 13:45 goes on 4 h smtp auth disabled tenant report" in text
+    assert "2026-10-14 13:45 ongoing 4 h smtp auth disabled tenant report" in text
     assert "2026-10-02 13:45 2026-10-02 19:45 6 h smtp auth disabled tenant report" in text
     assert "2026-09-24 09:45 2026-09-24 11:45 2 h throttled logins report" in text
 

@@ -91,7 +91,7 @@ def test_every_drawing_has_a_text(browser: webdriver.Chrome, address: str) -> No
     """What a screen reader says of each drawing names what it shows, and the numbers are in a table."""
     browser.get(address + "/checks/billing/history")
     names = [each.accessible_name for each in browser.find_elements(By.CSS_SELECTOR, "svg[role=img]")]
-    assert [name.split(",")[0] for name in names] == ["Availability by day", "Time of a run by day"]
+    assert [name.split(",")[0] for name in names] == ["Availability by day", "Duration of a run by day"]
     table = browser.find_element(By.CSS_SELECTOR, "table.outages")
     assert (table.aria_role, table.accessible_name.split()[0]) == ("table", "Outages")
     _resize(browser, 400)

@@ -35,7 +35,7 @@ async def test_the_page_shows_the_way_of_a_message(client: TestClient, world: Wo
     for part in (
         "250 2.0.0 OK &lt;b@mx.example.org&gt;",
         "taken by mx.example.org",
-        "its clock is behind the one before",
+        "its clock is behind the previous one",
         "taken by &lt;b&gt;store&lt;/b&gt;",
         "in the mailbox: Junk",
         "found in Junk, and deleted",

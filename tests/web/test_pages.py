@@ -103,7 +103,7 @@ async def test_a_row_says_what_a_glance_needs(client: Client) -> None:
 async def test_credentials_tell_their_trouble(client: Client) -> None:
     text = _text(await _page(client, "/"))
     assert "Critical fabrikam invalid_client AADSTS7000222: The provided client secret keys" in text
-    assert "ended 2 d ago" in text
+    assert "expired 2 d ago" in text
 
 
 async def test_no_check_and_no_match_say_what_to_do(
@@ -160,7 +160,7 @@ async def test_an_unexpected_success_marks_the_phase_that_passed(
     page = await _page(await connect(world), "/checks/a")
     assert page.count('class="failed"') == 1
     assert "AUTH accepted, although a refusal was expected" in _text(page)
-    assert "What had to be refused was accepted." in _text(page)
+    assert "The server accepted what it should have refused." in _text(page)
 
 
 async def test_times_of_a_token_are_times(client: Client, world: World) -> None:
