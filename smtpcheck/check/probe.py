@@ -20,7 +20,7 @@ from smtpcheck.limits.connection_limit import NoSlotError, slot_within
 from smtpcheck.model.check import Check, Depth, Phase
 from smtpcheck.model.expected_refusal import unexpected_success
 from smtpcheck.model.report import Finding, Outcome, Report, Step, TokenError
-from smtpcheck.oauth.broker import Grant
+from smtpcheck.oauth.broker import AcquiredToken
 from smtpcheck.smtp.connection import Conversation, converse
 
 _SILENCE = Conversation(steps=(), tls=None, attempts=(), mechanism="", auth_line_length=0, ehlo=())
@@ -61,7 +61,7 @@ async def _run(
     check: Check, kit: Kit, started_at: float, until: float, *, fresh: bool, outgoing: OutgoingMessage | None
 ) -> Report:
     answer, steps = await _acquire(check, kit, until, fresh=fresh)
-    grant = answer if isinstance(answer, Grant) else None
+    grant = answer if isinstance(answer, AcquiredToken) else None
     seconds, waited, talk = sum([step.seconds for step in steps]), 0.0, _SILENCE
     if check.depth.needs_connection:
         begin = kit.monotonic()
@@ -100,13 +100,13 @@ async def _run(
 
 async def _acquire(
     check: Check, kit: Kit, until: float, *, fresh: bool
-) -> tuple[Grant | TokenError | None, tuple[Step, ...]]:
+) -> tuple[AcquiredToken | TokenError | None, tuple[Step, ...]]:
     """Return the token or why there is none, and the step of phase token if the run waited or failed."""
     if check.credential is None or not check.uses_credential:
         return None, ()
     begin = kit.monotonic()
     held = None if fresh else kit.tokens.peek(check.credential, check.mailbox)
-    answer: Grant | TokenError
+    answer: AcquiredToken | TokenError
     if held is not None:
         answer = held
     else:
@@ -119,16 +119,16 @@ async def _acquire(
     return answer, (Step(Phase.TOKEN, 0.0, seconds),) if waited else ()
 
 
-def _with_outcome(check: Check, kit: Kit, report: Report, grant: Grant | None, ehlo: tuple[str, ...]) -> Report:
+def _with_outcome(check: Check, kit: Kit, report: Report, grant: AcquiredToken | None, ehlo: tuple[str, ...]) -> Report:
     now = kit.wall()
     if has_failed(report):
         return with_outcome(report, _explain(check, kit, report, ehlo, now), ())
-    life = kit.tokens.life(check.credential) if check.credential else None
-    warnings = tuple(expiries(check, report, life, now))
-    if grant is not None and grant.trouble is not None:
-        step = Step(Phase.TOKEN, 0.0, 0.0, fault=token_fault(grant.trouble))
-        refused = replace(report, token_error=grant.trouble, steps=(step,))
-        warnings = fresh_token_failing(grant.trouble, _explain(check, kit, refused, (), now)[0]) + warnings
+    lifetime = kit.tokens.lifetime(check.credential) if check.credential else None
+    warnings = tuple(expiries(check, report, lifetime, now))
+    if grant is not None and grant.renewal_error is not None:
+        step = Step(Phase.TOKEN, 0.0, 0.0, fault=token_fault(grant.renewal_error))
+        refused = replace(report, token_error=grant.renewal_error, steps=(step,))
+        warnings = fresh_token_failing(grant.renewal_error, _explain(check, kit, refused, (), now)[0]) + warnings
     return with_outcome(report, (), warnings)
 
 

@@ -24,10 +24,10 @@ def validate(
 
     Without an error it also says what the configuration will cause at each host. Exit 0 or 1.
     """
-    from smtpcheck.config import demand, load
+    from smtpcheck.config import load, traffic_of
     from smtpcheck.model.shard import WHOLE
     from smtpcheck.output.finding import show
-    from smtpcheck.output.terminal import demand_tables, shards_text
+    from smtpcheck.output.terminal import shards_text, traffic_tables
 
     loaded = load(files_of(config_file), strict=strict, shard=shard_of(shard))
     show_problems(loaded)
@@ -37,10 +37,10 @@ def validate(
         return 1
     if loaded.settings.sharding.shard != WHOLE:
         show(shards_text(loaded.settings))
-    show(demand_tables(demand(loaded.settings)))
+    show(traffic_tables(traffic_of(loaded.settings)))
     for name, credential in loaded.settings.credentials.items():
-        if credential.unknown_end:
-            print(f"credential {name}: {credential.unknown_end}")
+        if credential.unknown_expiry:
+            print(f"credential {name}: {credential.unknown_expiry}")
     return 0
 
 

@@ -161,14 +161,14 @@ async def _tried(settings: "Settings", checks: "list[Check]", name: str, token: 
     from smtpcheck.diagnosis import catalogue
     from smtpcheck.model.check import Depth
     from smtpcheck.model.report import Outcome
-    from smtpcheck.oauth.static_token import ReadyToken
+    from smtpcheck.oauth.static_token import StaticToken
     from smtpcheck.output import terminal
     from smtpcheck.output.finding import show
 
     wanted = [replace(check, depth=Depth.AUTH) for check in checks if check.depth >= Depth.AUTH]
     if not wanted:
         return []
-    ready = ReadyToken.model_validate({"from": {"value": token}})
+    ready = StaticToken.model_validate({"from": {"value": token}})
     trial = replace(settings, credentials={**settings.credentials, name: ready})
     reports = list((await run_round(trial, wanted)).values())
     show(terminal.report_table(reports))

@@ -1,7 +1,7 @@
 """The configuration: YAML to frozen settings, with every problem at once.
 
 - `load` reads files, `from_options` makes the same settings of options; both give a `Loaded`.
-- `demand` says what a configuration will cause at each host and issuer, `json_schema` describes it to an editor.
+- `traffic_of` says what a configuration will cause at each host and issuer, `json_schema` describes it to an editor.
 """
 
 from smtpcheck.config.fields import parse_listen
@@ -10,21 +10,21 @@ from smtpcheck.config.options import from_options
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.schema import json_schema
 from smtpcheck.config.settings import AgentSettings, Loaded, Settings
-from smtpcheck.config.traffic import Demand, HostDemand, IssuerDemand, demand
+from smtpcheck.config.traffic import HostTraffic, IssuerTraffic, Traffic, traffic_of
 from smtpcheck.model.duration import parse_duration
 
 __all__ = [
     "AgentSettings",
-    "Demand",
-    "HostDemand",
-    "IssuerDemand",
+    "HostTraffic",
+    "IssuerTraffic",
     "Loaded",
     "Problem",
     "Settings",
-    "demand",
+    "Traffic",
     "from_options",
     "json_schema",
     "load",
     "parse_duration",
     "parse_listen",
+    "traffic_of",
 ]

@@ -23,7 +23,7 @@ from smtpcheck.alerts.notifiers.notifier import Notifier, Route, SecretUrl
 from smtpcheck.alerts.notifiers.webhook import address_trouble, routes_of
 from smtpcheck.alerts.thresholds import Thresholds
 from smtpcheck.config.fields import Duration, Labels, Period, is_address, mistake
-from smtpcheck.config.lint import look_at_secret
+from smtpcheck.config.lint import lint_secret
 from smtpcheck.config.problems import Place, Problems, nearest
 from smtpcheck.config.validation import ConfigSection, validated
 from smtpcheck.model.check import Check
@@ -124,9 +124,9 @@ def alert_settings(
     rest = {key: value for key, value in raw.items() if key != "notify"} if isinstance(raw, Mapping) else raw
     section = validated(AlertsSection, rest, place.__add__, problems, folder)
     notifiers = _notifiers([] if notify is None else notify, place / "notify", folder, problems)
-    _look_at_names(notifiers, problems)
+    _check_names(notifiers, problems)
     for notifier, at in notifiers:
-        _look_at_notifier(notifier, at, checks, problems)
+        _check_notifier(notifier, at, checks, problems)
     if section is None:
         return None
     windows = tuple(
@@ -134,7 +134,7 @@ def alert_settings(
     )
     beat = section.heartbeat
     if beat is not None:
-        _look_at_heartbeat(beat, place / "heartbeat", checks, problems)
+        _check_heartbeat(beat, place / "heartbeat", checks, problems)
     if not notifiers and notify in (None, []):
         problems.warning(
             place, "has no notifier: alerts are shown on the page only", hint="write notify: [{type: log}]"
@@ -169,7 +169,7 @@ def _notifiers(raw: Any, place: Place, folder: Path | None, problems: Problems) 
     return found
 
 
-def _look_at_names(notifiers: Iterable[tuple[Notifier, Place]], problems: Problems) -> None:
+def _check_names(notifiers: Iterable[tuple[Notifier, Place]], problems: Problems) -> None:
     taken: set[str] = {LABEL}
     for notifier, at in notifiers:
         if notifier.label in taken:
@@ -178,17 +178,17 @@ def _look_at_names(notifiers: Iterable[tuple[Notifier, Place]], problems: Proble
         taken.add(notifier.label)
 
 
-def _look_at_notifier(notifier: Notifier, at: Place, checks: Sequence[Check], problems: Problems) -> None:
+def _check_notifier(notifier: Notifier, at: Place, checks: Sequence[Check], problems: Problems) -> None:
     for path, source in notifier.secrets():
-        look_at_secret(source, at + path, problems)
+        lint_secret(source, at + path, problems)
     if trouble := notifier.trouble():
         problems.error(at, trouble)
         return
-    _look_at_match(notifier.match, at / "match", checks, problems)
-    _look_at_routes(notifier.routes(), at, checks, problems)
+    _check_match(notifier.match, at / "match", checks, problems)
+    _check_routes(notifier.routes(), at, checks, problems)
 
 
-def _look_at_match(match: Mapping[str, str], at: Place, checks: Sequence[Check], problems: Problems) -> None:
+def _check_match(match: Mapping[str, str], at: Place, checks: Sequence[Check], problems: Problems) -> None:
     known: dict[str, set[str]] = {"severity": {"critical", "warning"}}
     for check in checks:
         own = {**dict(check.labels), "check": check.name, "credential": check.credential or ""}
@@ -203,7 +203,7 @@ def _look_at_match(match: Mapping[str, str], at: Place, checks: Sequence[Check],
             tell(at / name, "fits no check" if not is_error else "must be critical or warning", value=value)
 
 
-def _look_at_routes(routes: Iterable[Route], at: Place, checks: Sequence[Check], problems: Problems) -> None:
+def _check_routes(routes: Iterable[Route], at: Place, checks: Sequence[Check], problems: Problems) -> None:
     hosts = {check.server.host.lower().rstrip(".") for check in checks}
     domains = {
         address.rpartition("@")[2].lower()
@@ -228,11 +228,11 @@ def _is_this_machine(host: str) -> bool:
     return host == "localhost" or (is_address(host) and (host.startswith("127.") or host == "::1"))
 
 
-def _look_at_heartbeat(beat: HeartbeatSection, at: Place, checks: Sequence[Check], problems: Problems) -> None:
-    look_at_secret(beat.url, at / "url", problems)
+def _check_heartbeat(beat: HeartbeatSection, at: Place, checks: Sequence[Check], problems: Problems) -> None:
+    lint_secret(beat.url, at / "url", problems)
     if trouble := address_trouble(beat.url):
         problems.error(at / "url", trouble)
-    _look_at_routes(routes_of(beat.url), at / "url", checks, problems)
+    _check_routes(routes_of(beat.url), at / "url", checks, problems)
 
 
 def _window(section: MaintenanceSection, at: Place, checks: Sequence[Check], problems: Problems) -> Window:

@@ -90,7 +90,7 @@ class ExpectSection(ConfigSection):
         return Expect(Phase(self.phase), self.code, self.enhanced)
 
 
-def look_at_depth(expect: Expect, depth: Depth, place: Place, problems: Problems) -> bool:
+def check_depth(expect: Expect, depth: Depth, place: Place, problems: Problems) -> bool:
     """Tell where a depth that the check names is not that of the phase; return whether the check can be used."""
     if depth < expect.depth:
         problems.error(
@@ -105,7 +105,7 @@ def look_at_depth(expect: Expect, depth: Depth, place: Place, problems: Problems
     return depth >= expect.depth
 
 
-def look_at_interval(check: Check, place: Place, problems: Problems) -> bool:
+def check_interval(check: Check, place: Place, problems: Problems) -> bool:
     """Tell where the runs come too often for a check that expects a refusal; return whether they do not."""
     if check.expect is None:
         return True
@@ -122,7 +122,7 @@ def look_at_interval(check: Check, place: Place, problems: Problems) -> bool:
     return False
 
 
-def look_at_expectation(check: Check, place: Place, problems: Problems) -> None:
+def check_expectation(check: Check, place: Place, problems: Problems) -> None:
     """Tell what makes a refusal prove less than it seems to, or what cannot come."""
     expect = check.expect
     if expect is None:

@@ -228,7 +228,7 @@ NumberAsText = BeforeValidator(_number_as_text)
 """For values that YAML takes for a number: `ip_version: 4`, `min_tls: 1.2`."""
 
 
-def trouble_of_trust(file: str) -> str:
+def trust_error(file: str) -> str:
     """Return what is wrong with a file of certificates to trust, empty if nothing is."""
     try:
         found = Path(file).stat()

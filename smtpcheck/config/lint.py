@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from smtpcheck.config.expect import look_at_expectation
-from smtpcheck.config.fields import is_address, trouble_of_trust
+from smtpcheck.config.expect import check_expectation
+from smtpcheck.config.fields import is_address, trust_error
 from smtpcheck.config.mailboxes import Entry
 from smtpcheck.config.problems import KeyPath, Place, Problems
 from smtpcheck.config.providers import provider_of_credential, provider_of_host
@@ -25,40 +25,40 @@ from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS, Cloud, clouds_of_smtp_host
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.microsoft import Microsoft
-from smtpcheck.secrets.source import SecretHazard, SecretSource, SecretUnreadableError
+from smtpcheck.secrets.source import SecretSource, SecretUnreadableError, SecretWarning
 
 _Member = TypeVar("_Member")
 _GRAPH_HOSTS = frozenset(facts.graph for facts in CLOUDS.values())
 _INBOUND_HOST = ".mail.protection.outlook.com"
 
 
-def look_at_credential(credential: Credential, place: Place, problems: Problems) -> None:
+def lint_credential(credential: Credential, place: Place, problems: Problems) -> None:
     """Tell what is wrong with a credential whose form is right."""
     for path, source in _members(credential, SecretSource):
-        look_at_secret(source, place + path, problems)
+        lint_secret(source, place + path, problems)
     for path, file in _members(credential, Path):
         if not _is_readable(file):
             problems.warning(place + path, f"file {file} cannot be read")
     if isinstance(credential, Microsoft):
-        _look_at_expiry(credential, place / "client_secret_expires", problems)
+        _check_expiry(credential, place / "client_secret_expires", problems)
         if credential.authority is None:
-            _look_at_scope(credential, place / "scope", problems)
+            _check_scope(credential, place / "scope", problems)
 
 
-def look_at_check(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:
+def lint_check(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:
     """Tell what cannot work about a check whose form is right."""
-    if check.server.ca_file and (trouble := trouble_of_trust(check.server.ca_file)):
+    if check.server.ca_file and (trouble := trust_error(check.server.ca_file)):
         problems.error(entry.at(("server", "ca_file")), trouble, value=check.server.ca_file)
-    _look_at_plaintext(check, entry, problems)
-    look_at_expectation(check, entry.at(("expect",)), problems)
-    _look_at_schedule(check, entry, problems)
+    _check_plaintext(check, entry, problems)
+    check_expectation(check, entry.at(("expect",)), problems)
+    _check_schedule(check, entry, problems)
     private = isinstance(credential, CloudCredential) and credential.authority is not None
     if check.provider is Provider.MICROSOFT and not private:
-        _look_at_exchange(check, credential, entry, problems)
+        _check_exchange(check, credential, entry, problems)
     if isinstance(credential, CloudCredential) and not private:
-        _look_at_cloud(check, credential, entry, problems)
+        _check_cloud(check, credential, entry, problems)
     if credential is not None and not private:
-        _look_at_owner(check, credential, entry, problems)
+        _check_provider(check, credential, entry, problems)
 
 
 # -- credentials ------------------------------------------------------------------------------------------------------
@@ -81,28 +81,28 @@ def _is_readable(file: Path) -> bool:
         return False
 
 
-def look_at_secret(source: SecretSource, place: Place, problems: Problems) -> None:
+def lint_secret(source: SecretSource, place: Place, problems: Problems) -> None:
     """Tell what is wrong with a secret, or suspicious about it."""
     try:
-        hazards = source.hazards()
+        warnings = source.warnings()
     except SecretUnreadableError as error:
         problems.warning(place, f"the secret cannot be read: {error}")
         return
-    if SecretHazard.GUID in hazards and place.path[-1] == "client_secret":
+    if SecretWarning.GUID in warnings and place.path[-1] == "client_secret":
         problems.error(
             place,
             f"{source} holds a GUID, which is the id of a client secret and not its value",
             hint='copy the column "Value" of the portal; it is shown only once, so make a new secret if it is gone',
         )
-    if SecretHazard.LINE_END in hazards:
+    if SecretWarning.LINE_END in warnings:
         problems.warning(
             place,
             f"{source} ends with a line end; {'it is dropped here' if source.file else 'it is part of the secret'}",
             hint="another application that reads it may send it: write it with printf '%s', not with echo",
         )
-    if SecretHazard.BLANK in hazards:
+    if SecretWarning.BLANK in warnings:
         problems.warning(place, f"{source} begins or ends with a blank, which is part of the secret")
-    if SecretHazard.BYTE_ORDER_MARK in hazards:
+    if SecretWarning.BYTE_ORDER_MARK in warnings:
         problems.warning(
             place,
             f"{source} begins with a byte order mark, which is dropped here",
@@ -110,13 +110,13 @@ def look_at_secret(source: SecretSource, place: Place, problems: Problems) -> No
         )
 
 
-def _look_at_expiry(credential: Microsoft, place: Place, problems: Problems) -> None:
+def _check_expiry(credential: Microsoft, place: Place, problems: Problems) -> None:
     expires = credential.client_secret_expires
     if expires is not None and expires < datetime.now(UTC).date():
         problems.warning(place, "is past: the client secret has expired", value=str(expires), hint="make a new secret")
 
 
-def _look_at_scope(credential: Microsoft, place: Place, problems: Problems) -> None:
+def _check_scope(credential: Microsoft, place: Place, problems: Problems) -> None:
     right = CLOUDS[credential.cloud].scope
     if urlsplit(credential.scope).hostname in _GRAPH_HOSTS:
         problems.error(place, "is for Microsoft Graph, whose tokens SMTP refuses (535 5.7.3)", hint=f"write {right}")
@@ -128,7 +128,7 @@ def _look_at_scope(credential: Microsoft, place: Place, problems: Problems) -> N
 # -- checks -----------------------------------------------------------------------------------------------------------
 
 
-def _look_at_plaintext(check: Check, entry: Entry, problems: Problems) -> None:
+def _check_plaintext(check: Check, entry: Entry, problems: Problems) -> None:
     server = check.server
     if server.security is not Security.NONE or check.depth is Depth.TOKEN or not check.uses_credential:
         return
@@ -145,7 +145,7 @@ def _secret_of(check: Check) -> str:
     return "password" if check.password else "token"
 
 
-def _look_at_schedule(check: Check, entry: Entry, problems: Problems) -> None:
+def _check_schedule(check: Check, entry: Entry, problems: Problems) -> None:
     if check.depth is Depth.SEND and not check.scheduled:
         problems.warning(
             entry.at(("depth",)),
@@ -155,7 +155,7 @@ def _look_at_schedule(check: Check, entry: Entry, problems: Problems) -> None:
         )
 
 
-def _look_at_exchange(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:
+def _check_exchange(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:
     server = check.server
     if is_address(server.host):
         problems.error(
@@ -197,7 +197,7 @@ def _host_of(credential: Credential | None) -> str:
     return CLOUDS[credential.cloud if isinstance(credential, CloudCredential) else Cloud.GLOBAL].smtp_host
 
 
-def _look_at_cloud(check: Check, credential: CloudCredential, entry: Entry, problems: Problems) -> None:
+def _check_cloud(check: Check, credential: CloudCredential, entry: Entry, problems: Problems) -> None:
     homes = clouds_of_smtp_host(check.server.host)
     if homes and credential.cloud not in homes:
         problems.error(
@@ -208,7 +208,7 @@ def _look_at_cloud(check: Check, credential: CloudCredential, entry: Entry, prob
         )
 
 
-def _look_at_owner(check: Check, credential: Credential, entry: Entry, problems: Problems) -> None:
+def _check_provider(check: Check, credential: Credential, entry: Entry, problems: Problems) -> None:
     of_host, of_credential = provider_of_host(check.server.host), provider_of_credential(credential.type)
     if of_host and of_credential and of_host is not of_credential:
         problems.error(

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from smtpcheck.config.alerts import AlertSettings, alert_settings
-from smtpcheck.config.lint import look_at_check, look_at_credential, look_at_secret
+from smtpcheck.config.lint import lint_check, lint_credential, lint_secret
 from smtpcheck.config.loopback import LoopbackResolver
 from smtpcheck.config.mailboxes import Entry, expand
 from smtpcheck.config.models import AgentSection, CheckSection, DefaultsSection, OtlpSection
@@ -47,7 +47,7 @@ def load(paths: Sequence[Path], *, strict: bool = False, shard: Shard = WHOLE) -
     documents = [document for path in files if (document := read(path, problems))]
     loading = Loading(problems)
     for document in documents:
-        loading.take(document, document.value, Path(document.name).parent)
+        loading.add(document, document.value, Path(document.name).parent)
     settings = loading.settings()
     return Loaded(
         None if problems.any_error else split(settings, shard), problems.in_order(map(str, [*files, *loading.files]))
@@ -87,7 +87,7 @@ class Loading:
         self._entries: list[tuple[Entry, Path | None]] = []
         self._top: Place | None = None
 
-    def take(self, source: Source, value: Any, folder: Path | None) -> None:
+    def add(self, source: Source, value: Any, folder: Path | None) -> None:
         """Take one document; paths in it are relative to `folder`, or stay as they are."""
         place = Place(source)
         self._top = self._top or place
@@ -98,19 +98,19 @@ class Loading:
         elif not isinstance(value, Mapping):
             self._problems.error(place, f"must be a mapping with {', '.join(_PARTS)}")
         else:
-            self._take_parts(value, place, folder)
+            self._add_parts(value, place, folder)
 
-    def _take_parts(self, value: Mapping[str, Any], place: Place, folder: Path | None) -> None:
+    def _add_parts(self, value: Mapping[str, Any], place: Place, folder: Path | None) -> None:
         for key, part in value.items():
             at = place / key
             if key not in _PARTS:
-                self._problems.error(at, "unknown key", hint=_belongs(key) or nearest(key, _PARTS))
+                self._problems.error(at, "unknown key", hint=_part_hint(key) or nearest(key, _PARTS))
             elif part is None:
                 continue
             elif key == "credentials":
-                self._take_credentials(part, at, folder)
+                self._add_credentials(part, at, folder)
             elif key == "checks":
-                self._take_checks(part, at, folder)
+                self._add_checks(part, at, folder)
             elif key in self._parts:
                 other = self._parts[key][0]
                 self._problems.error(
@@ -119,7 +119,7 @@ class Loading:
             else:
                 self._parts[key] = (at, part, folder)
 
-    def _take_credentials(self, part: Any, place: Place, folder: Path | None) -> None:
+    def _add_credentials(self, part: Any, place: Place, folder: Path | None) -> None:
         if not isinstance(part, Mapping):
             self._problems.error(place, "must be a mapping from a name to a credential")
             return
@@ -149,7 +149,7 @@ class Loading:
             return None
         return validated(kind, raw, place.__add__, self._problems, folder)
 
-    def _take_checks(self, part: Any, place: Place, folder: Path | None) -> None:
+    def _add_checks(self, part: Any, place: Place, folder: Path | None) -> None:
         if not isinstance(part, list):
             self._problems.error(place, "must be a list of checks", hint='begin each one with "- name:"')
             return
@@ -167,9 +167,9 @@ class Loading:
         agent = self._part("agent", AgentSection) or AgentSection()
         defaults = self._part("defaults", DefaultsSection) or DefaultsSection()
         if agent.token_key is not None:
-            look_at_secret(agent.token_key, self._parts["agent"][0] / "token_key", self._problems)
+            lint_secret(agent.token_key, self._parts["agent"][0] / "token_key", self._problems)
         for name, credential in self._credentials.items():
-            look_at_credential(credential, self._credential_places[name], self._problems)
+            lint_credential(credential, self._credential_places[name], self._problems)
         checks, loopbacks = self._checks(defaults)
         if not self._entries and self._top is not None and not self._problems.any_error:
             self._problems.error(self._top / "checks", "there is no check")
@@ -201,7 +201,7 @@ class Loading:
     def _otlp(self, section: OtlpSection) -> Otlp:
         place = self._parts["agent"][0] / "otlp"
         for name, source in section.headers.items():
-            look_at_secret(source, place / "headers" / name, self._problems)
+            lint_secret(source, place / "headers" / name, self._problems)
         if not is_installed():
             self._problems.error(place, NOT_INSTALLED, hint=INSTALL)
         return Otlp(section.endpoint, MappingProxyType(section.headers))
@@ -219,19 +219,19 @@ class Loading:
         loopbacks: dict[str, Loopback] = {}
         taken: dict[str, Place] = {}
         for entry, folder in self._entries:
-            self._look_at_name(entry, taken)
-            resolver.look_at_reference(entry)
+            self._check_name(entry, taken)
+            resolver.check_reference(entry)
             section = validated(CheckSection, entry.raw, entry.at, self._problems, folder)
             check = resolver.check(section, entry) if section else None
             if check is not None:
-                look_at_check(check, self._credentials.get(check.credential or ""), entry, self._problems)
+                lint_check(check, self._credentials.get(check.credential or ""), entry, self._problems)
                 checks.append(check)
             if check is not None and section is not None and section.loopback is not None:
                 loopback = sending.loopback(section.loopback, check, partial(_within, entry, "loopback"))
                 loopbacks |= {check.name: loopback} if loopback else {}
         return tuple(checks), loopbacks
 
-    def _look_at_name(self, entry: Entry, taken: dict[str, Place]) -> None:
+    def _check_name(self, entry: Entry, taken: dict[str, Place]) -> None:
         name, at = entry.raw.get("name"), entry.at(("name",))
         if isinstance(name, str) and name in taken:
             self._problems.error(at, f"another check has this name: {_where(taken[name])}", value=name)
@@ -244,7 +244,7 @@ def _within(entry: Entry, key: str, path: KeyPath) -> Place:
     return entry.at((key, *path))
 
 
-def _belongs(key: object) -> str:
+def _part_hint(key: object) -> str:
     """Return which part a key belongs to that stands beside the parts; empty where none has it."""
     parts: dict[str, type[ConfigSection]] = {"agent": AgentSection, "defaults": DefaultsSection}
     return next((f"it belongs under {name}" for name, part in parts.items() if key in keys_of(part)), "")

@@ -34,7 +34,7 @@ def _parse_contact(value: str) -> str:
 
 
 def _parse_authserv_id(value: str) -> str:
-    if len(value) > 253 or any(sign.isspace() or sign in ';="' for sign in value):
+    if len(value) > 253 or any(character.isspace() or character in ';="' for character in value):
         raise mistake("is no name of a server", "write it as it stands in Authentication-Results, as mx.google.com")
     return value
 

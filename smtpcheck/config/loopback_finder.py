@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, WithJsonSchema
 
-from smtpcheck.config.fields import Host, Mailbox, NumberAsText, trouble_of_trust
-from smtpcheck.config.mechanism import look_at_mechanism
+from smtpcheck.config.fields import Host, Mailbox, NumberAsText, trust_error
+from smtpcheck.config.mechanism import check_mechanism
 from smtpcheck.config.problems import Problems, nearest
 from smtpcheck.config.providers import default_imap_host, provider_of_credential, provider_of_host
 from smtpcheck.config.validation import At, ConfigSection
@@ -79,7 +79,7 @@ class FindResolver:
     def __init__(self, credentials: Mapping[str, Credential], named: Collection[str], problems: Problems) -> None:
         """Take what the sections refer to; `named` are the names of all credentials, of wrong ones too."""
         self._credentials = credentials
-        self._named = named
+        self._known_names = named
         self._problems = problems
 
     def find(self, section: FindSection, at: At, *, to: str, credential: str | None) -> Find | None:
@@ -135,23 +135,23 @@ class FindResolver:
         server = self._server(section.server, credential, at)
         if server is None or not self._fits(server, name, credential, at):
             return None
-        if not look_at_mechanism(section.mechanism, name, credential, at(("mechanism",)), self._problems):
+        if not check_mechanism(section.mechanism, name, credential, at(("mechanism",)), self._problems):
             return None
         mechanism = section.mechanism or (None if credential.gives_tokens else Mechanism.PLAIN)
         return Find(FindVia.IMAP, scope=credential.imap_scope, server=server, mechanism=mechanism)
 
     def _is_alone(self, section: FindSection, at: At, without: Collection[str]) -> bool:
-        vain = [key for key in without if key in section.model_fields_set]
-        for key in vain:
+        unused = [key for key in without if key in section.model_fields_set]
+        for key in unused:
             self._problems.error(at((key,)), f"has no meaning with via: {section.via}", hint="remove it")
-        return not vain
+        return not unused
 
     def _credential(self, name: str | None, at: At) -> Credential | None:
         place = at(("credential",))
         if name is None:
             self._problems.error(place, "is missing", hint="name the credential that may read the mailbox")
-        elif name not in self._named:
-            hint = nearest(name, self._named) or "there is none under credentials"
+        elif name not in self._known_names:
+            hint = nearest(name, self._known_names) or "there is none under credentials"
             self._problems.error(place, "there is no credential of this name", value=name, hint=hint)
         return self._credentials.get(name or "")
 
@@ -177,24 +177,24 @@ class FindResolver:
 
     def _fits(self, server: Server, name: str, credential: Credential, at: At) -> bool:
         """Tell what cannot work about a server, and return whether it may."""
-        mistakes = [*_mistakes(server), *_mistakes_of_host(server.host, name, credential)]
+        mistakes = [*_server_mistakes(server), *_host_mistakes(server.host, name, credential)]
         for key, message, hint in mistakes:
             self._problems.error(at(("server", key)), message, value=getattr(server, key), hint=hint)
         return not mistakes
 
 
-def _mistakes(server: Server) -> Iterator[tuple[str, str, str]]:
+def _server_mistakes(server: Server) -> Iterator[tuple[str, str, str]]:
     """Yield key, message and hint of what cannot work with any credential."""
     if server.port in _SUBMISSION_PORTS:
         yield "port", "is a port of SMTP, not of IMAP", f"write port: {_IMPLICIT_TLS_PORT}"
-    if server.ca_file and (trouble := trouble_of_trust(server.ca_file)):
+    if server.ca_file and (trouble := trust_error(server.ca_file)):
         yield "ca_file", trouble, ""
     if server.security is Security.NONE and not server.allow_plaintext:
         hint = "use implicit or starttls; where nobody can listen, set allow_plaintext: true"
         yield "security", "without TLS no token is sent, and the search needs to send one", hint
 
 
-def _mistakes_of_host(host: str, name: str, credential: Credential) -> Iterator[tuple[str, str, str]]:
+def _host_mistakes(host: str, name: str, credential: Credential) -> Iterator[tuple[str, str, str]]:
     """Yield what cannot work because the host is not the credential's provider's; an issuer of one's own is free."""
     right = _host_of(credential)
     if right is None:

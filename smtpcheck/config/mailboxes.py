@@ -82,7 +82,7 @@ def expand(
         return [], None
     if not entries and file is None and isinstance(given, list):
         problems.error(at, "is empty")
-    return _named(entries, problems), file
+    return _with_names(entries, problems), file
 
 
 def _of_list(rest: Mapping[str, Any], given: list[Any], place: Place) -> list[Entry]:
@@ -167,7 +167,7 @@ def _put(raw: dict[str, Any], path: KeyPath, cell: str) -> None:
         raw[str(path[0])] = {**(outer if isinstance(outer, Mapping) else {}), str(path[1]): cell}
 
 
-def _named(entries: list[Entry], problems: Problems) -> list[Entry]:
+def _with_names(entries: list[Entry], problems: Problems) -> list[Entry]:
     """Return the checks with the parts of their address put into their names."""
     named = []
     for entry in entries:
@@ -193,4 +193,4 @@ def _named(entries: list[Entry], problems: Problems) -> list[Entry]:
 def _filled(name: str, mailbox: str) -> str:
     local, _, domain = mailbox.strip().rpartition("@")
     parts = {"local": local, "domain": domain, "mailbox": mailbox.strip()}
-    return _PART.sub(lambda match: "".join(sign if NAME.fullmatch(sign) else "_" for sign in parts[match[1]]), name)
+    return _PART.sub(lambda match: "".join(char if NAME.fullmatch(char) else "_" for char in parts[match[1]]), name)

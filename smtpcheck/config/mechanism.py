@@ -5,7 +5,7 @@ from smtpcheck.model.check import Mechanism
 from smtpcheck.oauth.credential import Credential
 
 
-def look_at_mechanism(
+def check_mechanism(
     mechanism: Mechanism | None, name: str, credential: Credential, place: Place, problems: Problems
 ) -> bool:
     """Tell where the mechanism does not carry what the credential called `name` gives; return whether it does."""

@@ -91,7 +91,7 @@ def from_options(options: Mapping[str, object], *, strict: bool = False) -> Load
         given = next(_option(name) for name in keys if name in options)
         problems.error(Place(source, (name,)), f"stands beside {given}", hint="give one of the two")
     loading = Loading(problems)
-    loading.take(source, value, None)
+    loading.add(source, value, None)
     settings = loading.settings()
     return Loaded(None if problems.any_error else settings, problems.in_order(()))
 
@@ -102,7 +102,7 @@ def _option(name: str) -> str:
 
 def _name(mailbox: object) -> str:
     local = str(mailbox or "").partition("@")[0]
-    return "".join(sign if NAME.fullmatch(sign) else "_" for sign in local) or "check"
+    return "".join(character if NAME.fullmatch(character) else "_" for character in local) or "check"
 
 
 def _mapping(options: Mapping[str, object], keys: Mapping[str, KeyPath]) -> dict[str, Any]:

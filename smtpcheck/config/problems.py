@@ -139,7 +139,7 @@ def shown_value(value: object) -> str | None:
 
 def _printable(text: str) -> str:
     """Return the text with everything escaped that would move a terminal's cursor."""
-    return text if text.isprintable() else "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -11,10 +11,10 @@ import platform
 from collections.abc import Collection, Mapping
 from functools import cached_property
 
-from smtpcheck.config.expect import DEFAULT_INTERVAL, look_at_depth, look_at_interval
+from smtpcheck.config.expect import DEFAULT_INTERVAL, check_depth, check_interval
 from smtpcheck.config.fields import parse_domain
 from smtpcheck.config.mailboxes import Entry
-from smtpcheck.config.mechanism import look_at_mechanism
+from smtpcheck.config.mechanism import check_mechanism
 from smtpcheck.config.models import CheckSection, DefaultsSection, ServerSection, WarnSection
 from smtpcheck.config.problems import Problems, nearest
 from smtpcheck.config.providers import default_host, provider_of_credential, provider_of_host
@@ -43,7 +43,7 @@ class Resolver:
         """Take what the checks refer to; `named` are the names of all credentials, of wrong ones too."""
         self._defaults = defaults
         self._credentials = credentials
-        self._named = named
+        self._known_names = named
         self._problems = problems
         self._warn = _warn(defaults.warn, _WARN)
         self._servers: dict[tuple[ServerSection, str], Server] = {}
@@ -58,9 +58,9 @@ class Resolver:
         usable &= self._has_mechanism(section, entry)
         usable &= self._has_recipient(section, entry, depth)
         if expect is None:
-            usable &= self._is_seldom_enough(section, entry, depth, interval)
+            usable &= self._has_allowed_interval(section, entry, depth, interval)
         elif section.depth is not None:
-            usable &= look_at_depth(expect, section.depth, entry.at(("depth",)), self._problems)
+            usable &= check_depth(expect, section.depth, entry.at(("depth",)), self._problems)
         credential = self._credentials.get(section.credential or "")
         host = section.server.host or _host_of(credential)
         if host is None and usable:
@@ -89,13 +89,13 @@ class Resolver:
             expect=expect,
             scheduled=self._defaults.schedule if section.schedule is None else section.schedule,
         )
-        return check if look_at_interval(check, entry.at(("interval",)), self._problems) else None
+        return check if check_interval(check, entry.at(("interval",)), self._problems) else None
 
-    def look_at_reference(self, entry: Entry) -> None:
+    def check_reference(self, entry: Entry) -> None:
         """Tell if the check names a credential that does not exist, however wrong the check is otherwise."""
         name = entry.raw.get("credential")
-        if isinstance(name, str) and name not in self._named:
-            hint = nearest(name, self._named) or "there is none under credentials"
+        if isinstance(name, str) and name not in self._known_names:
+            hint = nearest(name, self._known_names) or "there is none under credentials"
             at = entry.at(("credential",))
             self._problems.error(at, "there is no credential of this name", value=name, hint=hint)
 
@@ -132,7 +132,7 @@ class Resolver:
         name = section.credential or ""
         credential = self._credentials.get(name)
         at = entry.at(("mechanism",))
-        return credential is None or look_at_mechanism(section.mechanism, name, credential, at, self._problems)
+        return credential is None or check_mechanism(section.mechanism, name, credential, at, self._problems)
 
     def _has_recipient(self, section: CheckSection, entry: Entry, depth: Depth) -> bool:
         if section.recipient is None and depth >= Depth.RECIPIENT:
@@ -143,7 +143,7 @@ class Resolver:
             return False
         return True
 
-    def _is_seldom_enough(self, section: CheckSection, entry: Entry, depth: Depth, interval: float) -> bool:
+    def _has_allowed_interval(self, section: CheckSection, entry: Entry, depth: Depth, interval: float) -> bool:
         if depth is Depth.SEND and interval < SHORTEST_SEND_INTERVAL:
             at = entry.at(("interval",) if section.interval else ("depth",))
             hint = "every run sends a message, which is kept in Sent Items: set interval: 15m or more"

@@ -28,7 +28,7 @@ _HALF_A_TOKEN = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
-class HostDemand:
+class HostTraffic:
     """What one SMTP host will see."""
 
     host: str
@@ -58,7 +58,7 @@ class HostDemand:
 
 
 @dataclass(frozen=True, slots=True)
-class IssuerDemand:
+class IssuerTraffic:
     """What one issuer will see."""
 
     issuer: str
@@ -80,7 +80,7 @@ class IssuerDemand:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchDemand:
+class SearchTraffic:
     """What one host will see whose mailboxes are looked into."""
 
     host: str
@@ -98,20 +98,20 @@ class SearchDemand:
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class Traffic:
     """What a configuration will cause in all."""
 
-    hosts: tuple[HostDemand, ...]
+    hosts: tuple[HostTraffic, ...]
     """By host and port."""
-    issuers: tuple[IssuerDemand, ...]
+    issuers: tuple[IssuerTraffic, ...]
     """By name; a credential that asks nobody is in none."""
     connections_at_once: int
     """At most, over all hosts of SMTP."""
-    searches: tuple[SearchDemand, ...] = ()
+    searches: tuple[SearchTraffic, ...] = ()
     """By host."""
 
 
-def demand(settings: Settings) -> Demand:
+def traffic_of(settings: Settings) -> Traffic:
     """Return what the settings will cause at each host and issuer."""
     by_host: dict[tuple[str, int], list[Check]] = defaultdict(list)
     for check in settings.checks:
@@ -119,7 +119,7 @@ def demand(settings: Settings) -> Demand:
             by_host[check.server.host, check.server.port].append(check)
     hosts = tuple(_host(host, port, checks, settings) for (host, port), checks in sorted(by_host.items()))
     limit = settings.agent.max_open_connections
-    return Demand(
+    return Traffic(
         hosts=hosts,
         issuers=_issuers(settings),
         connections_at_once=min(limit, sum(host.connections_at_once for host in hosts)),
@@ -135,10 +135,10 @@ def failures_per_hour() -> float:
     return count
 
 
-def _host(host: str, port: int, checks: list[Check], settings: Settings) -> HostDemand:
+def _host(host: str, port: int, checks: list[Check], settings: Settings) -> HostTraffic:
     limit = settings.agent.max_open_connections
     plans = [settings.loopbacks[check.name] for check in checks if check.name in settings.loopbacks]
-    return HostDemand(
+    return HostTraffic(
         host=host,
         port=port,
         checks=len(checks),
@@ -159,7 +159,7 @@ def _messages_per_hour(plan: Loopback) -> float:
     return min(_HOUR / plan.every, plan.limits.per_hour)
 
 
-def _searches(settings: Settings) -> tuple[SearchDemand, ...]:
+def _searches(settings: Settings) -> tuple[SearchTraffic, ...]:
     looks: dict[Find, float] = defaultdict(float)
     for check in settings.checks:
         plan = settings.loopbacks.get(check.name)
@@ -172,7 +172,7 @@ def _searches(settings: Settings) -> tuple[SearchDemand, ...]:
     by_host: dict[tuple[str, FindVia], list[float]] = defaultdict(list)
     for find, count in looks.items():
         by_host[_searched(find), find.via].append(min(count, 2 * _HOUR / SPACING) + _HOUR / SWEEP_EVERY)
-    return tuple(SearchDemand(host, len(counts), sum(counts), via) for (host, via), counts in sorted(by_host.items()))
+    return tuple(SearchTraffic(host, len(counts), sum(counts), via) for (host, via), counts in sorted(by_host.items()))
 
 
 def _searched(find: Find) -> str:
@@ -181,7 +181,7 @@ def _searched(find: Find) -> str:
     return f"{find.server.host}:{find.server.port}"
 
 
-def _issuers(settings: Settings) -> tuple[IssuerDemand, ...]:
+def _issuers(settings: Settings) -> tuple[IssuerTraffic, ...]:
     tokens: dict[str, int] = defaultdict(int)
     mailboxes: dict[tuple[str, str], set[str]] = defaultdict(set)
     for check in settings.checks:
@@ -197,4 +197,4 @@ def _issuers(settings: Settings) -> tuple[IssuerDemand, ...]:
         if issuer:
             tokens[issuer] += len(subjects) if credential.uses_subject else 1
     each = _HOUR / min(_HALF_A_TOKEN, settings.agent.fresh_every)
-    return tuple(IssuerDemand(issuer, count, count * each) for issuer, count in sorted(tokens.items()))
+    return tuple(IssuerTraffic(issuer, count, count * each) for issuer, count in sorted(tokens.items()))

@@ -63,21 +63,21 @@ def validated(model: type[Model], raw: object, at: At, problems: Problems, folde
         return model.model_validate(raw, context={"folder": folder})
     except ValidationError as error:
         for detail in error.errors(include_url=False):
-            _tell(model, detail, at, problems)
+            _report(model, detail, at, problems)
         return None
 
 
-def _tell(model: type[BaseModel], detail: ErrorDetails, at: At, problems: Problems) -> None:
+def _report(model: type[BaseModel], detail: ErrorDetails, at: At, problems: Problems) -> None:
     path = tuple(key for key in detail["loc"] if key != "[key]")
     if detail["type"] == "extra_forbidden":
-        _tell_unknown_key(model, path, at, problems)
+        _report_unknown_key(model, path, at, problems)
         return
-    message, hint = _words(model, path, detail)
+    message, hint = _message_and_hint(model, path, detail)
     value = None if detail["type"] == "missing" else detail["input"]
     problems.error(at(path), message, value=value, hint=hint)
 
 
-def _tell_unknown_key(model: type[BaseModel], path: KeyPath, at: At, problems: Problems) -> None:
+def _report_unknown_key(model: type[BaseModel], path: KeyPath, at: At, problems: Problems) -> None:
     owner = _owner(model, path)
     hint = _elsewhere(model, path) or nearest(str(path[-1]), keys_of(owner) if owner else [])
     secretive = owner is not None and issubclass(owner, SecretSource) and not hint.startswith("did you mean")
@@ -104,7 +104,7 @@ def keys_of(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _words(model: type[BaseModel], path: KeyPath, detail: ErrorDetails) -> tuple[str, str]:
+def _message_and_hint(model: type[BaseModel], path: KeyPath, detail: ErrorDetails) -> tuple[str, str]:
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "value_error":
         message, _, hint = str(context["error"]).partition("\n")

@@ -136,7 +136,7 @@ def parse(content: bytes, name: str, problems: Problems) -> Document | None:
         message = _TOO_DEEP if too_deep else f"is no YAML: {reason}"
         problems.error(Place(at), message, hint=_hint(error.problem or ""))
     except yaml.YAMLError:
-        first = next((index for index, sign in enumerate(text) if not _allowed(sign)), 0)
+        first = next((index for index, character in enumerate(text) if not _allowed(character)), 0)
         at = _Line(name, text.count("\n", 0, first) + 1)
         problems.error(Place(at), "holds a control character, which YAML does not allow")
     finally:
@@ -144,8 +144,8 @@ def parse(content: bytes, name: str, problems: Problems) -> Document | None:
     return None
 
 
-def _allowed(sign: str) -> bool:
-    return sign in "\t\n\r\x85" or " " <= sign <= "~" or sign >= "\xa0"
+def _allowed(character: str) -> bool:
+    return character in "\t\n\r\x85" or " " <= character <= "~" or character >= "\xa0"
 
 
 def _hint(problem: str) -> str:

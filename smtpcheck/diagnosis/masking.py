@@ -72,5 +72,5 @@ def _is_known(text: str) -> bool:
         return True
     pieces = _PIECES.split(text)
     return all(_WORD.fullmatch(piece) or _UUID.fullmatch(piece) for piece in pieces) and (
-        len(pieces) > 1 or not any(sign.isdigit() for sign in text)
+        len(pieces) > 1 or not any(char.isdigit() for char in text)
     )

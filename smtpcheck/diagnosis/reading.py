@@ -223,15 +223,15 @@ def _sasl_fault(decoded: str, bearer: str) -> str:
         return "the login string holds no token"
     if not decoded.endswith("\x01\x01"):
         return "the login string does not end with two control-A"
-    if any(sign in bearer[12:] for sign in " \r\n\t"):
+    if any(char in bearer[12:] for char in " \r\n\t"):
         return "the token in the login string has a blank or a line break"
     return ""
 
 
 def _decoded(text: str) -> str:
-    signs = text.rstrip("=").replace("-", "+").replace("_", "/")
+    chars = text.rstrip("=").replace("-", "+").replace("_", "/")
     try:
-        return base64.b64decode(signs[: len(signs) - (len(signs) % 4 == 1)] + "=" * (-len(signs) % 4)).decode(
+        return base64.b64decode(chars[: len(chars) - (len(chars) % 4 == 1)] + "=" * (-len(chars) % 4)).decode(
             "utf-8", "replace"
         )
     except (ValueError, binascii.Error):

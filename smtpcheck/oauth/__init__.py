@@ -8,7 +8,7 @@ from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.oauth.microsoft_user import MicrosoftUser
 from smtpcheck.oauth.oauth2 import OAuth2
 from smtpcheck.oauth.password import Password
-from smtpcheck.oauth.static_token import ReadyToken
+from smtpcheck.oauth.static_token import StaticToken
 
 CREDENTIAL_TYPES: tuple[type[Credential], ...] = (
     Microsoft,
@@ -17,6 +17,6 @@ CREDENTIAL_TYPES: tuple[type[Credential], ...] = (
     GoogleServiceAccount,
     GoogleUser,
     OAuth2,
-    ReadyToken,
+    StaticToken,
     Password,
 )

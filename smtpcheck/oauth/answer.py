@@ -66,7 +66,7 @@ class Answer:
         return value if isinstance(value, dict) else None
 
     @property
-    def granted(self) -> bool:
+    def has_token(self) -> bool:
         """Return whether it is a token response (RFC 6749 5.1)."""
         body = self.json if self.status == 200 else None
         token = body.get("access_token") if body else None
@@ -94,7 +94,7 @@ def token_response(answer: Answer, *, asked_at: float) -> TokenResponse:
         ValueError: It is no token response; see `Answer.granted`.
     """
     body = answer.json
-    if body is None or not answer.granted:
+    if body is None or not answer.has_token:
         raise ValueError("no token response")
     token, seconds = body["access_token"], seconds_of(body.get("expires_in"))
     refresh_token, id_token = body.get("refresh_token"), body.get("id_token")

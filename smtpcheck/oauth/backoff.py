@@ -29,13 +29,13 @@ class Backoff:
         self._until = now + max(asked, min(FIRST_SECONDS * 2.0**self._failures, LONGEST_SECONDS))
         self._failures = min(self._failures + 1, 32)
 
-    def end(self) -> None:
+    def reset(self) -> None:
         """Forget the failures: after a success, or because a secret has changed."""
         self.error = None
         self._failures = 0
         self._until = float("-inf")
 
-    def holds(self, now: float) -> bool:
+    def is_active(self, now: float) -> bool:
         """Return whether the last failure is still the answer."""
         return now < max(self._until, self._forbidden_until)
 

@@ -34,7 +34,7 @@ from smtpcheck.oauth.answer import concerns_client
 from smtpcheck.oauth.backoff import Backoff
 from smtpcheck.oauth.claims import token_facts
 from smtpcheck.oauth.credential import Credential
-from smtpcheck.oauth.flow import Granted, Life
+from smtpcheck.oauth.flow import CredentialLifetime, IssuedToken
 from smtpcheck.oauth.token_store import TokenStore
 from smtpcheck.secrets.secret import Secret
 
@@ -57,7 +57,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class AcquiredToken:
     """A token for one run."""
 
     token: Secret
@@ -67,7 +67,7 @@ class Grant:
     """Seconds that this run waited for it; 0 from memory."""
     start: float
     """When this run began to wait; from memory, when the token was asked for (monotonic seconds)."""
-    trouble: TokenError | None = None
+    renewal_error: TokenError | None = None
     """Why the last attempt to renew it failed, while it still holds."""
 
 
@@ -77,15 +77,15 @@ class _Slot:
     __slots__ = (
         "asked_at",
         "backoff",
-        "end",
-        "ends_at",
         "error",
-        "flight",
+        "expires_at",
         "grant",
-        "lasts_until",
+        "pending",
         "refresh_at",
         "scope",
         "subject",
+        "usable_until",
+        "usable_until_wall",
         "used",
         "wanted_at",
     )
@@ -94,23 +94,23 @@ class _Slot:
         self.subject = subject
         self.scope = scope
         """Empty for the credential's own."""
-        self.grant: Grant | None = None
-        self.ends_at: float | None = None
-        self.end = self.lasts_until = -inf
+        self.grant: AcquiredToken | None = None
+        self.expires_at: float | None = None
+        self.usable_until_wall = self.usable_until = -inf
         self.refresh_at = inf
         self.used = True
         self.wanted_at = -inf
         self.asked_at = -inf
-        self.flight: _Flight | None = None
+        self.pending: _PendingRequest | None = None
         self.backoff = Backoff()
         self.error: TokenError | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Flight:
+class _PendingRequest:
     """A request under way."""
 
-    task: asyncio.Task[Grant | TokenError]
+    task: asyncio.Task[AcquiredToken | TokenError]
     begun: asyncio.Event
     """Whether it has a thread. Events, for thousands may wait; to leave a task's waiters costs a walk through all."""
     ended: asyncio.Event
@@ -129,7 +129,7 @@ class _Source:
         self.lock = asyncio.Lock()
         self.backoff = Backoff()
         self.refused: set[str] = set()
-        self.errand: asyncio.Task[None] | None = None
+        self.side_request: asyncio.Task[None] | None = None
         self.requests = {"success": 0, "error": 0}
         self.seconds: float | None = None
         self.fresh_success: bool | None = None
@@ -171,7 +171,7 @@ class TokenBroker:
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
-    def peek(self, credential: str, subject: str | None) -> Grant | None:
+    def peek(self, credential: str, subject: str | None) -> AcquiredToken | None:
         """Return the token in memory, None where there is none that can be used. KeyError: no such credential."""
         source = self._sources[credential]
         slot = source.slots.get((subject if source.credential.uses_subject else None, ""))
@@ -185,7 +185,7 @@ class TokenBroker:
         timeout: float,  # noqa: ASYNC109 - its end does not cancel the request
         fresh: bool = False,
         scope: str = "",
-    ) -> Grant | TokenError:
+    ) -> AcquiredToken | TokenError:
         """Return a token, or why there is none, waiting at most `timeout` seconds for the issuer's answer.
 
         It is for the credential's own scope unless another `scope` is named.
@@ -198,39 +198,39 @@ class TokenBroker:
         slot = source.slot(subject, scope)
         start = self._monotonic()
         slot.used, slot.wanted_at = True, start
-        if slot.flight is None or not fresh:
-            known = None if fresh and self._may_ask(source, slot, start) else self._known(source, slot, start)
+        if slot.pending is None or not fresh:
+            known = None if fresh and self._may_request(source, slot, start) else self._known(source, slot, start)
             if known is not None:
                 return known
-        flight = slot.flight or self._launch(source, slot)
-        answer = await self._answer(source, slot, flight, timeout)
-        if isinstance(answer, Grant):
+        pending = slot.pending or self._start_request(source, slot)
+        answer = await self._answer(source, slot, pending, timeout)
+        if isinstance(answer, AcquiredToken):
             return replace(answer, waited=self._monotonic() - start, start=start)
         held = self._held(slot)
-        return replace(held, trouble=answer) if held else answer
+        return replace(held, renewal_error=answer) if held else answer
 
     async def refresh_due(self) -> None:
         """Begin to renew what is due, and look after changed files; returns without waiting for any issuer."""
         for source in await self._changed():
-            source.backoff.end()
+            source.backoff.reset()
             for slot in source.slots.values():
-                slot.backoff.end()
+                slot.backoff.reset()
                 slot.refresh_at, slot.used = -inf, True
         now = self._monotonic()
         for source in self._sources.values():
             self._keep_alive(source, now)
-            self._begin_errand(source)
+            self._begin_side_request(source)
             for key, slot in tuple(source.slots.items()):
                 if self._is_due(source, slot, now):
-                    self._launch(source, slot)
-                elif self._is_over(slot):
+                    self._start_request(source, slot)
+                elif self._is_forgotten(slot):
                     del source.slots[key]
 
-    async def errand(self, credential: str) -> None:
+    async def side_request(self, credential: str) -> None:
         """Let the credential do now what can wait, if there is something, and wait for it. KeyError: no such one."""
-        errand = self._begin_errand(self._sources[credential])
-        if errand is not None:
-            await asyncio.wait({errand})
+        side_request = self._begin_side_request(self._sources[credential])
+        if side_request is not None:
+            await asyncio.wait({side_request})
 
     # -- what is known of the credentials -----------------------------------------------------------------------------
 
@@ -238,13 +238,13 @@ class TokenBroker:
         """Return the host that the credential asks, empty where it asks none. KeyError: no such credential."""
         return self._sources[credential].flow.issuer
 
-    def life(self, credential: str) -> Life | None:
+    def lifetime(self, credential: str) -> CredentialLifetime | None:
         """Return what is known of a credential's own ends, None where there is none of that name.
 
         For every run: what it costs does not grow with the number of tokens, as that of `state` does.
         """
         source = self._sources.get(credential)
-        return source.flow.life if source else None
+        return source.flow.lifetime if source else None
 
     def state(self, credential: str) -> CredentialState | None:
         """Return what is known of a credential's life, None where there is none of that name."""
@@ -272,88 +272,91 @@ class TokenBroker:
 
     async def close(self) -> None:
         """Give up what is under way; a request that has been sent ends by itself within its own time limits."""
-        flights = [
-            slot.flight.task for source in self._sources.values() for slot in source.slots.values() if slot.flight
+        requests_under_way = [
+            slot.pending.task for source in self._sources.values() for slot in source.slots.values() if slot.pending
         ]
-        errands = [source.errand for source in self._sources.values() if source.errand]
-        for task in (*flights, *errands):
+        side_requests = [source.side_request for source in self._sources.values() if source.side_request]
+        for task in (*requests_under_way, *side_requests):
             task.cancel()
-        await asyncio.gather(*flights, *errands, return_exceptions=True)
+        await asyncio.gather(*requests_under_way, *side_requests, return_exceptions=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self._store is not None:
             self._store.close()
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _held(self, slot: _Slot, *, touch: bool = True) -> Grant | None:
+    def _held(self, slot: _Slot, *, touch: bool = True) -> AcquiredToken | None:
         """Return the token in memory if both clocks allow it: one may be set, the other stands still in suspension."""
-        if slot.grant is None or self._monotonic() >= slot.lasts_until or self._wall() >= slot.end:
+        if slot.grant is None or self._monotonic() >= slot.usable_until or self._wall() >= slot.usable_until_wall:
             return None
         slot.used = slot.used or touch
         return slot.grant
 
-    def _known(self, source: _Source, slot: _Slot, now: float) -> Grant | TokenError | None:
+    def _known(self, source: _Source, slot: _Slot, now: float) -> AcquiredToken | TokenError | None:
         """Return the answer from memory, None where the issuer must be asked."""
         held = self._held(slot)
         if held is not None:
             return held
         for backoff in (source.backoff, slot.backoff):
-            if backoff.holds(now):
+            if backoff.is_active(now):
                 if backoff.error is None:
                     raise RuntimeError(f"the last request for a token of {source.name} failed inside smtpcheck")
                 slot.error = backoff.error
                 return backoff.error
         return None
 
-    def _may_ask(self, source: _Source, slot: _Slot, now: float) -> bool:
-        """Return whether the issuer may be asked past a token or failure in memory."""
-        forbidden = source.backoff.forbids(now) or slot.backoff.forbids(now)
-        return slot.flight is None and not forbidden and now >= slot.asked_at + SPACING_SECONDS
+    def _may_request(self, source: _Source, slot: _Slot, now: float, *, unasked: bool = False) -> bool:
+        """Return whether the issuer may be asked past a token in memory, and past a failure unless `unasked`."""
+        backoffs = (source.backoff, slot.backoff)
+        forbidden = any(each.is_active(now) if unasked else each.forbids(now) for each in backoffs)
+        return slot.pending is None and not forbidden and now >= slot.asked_at + SPACING_SECONDS
 
     def _is_due(self, source: _Source, slot: _Slot, now: float) -> bool:
         if not slot.used or now < slot.refresh_at or self._held(slot, touch=False) is None:
             return False
-        return self._may_ask(source, slot, now) and not (source.backoff.holds(now) or slot.backoff.holds(now))
+        return self._may_request(source, slot, now, unasked=True)
 
     def _keep_alive(self, source: _Source, now: float) -> None:
         """Begin to use a refresh token that has not been used for too long."""
-        due = source.flow.life.keep_alive_at
+        due = source.flow.lifetime.keep_alive_at
         if due is None or self._wall() < due:
             return
         slot = source.slot(None)
         slot.wanted_at = now
-        if self._may_ask(source, slot, now) and not (source.backoff.holds(now) or slot.backoff.holds(now)):
-            self._launch(source, slot)
+        if self._may_request(source, slot, now, unasked=True):
+            self._start_request(source, slot)
 
-    def _begin_errand(self, source: _Source) -> "asyncio.Task[None] | None":
-        if source.errand is None and source.flow.errand_due:
-            source.errand = asyncio.create_task(self._errand(source), name=f"errand of {source.name}")
-        return source.errand
+    def _begin_side_request(self, source: _Source) -> "asyncio.Task[None] | None":
+        if source.side_request is None and source.flow.side_request_due:
+            source.side_request = asyncio.create_task(self._side_request(source), name=f"side request of {source.name}")
+        return source.side_request
 
-    async def _errand(self, source: _Source) -> None:
+    async def _side_request(self, source: _Source) -> None:
         try:
             async with self._places:
-                await asyncio.get_running_loop().run_in_executor(self._pool, source.flow.errand)
+                await asyncio.get_running_loop().run_in_executor(self._pool, source.flow.side_request)
         except Exception:  # noqa: BLE001 - nobody waits for it
-            _log.exception("errand failed inside smtpcheck", credential=source.name)
+            _log.exception("side request failed inside smtpcheck", credential=source.name)
         finally:
-            source.errand = None
+            source.side_request = None
 
-    def _is_over(self, slot: _Slot) -> bool:
+    def _is_forgotten(self, slot: _Slot) -> bool:
         """Return whether nobody has asked for the token for long: a mailbox that is checked no more."""
-        wanted = slot.flight is not None or self._held(slot, touch=False) is not None
+        wanted = slot.pending is not None or self._held(slot, touch=False) is not None
         return not wanted and self._monotonic() - slot.wanted_at > FORGET_SECONDS
 
-    async def _answer(self, source: _Source, slot: _Slot, flight: _Flight, seconds: float) -> Grant | TokenError:
+    async def _answer(
+        self, source: _Source, slot: _Slot, pending: _PendingRequest, seconds: float
+    ) -> AcquiredToken | TokenError:
         """Wait for a request as one of many: neither our time limit nor our cancellation ends it."""
         try:
             async with asyncio.timeout(QUEUE_SECONDS):
-                await flight.begun.wait()
+                await pending.begun.wait()
             async with asyncio.timeout(seconds):
-                await flight.ended.wait()
+                await pending.ended.wait()
         except TimeoutError:
             return self._too_late(source, slot, seconds)
-        return flight.task.result()
+        return pending.task.result()
 
     def _too_late(self, source: _Source, slot: _Slot, seconds: float) -> TokenError:
         return TokenError(
@@ -364,26 +367,26 @@ class TokenBroker:
             requested_scope=slot.scope or source.credential.scope,
         )
 
-    def _launch(self, source: _Source, slot: _Slot) -> _Flight:
+    def _start_request(self, source: _Source, slot: _Slot) -> _PendingRequest:
         begun, ended = asyncio.Event(), asyncio.Event()
-        task = asyncio.create_task(self._fly(source, slot, begun), name=f"token {source.name}")
+        task = asyncio.create_task(self._request(source, slot, begun), name=f"token {source.name}")
 
-        def end(task: asyncio.Task[Grant | TokenError]) -> None:
+        def finish(task: asyncio.Task[AcquiredToken | TokenError]) -> None:
             begun.set()
             ended.set()
             if not task.cancelled():
                 task.exception()
 
-        task.add_done_callback(end)
-        slot.flight = _Flight(task, begun, ended)
+        task.add_done_callback(finish)
+        slot.pending = _PendingRequest(task, begun, ended)
         slot.asked_at = self._monotonic()
-        return slot.flight
+        return slot.pending
 
-    async def _fly(self, source: _Source, slot: _Slot, begun: asyncio.Event) -> Grant | TokenError:
+    async def _request(self, source: _Source, slot: _Slot, begun: asyncio.Event) -> AcquiredToken | TokenError:
         try:
             async with source.lock, self._places:
                 is_one_of_many = slot.subject is not None or slot.scope != ""
-                if source.backoff.holds(self._monotonic()) and source.backoff.error is not None and is_one_of_many:
+                if source.backoff.is_active(self._monotonic()) and source.backoff.error is not None and is_one_of_many:
                     slot.error = source.backoff.error
                     return source.backoff.error
                 begun.set()
@@ -396,9 +399,9 @@ class TokenBroker:
             slot.backoff.failed(None, self._monotonic())
             raise
         finally:
-            slot.flight = None
+            slot.pending = None
 
-    def _settle(self, source: _Source, slot: _Slot, answer: Granted | TokenError) -> Grant | TokenError:
+    def _settle(self, source: _Source, slot: _Slot, answer: IssuedToken | TokenError) -> AcquiredToken | TokenError:
         now = self._monotonic()
         failed = isinstance(answer, TokenError)
         if source.flow.issuer and not (isinstance(answer, TokenError) and answer.kind in _NOT_ASKED):
@@ -409,11 +412,11 @@ class TokenBroker:
         if isinstance(answer, TokenError):
             (slot if self._is_own(source, slot, answer) else source).backoff.failed(answer, now)
             slot.error = answer
-            slot.grant = replace(slot.grant, trouble=answer) if slot.grant else None
+            slot.grant = replace(slot.grant, renewal_error=answer) if slot.grant else None
             return answer
         slot.error = None
-        slot.backoff.end()
-        source.backoff.end()
+        slot.backoff.reset()
+        source.backoff.reset()
         source.refused.clear()
         return self._keep(source, slot, answer)
 
@@ -424,32 +427,32 @@ class TokenBroker:
         if slot.scope or slot.subject is None:
             return slot.scope != ""
         source.refused.add(slot.subject)
-        some_hold = any(self._held(slot, touch=False) is not None for slot in source.slots.values())
-        return some_hold or len(source.refused) < SEVERAL
+        some_valid = any(self._held(slot, touch=False) is not None for slot in source.slots.values())
+        return some_valid or len(source.refused) < SEVERAL
 
-    def _keep(self, source: _Source, slot: _Slot, granted: Granted) -> Grant:
+    def _keep(self, source: _Source, slot: _Slot, issued: IssuedToken) -> AcquiredToken:
         """Put the token into its slot and return it as a grant of this request."""
         asked_at, now = self._wall() - (self._monotonic() - slot.asked_at), self._monotonic()
-        again = granted.refresh_in if granted.refresh_in is not None else self._fresh_every
-        life = 2 * again if granted.expires_at is None else max(granted.expires_at - asked_at, 0.0)
-        usable = max(life - min(MARGIN_SECONDS, life / 10), SPACING_SECONDS)
+        again = issued.refresh_in if issued.refresh_in is not None else self._fresh_every
+        lifetime = 2 * again if issued.expires_at is None else max(issued.expires_at - asked_at, 0.0)
+        usable = max(lifetime - min(MARGIN_SECONDS, lifetime / 10), SPACING_SECONDS)
         scope = slot.scope or source.credential.scope
         facts: TokenFacts | None = None
         if source.credential.gives_tokens:
-            facts = token_facts(granted.token, scope=scope, acquired_at=asked_at, expires_at=granted.expires_at)
-        slot.ends_at = granted.expires_at
-        slot.end, slot.lasts_until = asked_at + usable, slot.asked_at + usable
+            facts = token_facts(issued.token, scope=scope, acquired_at=asked_at, expires_at=issued.expires_at)
+        slot.expires_at = issued.expires_at
+        slot.usable_until_wall, slot.usable_until = asked_at + usable, slot.asked_at + usable
         slot.refresh_at = slot.asked_at + min(
-            life / 2 * (1 + _SPREAD * _share(source.name, slot.subject)), again, self._fresh_every
+            lifetime / 2 * (1 + _SPREAD * _spread_fraction(source.name, slot.subject)), again, self._fresh_every
         )
-        slot.grant = Grant(granted.token, facts and replace(facts, from_cache=True), 0.0, slot.asked_at)
+        slot.grant = AcquiredToken(issued.token, facts and replace(facts, from_cache=True), 0.0, slot.asked_at)
         slot.used = False
-        return Grant(granted.token, facts, now - slot.asked_at, slot.asked_at)
+        return AcquiredToken(issued.token, facts, now - slot.asked_at, slot.asked_at)
 
     async def _changed(self) -> list[_Source]:
         """Return the credentials of which a file has changed since the last look."""
         sources = tuple(self._sources.values())
-        found = await asyncio.to_thread(lambda: [_look(source) for source in sources])
+        found = await asyncio.to_thread(lambda: [_state_on_disk(source) for source in sources])
         changed = []
         for source, stamps in zip(sources, found, strict=True):
             if source.stamps is not None and source.stamps != stamps:
@@ -462,33 +465,33 @@ class TokenBroker:
         held = [slot for slot in slots if self._held(slot, touch=False) is not None]
         failing = any(slot.error is not None and slot not in held for slot in slots)
         errors = [slot.error for slot in slots if slot.error is not None]
-        life = source.flow.life
+        lifetime = source.flow.lifetime
         return CredentialState(
             name=source.name,
             type=source.credential.type,
             success=None if source.fresh_success is None else not failing,
-            expires_at=min((slot.ends_at for slot in held if slot.ends_at is not None), default=None),
+            expires_at=min((slot.expires_at for slot in held if slot.expires_at is not None), default=None),
             acquisition_seconds=source.seconds,
             requests=dict(source.requests),
             fresh_success=None if source.fresh_success is None else not errors,
             error=max(errors, key=lambda error: error.at, default=None),
-            client_secret_expires_at=life.client_secret_expires_at,
-            client_secret_name=life.client_secret_name,
-            client_certificate_expires_at=life.client_certificate_expires_at,
-            refresh_token_last_refresh_at=life.refresh_token_last_refresh_at,
-            refresh_token_expires_at=life.refresh_token_expires_at,
+            client_secret_expires_at=lifetime.client_secret_expires_at,
+            client_secret_name=lifetime.client_secret_name,
+            client_certificate_expires_at=lifetime.client_certificate_expires_at,
+            refresh_token_last_refresh_at=lifetime.refresh_token_last_refresh_at,
+            refresh_token_expires_at=lifetime.refresh_token_expires_at,
         )
 
 
-def _share(name: str, subject: str | None) -> float:
+def _spread_fraction(name: str, subject: str | None) -> float:
     """Return a stable number from 0 to 1 that spreads the renewals."""
     return hashlib.sha256(f"{name}\0{subject or ''}".encode()).digest()[0] / 255
 
 
-def _look(source: _Source) -> tuple[object, ...]:
+def _state_on_disk(source: _Source) -> tuple[object, ...]:
     """Return what tells the state of a credential's files, and its login, from another one."""
-    source.flow.look()
-    return (source.flow.life.login_at, *map(_stamp, source.files))
+    source.flow.reload()
+    return (source.flow.lifetime.login_at, *map(_stamp, source.files))
 
 
 def _stamp(file: Path) -> object:

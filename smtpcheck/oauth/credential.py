@@ -60,7 +60,7 @@ class Credential(BaseModel):
         return False
 
     @property
-    def unknown_end(self) -> str:
+    def unknown_expiry(self) -> str:
         """What about this credential ends at a time that nobody knows, and how to make it known; else empty."""
         return ""
 

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.certificate import CertificateUnusableError, ClientKey, load_client_key
-from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
 from smtpcheck.oauth.msal_client import MsalClient
-from smtpcheck.oauth.secret_expiry import Graph, read_secret_end
+from smtpcheck.oauth.secret_expiry import Graph, read_secret_expiry
 from smtpcheck.oauth.session import CaUnusableError, IssuerSession
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
@@ -50,7 +50,7 @@ class EntraFlow(Flow):
     def __init__(self, application: Application) -> None:
         """Take what to ask with; nothing is read or opened yet."""
         self._application = application
-        self._life = Life(client_secret_expires_at=application.secret_expires_at)
+        self._lifetime = CredentialLifetime(client_secret_expires_at=application.secret_expires_at)
         self._client: MsalClient | None = None
         self._fingerprint = ""
         self._assertion: Secret | None = None
@@ -63,11 +63,11 @@ class EntraFlow(Flow):
         return urlsplit(self._application.authority).hostname or ""
 
     @property
-    def life(self) -> Life:
+    def lifetime(self) -> CredentialLifetime:
         """The end of the secret or certificate."""
-        return self._life
+        return self._lifetime
 
-    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:  # noqa: ARG002
+    def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:  # noqa: ARG002
         """Ask for a token; `subject` has no meaning here."""
         scope = scope or self._application.scope
         try:
@@ -83,16 +83,16 @@ class EntraFlow(Flow):
             self._client = None
             return answer
         self._client = client
-        return Granted(answer.token, answer.expires_at)
+        return IssuedToken(answer.token, answer.expires_at)
 
     @property
-    def errand_due(self) -> bool:
+    def side_request_due(self) -> bool:
         """Whether the end of the secret is to be read from Graph."""
         secret, at = self._looked_up
         changed, old = secret != self._accepted, time.time() - at >= _DAY
         return self._application.graph is not None and self._accepted is not None and (changed or old)
 
-    def errand(self) -> None:
+    def side_request(self) -> None:
         """Read the end of the secret from Graph; without the right to do so nothing is known of it."""
         application, secret = self._application, self._accepted
         if application.graph is None or secret is None:
@@ -108,9 +108,9 @@ class EntraFlow(Flow):
             credential=secret.reveal(),
             session=session,
         )
-        end = read_secret_end(client, session, application.graph, application.client_id, secret)
+        end = read_secret_expiry(client, session, application.graph, application.client_id, secret)
         if end is not None:
-            self._life = replace(self._life, client_secret_expires_at=end.at, client_secret_name=end.name)
+            self._lifetime = replace(self._lifetime, client_secret_expires_at=end.at, client_secret_name=end.name)
 
     def _ready_client(self) -> MsalClient:
         """Return the application object for the secret as it is now."""
@@ -137,7 +137,7 @@ class EntraFlow(Flow):
             return secret.reveal(), f"{secret.fingerprint} {trust}"
         passphrase = application.passphrase.read() if application.passphrase else None
         key: ClientKey = load_client_key(application.certificate, passphrase)
-        self._life = replace(self._life, client_certificate_expires_at=key.not_after)
+        self._lifetime = replace(self._lifetime, client_certificate_expires_at=key.not_after)
         return (
             {"private_key": key.private_key, "public_certificate": key.certificate},
             f"{key.fingerprint} {trust}",

@@ -15,7 +15,7 @@ from smtpcheck.secrets.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class IssuedToken:
     """The issuer's answer when it gave a token."""
 
     token: Secret
@@ -26,7 +26,7 @@ class Granted:
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class CredentialLifetime:
     """What is known of the ends of a credential itself; Unix seconds, None where nobody says."""
 
     client_secret_expires_at: float | None = None
@@ -50,24 +50,24 @@ class Flow(Protocol):
         ...
 
     @property
-    def life(self) -> Life:
+    def lifetime(self) -> CredentialLifetime:
         """What is known of the credential's ends, as of the last request or look; costs no read."""
         ...
 
-    def look(self) -> None:
+    def reload(self) -> None:
         """Look at what the credential keeps on disk, if it does; blocks briefly, and is called every few seconds."""
         return
 
     @property
-    def errand_due(self) -> bool:
+    def side_request_due(self) -> bool:
         """Whether there is something to do that can wait; costs no read."""
         return False
 
-    def errand(self) -> None:
+    def side_request(self) -> None:
         """Do what can wait, apart from the requests for tokens, and perhaps beside one; blocks."""
         return
 
-    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:
+    def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:
         """Ask the issuer for a token and wait for it.
 
         Args:

@@ -25,7 +25,7 @@ from google.oauth2 import service_account
 
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import token_error, token_response
-from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
 from smtpcheck.oauth.session import CaUnusableError, IssuerSession
 
 _TOKEN_URI = "https://oauth2.googleapis.com/token"
@@ -58,11 +58,11 @@ class DelegationFlow(Flow):
         return urlsplit(self._token_uri).hostname or ""
 
     @property
-    def life(self) -> Life:
+    def lifetime(self) -> CredentialLifetime:
         """Nothing: Google's keys end when somebody deletes them."""
-        return Life()
+        return CredentialLifetime()
 
-    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:
+    def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:
         """Ask for a token of the mailbox `subject`."""
         scope = scope or self._account.scope
         try:
@@ -80,7 +80,7 @@ class DelegationFlow(Flow):
 
     def _ask(
         self, info: Mapping[str, Any], session: IssuerSession, subject: str | None, scope: str
-    ) -> Granted | TokenError:
+    ) -> IssuedToken | TokenError:
         transport, asked_at = _Transport(session), time.time()
         try:
             self._credentials(info, transport, subject, scope).refresh(transport)
@@ -92,12 +92,12 @@ class DelegationFlow(Flow):
             if session.last is None:
                 return self._failure(TokenErrorKind.SECRET_UNREADABLE, str(error)[:500], scope)
         except Exception:
-            if session.last is None or session.last.granted:
+            if session.last is None or session.last.has_token:
                 raise
-        if session.last is None or not session.last.granted:
+        if session.last is None or not session.last.has_token:
             return self._refusal(session, scope)
         answer = token_response(session.last, asked_at=asked_at)
-        return Granted(answer.token, answer.expires_at)
+        return IssuedToken(answer.token, answer.expires_at)
 
     def _credentials(self, info: Mapping[str, Any], transport: "_Transport", subject: str | None, scope: str) -> Any:
         scopes = [scope]
@@ -143,7 +143,7 @@ class _KeyUnusableError(Exception):
     """The key's file cannot be used. Says which and why."""
 
 
-class _NoSuccessError(Exception):
+class _NotSuccessfulError(Exception):
     """The answer is no success; the session has it."""
 
 
@@ -180,7 +180,7 @@ class _Transport(Request):
         del timeout, kwargs
         response = self._session.request(method, url, data=body, headers=headers)
         if response.status_code != 200:
-            raise _NoSuccessError
+            raise _NotSuccessfulError
         return _Response(response.status_code, response.headers, response.content)
 
 

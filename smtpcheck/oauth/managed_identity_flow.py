@@ -16,7 +16,7 @@ import requests
 
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import token_error, token_response
-from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
 from smtpcheck.oauth.msal_client import NoTokenCache
 from smtpcheck.oauth.session import IssuerSession
 
@@ -39,11 +39,11 @@ class ManagedIdentityFlow(Flow):
         return next((host for url in named if url and (host := urlsplit(url).hostname)), _METADATA_SERVICE)
 
     @property
-    def life(self) -> Life:
+    def lifetime(self) -> CredentialLifetime:
         """Nothing: Azure renews what is behind it."""
-        return Life()
+        return CredentialLifetime()
 
-    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:  # noqa: ARG002
+    def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:  # noqa: ARG002
         """Ask for a token; `subject` has no meaning here."""
         scope = scope or self._scope
         session = IssuerSession(local=True)
@@ -53,16 +53,16 @@ class ManagedIdentityFlow(Flow):
         except requests.RequestException as error:
             return session.trouble(error, requested_scope=scope)
         except Exception:
-            if session.last is None or session.last.granted:
+            if session.last is None or session.last.has_token:
                 raise
             return self._refusal(session, scope)
         finally:
             session.close()
-        if session.last is None or not session.last.granted:
+        if session.last is None or not session.last.has_token:
             return self._refusal(session, scope)
         answer = token_response(session.last, asked_at=asked_at)
         # App Service says `expires_on`, which MSAL has made `expires_in`.
-        return Granted(answer.token, asked_at + float(result["expires_in"]))
+        return IssuedToken(answer.token, asked_at + float(result["expires_in"]))
 
     def _client(self, session: IssuerSession) -> Any:
         named = self._identity

@@ -45,7 +45,7 @@ class Microsoft(CloudCredential):
         return self.configured_scope or CLOUDS[self.cloud].scope
 
     @property
-    def unknown_end(self) -> str:
+    def unknown_expiry(self) -> str:
         """How to make known when the secret ends."""
         if self.client_secret is None or self.client_secret_expires is not None or self.read_expiry_from_graph:
             return ""

@@ -61,7 +61,7 @@ class MsalClient:
         except Exception:
             answer = self._session.last
             discovered = self._msal is not None and answer is not None and answer.method == "GET"
-            if answer is None or answer.granted or discovered:
+            if answer is None or answer.has_token or discovered:
                 raise
             return token_error(answer, requested_scope=scope)
         finally:

@@ -166,9 +166,9 @@ class OAuth2(UserCredential):
 
     def _has_a_grant_that_works(self) -> None:
         if self.grant is Grant.CLIENT_CREDENTIALS:
-            vain = sorted(self.model_fields_set & _OFFLINE)
-            if vain:
-                raise ValueError(f"{vain[0]} has no meaning with grant client_credentials, which has no user")
+            unused = sorted(self.model_fields_set & _OFFLINE)
+            if unused:
+                raise ValueError(f"{unused[0]} has no meaning with grant client_credentials, which has no user")
             if self.registration.auth_method is AuthMethod.NONE:
                 raise ValueError("grant client_credentials needs client_secret or client_key (RFC 6749 4.4)")
         elif self.grant is Grant.REFRESH_TOKEN and self.refresh_token is None:

@@ -2,7 +2,7 @@
 
 from smtpcheck.model.report import TokenError
 from smtpcheck.oauth.answer import TokenResponse
-from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
 from smtpcheck.oauth.refresh import RefreshFlow, Terms
 from smtpcheck.oauth.registration import Client, Registration
 from smtpcheck.oauth.token_store import TokenFile
@@ -23,14 +23,14 @@ class ClientCredentialsFlow(Flow):
         return self._registration.host
 
     @property
-    def life(self) -> Life:
+    def lifetime(self) -> CredentialLifetime:
         """Nothing: nobody says when a client's secret ends."""
-        return Life()
+        return CredentialLifetime()
 
-    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:  # noqa: ARG002
+    def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:  # noqa: ARG002
         """Ask for a token; `subject` has no meaning here."""
         answer = self._client.tokens({"grant_type": "client_credentials", "scope": scope or self._registration.scope})
-        return answer if isinstance(answer, TokenError) else Granted(answer.token, answer.expires_at)
+        return answer if isinstance(answer, TokenError) else IssuedToken(answer.token, answer.expires_at)
 
 
 def refresh_flow(registration: Registration, terms: Terms, login: TokenFile | None) -> RefreshFlow:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.credential import Credential
-from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
 from smtpcheck.oauth.static_token import READ_AGAIN_SECONDS
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError, files_of
@@ -51,13 +51,13 @@ class PasswordFlow(Flow):
     """Reads the password; asks no issuer."""
 
     issuer = ""
-    life = Life()
+    lifetime = CredentialLifetime()
 
     def __init__(self, source: SecretSource) -> None:
         """Take where the password is read from."""
         self._source = source
 
-    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:  # noqa: ARG002
+    def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:  # noqa: ARG002
         """Read the password; `subject` and `scope` have no meaning here."""
         try:
             password = self._source.read()
@@ -66,7 +66,7 @@ class PasswordFlow(Flow):
         text = password.reveal()
         if "\0" in text or text.encode("utf-8", "replace").decode() != text:
             return _unreadable(f"{self._source} holds a character that SASL cannot carry (RFC 4616 2)")
-        return Granted(password, None, refresh_in=READ_AGAIN_SECONDS)
+        return IssuedToken(password, None, refresh_in=READ_AGAIN_SECONDS)
 
 
 def _unreadable(reason: str) -> TokenError:

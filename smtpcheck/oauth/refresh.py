@@ -16,7 +16,7 @@ import structlog
 
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse
-from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
 from smtpcheck.oauth.token_store import Login, LoginUnusableError, TokenFile
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
@@ -52,7 +52,7 @@ class RefreshFlow(Flow):
         self._file = file
         self._redeem = redeem
         self._unwritten: Login | None = None
-        self._life = Life()
+        self._lifetime = CredentialLifetime()
 
     @property
     def issuer(self) -> str:
@@ -60,20 +60,20 @@ class RefreshFlow(Flow):
         return urlsplit(self._terms.issuer).hostname or ""
 
     @property
-    def life(self) -> Life:
+    def lifetime(self) -> CredentialLifetime:
         """The refresh token's last use, its end, and when it is used next at the latest."""
-        return self._life
+        return self._lifetime
 
-    def look(self) -> None:
+    def reload(self) -> None:
         """Look at the login that is kept: somebody may have run `smtpcheck login`."""
         try:
             login = self._login()
         except (LoginUnusableError, SecretUnreadableError):
-            self._life = Life()
+            self._lifetime = CredentialLifetime()
         else:
-            self._life = self._life_of(login)
+            self._lifetime = self._lifetime_of(login)
 
-    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:  # noqa: ARG002
+    def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:  # noqa: ARG002
         """Redeem the refresh token; `subject` has no meaning here."""
         scope = scope or self._terms.scope
         try:
@@ -91,7 +91,7 @@ class RefreshFlow(Flow):
                 description=str(error),
                 requested_scope=scope,
             )
-        return Granted(answer.token, answer.expires_at)
+        return IssuedToken(answer.token, answer.expires_at)
 
     def _place(self) -> TokenFile:
         if self._file is None:
@@ -123,12 +123,12 @@ class RefreshFlow(Flow):
         except LoginUnusableError as error:
             self._unwritten = login
             _log.error("refresh token not written, it is held in memory", reason=str(error))
-        self._life = self._life_of(login)
+        self._lifetime = self._lifetime_of(login)
 
-    def _life_of(self, login: Login) -> Life:
+    def _lifetime_of(self, login: Login) -> CredentialLifetime:
         terms = self._terms
         stated = login.issued_at + terms.lifetime if terms.lifetime is not None else None
-        return Life(
+        return CredentialLifetime(
             refresh_token_last_refresh_at=login.refreshed_at,
             refresh_token_expires_at=stated if login.expires_at is None else login.expires_at,
             login_at=login.login_at if not login.imported else None,

@@ -148,13 +148,13 @@ class _Conversation:
 
     def tokens(self, form: Mapping[str, str]) -> TokenResponse:
         asked_at = time.time()
-        answer = self._post(self._named("token", self.endpoints.token), form)
-        if not answer.granted:
+        answer = self._post(self._required("token", self.endpoints.token), form)
+        if not answer.has_token:
             raise self._refusal(answer)
         return token_response(answer, asked_at=asked_at)
 
     def device_authorization(self) -> Answer:
-        url = self._named("device_authorization", self.endpoints.device)
+        url = self._required("device_authorization", self.endpoints.device)
         answer = self._post(url, {"scope": self._registration.scope})
         if answer.status != 200 or answer.json is None or "device_code" not in answer.json:
             raise self._refusal(answer)
@@ -213,13 +213,13 @@ class _Conversation:
         if str(document.get("issuer")).rstrip("/") != registration.issuer.rstrip("/"):
             raise self._mismatch(answer, f"issuer {str(document.get('issuer'))[:200]!r}, not {registration.issuer}")
         token = configured.token or document.get("token_endpoint")
-        if token is not None and token != configured.token and not self._is_at_home(token):
+        if token is not None and token != configured.token and not self._is_same_host(token):
             home = urlsplit(registration.issuer).netloc
             raise self._mismatch(
                 answer, f"token_endpoint {str(token)[:200]!r}, not one at {home}: configure it if it is right"
             )
         device, authorization = (
-            url if isinstance(url := document.get(key), str) and self._is_at_home(url) else None
+            url if isinstance(url := document.get(key), str) and self._is_same_host(url) else None
             for key in ("device_authorization_endpoint", "authorization_endpoint")
         )
         return Endpoints(token, configured.device or device, configured.authorization or authorization)
@@ -237,10 +237,10 @@ class _Conversation:
             raise self._refusal(answer)
         return answer
 
-    def _is_at_home(self, url: object) -> bool:
+    def _is_same_host(self, url: object) -> bool:
         return isinstance(url, str) and urlsplit(url)[:2] == urlsplit(self._registration.issuer or "")[:2]
 
-    def _named(self, name: str, url: str | None) -> str:
+    def _required(self, name: str, url: str | None) -> str:
         if url is None:
             home = self._registration.host
             text = f"neither the configuration nor the discovery document names a {name} endpoint at {home}"

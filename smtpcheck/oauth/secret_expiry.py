@@ -36,7 +36,7 @@ class Graph:
 
 
 @dataclass(frozen=True, slots=True)
-class SecretEnd:
+class SecretExpiry:
     """The end of one client secret."""
 
     at: float
@@ -45,9 +45,9 @@ class SecretEnd:
     """How the portal shows it: its description and the hint."""
 
 
-def read_secret_end(
+def read_secret_expiry(
     client: MsalClient, session: IssuerSession, graph: Graph, client_id: str, secret: Secret
-) -> SecretEnd | None:
+) -> SecretExpiry | None:
     """Return when `secret` ends, None where Graph does not tell. Blocks on three requests."""
     token = client.ask(lambda app: app.acquire_token_for_client([graph.scope]), scope=graph.scope)
     if isinstance(token, TokenError):
@@ -69,13 +69,13 @@ def read_secret_end(
         reason = "the application needs Application.Read.All" if status == 403 else ""
         _log.warning("Graph does not tell the secret's end", client_id=client_id, status=status, reason=reason)
         return None
-    return _end_of(secret, body.get("passwordCredentials"), time.time())
+    return _expiry_of(secret, body.get("passwordCredentials"), time.time())
 
 
-def _end_of(secret: Secret, listed: Any, now: float) -> SecretEnd | None:
+def _expiry_of(secret: Secret, listed: Any, now: float) -> SecretExpiry | None:
     hint = secret.reveal()[:HINT_LENGTH]
     found = [
-        SecretEnd(end, f"{str(each.get('displayName') or 'without a name')[:100]} ({hint}...)")
+        SecretExpiry(end, f"{str(each.get('displayName') or 'without a name')[:100]} ({hint}...)")
         for each in (listed if isinstance(listed, list) else [])
         if isinstance(each, dict) and each.get("hint") == hint and (end := _time(each.get("endDateTime"))) > now
     ]

@@ -10,10 +10,10 @@ from pydantic import Field, model_validator
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.claims import expiry
 from smtpcheck.oauth.credential import Credential
-from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.secrets.secret import Secret
-from smtpcheck.secrets.source import SecretHazard, SecretSource, SecretUnreadableError, files_of
+from smtpcheck.secrets.source import SecretSource, SecretUnreadableError, SecretWarning, files_of
 
 READ_AGAIN_SECONDS = 300.0
 """How long a token is used before its source is read again; a file that changes is read again at once."""
@@ -38,16 +38,16 @@ class TokenSource(SecretSource):
     def __str__(self) -> str:
         return super().__str__() if self.url is None else f"address {self.url.partition('?')[0]}"
 
-    def hazards(self) -> frozenset[SecretHazard]:
+    def warnings(self) -> frozenset[SecretWarning]:
         """Return what is suspicious about the token; of one behind an address nothing is known, for it is not asked.
 
         Raises:
             SecretUnreadableError: As `read()`.
         """
-        return super().hazards() if self.url is None else frozenset()
+        return super().warnings() if self.url is None else frozenset()
 
     @model_validator(mode="after")
-    def _keeps_headers_private(self) -> Self:
+    def _headers_travel_by_tls(self) -> Self:
         if self.headers and self.url is None:
             raise ValueError("headers have no meaning without url")
         if self.url is not None and self.url.startswith("http:") and urlsplit(self.url).hostname not in _LOOPBACK:
@@ -55,7 +55,7 @@ class TokenSource(SecretSource):
         return self
 
 
-class ReadyToken(Credential):
+class StaticToken(Credential):
     """A token that something else keeps fresh."""
 
     type: Literal["token"] = "token"
@@ -73,24 +73,24 @@ class ReadyToken(Credential):
     def flow(self, login: TokenFile | None = None) -> Flow:  # noqa: ARG002
         """Return the way to the token; nothing is read yet."""
         if self.source.url is None:
-            return ReadyTokenFlow(self.source)
-        from smtpcheck.oauth.token_url import TokenAddressFlow  # noqa: PLC0415 - needs requests
+            return StaticTokenFlow(self.source)
+        from smtpcheck.oauth.token_url import TokenUrlFlow  # noqa: PLC0415 - needs requests
 
         source, again = self.source, READ_AGAIN_SECONDS
-        return TokenAddressFlow(self.source.url, source.headers, ca_file=self.ca_file, proxy=self.proxy, again=again)
+        return TokenUrlFlow(self.source.url, source.headers, ca_file=self.ca_file, proxy=self.proxy, again=again)
 
 
-class ReadyTokenFlow(Flow):
+class StaticTokenFlow(Flow):
     """Reads the token; asks no issuer."""
 
     issuer = ""
-    life = Life()
+    lifetime = CredentialLifetime()
 
     def __init__(self, source: SecretSource) -> None:
         """Take where the token is read from."""
         self._source = source
 
-    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:  # noqa: ARG002
+    def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:  # noqa: ARG002
         """Read the token, without blanks and line ends around it; `subject` and `scope` have no meaning here."""
         try:
             text = self._source.read().reveal().strip()
@@ -99,4 +99,4 @@ class ReadyTokenFlow(Flow):
         if not text:
             reason = f"{self._source} holds no token"
             return TokenError(TokenErrorKind.SECRET_UNREADABLE, at=time.time(), description=reason)
-        return Granted(Secret(text), expiry(text), refresh_in=READ_AGAIN_SECONDS)
+        return IssuedToken(Secret(text), expiry(text), refresh_in=READ_AGAIN_SECONDS)

@@ -11,7 +11,7 @@ import requests
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import Answer, token_error, token_response
 from smtpcheck.oauth.claims import expiry
-from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
 from smtpcheck.oauth.session import CaUnusableError, IssuerSession
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
@@ -20,7 +20,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{8,}")
 """A bearer token (RFC 6750 2.1); what is shorter is a word of some message."""
 
 
-class TokenAddressFlow(Flow):
+class TokenUrlFlow(Flow):
     """Asks the broker for the token."""
 
     def __init__(
@@ -39,11 +39,11 @@ class TokenAddressFlow(Flow):
         return urlsplit(self._url).hostname or ""
 
     @property
-    def life(self) -> Life:
+    def lifetime(self) -> CredentialLifetime:
         """Nothing: the broker keeps what is behind it."""
-        return Life()
+        return CredentialLifetime()
 
-    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:  # noqa: ARG002
+    def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:  # noqa: ARG002
         """Ask the broker; `subject` and `scope` have no meaning here."""
         try:
             headers = {name: source.read().reveal() for name, source in self._headers.items()}
@@ -71,12 +71,12 @@ class TokenAddressFlow(Flow):
         return TokenError(kind, at=time.time(), endpoint=self._url.partition("?")[0], description=description)
 
 
-def _granted(answer: Answer, asked_at: float, again: float) -> Granted | None:
-    if answer.granted:
+def _granted(answer: Answer, asked_at: float, again: float) -> IssuedToken | None:
+    if answer.has_token:
         response = token_response(answer, asked_at=asked_at)
-        return Granted(response.token, response.expires_at, refresh_in=again)
+        return IssuedToken(response.token, response.expires_at, refresh_in=again)
     text = answer.text.strip()
     plain = answer.headers.get("content-type", "").partition(";")[0].strip() == "text/plain"
     if answer.status == 200 and plain and _TOKEN.fullmatch(text):
-        return Granted(Secret(text), expiry(text), refresh_in=again)
+        return IssuedToken(Secret(text), expiry(text), refresh_in=again)
     return None

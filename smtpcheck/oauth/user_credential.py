@@ -65,7 +65,7 @@ class UserCredential(Credential):
         return self.needs_login or self.refresh_token is not None
 
     @property
-    def unknown_end(self) -> str:
+    def unknown_expiry(self) -> str:
         """How to make known when the refresh token ends."""
         if self.lifetime is not None or not self.rotates:
             return ""

@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from smtpcheck.config import Demand, Settings
+from smtpcheck.config import Settings, Traffic
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.loopback.graph.limits import DELETIONS, LISTS, MESSAGES_PER_REQUEST
 from smtpcheck.loopback.plan import FindVia
@@ -83,14 +83,14 @@ def scenario_table(reports: Mapping[str, Report], scenarios: Sequence[Expectatio
     return table
 
 
-def demand_tables(demand: Demand) -> RenderableType:
+def traffic_tables(traffic: Traffic) -> RenderableType:
     """Return what a configuration will cause at each host and issuer, an hour and a day."""
     hosts = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     hosts.add_column("host", overflow="fold")
-    refusing = any(host.refusals_per_hour for host in demand.hosts)
+    refusing = any(host.refusals_per_hour for host in traffic.hosts)
     for heading in ("checks", "connections/h", "/day", "at once", "messages/day", *["refusals/day"] * refusing):
         hosts.add_column(heading, justify="right", no_wrap=True)
-    for host in demand.hosts:
+    for host in traffic.hosts:
         numbers = (host.connections_per_hour, host.connections_per_day, host.connections_at_once, host.messages_per_day)
         refusals = (host.refusals_per_day,) if refusing else ()
         hosts.add_row(f"{host.host}:{host.port}", str(host.checks), *map(_count, (*numbers, *refusals)))
@@ -98,19 +98,19 @@ def demand_tables(demand: Demand) -> RenderableType:
     issuers.add_column("issuer", overflow="fold")
     for heading in ("tokens", "requests/h at most", "/day", "/h while it fails"):
         issuers.add_column(heading, justify="right", no_wrap=True)
-    for issuer in demand.issuers:
+    for issuer in traffic.issuers:
         requests = (issuer.requests_per_hour, issuer.requests_per_day, issuer.failing_requests_per_hour)
         issuers.add_row(issuer.issuer, str(issuer.tokens), *map(_count, requests))
     searches = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     searches.add_column("searched", overflow="fold")
     for heading in ("mailboxes", "searches/h at most", "/day"):
         searches.add_column(heading, justify="right", no_wrap=True)
-    for search in demand.searches:
+    for search in traffic.searches:
         counts = (search.searches_per_hour, search.searches_per_day)
         searches.add_row(search.host, str(search.mailboxes), *map(_count, counts))
     shown = [table for table in (hosts, issuers, searches) if table.rows or table is not searches]
     gaps = [(Text(), table) if shown[0].rows else (table,) for table in shown[1:]]
-    notes = [Text(_GRAPH_SEARCH)] if any(search.via is FindVia.GRAPH for search in demand.searches) else []
+    notes = [Text(_GRAPH_SEARCH)] if any(search.via is FindVia.GRAPH for search in traffic.searches) else []
     return Group(shown[0], *(part for pair in gaps for part in pair), *notes)
 
 

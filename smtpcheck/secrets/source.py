@@ -43,7 +43,7 @@ _GUID = re.compile(r"\{?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?")
 _BYTE_ORDER_MARK = "\ufeff"
 
 
-class SecretHazard(StrEnum):
+class SecretWarning(StrEnum):
     """What is suspicious about a secret that can be read."""
 
     LINE_END = "line_end"
@@ -59,7 +59,7 @@ class SecretHazard(StrEnum):
 class ReadSecret(Secret):
     """A secret as it was read, with what is suspicious about its text."""
 
-    __slots__ = ("hazards",)
+    __slots__ = ("warnings",)
 
     def __init__(self, text: str, /, *, from_file: bool = False) -> None:
         """Take the text of a source; of a file's text, a byte order mark and one line end are no part of the secret."""
@@ -68,22 +68,22 @@ class ReadSecret(Secret):
             value = text.removeprefix(_BYTE_ORDER_MARK).removesuffix("\n")
             value = value.removesuffix("\r") if text.endswith("\r\n") else value
         super().__init__(value)
-        self.hazards = frozenset(_hazards(text))
+        self.warnings = frozenset(_warnings(text))
         """See `SecretHazard`."""
 
 
-def _hazards(text: str) -> list[SecretHazard]:
+def _warnings(text: str) -> list[SecretWarning]:
     found = []
     inner = text.removeprefix(_BYTE_ORDER_MARK)
     core = inner.strip("\r\n")
     if inner != text:
-        found.append(SecretHazard.BYTE_ORDER_MARK)
+        found.append(SecretWarning.BYTE_ORDER_MARK)
     if inner != core:
-        found.append(SecretHazard.LINE_END)
+        found.append(SecretWarning.LINE_END)
     if core != core.strip():
-        found.append(SecretHazard.BLANK)
+        found.append(SecretWarning.BLANK)
     if _GUID.fullmatch(core.strip()):
-        found.append(SecretHazard.GUID)
+        found.append(SecretWarning.GUID)
     return found
 
 
@@ -106,7 +106,7 @@ ConfiguredPath = Annotated[Path, AfterValidator(_absolute)]
 """A path that is relative to the configuration's folder: the `folder` of the validation context, if there is one."""
 
 
-def _hold(value: object) -> Secret:
+def _as_secret(value: object) -> Secret:
     if isinstance(value, Secret):
         return value
     if isinstance(value, str):
@@ -115,7 +115,7 @@ def _hold(value: object) -> Secret:
 
 
 _SecretText = Annotated[
-    Secret, PlainValidator(_hold, json_schema_input_type=str), PlainSerializer(lambda _: "***", return_type=str)
+    Secret, PlainValidator(_as_secret, json_schema_input_type=str), PlainSerializer(lambda _: "***", return_type=str)
 ]
 
 
@@ -186,7 +186,7 @@ class SecretSource(BaseModel):
             raise SecretUnreadableError(self, "is empty")
         return secret
 
-    def hazards(self) -> frozenset[SecretHazard]:
+    def warnings(self) -> frozenset[SecretWarning]:
         """Return what is suspicious about the secret; of a command nothing is known, for it is not run.
 
         Raises:
@@ -195,7 +195,7 @@ class SecretSource(BaseModel):
         if self.command is not None:
             return frozenset()
         secret = self.read()
-        return secret.hazards if isinstance(secret, ReadSecret) else frozenset()
+        return secret.warnings if isinstance(secret, ReadSecret) else frozenset()
 
     def _read(self) -> Secret:
         if self.file is not None:

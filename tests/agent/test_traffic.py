@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smtpcheck.agent.agent import Agent
-from smtpcheck.config import Settings, demand, load
+from smtpcheck.config import Settings, load, traffic_of
 from smtpcheck.loopback.graph.limits import DELETIONS, LISTS
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.directory import Trouble
@@ -117,7 +117,7 @@ def announced(settings: Settings, seconds: float) -> Seen:
     Each check runs once at once, each token is asked for once, and each slot may have begun just before. The messages
     of an hour may all come at its begin, one for each slot.
     """
-    told, share = demand(settings), seconds / 3600
+    told, share = traffic_of(settings), seconds / 3600
     senders = len(settings.loopbacks)
     slots = sum(seconds / plan.every for plan in settings.loopbacks.values())
     return Seen(

@@ -20,7 +20,7 @@ from smtpcheck.check.kit import build_kit
 from smtpcheck.check.probe import probe
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Outcome, Report
-from smtpcheck.oauth.broker import Grant, TokenBroker
+from smtpcheck.oauth.broker import AcquiredToken, TokenBroker
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.output.metrics import AgentState, Metrics
 from smtpcheck.sandbox.issuer import App, Issuer, Tenant
@@ -173,7 +173,7 @@ async def _ask_for_all(world: World, authority: str) -> list[Row]:
     seconds, grown = time.perf_counter() - begin, memory_of(os.getpid(), "VmRSS") - before
     requests = sum(state.requests["success"] for state in broker.states() if state.name in names)
     await broker.close()
-    refused = [answer for answer in answers if not isinstance(answer, Grant)]
+    refused = [answer for answer in answers if not isinstance(answer, AcquiredToken)]
     assert not refused, refused[0]
     return [
         Row("requests for 10,000 checks over 500 credentials", requests, "", CREDENTIALS),

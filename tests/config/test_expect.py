@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smtpcheck.config import Settings, demand, load
+from smtpcheck.config import Settings, load, traffic_of
 from smtpcheck.model.check import Check, Depth, Expect, Mechanism, Phase, Provider
 from smtpcheck.model.expected_refusal import cools_down_until, matches
 from smtpcheck.model.report import Exchange, Fault, FaultKind, Outcome, Reply, Report, Step
@@ -137,13 +137,13 @@ def test_a_table_of_mailboxes_may_say_what_is_expected_of_each(tmp_path: Path) -
 
 def test_expected_refusals_are_announced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused = contoso(expect={"phase": "data"}, recipient="b@contoso.com", interval="6h")
-    announced = demand(loaded(tmp_path, contoso(), refused))
+    announced = traffic_of(loaded(tmp_path, contoso(), refused))
     (host,) = announced.hosts
     assert (host.refusals_per_day, host.messages_per_day) == (4, 4)
-    show(terminal.demand_tables(announced))
+    show(terminal.traffic_tables(announced))
     head, row, *_ = capsys.readouterr().out.splitlines()
     assert (head.split()[-1], row.split()[-1]) == ("refusals/day", "4")
-    show(terminal.demand_tables(demand(loaded(tmp_path, contoso()))))
+    show(terminal.traffic_tables(traffic_of(loaded(tmp_path, contoso()))))
     assert "refusals" not in capsys.readouterr().out
 
 

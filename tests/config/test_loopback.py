@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpcheck.config import Settings, demand, load
+from smtpcheck.config import Settings, load, traffic_of
 from smtpcheck.config.sharding import split
 from smtpcheck.limits.send_limits import Limits
 from smtpcheck.loopback.plan import FindVia, Loopback
@@ -169,9 +169,9 @@ def test_searches_are_announced_and_of_how_many_requests_one_in_graph_consists(
     for via in ("imap", "graph"):
         settings, _ = told(tmp_path, plan + f"{{via: {via}}}")
         assert settings
-        announced = demand(settings)
+        announced = traffic_of(settings)
         (search,) = announced.searches
-        show(terminal.demand_tables(announced))
+        show(terminal.traffic_tables(announced))
         shown[search.via, search.host, search.mailboxes] = " ".join(capsys.readouterr().out.split())
     assert list(shown) == [
         (FindVia.IMAP, "outlook.office365.com:993", 2),

@@ -17,7 +17,7 @@ from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.oauth.microsoft_user import MicrosoftUser
 from smtpcheck.oauth.oauth2 import OAuth2
 from smtpcheck.oauth.password import Password
-from smtpcheck.oauth.static_token import ReadyToken
+from smtpcheck.oauth.static_token import StaticToken
 
 TO = "probe@contoso.com"
 
@@ -37,7 +37,7 @@ CREDENTIALS: dict[str, Credential] = {
     "site": OAuth2.model_validate(
         {"issuer": "https://id.example.org", "client_id": "x", "client_secret": {"value": "abc"}, "scope": "mail"}
     ),
-    "ready": ReadyToken.model_validate({"from": {"value": "abc"}}),
+    "ready": StaticToken.model_validate({"from": {"value": "abc"}}),
     "legacy": Password.model_validate({"password": {"value": "abc"}}),
 }
 

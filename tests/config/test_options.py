@@ -9,7 +9,16 @@ import pytest
 import trustme
 import yaml
 
-from smtpcheck.config import Demand, HostDemand, IssuerDemand, demand, from_options, json_schema, load, parse_duration
+from smtpcheck.config import (
+    HostTraffic,
+    IssuerTraffic,
+    Traffic,
+    from_options,
+    json_schema,
+    load,
+    parse_duration,
+    traffic_of,
+)
 from smtpcheck.config.fields import parse_listen
 from smtpcheck.model.check import Depth, Security
 
@@ -123,13 +132,13 @@ checks:
 """)
     settings = load([file]).settings
     assert settings is not None
-    found = demand(settings)
-    assert found == Demand(
+    found = traffic_of(settings)
+    assert found == Traffic(
         hosts=(
-            HostDemand("mail.example.org", 25, 2, 31.0, 2, 0.0),
-            HostDemand("smtp.office365.com", 587, 4, 182.0, 2, 2.0),
+            HostTraffic("mail.example.org", 25, 2, 31.0, 2, 0.0),
+            HostTraffic("smtp.office365.com", 587, 4, 182.0, 2, 2.0),
         ),
-        issuers=(IssuerDemand("login.microsoftonline.com", 2, 8.0),),
+        issuers=(IssuerTraffic("login.microsoftonline.com", 2, 8.0),),
         connections_at_once=2,
     )
     exchange, [issuer] = found.hosts[1], found.issuers

@@ -15,7 +15,7 @@ from smtpcheck.loopback.search import Finders
 from smtpcheck.model.check import Security, Server
 from smtpcheck.model.report import TokenErrorKind
 from smtpcheck.oauth.broker import TokenBroker
-from smtpcheck.oauth.static_token import ReadyToken
+from smtpcheck.oauth.static_token import StaticToken
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp.connection import Network
 
@@ -62,8 +62,8 @@ def connections() -> ConnectionLimit:
 @pytest.fixture
 async def finders(connections: ConnectionLimit) -> AsyncIterator[Finders]:
     credentials = {
-        "ready": ReadyToken.model_validate({"from": {"value": "the token"}}),
-        "gone": ReadyToken.model_validate({"from": {"file": "/nowhere/token"}}),
+        "ready": StaticToken.model_validate({"from": {"value": "the token"}}),
+        "gone": StaticToken.model_validate({"from": {"file": "/nowhere/token"}}),
     }
     tokens, network = TokenBroker(credentials), Network.for_servers([SERVER])
     made = Finders(credentials, tokens=tokens, connections=connections, network=network, threads=2)

@@ -11,13 +11,13 @@ import pytest
 
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import TokenError, TokenErrorKind
-from smtpcheck.oauth.broker import SEVERAL, Grant, TokenBroker
+from smtpcheck.oauth.broker import SEVERAL, AcquiredToken, TokenBroker
 from smtpcheck.oauth.credential import Credential
-from smtpcheck.oauth.flow import Flow, Granted, Life
+from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.secrets.secret import Secret
 
-Answers = Callable[[str | None], Granted | TokenError]
+Answers = Callable[[str | None], IssuedToken | TokenError]
 
 
 @dataclass
@@ -45,8 +45,8 @@ class Issuer:
     """For which scope alone there is the error; None for all."""
     refresh_in: float | None = None
     bug: bool = False
-    known: Life = field(default_factory=lambda: Life(client_secret_expires_at=5.0))
-    errand: Callable[[], object] | None = None
+    known: CredentialLifetime = field(default_factory=lambda: CredentialLifetime(client_secret_expires_at=5.0))
+    side_request: Callable[[], object] | None = None
     subjects: list[str | None] = field(default_factory=list)
     scopes: list[str] = field(default_factory=list)
     at_once: int = 0
@@ -61,7 +61,7 @@ class Issuer:
     def asked(self) -> int:
         return len(self.subjects)
 
-    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:
+    def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:
         self.subjects.append(subject)
         self.scopes.append(scope)
         self.at_once += 1
@@ -75,29 +75,29 @@ class Issuer:
         if self.error is not None and self.error_scope in {None, scope}:
             return replace(self.error, at=self.clock.wall())
         end = None if self.life is None else self.clock.wall() + self.life
-        return Granted(Secret(f"token {number} of {subject}"), end, self.refresh_in)
+        return IssuedToken(Secret(f"token {number} of {subject}"), end, self.refresh_in)
 
 
 class FakeFlow(Flow):
     issuer = "issuer.example"
 
     @property
-    def life(self) -> Life:
+    def lifetime(self) -> CredentialLifetime:
         return self._issuer.known
 
     def __init__(self, issuer: Issuer) -> None:
         self._issuer = issuer
 
     @property
-    def errand_due(self) -> bool:
-        return self._issuer.errand is not None
+    def side_request_due(self) -> bool:
+        return self._issuer.side_request is not None
 
-    def errand(self) -> None:
-        errand, self._issuer.errand = self._issuer.errand, None
-        if errand is not None:
-            errand()
+    def side_request(self) -> None:
+        side_request, self._issuer.side_request = self._issuer.side_request, None
+        if side_request is not None:
+            side_request()
 
-    def request(self, subject: str | None, scope: str = "") -> Granted | TokenError:
+    def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:
         return self._issuer.request(subject, scope)
 
 
@@ -150,13 +150,13 @@ async def broker(clock: Clock, issuer: Issuer) -> AsyncIterator[TokenBroker]:
 
 async def _ask(
     broker: TokenBroker, *, fresh: bool = False, subject: str | None = "x@example.org"
-) -> Grant | TokenError:
+) -> AcquiredToken | TokenError:
     return await broker.token("a", subject, timeout=5, fresh=fresh)
 
 
-async def _granted(broker: TokenBroker, *, fresh: bool = False, subject: str | None = "x@example.org") -> Grant:
+async def _granted(broker: TokenBroker, *, fresh: bool = False, subject: str | None = "x@example.org") -> AcquiredToken:
     answer = await _ask(broker, fresh=fresh, subject=subject)
-    assert isinstance(answer, Grant)
+    assert isinstance(answer, AcquiredToken)
     return answer
 
 
@@ -179,7 +179,7 @@ async def test_ten_thousand_checks_share_one_request(broker: TokenBroker, issuer
     askers = [asyncio.create_task(_ask(broker, subject=f"{number}@example.org")) for number in range(10_000)]
     await asyncio.to_thread(issuer.begun.acquire)
     issuer.free.set()
-    tokens = {answer.token.reveal() for answer in await asyncio.gather(*askers) if isinstance(answer, Grant)}
+    tokens = {answer.token.reveal() for answer in await asyncio.gather(*askers) if isinstance(answer, AcquiredToken)}
     assert (issuer.subjects, tokens) == ([None], {"token 1 of None"})
 
 
@@ -297,7 +297,7 @@ async def test_a_refused_renewal_is_trouble_and_the_old_token_serves(
     await _settle(broker)
     refused = replace(REFUSED, at=clock.wall())
     held = await _granted(broker)
-    assert (held.trouble, held.token) == (refused, Secret("token 1 of None"))
+    assert (held.renewal_error, held.token) == (refused, Secret("token 1 of None"))
     (state,) = broker.states()
     assert (state.success, state.fresh_success, state.error) == (True, False, refused)
     await _settle(broker)
@@ -305,7 +305,7 @@ async def test_a_refused_renewal_is_trouble_and_the_old_token_serves(
     issuer.error = None
     clock.now += 30
     await _settle(broker)
-    assert (await _granted(broker)).trouble is None
+    assert (await _granted(broker)).renewal_error is None
 
 
 async def test_a_fresh_request_passes_the_memory_but_not_twice_in_a_moment(
@@ -320,10 +320,10 @@ async def test_a_fresh_request_passes_the_memory_but_not_twice_in_a_moment(
     assert (await _granted(broker, fresh=True)).token == Secret("token 2 of None")
     issuer.error = REFUSED
     clock.now += 10
-    assert (await _granted(broker, fresh=True)).trouble == replace(REFUSED, at=clock.wall())
+    assert (await _granted(broker, fresh=True)).renewal_error == replace(REFUSED, at=clock.wall())
     issuer.error = None
     clock.now += 10
-    assert (await _granted(broker, fresh=True)).trouble is None
+    assert (await _granted(broker, fresh=True)).renewal_error is None
 
 
 async def test_what_the_issuer_asks_to_wait_is_kept_even_by_a_fresh_request(
@@ -349,7 +349,7 @@ async def test_the_time_limit_of_one_does_not_end_the_request_of_all(broker: Tok
     cancelled.cancel()
     await asyncio.wait({cancelled})
     issuer.free.set()
-    assert isinstance(await patient, Grant)
+    assert isinstance(await patient, AcquiredToken)
     assert (issuer.asked, broker.peek("a", None) is not None) == (1, True)
 
 
@@ -452,7 +452,7 @@ async def test_waiting_for_a_thread_is_not_the_issuers_time(clock: Clock, issuer
     await asyncio.wait({third}, timeout=1.2)
     assert (issuer.asked, third.done()) == (2, False)
     issuer.free.set()
-    assert isinstance(await third, Grant)
+    assert isinstance(await third, AcquiredToken)
     await asyncio.gather(*first)
     await broker.close()
 
@@ -545,13 +545,13 @@ async def test_a_refresh_token_that_nobody_needs_is_kept_alive(
     broker: TokenBroker, issuer: Issuer, clock: Clock
 ) -> None:
     """Once when it is due, and not again before it is due again."""
-    issuer.known = Life(keep_alive_at=clock.wall() + 100)
+    issuer.known = CredentialLifetime(keep_alive_at=clock.wall() + 100)
     await _settle(broker)
     assert issuer.asked == 0
     clock.now += 100
     issuer.free.clear()
     await broker.refresh_due()
-    issuer.known = Life(keep_alive_at=clock.wall() + 604800)
+    issuer.known = CredentialLifetime(keep_alive_at=clock.wall() + 604800)
     issuer.free.set()
     for _ in range(50):
         await _settle(broker)
@@ -562,7 +562,7 @@ async def test_a_refresh_token_that_nobody_needs_is_kept_alive(
 async def test_a_refresh_token_that_cannot_be_kept_alive_makes_few_requests(
     broker: TokenBroker, issuer: Issuer, clock: Clock
 ) -> None:
-    issuer.known, issuer.error = Life(keep_alive_at=0.0), REFUSED
+    issuer.known, issuer.error = CredentialLifetime(keep_alive_at=0.0), REFUSED
     for _ in range(720):
         await _settle(broker)
         clock.now += 5
@@ -573,14 +573,14 @@ async def test_a_refresh_token_that_cannot_be_kept_alive_makes_few_requests(
 
 
 async def test_a_login_ends_the_waiting(broker: TokenBroker, issuer: Issuer, clock: Clock) -> None:
-    issuer.known, issuer.error = Life(login_at=1.0), REFUSED
+    issuer.known, issuer.error = CredentialLifetime(login_at=1.0), REFUSED
     await broker.refresh_due()
     await _refused(broker)
     issuer.error = None
     await _refused(broker)
-    issuer.known = Life(login_at=2.0)
+    issuer.known = CredentialLifetime(login_at=2.0)
     await broker.refresh_due()
-    assert isinstance(await _ask(broker), Grant)
+    assert isinstance(await _ask(broker), AcquiredToken)
 
 
 async def test_what_can_wait_is_done_beside_the_requests(broker: TokenBroker, issuer: Issuer) -> None:
@@ -588,17 +588,17 @@ async def test_what_can_wait_is_done_beside_the_requests(broker: TokenBroker, is
     done = threading.Event()
     released = threading.Event()
 
-    def errand() -> None:
+    def side_request() -> None:
         released.wait(10)
         done.set()
         raise ZeroDivisionError
 
-    issuer.errand = errand
+    issuer.side_request = side_request
     await broker.refresh_due()
     await _granted(broker)
     assert not done.is_set()
     released.set()
-    await broker.errand("a")
+    await broker.side_request("a")
     assert done.is_set()
 
 
@@ -606,10 +606,10 @@ async def test_each_scope_has_its_own_token_and_the_credentials_own_is_one_of_th
     broker: TokenBroker, issuer: Issuer
 ) -> None:
     answers = [await broker.token("a", None, timeout=5, scope=scope) for scope in ("", "mail", "graph", "graph")]
-    tokens = [answer.token.reveal() for answer in answers if isinstance(answer, Grant)]
+    tokens = [answer.token.reveal() for answer in answers if isinstance(answer, AcquiredToken)]
     assert tokens == ["token 1 of None", "token 1 of None", "token 2 of None", "token 2 of None"]
     assert issuer.scopes == ["", "graph"]
-    facts = [answer.facts for answer in answers if isinstance(answer, Grant)]
+    facts = [answer.facts for answer in answers if isinstance(answer, AcquiredToken)]
     assert [each.scope for each in facts if each] == ["mail", "mail", "graph", "graph"]
 
 

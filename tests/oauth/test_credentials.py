@@ -9,7 +9,7 @@ from smtpcheck.model.credential import CredentialHints
 from smtpcheck.oauth import CREDENTIAL_TYPES
 from smtpcheck.oauth.clouds import Cloud, clouds_of_scope, clouds_of_smtp_host
 from smtpcheck.oauth.microsoft import Microsoft
-from smtpcheck.oauth.static_token import ReadyToken
+from smtpcheck.oauth.static_token import StaticToken
 
 MINIMUM: dict[str, object] = {
     "type": "microsoft",
@@ -124,7 +124,7 @@ def test_every_file_of_a_credential_is_watched_and_relative_to_the_configuration
     certificate = {"file": "app.pem", "passphrase": {"file": "words"}}
     credential = _microsoft(client_secret=None, client_certificate=certificate, ca_file="/ca.pem")
     assert credential.files() == (Path("/ca.pem"), Path("/etc/smtpcheck/app.pem"), Path("/etc/smtpcheck/words"))
-    ready = ReadyToken.model_validate({"from": {"file": "t"}}, context={"folder": "/etc"})
+    ready = StaticToken.model_validate({"from": {"file": "t"}}, context={"folder": "/etc"})
     assert ready.files() == (Path("/etc/t"),)
 
 
@@ -146,5 +146,5 @@ def test_every_type_has_a_name_and_a_schema_in_which_all_but_the_name_is_describ
     ],
 )
 def test_how_to_make_an_unknown_end_known(other: dict[str, object], *, known: bool) -> None:
-    said = _microsoft(**other).unknown_end
+    said = _microsoft(**other).unknown_expiry
     assert said == "" if known else ("client_secret_expires" in said and "read_expiry_from_graph" in said)

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth import session
 from smtpcheck.oauth.credential import Credential
-from smtpcheck.oauth.flow import Flow, Granted
+from smtpcheck.oauth.flow import Flow, IssuedToken
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.secrets.secret import Secret
 
@@ -195,7 +195,7 @@ def test_a_secret_gets_a_token(issuer: Issuer, ca_file: Path) -> None:
     flow = _credential(issuer, ca_file).flow()
     before = time.time()
     answer = flow.request(None)
-    assert isinstance(answer, Granted)
+    assert isinstance(answer, IssuedToken)
     assert answer.token == Secret("the-token")
     assert answer.expires_at == pytest.approx(before + 3599, abs=5)
     assert issuer.asked == [
@@ -219,7 +219,7 @@ def test_making_the_flow_asks_nothing(issuer: Issuer, ca_file: Path) -> None:
 def test_every_request_reaches_the_issuer_and_the_document_is_asked_once(issuer: Issuer, ca_file: Path) -> None:
     flow = _credential(issuer, ca_file).flow()
     for _ in range(3):
-        assert isinstance(flow.request(None), Granted)
+        assert isinstance(flow.request(None), IssuedToken)
     assert [line.partition(" ")[0] for line in issuer.asked] == ["GET", "POST", "POST", "POST"]
 
 
@@ -246,13 +246,13 @@ def test_a_token_is_not_replayed_either(issuer: Issuer, ca_file: Path) -> None:
 def test_expires_in_of_any_form(issuer: Issuer, ca_file: Path, expires_in: object, seconds: int) -> None:
     issuer.token = lambda _: _as_json(200, {"access_token": "t", "token_type": "Bearer", "expires_in": expires_in})
     answer = _credential(issuer, ca_file).flow().request(None)
-    assert isinstance(answer, Granted)
+    assert isinstance(answer, IssuedToken)
     assert answer.expires_at == pytest.approx(time.time() + seconds, abs=5)
 
 
 def test_no_region_of_the_environment_is_asked(issuer: Issuer, ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MSAL_FORCE_REGION", "westeurope")
-    assert isinstance(_credential(issuer, ca_file).flow().request(None), Granted)
+    assert isinstance(_credential(issuer, ca_file).flow().request(None), IssuedToken)
 
 
 # -- what the issuer refuses ------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def test_no_error_is_replayed(issuer: Issuer, ca_file: Path, status: int) -> Non
     flow = _credential(issuer, ca_file).flow()
     _ask(flow)
     issuer.token = _granting
-    assert isinstance(flow.request(None), Granted)
+    assert isinstance(flow.request(None), IssuedToken)
 
 
 @pytest.mark.parametrize(
@@ -434,7 +434,7 @@ def test_the_environment_does_not_replace_the_ca(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca_file))
     assert _ask(_credential(issuer, other).flow()).kind is TokenErrorKind.TLS
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
-    assert isinstance(_credential(issuer, ca_file).flow().request(None), Granted)
+    assert isinstance(_credential(issuer, ca_file).flow().request(None), IssuedToken)
 
 
 def test_a_configured_ca_is_trusted_alone(
@@ -452,7 +452,7 @@ def test_no_password_of_a_netrc_file_is_sent(
     netrc = tmp_path / "netrc"
     netrc.write_text("machine localhost login me password of-the-netrc\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    assert isinstance(_credential(issuer, ca_file).flow().request(None), Granted)
+    assert isinstance(_credential(issuer, ca_file).flow().request(None), IssuedToken)
     assert issuer.authorizations == [None, None]
 
 
@@ -544,7 +544,7 @@ def test_a_certificate_signs_an_assertion_that_the_issuer_can_verify(
     file = tmp_path / "app.pem"
     file.write_bytes(content)
     flow = _with_certificate(issuer, ca_file, file, passphrase)
-    assert isinstance(flow.request(None), Granted)
+    assert isinstance(flow.request(None), IssuedToken)
     form = issuer.forms[0]
     assertion = form["client_assertion"]
     claims = jwt.decode(
@@ -557,7 +557,7 @@ def test_a_certificate_signs_an_assertion_that_the_issuer_can_verify(
         thumbprint,
     )
     assert "client_secret" not in form
-    assert flow.life.client_certificate_expires_at == END.timestamp()
+    assert flow.lifetime.client_certificate_expires_at == END.timestamp()
 
 
 @pytest.mark.parametrize(
@@ -602,7 +602,7 @@ def test_an_exchanged_certificate_is_used_at_the_next_request(issuer: Issuer, ca
 
 def test_the_end_of_a_secret_is_what_the_configuration_says(issuer: Issuer, ca_file: Path) -> None:
     flow = _credential(issuer, ca_file, client_secret_expires="2027-03-01").flow()
-    assert flow.life.client_secret_expires_at == datetime(2027, 3, 1, tzinfo=UTC).timestamp()
+    assert flow.lifetime.client_secret_expires_at == datetime(2027, 3, 1, tzinfo=UTC).timestamp()
 
 
 # -- secrecy ----------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from google.auth import iam
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.broker import TokenBroker
-from smtpcheck.oauth.flow import Granted
+from smtpcheck.oauth.flow import IssuedToken
 from smtpcheck.oauth.google_service_account import GoogleServiceAccount
 from smtpcheck.oauth.google_user import GoogleUser
 from smtpcheck.oauth.token_store import TokenStore
@@ -66,7 +66,7 @@ def test_each_mailbox_gets_a_token_by_an_assertion_that_names_it(issuer: HttpsIs
     flow = _account(issuer, tmp_path).flow()
     for mailbox in ("a@example.org", "b@example.org"):
         answer = flow.request(mailbox)
-        assert isinstance(answer, Granted)
+        assert isinstance(answer, IssuedToken)
         assert answer.token == Secret("ya29.the-token")
         assert answer.expires_at == pytest.approx(time.time() + 3599, abs=5)
     subjects = []
@@ -157,7 +157,7 @@ def test_workload_identity_federation_signs_without_a_key(
         {"key_file": str(file), "ca_file": issuer.ca_file, "service_account": ACCOUNT}
     )
     answer = account.flow().request("a@example.org")
-    assert isinstance(answer, Granted)
+    assert isinstance(answer, IssuedToken)
     assert issuer.lines == ["POST /sts", f"POST /sign/{ACCOUNT}", "POST /token"]
     assert issuer.forms[0]["subject_token"] == "a projected token"
     assert issuer.asked[1].headers["authorization"] == "Bearer federated"
@@ -262,7 +262,7 @@ def test_a_refresh_token_that_google_does_not_rotate_keeps_its_age(issuer: Https
     file = TokenStore(tmp_path / "tokens").file("gmail")
     user = _user(issuer, refresh_token={"value": "1//r"}, lifetime="7d")
     flow = user.flow(file)
-    assert isinstance(flow.request(None), Granted)
+    assert isinstance(flow.request(None), IssuedToken)
     login = file.read()
     assert login is not None
     week = 7 * 86400.0
@@ -277,8 +277,8 @@ def test_a_refresh_token_that_google_does_not_rotate_keeps_its_age(issuer: Https
             imported=login.imported,
         )
     )
-    flow.look()
-    assert flow.life.refresh_token_expires_at == pytest.approx(time.time(), abs=5)
+    flow.reload()
+    assert flow.lifetime.refresh_token_expires_at == pytest.approx(time.time(), abs=5)
     body = {"error": "invalid_grant", "error_description": "Token has been expired or revoked."}
 
     def dead(_: Asked) -> Reply:

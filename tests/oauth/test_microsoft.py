@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse
-from smtpcheck.oauth.broker import Grant, TokenBroker
-from smtpcheck.oauth.flow import Granted
+from smtpcheck.oauth.broker import AcquiredToken, TokenBroker
+from smtpcheck.oauth.flow import IssuedToken
 from smtpcheck.oauth.managed_identity import ManagedIdentity
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.oauth.microsoft_user import MicrosoftUser
@@ -65,7 +65,7 @@ def test_the_assertion_is_read_again_at_each_use(issuer: HttpsIssuer, tmp_path: 
     flow = _application(issuer, client_assertion={"file": str(file)}).flow()
     for assertion in ("one\n", "another"):
         file.write_text(assertion)
-        assert isinstance(flow.request(None), Granted)
+        assert isinstance(flow.request(None), IssuedToken)
     assert [form["client_assertion"] for form in issuer.forms] == ["one", "another"]
     assert [asked.method for asked in issuer.asked] == ["GET", "POST", "POST"]
 
@@ -91,10 +91,10 @@ def _listed(*secrets: tuple[str, str | None, timedelta]) -> Reply:
 async def _after_errand(issuer: HttpsIssuer, **other: object) -> tuple[float | None, str, TokenBroker]:
     credential = _application(issuer, client_secret={"value": SECRET}, read_expiry_from_graph=True, **other)
     broker = TokenBroker({"a": credential})
-    await broker.errand("a")
+    await broker.side_request("a")
     assert issuer.asked == []
-    assert isinstance(await broker.token("a", None, timeout=5), Grant)
-    await broker.errand("a")
+    assert isinstance(await broker.token("a", None, timeout=5), AcquiredToken)
+    await broker.side_request("a")
     state = broker.states()[0]
     return state.client_secret_expires_at, state.client_secret_name, broker
 
@@ -118,7 +118,7 @@ async def test_the_secret_in_use_is_found_by_its_hint(issuer: HttpsIssuer) -> No
         "https://graph.microsoft.com/.default",
     ]
     before = len(issuer.asked)
-    await broker.errand("a")
+    await broker.side_request("a")
     assert len(issuer.asked) == before
     await broker.close()
 
@@ -136,7 +136,7 @@ async def test_a_failure_of_graph_harms_nothing_and_is_not_repeated(issuer: Http
     issuer.answer(GRAPH, reply)
     end, name, broker = await _after_errand(issuer)
     before = len(issuer.asked)
-    await broker.errand("a")
+    await broker.side_request("a")
     assert (end, name, broker.states()[0].success, len(issuer.asked)) == (None, "", True, before)
     await broker.close()
 
@@ -154,7 +154,7 @@ def test_a_refresh_token_of_a_user_is_rotated(issuer: HttpsIssuer, login: TokenF
     issuer.answer("/t/oauth2/v2.0/token", *(as_json(200, body) for body in bodies))
     flow = _user(issuer, refresh_token={"value": "r1"}).flow(login)
     for _ in range(2):
-        assert isinstance(flow.request(None), Granted)
+        assert isinstance(flow.request(None), IssuedToken)
     assert [form["refresh_token"] for form in issuer.forms] == ["r1", "r2"]
     assert set(issuer.forms[0]["scope"].split()) == {
         "https://outlook.office.com/SMTP.Send",
@@ -254,7 +254,7 @@ def test_a_managed_identity_gets_a_token(service: HttpsIssuer, fields: dict[str,
     flow = ManagedIdentity.model_validate(fields).flow()
     for _ in range(2):
         answer = flow.request(None)
-        assert isinstance(answer, Granted)
+        assert isinstance(answer, IssuedToken)
         assert answer.token == Secret("mi")
         assert answer.expires_at == pytest.approx(end, abs=3)
     assert len(service.asked) == 2

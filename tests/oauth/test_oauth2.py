@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth import device_login, session
 from smtpcheck.oauth.answer import TokenResponse
-from smtpcheck.oauth.flow import Granted
+from smtpcheck.oauth.flow import IssuedToken
 from smtpcheck.oauth.oauth2 import OAuth2
 from smtpcheck.oauth.token_store import TokenFile, TokenStore
 from smtpcheck.oauth.user_credential import Invitation
@@ -80,7 +80,7 @@ def test_the_document_is_asked_once_and_every_request_reaches_the_issuer(issuer:
     begin = time.time()
     answers = [flow.request(None) for _ in range(2)]
     first = answers[0]
-    assert isinstance(first, Granted)
+    assert isinstance(first, IssuedToken)
     assert first.token == Secret("the-token")
     assert first.expires_at == pytest.approx(begin + 3599, abs=5)
     assert issuer.lines == ["GET /t1/.well-known/openid-configuration", "POST /t1/token", "POST /t1/token"]
@@ -126,7 +126,7 @@ def test_a_signed_assertion(
     )
     flow = credential.flow()
     for _ in range(2):
-        assert isinstance(flow.request(None), Granted)
+        assert isinstance(flow.request(None), IssuedToken)
     seen = set()
     for form in issuer.forms:
         assertion = form.pop("client_assertion")
@@ -149,7 +149,7 @@ def test_a_signed_assertion(
 
 def test_configured_endpoints_need_no_document(issuer: HttpsIssuer) -> None:
     answer = _credential(issuer, issuer=None, token_endpoint=f"{issuer.url}/t1/token").flow().request(None)
-    assert isinstance(answer, Granted)
+    assert isinstance(answer, IssuedToken)
     assert issuer.lines == ["POST /t1/token"]
 
 
@@ -157,7 +157,7 @@ def test_a_document_of_rfc_8414_does_as_well(issuer: HttpsIssuer) -> None:
     del issuer.answers["/t1/.well-known/openid-configuration"]
     document = {"issuer": f"{issuer.url}/t1", "token_endpoint": f"{issuer.url}/t1/token"}
     issuer.answer("/.well-known/oauth-authorization-server/t1", as_json(200, document))
-    assert isinstance(_credential(issuer).flow().request(None), Granted)
+    assert isinstance(_credential(issuer).flow().request(None), IssuedToken)
 
 
 # -- what is refused --------------------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def test_a_document_that_sends_us_elsewhere_is_refused_before_the_secret_leaves(
 def test_a_token_endpoint_on_another_host_is_used_where_it_is_configured(issuer: HttpsIssuer) -> None:
     issuer.discovery("/t1", token_endpoint="https://elsewhere.example.org/token")
     answer = _credential(issuer, token_endpoint=f"{issuer.url}/t1/token").flow().request(None)
-    assert isinstance(answer, Granted)
+    assert isinstance(answer, IssuedToken)
 
 
 @pytest.mark.parametrize(
@@ -290,9 +290,9 @@ def test_a_refresh_token_is_rotated_as_the_issuer_rotates_it(issuer: HttpsIssuer
     issuer.answer("/t1/token", *tokens, TOKEN)
     flow = _user(issuer).flow(login)
     for _ in range(3):
-        assert isinstance(flow.request(None), Granted)
+        assert isinstance(flow.request(None), IssuedToken)
     assert [form["refresh_token"] for form in issuer.forms] == ["first", "r2", "r3"]
-    assert isinstance(_user(issuer).flow(login).request(None), Granted)
+    assert isinstance(_user(issuer).flow(login).request(None), IssuedToken)
     assert issuer.forms[-1]["refresh_token"] == "r3"
 
 
@@ -320,12 +320,12 @@ def test_the_life_of_a_refresh_token(issuer: HttpsIssuer, login: TokenFile) -> N
     flow.request(None)
     now = time.time()
     another = _user(issuer, lifetime="90d", keep_alive="2d").flow(login)
-    another.look()
-    assert another.life == flow.life
-    life = flow.life
-    assert life.refresh_token_last_refresh_at == pytest.approx(now, abs=5)
-    assert life.refresh_token_expires_at == pytest.approx(now + 90 * 86400, abs=5)
-    assert life.keep_alive_at == pytest.approx(now + 2 * 86400, abs=5)
+    another.reload()
+    assert another.lifetime == flow.lifetime
+    lifetime = flow.lifetime
+    assert lifetime.refresh_token_last_refresh_at == pytest.approx(now, abs=5)
+    assert lifetime.refresh_token_expires_at == pytest.approx(now + 90 * 86400, abs=5)
+    assert lifetime.keep_alive_at == pytest.approx(now + 2 * 86400, abs=5)
 
 
 def test_what_the_issuer_says_of_the_end_comes_before_the_configuration(issuer: HttpsIssuer, login: TokenFile) -> None:
@@ -333,7 +333,7 @@ def test_what_the_issuer_says_of_the_end_comes_before_the_configuration(issuer: 
     issuer.answer("/t1/token", as_json(200, body))
     flow = _user(issuer, lifetime="90d").flow(login)
     flow.request(None)
-    assert flow.life.refresh_token_expires_at == pytest.approx(time.time() + 1800, abs=5)
+    assert flow.lifetime.refresh_token_expires_at == pytest.approx(time.time() + 1800, abs=5)
 
 
 def test_the_age_of_a_dead_refresh_token_is_told(issuer: HttpsIssuer, login: TokenFile) -> None:

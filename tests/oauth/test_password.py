@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from smtpcheck.model.report import TokenError, TokenErrorKind
-from smtpcheck.oauth.broker import Grant, TokenBroker
-from smtpcheck.oauth.flow import Granted
+from smtpcheck.oauth.broker import AcquiredToken, TokenBroker
+from smtpcheck.oauth.flow import IssuedToken
 from smtpcheck.oauth.password import Password
 from smtpcheck.oauth.static_token import READ_AGAIN_SECONDS
 from smtpcheck.secrets.secret import Secret
@@ -24,7 +24,7 @@ def _password(source: dict[str, object], **keys: object) -> Password:
 def test_only_one_line_end_of_a_file_is_no_part_of_it(tmp_path: Path, content: str, password: str) -> None:
     (tmp_path / "password").write_text(content)
     answer = _password({"file": str(tmp_path / "password")}).flow().request(None)
-    assert answer == Granted(Secret(password), None, refresh_in=READ_AGAIN_SECONDS)
+    assert answer == IssuedToken(Secret(password), None, refresh_in=READ_AGAIN_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ async def test_nothing_is_kept_that_it_could_be_guessed_from(tmp_path: Path) -> 
     (tmp_path / "password").write_text("hunter2")
     broker = TokenBroker({"legacy": _password({"file": str(tmp_path / "password")})})
     for answer in (await broker.token("legacy", "a@example.org", timeout=5), broker.peek("legacy", "b@example.org")):
-        assert isinstance(answer, Grant)
+        assert isinstance(answer, AcquiredToken)
         assert (answer.token, answer.facts) == (Secret("hunter2"), None)
     (state,) = broker.states()
     assert (state.success, state.requests, state.expires_at) == (True, {"success": 0, "error": 0}, None)
@@ -78,7 +78,7 @@ async def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     now[0] += 30
     await broker.refresh_due()
     answer = await broker.token("legacy", None, timeout=5, fresh=True)
-    assert isinstance(answer, Grant)
+    assert isinstance(answer, AcquiredToken)
     assert answer.token == Secret("new one")
     await broker.close()
 

@@ -9,7 +9,7 @@ import pytest
 from smtpcheck.agent.run_once import run_round
 from smtpcheck.config import load
 from smtpcheck.model.report import Outcome
-from smtpcheck.oauth.broker import Grant, TokenBroker
+from smtpcheck.oauth.broker import AcquiredToken, TokenBroker
 from smtpcheck.oauth.managed_identity import ManagedIdentity
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.sandbox import managed_identity
@@ -62,8 +62,8 @@ async def test_the_end_of_the_secret_is_read_where_the_right_was_granted(issuer:
         "read_expiry_from_graph": True,
     }
     broker = TokenBroker({"a": Microsoft.model_validate(fields)})
-    assert isinstance(await broker.token("a", None, timeout=5), Grant)
-    await broker.errand("a")
+    assert isinstance(await broker.token("a", None, timeout=5), AcquiredToken)
+    await broker.side_request("a")
     (state,) = broker.states()
     assert state.client_secret_expires_at is not None
     assert state.client_secret_expires_at > time.time()
@@ -78,7 +78,7 @@ async def test_a_managed_identity_gets_a_token_of_a_day(issuer: Issuer, monkeypa
         monkeypatch.setenv(name, value)
     broker = TokenBroker({"vm": ManagedIdentity()})
     answer = await broker.token("vm", None, timeout=5)
-    assert isinstance(answer, Grant)
+    assert isinstance(answer, AcquiredToken)
     assert answer.facts is not None
     assert answer.facts.claims["roles"] == ["SMTP.SendAsApp"]
     assert answer.facts.expires_at == pytest.approx(time.time() + 86400, abs=10)

@@ -13,7 +13,7 @@ from smtpcheck.config import load
 from smtpcheck.model.report import TokenError
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.credential import Credential
-from smtpcheck.oauth.flow import Granted
+from smtpcheck.oauth.flow import IssuedToken
 from smtpcheck.oauth.microsoft_user import MicrosoftUser
 from smtpcheck.oauth.token_store import TokenStore
 from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, GMAIL, Registration, Scenario, Way
@@ -43,14 +43,14 @@ def _credential(world: World, name: str) -> Credential:
     return settings.credentials[name]
 
 
-async def _asked(world: World, name: str, scope: str, subject: str | None = None) -> Granted | TokenError:
+async def _asked(world: World, name: str, scope: str, subject: str | None = None) -> IssuedToken | TokenError:
     store = TokenStore(world.config.parent / "tokens")
     flow = _credential(world, name).flow(store.file(name))
     return await asyncio.to_thread(flow.request, subject, scope)
 
 
 def _claims(answer: object) -> Mapping[str, Any]:
-    assert isinstance(answer, Granted | TokenResponse), answer
+    assert isinstance(answer, IssuedToken | TokenResponse), answer
     return jwt.decode(answer.token.reveal(), options={"verify_signature": False})
 
 
@@ -77,7 +77,7 @@ async def test_a_service_account_asks_for_the_scope_too(world: World) -> None:
     answer = await _asked(world, "google", "https://www.googleapis.com/auth/gmail.imap_admin", "google@contoso.example")
     assert isinstance(answer, TokenError)  # which nobody has delegated to it
     assert answer.requested_scope == "https://www.googleapis.com/auth/gmail.imap_admin"
-    assert isinstance(await _asked(world, "google", "", "google@contoso.example"), Granted)
+    assert isinstance(await _asked(world, "google", "", "google@contoso.example"), IssuedToken)
 
 
 async def test_a_scope_that_was_not_consented_to_is_told_as_such(world: World) -> None:

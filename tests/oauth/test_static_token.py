@@ -9,15 +9,15 @@ import pytest
 from pydantic import ValidationError
 
 from smtpcheck.model.report import TokenError, TokenErrorKind
-from smtpcheck.oauth.broker import Grant, TokenBroker
-from smtpcheck.oauth.flow import Granted
-from smtpcheck.oauth.static_token import READ_AGAIN_SECONDS, ReadyToken
+from smtpcheck.oauth.broker import AcquiredToken, TokenBroker
+from smtpcheck.oauth.flow import IssuedToken
+from smtpcheck.oauth.static_token import READ_AGAIN_SECONDS, StaticToken
 from smtpcheck.secrets.secret import Secret
 from tests.worlds.https_issuer import HttpsIssuer, Reply, as_json, serving
 
 
-def _ready(source: dict[str, object]) -> ReadyToken:
-    return ReadyToken.model_validate({"type": "token", "from": source})
+def _ready(source: dict[str, object]) -> StaticToken:
+    return StaticToken.model_validate({"type": "token", "from": source})
 
 
 @pytest.mark.parametrize("text", ["EwBAAl3B", "EwBAAl3B\n", " EwBAAl3B \r\n\n"])
@@ -25,13 +25,13 @@ def test_blanks_and_line_ends_around_a_token_are_no_part_of_it(tmp_path: Path, t
     file = tmp_path / "token"
     file.write_text(text)
     answer = _ready({"file": str(file)}).flow().request(None)
-    assert answer == Granted(Secret("EwBAAl3B"), None, refresh_in=READ_AGAIN_SECONDS)
+    assert answer == IssuedToken(Secret("EwBAAl3B"), None, refresh_in=READ_AGAIN_SECONDS)
 
 
 def test_a_jwt_says_when_it_ends() -> None:
     token = jwt.encode({"exp": 1_900_000_000}, "k" * 32)
     answer = _ready({"value": token}).flow().request(None)
-    assert isinstance(answer, Granted)
+    assert isinstance(answer, IssuedToken)
     assert answer.expires_at == 1_900_000_000
 
 
@@ -52,12 +52,12 @@ async def test_a_new_token_in_the_file_is_used_soon_and_an_ended_one_is_handed_o
     broker = TokenBroker({"ready": _ready({"file": str(file)})}, monotonic=lambda: now[0])
     await broker.refresh_due()
     ended = await broker.token("ready", "x@example.org", timeout=5)
-    assert isinstance(ended, Grant)
+    assert isinstance(ended, AcquiredToken)
     file.write_text("a new one")
     now[0] += 10
     await broker.refresh_due()
     new = await broker.token("ready", "x@example.org", timeout=5)
-    assert isinstance(new, Grant)
+    assert isinstance(new, AcquiredToken)
     assert new.token == Secret("a new one")
     (state,) = broker.states()
     assert (state.requests, state.success, state.expires_at) == ({"success": 0, "error": 0}, True, None)
@@ -73,9 +73,9 @@ def address(tmp_path: Path) -> Iterator[HttpsIssuer]:
         yield issuer
 
 
-def _from(address: HttpsIssuer, **other: object) -> ReadyToken:
+def _from(address: HttpsIssuer, **other: object) -> StaticToken:
     source = {"url": f"{address.url}/token?for=smtp", "headers": {"X-Api-Key": {"value": "the-api-key"}}} | other
-    return ReadyToken.model_validate({"from": source, "ca_file": address.ca_file})
+    return StaticToken.model_validate({"from": source, "ca_file": address.ca_file})
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_broker_gives_a_token(address: HttpsIssuer, *, reply: Reply, seconds: 
     address.answer("/token", reply)
     flow = _from(address).flow()
     answer = flow.request(None)
-    assert isinstance(answer, Granted)
+    assert isinstance(answer, IssuedToken)
     assert answer.token == Secret("EwBAAl3B")
     assert answer.expires_at == (None if seconds is None else pytest.approx(time.time() + seconds, abs=5))
     asked = address.asked[0]

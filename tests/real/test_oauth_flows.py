@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from smtpcheck.oauth.answer import TokenResponse
-from smtpcheck.oauth.flow import Granted
+from smtpcheck.oauth.flow import IssuedToken
 from smtpcheck.oauth.oauth2 import OAuth2
 from smtpcheck.oauth.refresh import first_login
 from smtpcheck.oauth.token_store import TokenStore
@@ -35,7 +35,7 @@ def test_a_client_proves_itself_in_each_way(
     if method == "private_key_jwt":
         proof = {"client_key": {"file": str(key)}}
     answer = _credential(openid, certificates, client_id=name, **proof).flow().request(None)
-    assert isinstance(answer, Granted)
+    assert isinstance(answer, IssuedToken)
     assert answer.token.reveal().count(".") == 2
 
 
@@ -66,7 +66,7 @@ def test_a_user_logs_in_the_refresh_token_rotates_and_dovecot_takes_the_token(
     seen, tokens = {login.refresh_token}, []
     for _ in range(3):
         granted = credential.flow(file).request(None)
-        assert isinstance(granted, Granted)
+        assert isinstance(granted, IssuedToken)
         tokens.append(granted.token)
         kept = file.read()
         assert kept is not None

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from smtpcheck.secrets import source as secret_source
 from smtpcheck.secrets.secret import Secret
-from smtpcheck.secrets.source import ReadSecret, SecretHazard, SecretSource, SecretUnreadableError
+from smtpcheck.secrets.source import ReadSecret, SecretSource, SecretUnreadableError, SecretWarning
 
 PRINT = "import sys; sys.stdout.write(sys.argv[1])"
 
@@ -40,7 +40,7 @@ def test_each_kind_gives_its_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ]
     expected = ["from a file", "from a variable", "from a command", "from the config"]
     assert [source.read() for source in sources] == [Secret(text) for text in expected]
-    assert [source.hazards() for source in sources] == [frozenset()] * 4
+    assert [source.warnings() for source in sources] == [frozenset()] * 4
 
 
 def test_a_path_is_relative_to_the_folder_of_the_context(tmp_path: Path) -> None:
@@ -51,34 +51,34 @@ def test_a_path_is_relative_to_the_folder_of_the_context(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("content", "secret", "hazards"),
+    ("content", "secret", "warnings"),
     [
         (b"abc", "abc", set()),
-        (b"abc\n", "abc", {SecretHazard.LINE_END}),
-        (b"abc\r\n", "abc", {SecretHazard.LINE_END}),
-        (b"abc\n\n", "abc\n", {SecretHazard.LINE_END}),
-        (b"abc\r", "abc\r", {SecretHazard.LINE_END}),
-        (b" abc", " abc", {SecretHazard.BLANK}),
-        (b"\xef\xbb\xbfabc", "abc", {SecretHazard.BYTE_ORDER_MARK}),
+        (b"abc\n", "abc", {SecretWarning.LINE_END}),
+        (b"abc\r\n", "abc", {SecretWarning.LINE_END}),
+        (b"abc\n\n", "abc\n", {SecretWarning.LINE_END}),
+        (b"abc\r", "abc\r", {SecretWarning.LINE_END}),
+        (b" abc", " abc", {SecretWarning.BLANK}),
+        (b"\xef\xbb\xbfabc", "abc", {SecretWarning.BYTE_ORDER_MARK}),
         (
             b"1b9f4c1a-6d1b-4c55-9a0f-0d8a2b1c3d4e\n",
             "1b9f4c1a-6d1b-4c55-9a0f-0d8a2b1c3d4e",
-            {SecretHazard.GUID, SecretHazard.LINE_END},
+            {SecretWarning.GUID, SecretWarning.LINE_END},
         ),
     ],
 )
 def test_one_line_end_of_a_file_is_dropped_and_told(
-    tmp_path: Path, content: bytes, secret: str, hazards: set[SecretHazard]
+    tmp_path: Path, content: bytes, secret: str, warnings: set[SecretWarning]
 ) -> None:
     file = tmp_path / "secret"
     file.write_bytes(content)
     source = SecretSource(file=file)
-    assert (source.read(), source.hazards()) == (Secret(secret), frozenset(hazards))
+    assert (source.read(), source.warnings()) == (Secret(secret), frozenset(warnings))
 
 
 def test_the_line_end_of_a_value_is_part_of_it() -> None:
     source = SecretSource.model_validate({"value": "abc\n"})
-    assert (source.read(), source.hazards()) == (Secret("abc\n"), frozenset({SecretHazard.LINE_END}))
+    assert (source.read(), source.warnings()) == (Secret("abc\n"), frozenset({SecretWarning.LINE_END}))
 
 
 def test_a_rotated_file_is_read_again(tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_a_command_gets_no_shell_and_no_input() -> None:
     assert _unreadable(_command("import sys; sys.stdout.write(sys.stdin.read())")).endswith("is empty")
 
 
-def test_a_look_for_hazards_runs_no_command() -> None:
-    assert SecretSource(command=("no-such-program",)).hazards() == frozenset()
+def test_a_look_for_warnings_runs_no_command() -> None:
+    assert SecretSource(command=("no-such-program",)).warnings() == frozenset()
 
 
 @pytest.mark.parametrize(

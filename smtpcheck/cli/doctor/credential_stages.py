@@ -27,7 +27,7 @@ from smtpcheck.oauth.managed_identity import ManagedIdentity
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.oauth.microsoft_user import MicrosoftUser
 from smtpcheck.oauth.password import Password
-from smtpcheck.oauth.static_token import ReadyToken
+from smtpcheck.oauth.static_token import StaticToken
 from smtpcheck.oauth.user_credential import UserCredential
 
 MAX_AUTH_LINE = 12288
@@ -158,7 +158,7 @@ def _of_password(credential: Credential, stage: Stage) -> Note:
 
 def _flow(evidence: Evidence) -> Iterator[Note]:
     credential, found = evidence.credential, evidence.discovery
-    if isinstance(credential, ReadyToken):
+    if isinstance(credential, StaticToken):
         yield ok(f"a ready token from {credential.source}; no issuer is asked")
         return
     if credential is not None:
@@ -196,7 +196,7 @@ def _clock(offset: float) -> Note:
 
 def _application(evidence: Evidence) -> Iterator[Note]:
     credential = evidence.credential
-    if isinstance(credential, ReadyToken):
+    if isinstance(credential, StaticToken):
         appid = claim(evidence.claims, "appid", "azp", "client_id")
         yield (
             ok(f"the token was issued to application {appid}")
@@ -341,7 +341,7 @@ def _life(token: TokenFacts, now: float) -> Iterator[Note]:
 
 def _renewal(evidence: Evidence) -> Iterator[Note]:
     token, credential, state = evidence.token, evidence.credential, evidence.state
-    if isinstance(credential, ReadyToken):
+    if isinstance(credential, StaticToken):
         yield hint("something else renews the token; it is read again when its source changes, and every 5 minutes")
     elif token is not None and token.expires_at is not None:
         again = min((token.expires_at - token.acquired_at) / 2, evidence.fresh_every)
@@ -359,8 +359,8 @@ def _renewal(evidence: Evidence) -> Iterator[Note]:
         yield ok("an application needs no refresh token: it just asks again")
     of_user = isinstance(credential, UserCredential)
     end = state.refresh_token_expires_at if of_user else state.client_secret_expires_at
-    if credential is not None and credential.unknown_end and end is None:
-        yield hint(credential.unknown_end)
+    if credential is not None and credential.unknown_expiry and end is None:
+        yield hint(credential.unknown_expiry)
 
 
 # -- shared ------------------------------------------------------------------------------------------------------------

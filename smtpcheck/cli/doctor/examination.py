@@ -89,7 +89,7 @@ class Examination:
         asking = probe(replace(check, depth=Depth.TOKEN), self._kit, fresh=True)
         asked, discovery = await asyncio.gather(asking, discover(credential))
         name = check.credential or ""
-        await self._kit.tokens.errand(name)
+        await self._kit.tokens.side_request(name)
         state = self._kit.tokens.state(name)
         self.evidence = replace(self.evidence, asked=asked, discovery=discovery, state=state, now=self._wall())
 

@@ -20,7 +20,7 @@ from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, hint, o
 from smtpcheck.model.check import Security
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.microsoft import Microsoft
-from smtpcheck.secrets.source import SecretHazard, SecretSource, SecretUnreadableError
+from smtpcheck.secrets.source import SecretSource, SecretUnreadableError, SecretWarning
 
 _NEEDED = frozenset({"smtp.send", "smtp.sendasapp", "openid", "profile", "email", "offline_access"})
 _EVERY_MAILBOX = {
@@ -33,10 +33,10 @@ _EVERY_MAILBOX = {
     "pop.accessasapp": "reads mailboxes by POP",
 }
 _HAZARDS = {
-    SecretHazard.LINE_END: "ends with a line end, which another application may send along",
-    SecretHazard.BLANK: "begins or ends with a blank",
-    SecretHazard.BYTE_ORDER_MARK: "begins with a byte order mark",
-    SecretHazard.GUID: "has the form of a GUID: the id of a client secret rather than its value",
+    SecretWarning.LINE_END: "ends with a line end, which another application may send along",
+    SecretWarning.BLANK: "begins or ends with a blank",
+    SecretWarning.BYTE_ORDER_MARK: "begins with a byte order mark",
+    SecretWarning.GUID: "has the form of a GUID: the id of a client secret rather than its value",
 }
 _WORDS = {"source": "the token", "file": "the client key", "passphrase": "the key's passphrase"}
 """How a field of a credential is called, where its own name does not tell."""
@@ -56,7 +56,7 @@ def _held(model: BaseModel) -> Iterator[Note]:
         value, what = getattr(model, name), _WORDS.get(name, f"the {name.replace('_', ' ')}")
         if isinstance(value, SecretSource):
             yield from _source(what, value)
-            yield from _hazards(what, value)
+            yield from _warnings(what, value)
         elif isinstance(value, BaseModel):
             yield from _held(value)
         elif isinstance(value, Path) and name not in _PUBLIC_FILES:
@@ -92,9 +92,9 @@ def _file(what: str, path: Path) -> Iterator[Note]:
         yield ok(f"{what} in {path} can be read by its owner alone (mode {mode:04o})")
 
 
-def _hazards(what: str, source: SecretSource) -> Iterator[Note]:
+def _warnings(what: str, source: SecretSource) -> Iterator[Note]:
     try:
-        found = source.hazards()
+        found = source.warnings()
     except SecretUnreadableError as error:
         yield warning(f"{what} cannot be read: {error}")
         return

@@ -24,7 +24,7 @@ from smtpcheck.config import Settings, load
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome
 from smtpcheck.oauth import broker
-from smtpcheck.oauth.broker import Grant
+from smtpcheck.oauth.broker import AcquiredToken
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.scenarios import SCENARIOS, Scenario
 from smtpcheck.sandbox.world import World
@@ -184,7 +184,7 @@ async def test_the_token_is_asked_for_past_the_one_in_memory(tmp_path: Path, mon
         (app,) = world.issuer.tenants[0].apps.values()
         kit = await build_kit(settings)
         try:
-            assert isinstance(await kit.tokens.token("contoso", None, timeout=10), Grant)
+            assert isinstance(await kit.tokens.token("contoso", None, timeout=10), AcquiredToken)
             app.secret_expired = True
             stages = [stage async for stage in Examination(settings.checks[0], settings, kit).run()]
         finally:

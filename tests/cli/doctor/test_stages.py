@@ -47,7 +47,7 @@ from smtpcheck.model.report import (
 )
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.microsoft import Microsoft
-from smtpcheck.oauth.static_token import ReadyToken
+from smtpcheck.oauth.static_token import StaticToken
 
 NOW = 1_800_000_000.0
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -274,7 +274,7 @@ def test_who_can_read_the_secrets_file(mode: int, verdict: Verdict, tmp_path: Pa
     secret = tmp_path / "secret"
     secret.write_text("Q~secret")
     secret.chmod(mode)
-    ready = ReadyToken.model_validate({"from": {"file": secret}})
+    ready = StaticToken.model_validate({"from": {"file": secret}})
     for credential in (microsoft(client_secret={"file": secret}), ready):
         assert f"(mode {mode:04o})" in said(secrecy(evidence(credential=credential)), verdict)
 
