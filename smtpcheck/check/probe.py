@@ -20,7 +20,7 @@ from smtpcheck.limits.connection_limit import NoSlotError, slot_within
 from smtpcheck.model.check import Check, Depth, Phase
 from smtpcheck.model.expected_refusal import unexpected_success
 from smtpcheck.model.report import Finding, Outcome, Report, Step, TokenError
-from smtpcheck.oauth.broker import AcquiredToken
+from smtpcheck.oauth.token_cache import AcquiredToken
 from smtpcheck.smtp.connection import Conversation, converse
 
 _SILENCE = Conversation(steps=(), tls=None, attempts=(), mechanism="", auth_line_length=0, ehlo=())

@@ -18,25 +18,31 @@ Rules of this file:
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
-from pathlib import Path
+from typing import Any
 
 import structlog
 
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import TokenError, TokenErrorKind, TokenFacts
 from smtpcheck.oauth.answer import concerns_client
-from smtpcheck.oauth.backoff import Backoff
 from smtpcheck.oauth.claims import token_facts
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import CredentialLifetime, IssuedToken
+from smtpcheck.oauth.token_cache import (
+    AcquiredToken,
+    CredentialTokens,
+    PendingRequest,
+    TokenOrError,
+    TokenSlot,
+    spread_fraction,
+    state_on_disk,
+)
 from smtpcheck.oauth.token_store import TokenStore
-from smtpcheck.secrets.secret import Secret
 
 MARGIN_SECONDS = 90.0
 """A token is not used when it ends sooner than this; of a short life, a tenth."""
@@ -54,93 +60,6 @@ _SPREAD = 0.1
 _NOT_ASKED = frozenset({TokenErrorKind.SECRET_UNREADABLE, TokenErrorKind.CERTIFICATE_UNUSABLE})
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class AcquiredToken:
-    """A token for one run."""
-
-    token: Secret
-    facts: TokenFacts | None
-    """What is known of the token; None for a password, of which nothing is kept."""
-    waited: float
-    """Seconds that this run waited for it; 0 from memory."""
-    start: float
-    """When this run began to wait; from memory, when the token was asked for (monotonic seconds)."""
-    renewal_error: TokenError | None = None
-    """Why the last attempt to renew it failed, while it still holds."""
-
-
-class _Slot:
-    """What is known of one token."""
-
-    __slots__ = (
-        "asked_at",
-        "backoff",
-        "error",
-        "expires_at",
-        "grant",
-        "pending",
-        "refresh_at",
-        "scope",
-        "subject",
-        "usable_until",
-        "usable_until_wall",
-        "used",
-        "wanted_at",
-    )
-
-    def __init__(self, subject: str | None, scope: str) -> None:
-        self.subject = subject
-        self.scope = scope
-        """Empty for the credential's own."""
-        self.grant: AcquiredToken | None = None
-        self.expires_at: float | None = None
-        self.usable_until_wall = self.usable_until = -inf
-        self.refresh_at = inf
-        self.used = True
-        self.wanted_at = -inf
-        self.asked_at = -inf
-        self.pending: _PendingRequest | None = None
-        self.backoff = Backoff()
-        self.error: TokenError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _PendingRequest:
-    """A request under way."""
-
-    task: asyncio.Task[AcquiredToken | TokenError]
-    begun: asyncio.Event
-    """Whether it has a thread. Events, for thousands may wait; to leave a task's waiters costs a walk through all."""
-    ended: asyncio.Event
-
-
-class _Source:
-    """One credential, its flow and its tokens."""
-
-    def __init__(self, name: str, credential: Credential, store: TokenStore | None) -> None:
-        self.name = name
-        self.credential = credential
-        self.flow = credential.flow(store.file(name) if store else None)
-        self.files = credential.files()
-        self.stamps: tuple[object, ...] | None = None
-        self.slots: dict[tuple[str | None, str], _Slot] = {}
-        self.lock = asyncio.Lock()
-        self.backoff = Backoff()
-        self.refused: set[str] = set()
-        self.side_request: asyncio.Task[None] | None = None
-        self.requests = {"success": 0, "error": 0}
-        self.seconds: float | None = None
-        self.fresh_success: bool | None = None
-
-    def slot(self, subject: str | None, scope: str = "") -> _Slot:
-        """Return the place of a token, a new one if there is none yet."""
-        key = (subject if self.credential.uses_subject else None, "" if scope == self.credential.scope else scope)
-        slot = self.slots.get(key)
-        if slot is None:
-            slot = self.slots[key] = _Slot(*key)
-        return slot
 
 
 class TokenBroker:
@@ -166,7 +85,7 @@ class TokenBroker:
         self._monotonic = monotonic
         self._places = asyncio.Semaphore(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="token")
-        self._sources: dict[str, _Source] = {}
+        self._sources: dict[str, CredentialTokens] = {}
         self.replace(credentials)
 
     # -- asking -------------------------------------------------------------------------------------------------------
@@ -185,7 +104,7 @@ class TokenBroker:
         timeout: float,  # noqa: ASYNC109 - its end does not cancel the request
         fresh: bool = False,
         scope: str = "",
-    ) -> AcquiredToken | TokenError:
+    ) -> TokenOrError:
         """Return a token, or why there is none, waiting at most `timeout` seconds for the issuer's answer.
 
         It is for the credential's own scope unless another `scope` is named.
@@ -266,33 +185,32 @@ class TokenBroker:
         self._sources = {
             name: old[name]
             if name in old and old[name].credential == credential
-            else _Source(name, credential, self._store)
+            else CredentialTokens(name, credential, self._store)
             for name, credential in credentials.items()
         }
 
     async def close(self) -> None:
         """Give up what is under way; a request that has been sent ends by itself within its own time limits."""
-        requests_under_way = [
-            slot.pending.task for source in self._sources.values() for slot in source.slots.values() if slot.pending
-        ]
-        side_requests = [source.side_request for source in self._sources.values() if source.side_request]
-        for task in (*requests_under_way, *side_requests):
+        sources = self._sources.values()
+        tasks: list[asyncio.Task[Any]] = [each.side_request for each in sources if each.side_request]
+        tasks += [slot.pending.task for each in sources for slot in each.slots.values() if slot.pending]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*requests_under_way, *side_requests, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self._store is not None:
             self._store.close()
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _held(self, slot: _Slot, *, touch: bool = True) -> AcquiredToken | None:
+    def _held(self, slot: TokenSlot, *, touch: bool = True) -> AcquiredToken | None:
         """Return the token in memory if both clocks allow it: one may be set, the other stands still in suspension."""
-        if slot.grant is None or self._monotonic() >= slot.usable_until or self._wall() >= slot.usable_until_wall:
+        if slot.acquired is None or self._monotonic() >= slot.usable_until or self._wall() >= slot.usable_until_wall:
             return None
         slot.used = slot.used or touch
-        return slot.grant
+        return slot.acquired
 
-    def _known(self, source: _Source, slot: _Slot, now: float) -> AcquiredToken | TokenError | None:
+    def _known(self, source: CredentialTokens, slot: TokenSlot, now: float) -> TokenOrError | None:
         """Return the answer from memory, None where the issuer must be asked."""
         held = self._held(slot)
         if held is not None:
@@ -305,18 +223,18 @@ class TokenBroker:
                 return backoff.error
         return None
 
-    def _may_request(self, source: _Source, slot: _Slot, now: float, *, unasked: bool = False) -> bool:
+    def _may_request(self, source: CredentialTokens, slot: TokenSlot, now: float, *, unasked: bool = False) -> bool:
         """Return whether the issuer may be asked past a token in memory, and past a failure unless `unasked`."""
         backoffs = (source.backoff, slot.backoff)
         forbidden = any(each.is_active(now) if unasked else each.forbids(now) for each in backoffs)
         return slot.pending is None and not forbidden and now >= slot.asked_at + SPACING_SECONDS
 
-    def _is_due(self, source: _Source, slot: _Slot, now: float) -> bool:
+    def _is_due(self, source: CredentialTokens, slot: TokenSlot, now: float) -> bool:
         if not slot.used or now < slot.refresh_at or self._held(slot, touch=False) is None:
             return False
         return self._may_request(source, slot, now, unasked=True)
 
-    def _keep_alive(self, source: _Source, now: float) -> None:
+    def _keep_alive(self, source: CredentialTokens, now: float) -> None:
         """Begin to use a refresh token that has not been used for too long."""
         due = source.flow.lifetime.keep_alive_at
         if due is None or self._wall() < due:
@@ -326,12 +244,12 @@ class TokenBroker:
         if self._may_request(source, slot, now, unasked=True):
             self._start_request(source, slot)
 
-    def _begin_side_request(self, source: _Source) -> "asyncio.Task[None] | None":
+    def _begin_side_request(self, source: CredentialTokens) -> "asyncio.Task[None] | None":
         if source.side_request is None and source.flow.side_request_due:
             source.side_request = asyncio.create_task(self._side_request(source), name=f"side request of {source.name}")
         return source.side_request
 
-    async def _side_request(self, source: _Source) -> None:
+    async def _side_request(self, source: CredentialTokens) -> None:
         try:
             async with self._places:
                 await asyncio.get_running_loop().run_in_executor(self._pool, source.flow.side_request)
@@ -340,14 +258,14 @@ class TokenBroker:
         finally:
             source.side_request = None
 
-    def _is_forgotten(self, slot: _Slot) -> bool:
+    def _is_forgotten(self, slot: TokenSlot) -> bool:
         """Return whether nobody has asked for the token for long: a mailbox that is checked no more."""
         wanted = slot.pending is not None or self._held(slot, touch=False) is not None
         return not wanted and self._monotonic() - slot.wanted_at > FORGET_SECONDS
 
     async def _answer(
-        self, source: _Source, slot: _Slot, pending: _PendingRequest, seconds: float
-    ) -> AcquiredToken | TokenError:
+        self, source: CredentialTokens, slot: TokenSlot, pending: PendingRequest, seconds: float
+    ) -> TokenOrError:
         """Wait for a request as one of many: neither our time limit nor our cancellation ends it."""
         try:
             async with asyncio.timeout(QUEUE_SECONDS):
@@ -358,7 +276,7 @@ class TokenBroker:
             return self._too_late(source, slot, seconds)
         return pending.task.result()
 
-    def _too_late(self, source: _Source, slot: _Slot, seconds: float) -> TokenError:
+    def _too_late(self, source: CredentialTokens, slot: TokenSlot, seconds: float) -> TokenError:
         return TokenError(
             TokenErrorKind.TIMEOUT,
             at=self._wall(),
@@ -367,22 +285,22 @@ class TokenBroker:
             requested_scope=slot.scope or source.credential.scope,
         )
 
-    def _start_request(self, source: _Source, slot: _Slot) -> _PendingRequest:
+    def _start_request(self, source: CredentialTokens, slot: TokenSlot) -> PendingRequest:
         begun, ended = asyncio.Event(), asyncio.Event()
         task = asyncio.create_task(self._request(source, slot, begun), name=f"token {source.name}")
 
-        def finish(task: asyncio.Task[AcquiredToken | TokenError]) -> None:
+        def finish(task: asyncio.Task[TokenOrError]) -> None:
             begun.set()
             ended.set()
             if not task.cancelled():
                 task.exception()
 
         task.add_done_callback(finish)
-        slot.pending = _PendingRequest(task, begun, ended)
+        slot.pending = PendingRequest(task, begun, ended)
         slot.asked_at = self._monotonic()
         return slot.pending
 
-    async def _request(self, source: _Source, slot: _Slot, begun: asyncio.Event) -> AcquiredToken | TokenError:
+    async def _request(self, source: CredentialTokens, slot: TokenSlot, begun: asyncio.Event) -> TokenOrError:
         try:
             async with source.lock, self._places:
                 is_one_of_many = slot.subject is not None or slot.scope != ""
@@ -401,7 +319,7 @@ class TokenBroker:
         finally:
             slot.pending = None
 
-    def _settle(self, source: _Source, slot: _Slot, answer: IssuedToken | TokenError) -> AcquiredToken | TokenError:
+    def _settle(self, source: CredentialTokens, slot: TokenSlot, answer: IssuedToken | TokenError) -> TokenOrError:
         now = self._monotonic()
         failed = isinstance(answer, TokenError)
         if source.flow.issuer and not (isinstance(answer, TokenError) and answer.kind in _NOT_ASKED):
@@ -412,7 +330,7 @@ class TokenBroker:
         if isinstance(answer, TokenError):
             (slot if self._is_own(source, slot, answer) else source).backoff.failed(answer, now)
             slot.error = answer
-            slot.grant = replace(slot.grant, renewal_error=answer) if slot.grant else None
+            slot.acquired = replace(slot.acquired, renewal_error=answer) if slot.acquired else None
             return answer
         slot.error = None
         slot.backoff.reset()
@@ -420,7 +338,7 @@ class TokenBroker:
         source.refused.clear()
         return self._keep(source, slot, answer)
 
-    def _is_own(self, source: _Source, slot: _Slot, error: TokenError) -> bool:
+    def _is_own(self, source: CredentialTokens, slot: TokenSlot, error: TokenError) -> bool:
         """Return whether the refusal concerns this mailbox or scope alone rather than the whole credential."""
         if error.kind is not TokenErrorKind.OAUTH or concerns_client(error):
             return False
@@ -430,8 +348,8 @@ class TokenBroker:
         some_valid = any(self._held(slot, touch=False) is not None for slot in source.slots.values())
         return some_valid or len(source.refused) < SEVERAL
 
-    def _keep(self, source: _Source, slot: _Slot, issued: IssuedToken) -> AcquiredToken:
-        """Put the token into its slot and return it as a grant of this request."""
+    def _keep(self, source: CredentialTokens, slot: TokenSlot, issued: IssuedToken) -> AcquiredToken:
+        """Put the token into its slot and return it as acquired by this request."""
         asked_at, now = self._wall() - (self._monotonic() - slot.asked_at), self._monotonic()
         again = issued.refresh_in if issued.refresh_in is not None else self._fresh_every
         lifetime = 2 * again if issued.expires_at is None else max(issued.expires_at - asked_at, 0.0)
@@ -443,16 +361,16 @@ class TokenBroker:
         slot.expires_at = issued.expires_at
         slot.usable_until_wall, slot.usable_until = asked_at + usable, slot.asked_at + usable
         slot.refresh_at = slot.asked_at + min(
-            lifetime / 2 * (1 + _SPREAD * _spread_fraction(source.name, slot.subject)), again, self._fresh_every
+            lifetime / 2 * (1 + _SPREAD * spread_fraction(source.name, slot.subject)), again, self._fresh_every
         )
-        slot.grant = AcquiredToken(issued.token, facts and replace(facts, from_cache=True), 0.0, slot.asked_at)
+        slot.acquired = AcquiredToken(issued.token, facts and replace(facts, from_cache=True), 0.0, slot.asked_at)
         slot.used = False
         return AcquiredToken(issued.token, facts, now - slot.asked_at, slot.asked_at)
 
-    async def _changed(self) -> list[_Source]:
+    async def _changed(self) -> list[CredentialTokens]:
         """Return the credentials of which a file has changed since the last look."""
         sources = tuple(self._sources.values())
-        found = await asyncio.to_thread(lambda: [_state_on_disk(source) for source in sources])
+        found = await asyncio.to_thread(lambda: [state_on_disk(source) for source in sources])
         changed = []
         for source, stamps in zip(sources, found, strict=True):
             if source.stamps is not None and source.stamps != stamps:
@@ -460,7 +378,7 @@ class TokenBroker:
             source.stamps = stamps
         return changed
 
-    def _state(self, source: _Source) -> CredentialState:
+    def _state(self, source: CredentialTokens) -> CredentialState:
         slots = tuple(slot for slot in source.slots.values() if not slot.scope)
         held = [slot for slot in slots if self._held(slot, touch=False) is not None]
         failing = any(slot.error is not None and slot not in held for slot in slots)
@@ -481,22 +399,3 @@ class TokenBroker:
             refresh_token_last_refresh_at=lifetime.refresh_token_last_refresh_at,
             refresh_token_expires_at=lifetime.refresh_token_expires_at,
         )
-
-
-def _spread_fraction(name: str, subject: str | None) -> float:
-    """Return a stable number from 0 to 1 that spreads the renewals."""
-    return hashlib.sha256(f"{name}\0{subject or ''}".encode()).digest()[0] / 255
-
-
-def _state_on_disk(source: _Source) -> tuple[object, ...]:
-    """Return what tells the state of a credential's files, and its login, from another one."""
-    source.flow.reload()
-    return (source.flow.lifetime.login_at, *map(_stamp, source.files))
-
-
-def _stamp(file: Path) -> object:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

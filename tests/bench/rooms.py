@@ -20,8 +20,9 @@ from smtpcheck.check.kit import build_kit
 from smtpcheck.check.probe import probe
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Outcome, Report
-from smtpcheck.oauth.broker import AcquiredToken, TokenBroker
+from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.microsoft import Microsoft
+from smtpcheck.oauth.token_cache import AcquiredToken
 from smtpcheck.output.metrics import AgentState, Metrics
 from smtpcheck.sandbox.issuer import App, Issuer, Tenant
 from smtpcheck.state.state import State

@@ -11,9 +11,10 @@ import pytest
 
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import TokenError, TokenErrorKind
-from smtpcheck.oauth.broker import SEVERAL, AcquiredToken, TokenBroker
+from smtpcheck.oauth.broker import SEVERAL, TokenBroker
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
+from smtpcheck.oauth.token_cache import AcquiredToken
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.secrets.secret import Secret
 

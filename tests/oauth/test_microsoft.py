@@ -12,11 +12,12 @@ from pydantic import ValidationError
 
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse
-from smtpcheck.oauth.broker import AcquiredToken, TokenBroker
+from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.flow import IssuedToken
 from smtpcheck.oauth.managed_identity import ManagedIdentity
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.oauth.microsoft_user import MicrosoftUser
+from smtpcheck.oauth.token_cache import AcquiredToken
 from smtpcheck.oauth.token_store import TokenFile, TokenStore
 from smtpcheck.oauth.user_credential import Invitation
 from smtpcheck.secrets.secret import Secret

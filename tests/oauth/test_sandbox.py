@@ -9,9 +9,10 @@ import pytest
 from smtpcheck.agent.run_once import run_round
 from smtpcheck.config import load
 from smtpcheck.model.report import Outcome
-from smtpcheck.oauth.broker import AcquiredToken, TokenBroker
+from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.managed_identity import ManagedIdentity
 from smtpcheck.oauth.microsoft import Microsoft
+from smtpcheck.oauth.token_cache import AcquiredToken
 from smtpcheck.sandbox import managed_identity
 from smtpcheck.sandbox.certificates import Authority, Certificate
 from smtpcheck.sandbox.directory import App, Tenant

@@ -9,9 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from smtpcheck.model.report import TokenError, TokenErrorKind
-from smtpcheck.oauth.broker import AcquiredToken, TokenBroker
+from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.flow import IssuedToken
 from smtpcheck.oauth.static_token import READ_AGAIN_SECONDS, StaticToken
+from smtpcheck.oauth.token_cache import AcquiredToken
 from smtpcheck.secrets.secret import Secret
 from tests.worlds.https_issuer import HttpsIssuer, Reply, as_json, serving
 

@@ -24,7 +24,7 @@ from smtpcheck.config import Settings, load
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome
 from smtpcheck.oauth import broker
-from smtpcheck.oauth.broker import AcquiredToken
+from smtpcheck.oauth.token_cache import AcquiredToken
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.scenarios import SCENARIOS, Scenario
 from smtpcheck.sandbox.world import World

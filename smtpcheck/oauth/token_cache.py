@@ -1,0 +1,127 @@
+"""The tokens of one credential, in memory.
+
+Rules of this file:
+- It holds what is known and decides nothing; when to ask an issuer is the broker's matter.
+- A token is identified by its credential, its scope and, where each mailbox has its own, the subject.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+
+from smtpcheck.model.report import TokenError, TokenFacts
+from smtpcheck.oauth.backoff import Backoff
+from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.token_store import TokenStore
+from smtpcheck.secrets.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class AcquiredToken:
+    """A token for one run."""
+
+    token: Secret
+    facts: TokenFacts | None
+    """What is known of the token; None for a password, of which nothing is kept."""
+    waited: float
+    """Seconds that this run waited for it; 0 from memory."""
+    start: float
+    """When this run began to wait; from memory, when the token was asked for (monotonic seconds)."""
+    renewal_error: TokenError | None = None
+    """Why the last attempt to renew it failed, while it still holds."""
+
+
+TokenOrError = AcquiredToken | TokenError
+
+
+class TokenSlot:
+    """What is known of one token."""
+
+    __slots__ = (
+        "acquired",
+        "asked_at",
+        "backoff",
+        "error",
+        "expires_at",
+        "pending",
+        "refresh_at",
+        "scope",
+        "subject",
+        "usable_until",
+        "usable_until_wall",
+        "used",
+        "wanted_at",
+    )
+
+    def __init__(self, subject: str | None, scope: str) -> None:
+        self.subject = subject
+        self.scope = scope
+        """Empty for the credential's own."""
+        self.acquired: AcquiredToken | None = None
+        self.expires_at: float | None = None
+        self.usable_until_wall = self.usable_until = -inf
+        self.refresh_at = inf
+        self.used = True
+        self.wanted_at = -inf
+        self.asked_at = -inf
+        self.pending: PendingRequest | None = None
+        self.backoff = Backoff()
+        self.error: TokenError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRequest:
+    """A request under way."""
+
+    task: asyncio.Task[TokenOrError]
+    begun: asyncio.Event
+    """Whether it has a thread. Events, for thousands may wait; to leave a task's waiters costs a walk through all."""
+    ended: asyncio.Event
+
+
+class CredentialTokens:
+    """One credential, its flow and its tokens."""
+
+    def __init__(self, name: str, credential: Credential, store: TokenStore | None) -> None:
+        self.name = name
+        self.credential = credential
+        self.flow = credential.flow(store.file(name) if store else None)
+        self.files = credential.files()
+        self.stamps: tuple[object, ...] | None = None
+        self.slots: dict[tuple[str | None, str], TokenSlot] = {}
+        self.lock = asyncio.Lock()
+        self.backoff = Backoff()
+        self.refused: set[str] = set()
+        self.side_request: asyncio.Task[None] | None = None
+        self.requests = {"success": 0, "error": 0}
+        self.seconds: float | None = None
+        self.fresh_success: bool | None = None
+
+    def slot(self, subject: str | None, scope: str = "") -> TokenSlot:
+        """Return the place of a token, a new one if there is none yet."""
+        key = (subject if self.credential.uses_subject else None, "" if scope == self.credential.scope else scope)
+        slot = self.slots.get(key)
+        if slot is None:
+            slot = self.slots[key] = TokenSlot(*key)
+        return slot
+
+
+def spread_fraction(name: str, subject: str | None) -> float:
+    """Return a stable number from 0 to 1 that spreads the renewals."""
+    return hashlib.sha256(f"{name}\0{subject or ''}".encode()).digest()[0] / 255
+
+
+def state_on_disk(source: CredentialTokens) -> tuple[object, ...]:
+    """Return what tells the state of a credential's files, and its login, from another one."""
+    source.flow.reload()
+    return (source.flow.lifetime.login_at, *map(_stamp, source.files))
+
+
+def _stamp(file: Path) -> object:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
