@@ -7,6 +7,7 @@ PYTHON ?= python3
 ARGS ?=
 
 VENV := .venv
+LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 MADE_FOR := $(VENV)/made-for
 RUNTIME := $(VENV)/installed-runtime
@@ -19,7 +20,7 @@ ifneq ($(shell cat $(MADE_FOR) 2>/dev/null),$(strip $(IDENTITY)))
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench soak wheel clean
+.PHONY: help demo test test-lowest check bench soak wheel clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -29,6 +30,14 @@ demo: $(RUNTIME) ## run the agent against simulated servers, on loopback only
 
 test: check ## check the code, then run all tests
 	@$(BIN)/python -m pytest -q $(ARGS)
+
+test-lowest: $(MADE_FOR) ## run all tests with the lowest version of every dependency that pyproject.toml allows
+	@rm -rf $(LOWEST) && $(PYTHON) -m venv $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct --extra otlp pyproject.toml -o $(LOWEST)/constraints.txt
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt \
+		--editable '.[dev,bench]'
+	@$(LOWEST)/bin/python -m pytest -q $(ARGS)
 
 check: $(DEV) ## check style and types
 	@$(BIN)/ruff check --quiet
@@ -46,7 +55,7 @@ wheel: $(DEV) ## build the wheel into dist/
 	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 clean: ## remove everything that was made here
-	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	@rm -rf $(VENV) $(LOWEST) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE_FOR):
