@@ -11,7 +11,8 @@ from smtpcheck.config import load
 from smtpcheck.output.metrics import families as table
 from smtpcheck.output.metrics.families import BY_PROVIDER, PER_CHECK, PER_CREDENTIAL, PER_LOOPBACK, PER_PROBE, TABLE
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 
 
 def metric_rows() -> str:
@@ -85,3 +86,25 @@ def test_commands_and_their_options_exist(command: str) -> None:
     lines = re.findall(rf"^smtpcheck {command}((?:.*\\\n)*.*)$", README, re.MULTILINE)
     options = {option for line in lines for option in re.findall(r"(?<=\s)--?[a-z][a-z.-]*", line.split("#")[0])}
     assert {option for option in options if option not in shown} == set()
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "dashboards/README.md"])
+def test_files_that_a_document_names_exist(name: str) -> None:
+    """Links to files, and in CONTRIBUTING the rooms and files in back quotes."""
+    document = ROOT / name
+    text = document.read_text()
+    links = set(re.findall(r"\]\(([^)#:]+)\)", text))
+    assert {link for link in links if not (document.parent / link).exists()} == set()
+    if name == "CONTRIBUTING.md":
+        named = set(re.findall(r"`((?:\.ci/)?[\w-]+(?:/[\w.-]+)*/(?:[\w-]+\.\w+)?)`", text))
+        assert len(named) > 20
+        assert {
+            path for path in named if not any((place / path).exists() for place in (ROOT, ROOT / "smtpcheck"))
+        } == set()
+
+
+def test_the_headings_that_the_readme_links_to_exist() -> None:
+    """An anchor is its heading in lower case without punctuation, with hyphens for spaces."""
+    headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= anchors
