@@ -45,7 +45,7 @@ from smtpcheck.model.shard import WHOLE
 from smtpcheck.output.log_fields import facts_of
 from smtpcheck.output.metrics import AgentState, Metrics
 from smtpcheck.output.tracing.tracer import Tracer, tracer
-from smtpcheck.state.signing_key import mark_key
+from smtpcheck.state.signing_key import load_signing_key
 from smtpcheck.state.state import State
 
 TICK_SECONDS = 0.25
@@ -142,7 +142,7 @@ class Agent:
         state = await State.kept(folder)
         await state.join(settings.sharding.shard, kit.wall())
         await state.fetch([check.name for check in settings.checks])
-        marks = Marks(await asyncio.to_thread(mark_key, folder))
+        marks = Marks(await asyncio.to_thread(load_signing_key, folder))
         traces = await tracer(settings.agent.otlp)
         return cls(settings, kit, state, load, marks, first_within=first_within, tracer=traces)
 
@@ -164,7 +164,7 @@ class Agent:
             return "no check is started"
         if self._connectivity.is_lost(now):
             return "the agent is cut off from the network"
-        return self.state.trouble
+        return self.state.error
 
     def next_run(self, name: str) -> float | None:
         """Return when the check is due next (Unix seconds), None for one that is unknown or not scheduled."""
@@ -309,7 +309,7 @@ class Agent:
         trace_id = self._trace(check, report)
         if current := self._checks.get(check.name):
             if current.scheduled:
-                self._pace(current, self.state.hear(current, report))
+                self._pace(current, self.state.update_breaker(current, report))
                 _log_run(logging.DEBUG, report, trace_id)
             else:
                 self._keep(current, report, report, trace_id)
@@ -354,7 +354,7 @@ class Agent:
         report = self._with_connectivity(check, report, self._kit.issuer(check))
         step, current = report.failed_step, self._checks.get(check.name)
         if current is not None and step is not None and step.phase in {Phase.TOKEN, Phase.AUTH}:
-            self._pace(current, self.state.hear(current, report))
+            self._pace(current, self.state.update_breaker(current, report))
         return report
 
     def _keep(self, check: Check, report: Report, own: Report, trace_id: str) -> None:
@@ -445,7 +445,7 @@ class Agent:
         await self.state.fetch([check.name for check in settings.checks])
         self._kit, self.settings = kit, settings
         self._checks = {check.name: check for check in settings.checks}
-        self.state.keep(self._checks)
+        self.state.only(self._checks)
         self._connectivity = Connectivity(_window(settings.checks))
         self._plan()
         self._show_all()

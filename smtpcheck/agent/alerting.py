@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from smtpcheck.alerts.alert_state import Board, Change
+from smtpcheck.alerts.alert_state import AlertState, Change
 from smtpcheck.alerts.dispatcher import Dispatcher
-from smtpcheck.alerts.grouping import Key, Severity, Subject, endpoint, troubles
-from smtpcheck.alerts.notification import Notice, notice_of
-from smtpcheck.alerts.notification_log import Due, Entry, Ledger, Pace, Reason
+from smtpcheck.alerts.grouping import Key, Severity, Subject, endpoint, issues_of
+from smtpcheck.alerts.notification import Notification, notification_of
+from smtpcheck.alerts.notification_log import DueNotification, Entry, NotificationLog, Reason, RepeatIntervals
 from smtpcheck.alerts.notifiers.heartbeat import LABEL, Heartbeat
 from smtpcheck.alerts.notifiers.notifier import Notifier
 from smtpcheck.config.alerts import AlertSettings
@@ -47,11 +47,11 @@ class NotifierState:
 
 
 @dataclass(frozen=True, slots=True)
-class _Served:
+class _ActiveNotifier:
     """A notifier at work."""
 
     notifier: Notifier
-    pace: Pace
+    intervals: RepeatIntervals
     dispatcher: Dispatcher
 
 
@@ -72,11 +72,11 @@ class Alerting:
         self._catalogue = catalogue
         self._wall = wall
         self._unhealthy_reason = unhealthy_reason
-        self._board = Board()
-        self._page = Ledger({}, Pace(None))
-        self._served: dict[str, _Served] = {}
+        self._alert_state = AlertState()
+        self._page = NotificationLog({}, RepeatIntervals(None))
+        self._active: dict[str, _ActiveNotifier] = {}
         self._heartbeat: tuple[Heartbeat, asyncio.Task[None]] | None = None
-        self._take(settings)
+        self._configure(settings)
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
@@ -84,48 +84,48 @@ class Alerting:
         """Take the report of a run that counts."""
         if self._alerts is None:
             return
-        muted = report.outcome is not Outcome.OK and self._is_maintained(check)
-        thresholds = self._alerts.thresholds.at(check.interval)
-        change = self._board.observe(check, report, thresholds, muted=muted)
+        muted = report.outcome is not Outcome.OK and self._in_maintenance(check)
+        thresholds = self._alerts.thresholds.for_interval(check.interval)
+        change = self._alert_state.observe(check, report, thresholds, muted=muted)
         if change is not None:
             self._apply(check, change)
 
     async def start(self) -> None:
         """Take up what was kept, and begin to tell."""
-        watches, entries = await asyncio.gather(self._state.alerts.watches(), self._state.alerts.entries())
-        for name, each in watches.items():
-            self._board.restore(name, each)
+        streaks, entries = await asyncio.gather(self._state.alerts.streaks(), self._state.alerts.entries())
+        for name, each in streaks.items():
+            self._alert_state.restore(name, each)
         for key, entry in entries.pop(_PAGE, {}).items():
             self._page.restore(key, entry)
-        self._state.alerts.anew = self._keep_everything
-        self._serve(entries)
-        for name in entries.keys() - self._served.keys():
+        self._state.alerts.rewrite = self._persist_all
+        self._apply_settings(entries)
+        for name in entries.keys() - self._active.keys():
             self._state.alerts.put_entries(name, dict.fromkeys(entries[name]))
 
     async def replace(self, settings: Settings) -> None:
         """Take other settings: what is unchanged goes on being told without a gap."""
         before = self._alerts
-        self._take(settings)
+        self._configure(settings)
         if self._alerts is None and before is None:
             return
         changed = [
             each
-            for each in self._served.values()
-            if each.notifier not in self._notifiers or each.pace != self._pace_for(each.dispatcher)
+            for each in self._active.values()
+            if each.notifier not in self._notifiers or each.intervals != self._intervals_for(each.dispatcher)
         ]
         left: dict[str, dict[Key, Entry]] = {}
         for each in changed:
-            del self._served[each.dispatcher.name]
-            left[each.dispatcher.name] = dict(each.dispatcher.ledger.entries)
-        await asyncio.gather(*(each.dispatcher.stop(tell=False) for each in changed), self._end_heartbeat())
-        self._serve(left)
-        for name in left.keys() - self._served.keys():
+            del self._active[each.dispatcher.name]
+            left[each.dispatcher.name] = dict(each.dispatcher.notification_log.entries)
+        await asyncio.gather(*(each.dispatcher.stop(flush=False) for each in changed), self._end_heartbeat())
+        self._apply_settings(left)
+        for name in left.keys() - self._active.keys():
             self._state.alerts.put_entries(name, dict.fromkeys(left[name]))
 
     async def close(self) -> None:
         """Tell what is due, if that can be done in time, and end."""
-        served = tuple(self._served.values())
-        await asyncio.gather(*(each.dispatcher.stop(tell=True) for each in served), self._end_heartbeat())
+        served = tuple(self._active.values())
+        await asyncio.gather(*(each.dispatcher.stop(flush=True) for each in served), self._end_heartbeat())
 
     # -- what is shown ------------------------------------------------------------------------------------------------
 
@@ -134,10 +134,10 @@ class Alerting:
         """Return whether there are alerts at all."""
         return self._alerts is not None
 
-    def firing(self, most: int | None = None) -> list[Notice]:
+    def firing(self, most: int | None = None) -> list[Notification]:
         """Return the alerts that fire, the worst and oldest first, and no more than `most` of them."""
         entries = sorted(self._page.entries.items(), key=lambda item: (item[0].severity, item[1].since))
-        return [self._shown(key, entry) for key, entry in entries[:most]]
+        return [self._as_notification(key, entry) for key, entry in entries[:most]]
 
     def counts(self) -> dict[str, int]:
         """Return how many alerts fire, by severity; nothing where none are configured."""
@@ -146,10 +146,10 @@ class Alerting:
         found = Counter(key.severity for key in self._page.entries)
         return {str(severity): found[severity] for severity in Severity}
 
-    def of_check(self, name: str) -> list[Notice]:
+    def of_check(self, name: str) -> list[Notification]:
         """Return the alerts that fire and that a check is part of."""
-        keys = sorted(self._board.of_check(name), key=lambda key: key.severity)
-        return [self._shown(key, self._page.entries[key]) for key in keys if key in self._page.entries]
+        keys = sorted(self._alert_state.of_check(name), key=lambda key: key.severity)
+        return [self._as_notification(key, self._page.entries[key]) for key in keys if key in self._page.entries]
 
     def notifiers(self) -> list[NotifierState]:
         """Return what is known of each notifier, and of the heartbeat."""
@@ -160,9 +160,9 @@ class Alerting:
                 each.notifier.type,
                 dict(each.dispatcher.counts),
                 each.dispatcher.failure,
-                sum(due.reason in {Reason.NEW, Reason.RESOLVED} for due in each.dispatcher.ledger.due(now)),
+                sum(due.reason in {Reason.NEW, Reason.RESOLVED} for due in each.dispatcher.notification_log.due(now)),
             )
-            for each in self._served.values()
+            for each in self._active.values()
         ]
         if self._heartbeat is not None:
             beat = self._heartbeat[0]
@@ -171,7 +171,7 @@ class Alerting:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _take(self, settings: Settings) -> None:
+    def _configure(self, settings: Settings) -> None:
         self._alerts: AlertSettings | None = settings.alerts
         self._notifiers = settings.alerts.notifiers if settings.alerts else ()
         self._address = settings.agent.page
@@ -182,98 +182,98 @@ class Alerting:
             self._scopes.setdefault((Subject.HOST, endpoint(check)), []).append(check)
             if check.credential is not None:
                 self._scopes.setdefault((Subject.CREDENTIAL, check.credential), []).append(check)
-        self._common: dict[tuple[Ledger, Key], tuple[int, dict[str, str]]] = {}
+        self._common: dict[tuple[NotificationLog, Key], tuple[int, dict[str, str]]] = {}
 
-    def _serve(self, kept: Mapping[str, Mapping[Key, Entry]]) -> None:
+    def _apply_settings(self, kept: Mapping[str, Mapping[Key, Entry]]) -> None:
         """Bring board, ledgers and tasks into line with the settings."""
-        for name in tuple(self._board.watches):
+        for name in tuple(self._alert_state.streaks):
             if self._alerts is None or name not in self._checks:
-                self._board.drop(name)
-                self._state.alerts.put_watches(name, {})
+                self._alert_state.drop(name)
+                self._state.alerts.put_streaks(name, {})
         for notifier in self._notifiers:
-            if notifier.label not in self._served:
-                self._served[notifier.label] = self._begin(notifier, kept.get(notifier.label, {}))
-        self._settle(self._page)
+            if notifier.label not in self._active:
+                self._active[notifier.label] = self._start_notifier(notifier, kept.get(notifier.label, {}))
+        self._reconcile(self._page)
         for key in tuple(self._page.entries):
-            self._page.forget(key)
-        for each in self._served.values():
-            self._settle(each.dispatcher.ledger)
-        self._keep()
+            self._page.discard(key)
+        for each in self._active.values():
+            self._reconcile(each.dispatcher.notification_log)
+        self._persist()
         if self._alerts is not None and self._alerts.heartbeat is not None:
             beat = self._alerts.heartbeat.heartbeat()
-            self._heartbeat = (beat, asyncio.create_task(beat.run(self._why_not_well), name="heartbeat"))
+            self._heartbeat = (beat, asyncio.create_task(beat.run(self._heartbeat_blocker), name="heartbeat"))
 
-    def _begin(self, notifier: Notifier, kept: Mapping[Key, Entry]) -> _Served:
+    def _start_notifier(self, notifier: Notifier, kept: Mapping[Key, Entry]) -> _ActiveNotifier:
         sender = notifier.sender()
-        pace = Pace(self._alerts.remind_every if self._alerts else None, sender.refresh_every)
-        ledger = Ledger(notifier.match, pace)
+        intervals = RepeatIntervals(self._alerts.remind_every if self._alerts else None, sender.refresh_every)
+        notification_log = NotificationLog(notifier.match, intervals)
         for key, entry in kept.items():
-            ledger.restore(key, entry)
+            notification_log.restore(key, entry)
         dispatcher = Dispatcher(
             notifier.label,
             sender,
-            ledger,
-            word=partial(self._word, ledger),
-            keep=self._keep_what_was_told,
-            quiet=self._is_quiet,
+            notification_log,
+            render=partial(self._render, notification_log),
+            persist=self._persist_durably,
+            is_muted=self._is_muted,
             wall=self._wall,
         )
         dispatcher.start()
-        return _Served(notifier, pace, dispatcher)
+        return _ActiveNotifier(notifier, intervals, dispatcher)
 
-    def _pace_for(self, dispatcher: Dispatcher) -> Pace:
-        return Pace(self._alerts.remind_every if self._alerts else None, dispatcher.refresh_every)
+    def _intervals_for(self, dispatcher: Dispatcher) -> RepeatIntervals:
+        return RepeatIntervals(self._alerts.remind_every if self._alerts else None, dispatcher.refresh_every)
 
     def _apply(self, check: Check, change: Change) -> None:
         now = self._wall()
-        findings = {trouble.key: trouble.findings for trouble in change.showing}
-        for ledger in self._ledgers().values():
+        findings = {issue.key: issue.findings for issue in change.current}
+        for notification_log in self._notification_logs().values():
             for key in change.left:
-                if ledger.is_for(check, key.severity):
-                    ledger.left(key, now)
+                if notification_log.is_for(check, key.severity):
+                    notification_log.left(key, now)
             for key in change.joined:
-                if ledger.is_for(check, key.severity):
-                    ledger.joined(key, check.name, findings.get(key, ()), now)
+                if notification_log.is_for(check, key.severity):
+                    notification_log.joined(key, check.name, findings.get(key, ()), now)
             for key, why in findings.items():
-                ledger.shows(key, why)
+                notification_log.update_findings(key, why)
         for key in change.left:
-            self._page.forget(key)
-        if change.watches is not None:
-            self._state.alerts.put_watches(check.name, change.watches)
-        self._keep()
+            self._page.discard(key)
+        if change.streaks is not None:
+            self._state.alerts.put_streaks(check.name, change.streaks)
+        self._persist()
         if change.left or change.joined:
-            for each in self._served.values():
+            for each in self._active.values():
                 each.dispatcher.wake()
 
-    def _settle(self, ledger: Ledger) -> None:
+    def _reconcile(self, notification_log: NotificationLog) -> None:
         firing = [
             (key, name)
-            for key, name in self._board.firing()
-            if name in self._checks and ledger.is_for(self._checks[name], key.severity)
+            for key, name in self._alert_state.firing()
+            if name in self._checks and notification_log.is_for(self._checks[name], key.severity)
         ]
-        ledger.settle(firing, self._findings, self._wall())
+        notification_log.reconcile(firing, self._findings, self._wall())
 
     def _findings(self, key: Key, name: str) -> tuple[Finding, ...]:
         """Return why a check is part of an alert, by its last run or its last failure."""
         state = self._state.checks.get(name)
         for report in (state.report, state.failure) if state else ():
-            for trouble in troubles(self._checks[name], report).values() if report else ():
-                if trouble.key == key:
-                    return trouble.findings
+            for issue in issues_of(self._checks[name], report).values() if report else ():
+                if issue.key == key:
+                    return issue.findings
         return ()
 
-    def _shown(self, key: Key, entry: Entry) -> Notice:
-        return self._word(self._page, Due(key, entry, Reason.NEW, self._page.checks(key)))
+    def _as_notification(self, key: Key, entry: Entry) -> Notification:
+        return self._render(self._page, DueNotification(key, entry, Reason.NEW, self._page.checks(key)))
 
-    def _word(self, ledger: Ledger, due: Due) -> Notice:
+    def _render(self, notification_log: NotificationLog, due: DueNotification) -> Notification:
         key = due.key
         names = [
             name
-            for name in self._board.shown_by(key)
-            if name in self._checks and ledger.is_for(self._checks[name], key.severity)
+            for name in self._alert_state.checks_of(key)
+            if name in self._checks and notification_log.is_for(self._checks[name], key.severity)
         ]
-        total, labels = self._in_common(ledger, key)
-        return notice_of(
+        total, labels = self._common_labels(notification_log, key)
+        return notification_of(
             due,
             names=names,
             total=total,
@@ -283,11 +283,11 @@ class Alerting:
             shard=self._shard,
         )
 
-    def _in_common(self, ledger: Ledger, key: Key) -> tuple[int, dict[str, str]]:
+    def _common_labels(self, notification_log: NotificationLog, key: Key) -> tuple[int, dict[str, str]]:
         """Return how many checks an alert could have for a notifier, and the labels that those have in common."""
-        place = (ledger, key)
+        place = (notification_log, key)
         if place not in self._common:
-            checks = [check for check in self._scope(key) if ledger.is_for(check, key.severity)]
+            checks = [check for check in self._scope(key) if notification_log.is_for(check, key.severity)]
             shared = set(checks[0].labels).intersection(*(check.labels for check in checks)) if checks else set()
             self._common[place] = len(checks), dict(sorted(shared))
         return self._common[place]
@@ -299,38 +299,38 @@ class Alerting:
             return [self._checks[key.name]] if key.name in self._checks else []
         return self._scopes.get((key.subject, key.name), [])
 
-    def _is_maintained(self, check: Check) -> bool:
+    def _in_maintenance(self, check: Check) -> bool:
         windows = self._alerts.maintenance if self._alerts else ()
         return bool(windows) and any(window.covers(dict(check.labels), self._wall()) for window in windows)
 
-    def _is_quiet(self, key: Key) -> bool:
-        checks = [self._checks[name] for name in self._board.shown_by(key) if name in self._checks]
-        return bool(checks) and all(map(self._is_maintained, checks))
+    def _is_muted(self, key: Key) -> bool:
+        checks = [self._checks[name] for name in self._alert_state.checks_of(key) if name in self._checks]
+        return bool(checks) and all(map(self._in_maintenance, checks))
 
-    def _why_not_well(self) -> str:
+    def _heartbeat_blocker(self) -> str:
         if unhealthy_reason := self._unhealthy_reason():
             return unhealthy_reason
-        remote = [each.dispatcher for each in self._served.values() if each.dispatcher.is_remote]
+        remote = [each.dispatcher for each in self._active.values() if each.dispatcher.is_remote]
         if remote and all(dispatcher.failure for dispatcher in remote):
             return f"no notifier can be told; {remote[0].name}: {remote[0].failure}"
         return ""
 
-    def _ledgers(self) -> dict[str, Ledger]:
-        return {_PAGE: self._page} | {name: each.dispatcher.ledger for name, each in self._served.items()}
+    def _notification_logs(self) -> dict[str, NotificationLog]:
+        return {_PAGE: self._page} | {name: each.dispatcher.notification_log for name, each in self._active.items()}
 
-    async def _keep_what_was_told(self) -> None:
-        self._keep()
+    async def _persist_durably(self) -> None:
+        self._persist()
         await self._state.alerts.written()
 
-    def _keep(self) -> None:
-        for name, ledger in self._ledgers().items():
-            self._state.alerts.put_entries(name, ledger.changes())
+    def _persist(self) -> None:
+        for name, notification_log in self._notification_logs().items():
+            self._state.alerts.put_entries(name, notification_log.changes())
 
-    def _keep_everything(self) -> None:
-        for name, watches in self._board.watches.items():
-            self._state.alerts.put_watches(name, watches)
-        for name, ledger in self._ledgers().items():
-            self._state.alerts.put_entries(name, dict(ledger.entries))
+    def _persist_all(self) -> None:
+        for name, streaks in self._alert_state.streaks.items():
+            self._state.alerts.put_streaks(name, streaks)
+        for name, notification_log in self._notification_logs().items():
+            self._state.alerts.put_entries(name, dict(notification_log.entries))
 
     async def _end_heartbeat(self) -> None:
         if self._heartbeat is not None:

@@ -21,7 +21,7 @@ from smtpcheck.loopback.status import Standing, laid_over
 from smtpcheck.mail.correlation_id import Marks
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Report
-from smtpcheck.state.signing_key import mark_key
+from smtpcheck.state.signing_key import load_signing_key
 from smtpcheck.state.state import State
 
 _TICK_SECONDS = 0.25
@@ -47,7 +47,7 @@ async def run_loopback(
     `news` is called whenever something is known anew of the message.
     """
     folder = settings.agent.state
-    key = await asyncio.to_thread(mark_key, folder) if folder.is_dir() else secrets.token_bytes(32)
+    key = await asyncio.to_thread(load_signing_key, folder) if folder.is_dir() else secrets.token_bytes(32)
 
     def changed(name: str) -> None:
         messages = service.record(name).messages

@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from smtpcheck.alerts.grouping import AGENT, FAILURE, Key, Trouble, says, troubles
-from smtpcheck.alerts.thresholds import Thresholds, Watch, after_success, after_trouble
+from smtpcheck.alerts.grouping import AGENT, FAILURE, Issue, Key, concerns, issues_of
+from smtpcheck.alerts.thresholds import Streak, Thresholds, after_issue, after_success
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Outcome, Report
 
-Watches = Mapping[str, Watch]
+Streaks = Mapping[str, Streak]
 """The watches of one check, by name."""
 
 
@@ -22,95 +22,95 @@ Watches = Mapping[str, Watch]
 class Change:
     """What a run changed."""
 
-    watches: Watches | None
+    streaks: Streaks | None
     """Those of the check after it; None where they are as they were."""
     left: tuple[Key, ...] = ()
     joined: tuple[Key, ...] = ()
-    showing: tuple[Trouble, ...] = ()
+    current: tuple[Issue, ...] = ()
     """The troubles of the run that belong to alerts which the check is part of."""
 
 
-class Board:
+class AlertState:
     """The alerts that fire, and the checks that are part of each."""
 
     def __init__(self) -> None:
         """Begin with all checks well."""
-        self._watches: dict[str, dict[str, Watch]] = {}
-        self._shown: dict[Key, dict[str, None]] = {}
+        self._streaks: dict[str, dict[str, Streak]] = {}
+        self._members: dict[Key, dict[str, None]] = {}
 
     @property
-    def watches(self) -> Mapping[str, Watches]:
+    def streaks(self) -> Mapping[str, Streaks]:
         """Return a live view of the watches of each check that is not well."""
-        return MappingProxyType(self._watches)
+        return MappingProxyType(self._streaks)
 
-    def restore(self, name: str, watches: Watches) -> None:
+    def restore(self, name: str, streaks: Streaks) -> None:
         """Take a check's watches as they were kept."""
-        for slot, watch in watches.items():
-            self._put(name, slot, watch)
+        for kind, streak in streaks.items():
+            self._put(name, kind, streak)
 
     def observe(self, check: Check, report: Report, thresholds: Thresholds, *, muted: bool = False) -> Change | None:
         """Take a run, and return what it changed; None for nothing. While `muted` only success counts."""
-        if report.outcome is Outcome.OK and check.name not in self._watches:
+        if report.outcome is Outcome.OK and check.name not in self._streaks:
             return None
-        before = dict(self._watches.get(check.name, {}))
-        seen = {} if muted else troubles(check, report)
-        for slot in before.keys() - seen.keys():
-            if says(report, slot) and not (muted and _shows_trouble(report, slot)):
-                self._put(check.name, slot, after_success(before[slot], thresholds))
-        for slot, trouble in seen.items():
-            self._put(check.name, slot, after_trouble(before.get(slot), trouble.key, thresholds))
-        now = self._watches.get(check.name, {})
-        showing = tuple(each for slot, each in seen.items() if now[slot].alert == each.key)
+        before = dict(self._streaks.get(check.name, {}))
+        seen = {} if muted else issues_of(check, report)
+        for kind in before.keys() - seen.keys():
+            if concerns(report, kind) and not (muted and _shows_issue(report, kind)):
+                self._put(check.name, kind, after_success(before[kind], thresholds))
+        for kind, issue in seen.items():
+            self._put(check.name, kind, after_issue(before.get(kind), issue.key, thresholds))
+        now = self._streaks.get(check.name, {})
+        current = tuple(each for kind, each in seen.items() if now[kind].alert == each.key)
         if now == before:
-            return Change(None, showing=showing) if showing else None
+            return Change(None, current=current) if current else None
         old, new = _alerts(before), _alerts(now)
-        return Change(dict(now), tuple(old - new), tuple(new - old), showing)
+        return Change(dict(now), tuple(old - new), tuple(new - old), current)
 
     def drop(self, name: str) -> tuple[Key, ...]:
         """Forget a check, and return the alerts that it was part of."""
-        left = tuple(_alerts(self._watches.get(name, {})))
-        for slot in tuple(self._watches.get(name, {})):
-            self._put(name, slot, None)
+        left = tuple(_alerts(self._streaks.get(name, {})))
+        for kind in tuple(self._streaks.get(name, {})):
+            self._put(name, kind, None)
         return left
 
     def firing(self) -> Iterator[tuple[Key, str]]:
         """Yield each alert that fires with each check that is part of it."""
-        for name, watches in self._watches.items():
-            for key in _alerts(watches):
+        for name, streaks in self._streaks.items():
+            for key in _alerts(streaks):
                 yield key, name
 
-    def shown_by(self, key: Key) -> Collection[str]:
+    def checks_of(self, key: Key) -> Collection[str]:
         """Return the checks that are part of an alert, or on their way into it."""
-        return self._shown.get(key, {}).keys()
+        return self._members.get(key, {}).keys()
 
     def of_check(self, name: str) -> frozenset[Key]:
         """Return the alerts that a check is part of."""
-        return frozenset(_alerts(self._watches.get(name, {})))
+        return frozenset(_alerts(self._streaks.get(name, {})))
 
-    def _put(self, name: str, slot: str, watch: Watch | None) -> None:
-        watches = self._watches.setdefault(name, {})
-        before = watches.pop(slot, None)
+    def _put(self, name: str, kind: str, streak: Streak | None) -> None:
+        streaks = self._streaks.setdefault(name, {})
+        before = streaks.pop(kind, None)
         for key in before.keys if before else ():
-            shown = self._shown[key]
+            shown = self._members[key]
             shown.pop(name, None)
             if not shown:
-                del self._shown[key]
-        if watch is not None:
-            watches[slot] = watch
-            for key in watch.keys:
-                self._shown.setdefault(key, {})[name] = None
-        if not watches:
-            del self._watches[name]
+                del self._members[key]
+        if streak is not None:
+            streaks[kind] = streak
+            for key in streak.keys:
+                self._members.setdefault(key, {})[name] = None
+        if not streaks:
+            del self._streaks[name]
 
 
-def _shows_trouble(report: Report, slot: str) -> bool:
+def _shows_issue(report: Report, kind: str) -> bool:
     """Return whether a run shows the trouble that is watched there."""
-    if slot == FAILURE:
+    if kind == FAILURE:
         return report.outcome is Outcome.CRITICAL
-    if slot == AGENT:
+    if kind == AGENT:
         return report.outcome is Outcome.UNKNOWN
-    return any(finding.cause == slot for finding in report.warnings)
+    return any(finding.cause == kind for finding in report.warnings)
 
 
-def _alerts(watches: Watches) -> set[Key]:
-    return {watch.alert for watch in watches.values() if watch.alert is not None}
+def _alerts(streaks: Streaks) -> set[Key]:
+    return {streak.alert for streak in streaks.values() if streak.alert is not None}

@@ -16,13 +16,13 @@ from contextlib import suppress
 import structlog
 
 from smtpcheck.alerts.grouping import Key
-from smtpcheck.alerts.notification import Notice
-from smtpcheck.alerts.notification_log import Due, Ledger, Reason
+from smtpcheck.alerts.notification import Notification
+from smtpcheck.alerts.notification_log import DueNotification, NotificationLog, Reason
 from smtpcheck.alerts.notifiers.notifier import Failure, Sender
 
-GATHER_SECONDS = 1.0
+BATCH_SECONDS = 1.0
 """How long alerts are waited for that come together with the first one."""
-LOOK_SECONDS = 5.0
+POLL_SECONDS = 5.0
 """How often it is looked whether a reminder is due."""
 SEND_SECONDS = 30.0
 """How long one sending may take."""
@@ -40,11 +40,11 @@ class Dispatcher:
         self,
         name: str,
         sender: Sender,
-        ledger: Ledger,
+        notification_log: NotificationLog,
         *,
-        word: Callable[[Due], Notice],
-        keep: Callable[[], Awaitable[object]],
-        quiet: Callable[[Key], bool],
+        render: Callable[[DueNotification], Notification],
+        persist: Callable[[], Awaitable[object]],
+        is_muted: Callable[[Key], bool],
         wall: Callable[[], float],
     ) -> None:
         """Take the notifier and its ledger.
@@ -53,12 +53,12 @@ class Dispatcher:
         `quiet` tells of which alerts nobody is to be reminded, and `wall` is the time (Unix seconds).
         """
         self.name = name
-        self.ledger = ledger
+        self.notification_log = notification_log
         self.counts: Counter[str] = Counter(success=0, error=0, dropped=0)
         self.failure = ""
         """Why the last sending failed; empty when it did not."""
         self._sender = sender
-        self._word, self._keep, self._quiet, self._wall = word, keep, quiet, wall
+        self._render, self._persist, self._is_muted, self._wall = render, persist, is_muted, wall
         self._woken, self._end = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
@@ -81,7 +81,7 @@ class Dispatcher:
         """Begin to tell what is due."""
         self._task = asyncio.create_task(self._run(), name=f"notifier {self.name}")
 
-    async def stop(self, *, tell: bool) -> None:
+    async def stop(self, *, flush: bool) -> None:
         """End, but let what is being sent be sent; with `tell` also what else is due, if that can be done in time."""
         self._end.set()
         self._woken.set()
@@ -89,7 +89,7 @@ class Dispatcher:
             async with asyncio.timeout(CLOSE_SECONDS):
                 if self._task is not None:
                     await self._task
-                while tell and await self.tell_some() == 0.0:
+                while flush and await self.send_due() == 0.0:
                     pass
         except TimeoutError:
             _log.warning("not everything could be told before the end", notifier=self.name)
@@ -99,35 +99,35 @@ class Dispatcher:
     async def _run(self) -> None:
         while not self._end.is_set():
             try:
-                wait = await self.tell_some()
+                wait = await self.send_due()
             except Exception:  # noqa: BLE001 - a fault of ours ends no notifier
                 _log.exception("internal error", notifier=self.name)
                 wait = LONGEST_RETRY
-            if wait is None and await _within(self._woken, LOOK_SECONDS):
+            if wait is None and await _within(self._woken, POLL_SECONDS):
                 self._woken.clear()
-                await _within(self._end, GATHER_SECONDS)
+                await _within(self._end, BATCH_SECONDS)
             elif wait:
                 await _within(self._end, wait)
 
-    async def tell_some(self) -> float | None:
+    async def send_due(self) -> float | None:
         """Send once, if something is due. Return how many seconds to wait until the next time; None: nothing waits."""
-        if lost := self.ledger.shed(self._wall()):
-            await self._keep()
-            self._give_up(lost, "too many alerts wait")
+        if lost := self.notification_log.shed(self._wall()):
+            await self._persist()
+            self._drop(lost, "too many alerts wait")
         batch = self._batch()
         if not batch:
             return None
         for due in batch:
-            self.ledger.begin(due)
-        await self._keep()
+            self.notification_log.mark_started(due)
+        await self._persist()
         failure = await self._send(batch)
-        if failure is not None and failure.lasting and len(batch) > 1:
+        if failure is not None and failure.permanent and len(batch) > 1:
             self._failures += 1
             return 0.0
-        if failure is None or failure.lasting:
+        if failure is None or failure.permanent:
             for due in batch:
-                self.ledger.told(due, self._wall())
-            await self._keep()
+                self.notification_log.mark_sent(due, self._wall())
+            await self._persist()
         if failure is None:
             self._failures = 0
             self.counts["success"] += len(batch)
@@ -135,43 +135,43 @@ class Dispatcher:
                 _log.info("the notifier works again", notifier=self.name)
             self.failure = ""
         else:
-            self._take_failure(failure, batch)
-        return 0.0 if failure is None or failure.lasting else self._patience(failure)
+            self._record_failure(failure, batch)
+        return 0.0 if failure is None or failure.permanent else self._backoff(failure)
 
-    def _batch(self) -> list[Due]:
+    def _batch(self) -> list[DueNotification]:
         """Return what is sent next, all firing or all resolved; as many as the sender takes, fewer after failures."""
-        due = self.ledger.due(self._wall(), self._quiet)
+        due = self.notification_log.due(self._wall(), self._is_muted)
         resolved = bool(due) and due[0].reason is Reason.RESOLVED
-        most = max(self._sender.most >> self._failures, 1)
+        most = max(self._sender.max_batch >> self._failures, 1)
         return [each for each in due if (each.reason is Reason.RESOLVED) == resolved][:most]
 
-    async def _send(self, batch: list[Due]) -> Failure | None:
+    async def _send(self, batch: list[DueNotification]) -> Failure | None:
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                return await self._sender.send([self._word(due) for due in batch])
+                return await self._sender.send([self._render(due) for due in batch])
         except TimeoutError:
             return Failure(f"did not end within {SEND_SECONDS:g} s")
         except Exception as error:  # noqa: BLE001 - what is wrong with one notifier stops no other
             _log.exception("internal error", notifier=self.name)
             return Failure(f"{type(error).__name__} inside smtpcheck; the log holds the traceback")
 
-    def _take_failure(self, failure: Failure, batch: list[Due]) -> None:
+    def _record_failure(self, failure: Failure, batch: list[DueNotification]) -> None:
         self.counts["error"] += len(batch)
         if self.failure != failure.reason:
             _log.error("the notifier fails", notifier=self.name, error=failure.reason, waiting=len(batch))
         self.failure = failure.reason
-        if failure.lasting:
-            self._give_up(len(batch), failure.reason)
+        if failure.permanent:
+            self._drop(len(batch), failure.reason)
             return
         for due in batch:
-            self.ledger.failed(due)
+            self.notification_log.mark_failed(due)
 
-    def _patience(self, failure: Failure) -> float:
+    def _backoff(self, failure: Failure) -> float:
         self._failures += 1
         pause = min(FIRST_RETRY * 2.0 ** min(self._failures - 1, 16), LONGEST_RETRY)
         return max(pause, failure.retry_after or 0.0)
 
-    def _give_up(self, count: int, reason: str) -> None:
+    def _drop(self, count: int, reason: str) -> None:
         self.counts["dropped"] += count
         _log.error("alerts are not told", notifier=self.name, count=count, reason=reason)
 

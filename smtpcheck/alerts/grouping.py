@@ -51,7 +51,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Issue:
     """One thing that is wrong by a run."""
 
     key: Key
@@ -89,28 +89,28 @@ _EXPIRING = {
 """What warnings are about that concern more than one check."""
 
 
-def troubles(check: Check, report: Report) -> Mapping[str, Trouble]:
+def issues_of(check: Check, report: Report) -> Mapping[str, Issue]:
     """Return what is wrong by a run, under the name of the watch that it belongs to."""
     if report.outcome is Outcome.CRITICAL:
         return {FAILURE: _failure(check, report)}
     if report.outcome is Outcome.UNKNOWN:
         key = Key(Subject.AGENT, "smtpcheck", Severity.WARNING, report.cause or Cause.UNKNOWN)
-        return {AGENT: Trouble(key, report.findings[:1])}
+        return {AGENT: Issue(key, report.findings[:1])}
     return _warnings(check, report.warnings)
 
 
-def says(report: Report, watch: str) -> bool:
+def concerns(report: Report, streak: str) -> bool:
     """Return whether a run tells anything of the watch of that name."""
     if report.outcome is Outcome.UNKNOWN:
-        return watch == AGENT
-    return report.outcome is not Outcome.CRITICAL or watch in {FAILURE, AGENT}
+        return streak == AGENT
+    return report.outcome is not Outcome.CRITICAL or streak in {FAILURE, AGENT}
 
 
-def _failure(check: Check, report: Report) -> Trouble:
+def _failure(check: Check, report: Report) -> Issue:
     cause = report.cause or Cause.UNKNOWN
     subject = _subject(check, report, cause)
     key = Key(subject, _name(subject, check), Severity.CRITICAL, None if subject is Subject.CHECK else cause)
-    return Trouble(key, report.findings[:3])
+    return Issue(key, report.findings[:3])
 
 
 def _subject(check: Check, report: Report, cause: Cause) -> Subject:
@@ -127,8 +127,8 @@ def _name(subject: Subject, check: Check) -> str:
     return endpoint(check) if subject is Subject.HOST else check.name
 
 
-def _warnings(check: Check, findings: tuple[Finding, ...]) -> dict[str, Trouble]:
-    found: dict[str, Trouble] = {}
+def _warnings(check: Check, findings: tuple[Finding, ...]) -> dict[str, Issue]:
+    found: dict[str, Issue] = {}
     rest = list(findings)
     while rest:
         finding = rest.pop(0)
@@ -136,7 +136,7 @@ def _warnings(check: Check, findings: tuple[Finding, ...]) -> dict[str, Trouble]
         told = (finding, rest.pop(0)) if finding.cause is Cause.FRESH_TOKEN_FAILING and rest else (finding,)
         subject = _EXPIRING.get(finding.cause, Subject.CHECK)
         key = Key(subject, _name(subject, check), Severity.WARNING, finding.cause)
-        found.setdefault(finding.cause.value, Trouble(key, told))
+        found.setdefault(finding.cause.value, Issue(key, told))
     return found
 
 

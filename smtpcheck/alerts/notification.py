@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from smtpcheck.alerts.grouping import Key, Severity, Subject
-from smtpcheck.alerts.notification_log import MOST_NAMED, Due, Reason, incident
+from smtpcheck.alerts.notification_log import MAX_NAMED, DueNotification, Reason, alert_id
 from smtpcheck.diagnosis.explain import CERTAIN, Catalogue, describe
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Finding
@@ -29,7 +29,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notification:
     """One alert, ready to be told."""
 
     id: str
@@ -114,8 +114,8 @@ class Notice:
         return "\n".join((*lines, f"Page: {self.page}"))
 
 
-def notice_of(
-    due: Due,
+def notification_of(
+    due: DueNotification,
     *,
     names: Collection[str],
     total: int,
@@ -123,7 +123,7 @@ def notice_of(
     catalogue: Catalogue,
     address: str,
     shard: str = "",
-) -> Notice:
+) -> Notification:
     """Return a due alert in words.
 
     `names` are the checks that show it now, `total` is how many could, `labels` what those have in common, and
@@ -135,7 +135,7 @@ def notice_of(
     told = [describe(_of_all(each, count), catalogue) for each in entry.findings]
     first = told[0] if told else None
     cause = str(first.cause) if first else str(key.cause or "")
-    return Notice(
+    return Notification(
         id=due.id,
         key=key,
         status=Status.RESOLVED if resolved else Status.FIRING,
@@ -145,7 +145,7 @@ def notice_of(
         evidence=first.evidence if first else (),
         remedy=_remedy(entry.findings, [each.remedy for each in told], catalogue),
         reference=first.reference if first else "",
-        checks=entry.names if resolved else tuple(sorted(names)[:MOST_NAMED]),
+        checks=entry.names if resolved else tuple(sorted(names)[:MAX_NAMED]),
         count=count,
         total=max(total, count),
         labels=labels,
@@ -158,11 +158,11 @@ def notice_of(
     )
 
 
-def trial(now: float, address: str) -> tuple[Notice, Notice]:
+def trial(now: float, address: str) -> tuple[Notification, Notification]:
     """Return an alert that only tries whether it arrives, as it fires and as it is resolved, at Unix time `now`."""
     key = Key(Subject.AGENT, "smtpcheck", Severity.WARNING, None)
-    firing = Notice(
-        id=incident(key, now),
+    firing = Notification(
+        id=alert_id(key, now),
         key=key,
         status=Status.FIRING,
         reason=Reason.NEW,

@@ -22,7 +22,7 @@ from smtpcheck.model.report import Finding
 
 MOST_WAITING = 1_000
 """How many alerts wait to be told at most."""
-MOST_NAMED = 20
+MAX_NAMED = 20
 """How many of its checks an alert names."""
 GROWN_SECONDS = 300.0
 """How long after an alert was told it is told again that more checks have joined it."""
@@ -58,7 +58,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RepeatIntervals:
     """When an alert that was told is told again."""
 
     remind_every: float | None
@@ -68,7 +68,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueNotification:
     """One alert that has to be told now."""
 
     key: Key
@@ -80,23 +80,23 @@ class Due:
     @property
     def id(self) -> str:
         """Return what tells this time that the alert fires from every other one."""
-        return incident(self.key, self.entry.since)
+        return alert_id(self.key, self.entry.since)
 
 
-def incident(key: Key, since: float) -> str:
+def alert_id(key: Key, since: float) -> str:
     """Return the id of an alert that fires since that time (Unix seconds): 16 hex digits."""
     text = "\0".join((key.subject, key.name, key.severity, key.cause or "", repr(since)))
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-class Ledger:
+class NotificationLog:
     """The alerts of one notifier."""
 
-    def __init__(self, match: Mapping[str, str], pace: Pace) -> None:
+    def __init__(self, match: Mapping[str, str], intervals: RepeatIntervals) -> None:
         """Take the labels that a check must have (and `severity`, `check`, `credential`), and the pace."""
         self._match = dict(match)
         self._severity = self._match.pop("severity", None)
-        self._pace = pace
+        self._intervals = intervals
         self._entries: dict[Key, Entry] = {}
         self._checks: dict[Key, int] = defaultdict(int)
         self._tries: dict[Key, int] = defaultdict(int)
@@ -128,8 +128,8 @@ class Ledger:
         entry = self._entries.get(key)
         if entry is None:
             self._put(key, Entry(now, findings, (name,)))
-        elif entry.ended_at is not None or (name not in entry.names and len(entry.names) < MOST_NAMED):
-            names = entry.names if name in entry.names else (*entry.names, name)[:MOST_NAMED]
+        elif entry.ended_at is not None or (name not in entry.names and len(entry.names) < MAX_NAMED):
+            names = entry.names if name in entry.names else (*entry.names, name)[:MAX_NAMED]
             told_at = None if entry.ending else entry.told_at
             self._put(key, replace(entry, names=names, told_at=told_at, ended_at=None, ending=False))
 
@@ -141,13 +141,13 @@ class Ledger:
             if (entry := self._entries.get(key)) is not None and entry.ended_at is None:
                 self._put(key, replace(entry, ended_at=now))
 
-    def shows(self, key: Key, findings: tuple[Finding, ...]) -> None:
+    def update_findings(self, key: Key, findings: tuple[Finding, ...]) -> None:
         """Take note of what a check of the alert shows now: a mailbox may fail for another cause than at first."""
         entry = self._entries.get(key)
         if entry is not None and findings and _causes(entry.findings) != _causes(findings):
             self._put(key, replace(entry, findings=findings))
 
-    def settle(
+    def reconcile(
         self, firing: Iterable[tuple[Key, str]], findings_of: Callable[[Key, str], tuple[Finding, ...]], now: float
     ) -> None:
         """Take note of all that fires now, as (alert, check): after a start, or with other settings."""
@@ -161,14 +161,14 @@ class Ledger:
 
     # -- what is told -------------------------------------------------------------------------------------------------
 
-    def due(self, now: float, quiet: Callable[[Key], bool] = lambda _: False) -> list[Due]:
+    def due(self, now: float, is_muted: Callable[[Key], bool] = lambda _: False) -> list[DueNotification]:
         """Return what has to be told, what was tried least and waits longest first; no reminder of what is `quiet`."""
         found = []
         for key, entry in self._entries.items():
             reason = self._reason(key, entry, now)
-            if reason is None or (reason in {Reason.GROWN, Reason.REMINDER} and quiet(key)):
+            if reason is None or (reason in {Reason.GROWN, Reason.REMINDER} and is_muted(key)):
                 continue
-            found.append(Due(key, entry, reason, self._checks.get(key, 0)))
+            found.append(DueNotification(key, entry, reason, self._checks.get(key, 0)))
         return sorted(found, key=lambda due: (self._tries.get(due.key, 0), due.entry.since))
 
     def _reason(self, key: Key, entry: Entry, now: float) -> Reason | None:
@@ -178,19 +178,19 @@ class Ledger:
             return Reason.NEW
         # A clock that was set back makes nothing wait longer than it is meant to.
         age = abs(now - entry.told_at)
-        if self._pace.refresh_every is not None:
-            return Reason.REFRESH if age >= self._pace.refresh_every else None
-        if self._pace.remind_every is not None and age >= self._pace.remind_every:
+        if self._intervals.refresh_every is not None:
+            return Reason.REFRESH if age >= self._intervals.refresh_every else None
+        if self._intervals.remind_every is not None and age >= self._intervals.remind_every:
             return Reason.REMINDER
         return Reason.GROWN if self._checks.get(key, 0) > entry.told_checks and age >= GROWN_SECONDS else None
 
-    def begin(self, due: Due) -> None:
+    def mark_started(self, due: DueNotification) -> None:
         """Take note that this is about to be told."""
         entry = self._entries.get(due.key)
         if due.reason is Reason.RESOLVED and entry is not None and entry.ended_at is not None and not entry.ending:
             self._put(due.key, replace(entry, ending=True))
 
-    def told(self, due: Due, now: float) -> None:
+    def mark_sent(self, due: DueNotification, now: float) -> None:
         """Take note that this was told, or given up."""
         self._tries.pop(due.key, None)
         entry = self._entries.get(due.key)
@@ -206,7 +206,7 @@ class Ledger:
             del self._entries[due.key]
             self._changed.add(due.key)
 
-    def failed(self, due: Due) -> None:
+    def mark_failed(self, due: DueNotification) -> None:
         """Take note that this could not be told: what has not been tried as often goes before it."""
         self._tries[due.key] += 1
 
@@ -215,10 +215,10 @@ class Ledger:
         waiting = [due for due in self.due(now) if due.reason in {Reason.NEW, Reason.RESOLVED}]
         excess = sorted(waiting, key=lambda due: due.entry.since)[: max(len(waiting) - MOST_WAITING, 0)]
         for due in excess:
-            self.told(due, now)
+            self.mark_sent(due, now)
         return len(excess)
 
-    def forget(self, key: Key) -> None:
+    def discard(self, key: Key) -> None:
         """Drop an alert that has ended, as if its end had been told."""
         entry = self._entries.get(key)
         if entry is not None and entry.ended_at is not None:

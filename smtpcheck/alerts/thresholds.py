@@ -22,14 +22,14 @@ class Thresholds:
     fail_after: int = 3
     recover_after: int = 2
 
-    def at(self, interval: float) -> "Thresholds":
+    def for_interval(self, interval: float) -> "Thresholds":
         """Return those of a check with this interval in seconds: fewer where so many would take more than an hour."""
         most = max(int(LONGEST_SECONDS // interval), 1)
         return Thresholds(min(self.fail_after, most), min(self.recover_after, most))
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class Streak:
     """What the last runs of a check say of one thing."""
 
     alert: Key | None = None
@@ -47,18 +47,18 @@ class Watch:
         return frozenset(key for key in (self.alert, self.seen) if key is not None)
 
 
-def after_trouble(watch: Watch | None, key: Key, thresholds: Thresholds) -> Watch:
+def after_issue(streak: Streak | None, key: Key, thresholds: Thresholds) -> Streak:
     """Return the watch after a run in trouble."""
-    watch = watch or Watch()
-    if watch.alert == key:
-        return Watch(alert=key, seen=key)
-    if watch.bad + 1 >= thresholds.fail_after:
-        return Watch(alert=key, seen=key)
-    return Watch(alert=watch.alert, seen=key, bad=watch.bad + 1)
+    streak = streak or Streak()
+    if streak.alert == key:
+        return Streak(alert=key, seen=key)
+    if streak.bad + 1 >= thresholds.fail_after:
+        return Streak(alert=key, seen=key)
+    return Streak(alert=streak.alert, seen=key, bad=streak.bad + 1)
 
 
-def after_success(watch: Watch, thresholds: Thresholds) -> Watch | None:
+def after_success(streak: Streak, thresholds: Thresholds) -> Streak | None:
     """Return the watch after a run without trouble, None when there is nothing left to watch."""
-    if watch.alert is None or watch.good + 1 >= thresholds.recover_after:
+    if streak.alert is None or streak.good + 1 >= thresholds.recover_after:
         return None
-    return Watch(alert=watch.alert, seen=watch.alert, good=watch.good + 1)
+    return Streak(alert=streak.alert, seen=streak.alert, good=streak.good + 1)

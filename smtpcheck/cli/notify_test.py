@@ -12,7 +12,7 @@ from smtpcheck.cli.run import run_loop
 from smtpcheck.log import LogLevel, configure
 
 if TYPE_CHECKING:
-    from smtpcheck.alerts.notification import Notice
+    from smtpcheck.alerts.notification import Notification
     from smtpcheck.alerts.notifiers.notifier import Failure, Notifier
     from smtpcheck.config.alerts import AlertSettings, HeartbeatSettings
 
@@ -48,8 +48,8 @@ async def _try(alerts: "AlertSettings", address: str) -> int:
     from smtpcheck.alerts.notifiers.heartbeat import LABEL
     from smtpcheck.output.finding import show
 
-    notices = trial(time.time(), address)
-    rows = list(await asyncio.gather(*(_told(notifier, notices) for notifier in alerts.notifiers)))
+    notifications = trial(time.time(), address)
+    rows = list(await asyncio.gather(*(_told(notifier, notifications) for notifier in alerts.notifiers)))
     if alerts.heartbeat is not None:
         rows.append((LABEL, LABEL, await _called(alerts.heartbeat)))
     table = Table("notifier", "type", "result", box=None, pad_edge=False)
@@ -59,15 +59,15 @@ async def _try(alerts: "AlertSettings", address: str) -> int:
     return 0 if all(result == _SENT for _, _, result in rows) else EXIT_NOT_TOLD
 
 
-async def _told(notifier: "Notifier", notices: "tuple[Notice, Notice]") -> tuple[str, str, str]:
+async def _told(notifier: "Notifier", notifications: "tuple[Notification, Notification]") -> tuple[str, str, str]:
     """Return the row of a notifier."""
     sender = notifier.sender()
     try:
-        for notice in notices:
+        for notification in notifications:
             async with asyncio.timeout(_limit()):
-                failure = await sender.send([notice])
+                failure = await sender.send([notification])
             if failure is not None:
-                return notifier.label, notifier.type, f"{notice.status} not sent: {failure.reason}"
+                return notifier.label, notifier.type, f"{notification.status} not sent: {failure.reason}"
     except TimeoutError:
         return notifier.label, notifier.type, f"did not end within {_limit():g} s"
     finally:

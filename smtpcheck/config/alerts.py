@@ -20,7 +20,7 @@ from smtpcheck.alerts.notifiers import NOTIFIER_TYPES
 from smtpcheck.alerts.notifiers.heartbeat import LABEL, Heartbeat
 from smtpcheck.alerts.notifiers.http import Authorities, Proxy
 from smtpcheck.alerts.notifiers.notifier import Notifier, Route, SecretUrl
-from smtpcheck.alerts.notifiers.webhook import address_trouble, routes_of
+from smtpcheck.alerts.notifiers.webhook import address_problem, routes_of
 from smtpcheck.alerts.thresholds import Thresholds
 from smtpcheck.config.fields import Duration, Labels, Period, is_address, mistake
 from smtpcheck.config.lint import lint_secret
@@ -181,8 +181,8 @@ def _check_names(notifiers: Iterable[tuple[Notifier, Place]], problems: Problems
 def _check_notifier(notifier: Notifier, at: Place, checks: Sequence[Check], problems: Problems) -> None:
     for path, source in notifier.secrets():
         lint_secret(source, at + path, problems)
-    if trouble := notifier.trouble():
-        problems.error(at, trouble)
+    if problem := notifier.problem():
+        problems.error(at, problem)
         return
     _check_match(notifier.match, at / "match", checks, problems)
     _check_routes(notifier.routes(), at, checks, problems)
@@ -230,8 +230,8 @@ def _is_this_machine(host: str) -> bool:
 
 def _check_heartbeat(beat: HeartbeatSection, at: Place, checks: Sequence[Check], problems: Problems) -> None:
     lint_secret(beat.url, at / "url", problems)
-    if trouble := address_trouble(beat.url):
-        problems.error(at / "url", trouble)
+    if problem := address_problem(beat.url):
+        problems.error(at / "url", problem)
     _check_routes(routes_of(beat.url), at / "url", checks, problems)
 
 

@@ -18,26 +18,26 @@ import structlog
 
 from smtpcheck.alerts.grouping import Key, Severity, Subject
 from smtpcheck.alerts.notification_log import Entry
-from smtpcheck.alerts.thresholds import Watch
+from smtpcheck.alerts.thresholds import Streak
 from smtpcheck.model.cause import Cause
 from smtpcheck.state.database import Database, Values, Write
 from smtpcheck.state.serialization import UnreadableReportError, pack, unpack_as
 
 WRITTEN_SECONDS = 5.0
 
-_WATCHES = Write("INSERT OR REPLACE INTO alert_watches (name, watches) VALUES (?, ?)", every=0.5)
+_STREAKS = Write("INSERT OR REPLACE INTO alert_watches (name, watches) VALUES (?, ?)", every=0.5)
 _ENTRY = Write("INSERT OR REPLACE INTO alert_entries (notifier, alert, entry) VALUES (?, ?, ?)", every=0.5)
-_OLD_WATCHES = Write("DELETE FROM alert_watches WHERE watches IS NULL", every=60.0)
+_OLD_STREAKS = Write("DELETE FROM alert_watches WHERE watches IS NULL", every=60.0)
 _OLD_ENTRIES = Write("DELETE FROM alert_entries WHERE entry IS NULL", every=60.0)
 _T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Watches:
+class _KeptStreaks:
     """What a row of watches holds."""
 
-    watches: dict[str, Watch]
+    watches: dict[str, Streak]
 
 
 class AlertRows:
@@ -46,15 +46,15 @@ class AlertRows:
     def __init__(self, file: Database | None) -> None:
         """Take the state file, which may not be open yet."""
         self._file = file
-        self.anew: Callable[[], object] = lambda: None
+        self.rewrite: Callable[[], object] = lambda: None
         """Puts all that is in memory, for a new file."""
 
-    async def watches(self) -> dict[str, dict[str, Watch]]:
+    async def streaks(self) -> dict[str, dict[str, Streak]]:
         """Return the watches of each check that has any."""
         if self._file is None:
             return {}
         rows = await self._file.read("SELECT name, watches FROM alert_watches WHERE watches IS NOT NULL")
-        return {name: read.watches for name, packed in rows if (read := _unpacked(packed, _Watches))}
+        return {name: read.watches for name, packed in rows if (read := _unpacked(packed, _KeptStreaks))}
 
     async def entries(self) -> dict[str, dict[Key, Entry]]:
         """Return what is known of each alert, by notifier."""
@@ -68,10 +68,10 @@ class AlertRows:
                 found.setdefault(notifier, {})[key] = entry
         return found
 
-    def put_watches(self, name: str, watches: Mapping[str, Watch]) -> None:
+    def put_streaks(self, name: str, watches: Mapping[str, Streak]) -> None:
         """Have the watches of a check written."""
         if self._file is not None:
-            self._file.put((_WATCHES, name, partial(_watches_row, name, dict(watches))))
+            self._file.put((_STREAKS, name, partial(_streaks_row, name, dict(watches))))
 
     def put_entries(self, notifier: str, entries: Mapping[Key, Entry | None]) -> None:
         """Have written what a notifier was told; None for what is over."""
@@ -95,16 +95,16 @@ class AlertRows:
 
     def put_all(self) -> None:
         """Have everything written, into a new file."""
-        self.anew()
+        self.rewrite()
 
     def forget_old(self) -> None:
         """Have the rows deleted of what is over."""
         if self._file is not None:
-            self._file.put((_OLD_WATCHES, "", tuple), (_OLD_ENTRIES, "", tuple))
+            self._file.put((_OLD_STREAKS, "", tuple), (_OLD_ENTRIES, "", tuple))
 
 
-def _watches_row(name: str, watches: dict[str, Watch]) -> Values:
-    return name, pack(_Watches(watches)) if watches else None
+def _streaks_row(name: str, watches: dict[str, Streak]) -> Values:
+    return name, pack(_KeptStreaks(watches)) if watches else None
 
 
 def _entry_row(notifier: str, key: Key, entry: Entry | None) -> Values:

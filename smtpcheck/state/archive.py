@@ -17,7 +17,7 @@ import structlog
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.state.check_state import CheckState
 from smtpcheck.state.database import Database, Make, Write
-from smtpcheck.state.outage import Outage, turned
+from smtpcheck.state.outage import Outage, transition
 from smtpcheck.state.serialization import UnreadableReportError, pack, unpack
 
 KEPT_OUTAGES = 100
@@ -75,7 +75,7 @@ class Archive:
     def record(self, before: CheckState | None, after: CheckState) -> None:
         """Take note of a run by the state of its check around it."""
         name, latest = after.report.check, self._latest.get(after.report.check)
-        outage = turned(latest, before, after)
+        outage = transition(latest, before, after)
         if outage is not None:
             self._latest[name] = outage
         if self._file is None or (outage is None and after.report.outcome is not Outcome.CRITICAL):

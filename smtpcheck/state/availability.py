@@ -37,15 +37,15 @@ class Span:
     """What the runs took, in sum."""
     longest: float = 0.0
     """What the longest run took, in seconds."""
-    judged: int = 0
+    known_hours: int = 0
     """In how many of the hours something is known of the server."""
-    well: float = 0.0
+    healthy_hours: float = 0.0
     """How many hours of these it was well, parts of them too."""
 
     @property
     def availability(self) -> float | None:
         """Return the share of time in which the check was well, from 0 to 1; None where nothing is known."""
-        return min(self.well / self.judged, 1.0) if self.judged else None
+        return min(self.healthy_hours / self.known_hours, 1.0) if self.known_hours else None
 
     @property
     def mean(self) -> float | None:
@@ -84,15 +84,15 @@ def total(spans: Sequence[Span]) -> Span:
         unknown=sum([span.unknown for span in spans]),
         seconds=sum([span.seconds for span in spans]),
         longest=max([span.longest for span in spans]),
-        judged=sum([span.judged for span in spans]),
-        well=sum([span.well for span in spans]),
+        known_hours=sum([span.known_hours for span in spans]),
+        healthy_hours=sum([span.healthy_hours for span in spans]),
     )
 
 
 def _span(begin: float, hour: Hour, *, waited: bool) -> Span:
-    judged = hour.runs - hour.unknown
-    well = (judged - hour.failures) / judged if judged else 0.0
-    return Span(begin, 1, *hour, judged=int(judged > 0 or waited), well=well)
+    known = hour.runs - hour.unknown
+    healthy = (known - hour.failures) / known if known else 0.0
+    return Span(begin, 1, *hour, known_hours=int(known > 0 or waited), healthy_hours=healthy)
 
 
 def _waits(hours: Sequence[tuple[float, Hour]], outages: Sequence[Outage], now: float) -> frozenset[float]:

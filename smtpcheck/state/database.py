@@ -67,15 +67,15 @@ class Write:
 class Database:
     """One state file and its thread."""
 
-    def __init__(self, path: Path, anew: Callable[["Database"], object]) -> None:
+    def __init__(self, path: Path, on_new_file: Callable[["Database"], object]) -> None:
         """Take the file's path, and what to call in the event loop when a new file has taken a damaged one's place.
 
         Nothing is opened before `open`.
         """
         self.path = path
-        self.trouble = ""
+        self.error = ""
         """What hinders the keeping of the state, as a sentence; empty when nothing does."""
-        self._anew = anew
+        self._on_new_file = on_new_file
         self._connection: sqlite3.Connection | None = None
         self._usable = True
         self._pending: dict[Write, dict[Hashable, Make]] = {}
@@ -193,7 +193,7 @@ class Database:
 
     def _commit_durably(self, rows: Sequence[tuple[str, Values]]) -> None:
         if self._connection is None:
-            raise NotKeptError(self.trouble)
+            raise NotKeptError(self.error)
         try:
             self._connection.execute("PRAGMA synchronous = FULL")
             try:
@@ -207,7 +207,7 @@ class Database:
             raise
         except sqlite3.Error as error:
             self._failed(error)
-            raise NotKeptError(self.trouble) from error
+            raise NotKeptError(self.error) from error
         self._succeeded()
 
     def _read(self, statement: str, values: Values, *, settled: bool) -> list[tuple[Any, ...]]:
@@ -227,7 +227,7 @@ class Database:
         except sqlite3.Error as error:
             self._failed(error)
         except (OSError, NewerFileError) as error:
-            self._say(str(error))
+            self._report_error(str(error))
         if self._connection is None:
             self._usable = False
 
@@ -254,12 +254,12 @@ class Database:
 
     def _failed(self, error: sqlite3.Error) -> None:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
-            self._begin_anew(error)
+            self._replace_damaged(error)
         else:
             self._retry_at = time.monotonic() + RETRY_SECONDS
-            self._say(str(error))
+            self._report_error(str(error))
 
-    def _begin_anew(self, error: sqlite3.Error) -> None:
+    def _replace_damaged(self, error: sqlite3.Error) -> None:
         """Keep the damaged file aside, and begin a new one with what is in memory."""
         self._close()
         aside = f"{self.path}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
@@ -271,7 +271,7 @@ class Database:
             self._connect()
         except (OSError, sqlite3.Error) as second:
             self._usable = False
-            self._say(f"{error}; and no new file could be begun: {second}")
+            self._report_error(f"{error}; and no new file could be begun: {second}")
             return
         _log.error(
             "the state file was damaged: it is kept aside, and a new one is begun", aside=aside, error=str(error)
@@ -281,20 +281,20 @@ class Database:
 
     def _renew(self) -> None:
         """In the event loop: put all that is in memory."""
-        self._anew(self)
+        self._on_new_file(self)
         self._renewed.set()
 
-    def _say(self, reason: str) -> None:
+    def _report_error(self, reason: str) -> None:
         """Say what hinders: at once when it is new, and again each hour."""
         now = time.monotonic()
-        trouble = f"the state file {self.path} cannot be used: {reason}; all that is found is kept in memory only"
-        if trouble != self.trouble or now >= self._remind_at:
-            self.trouble, self._remind_at = trouble, now + REMIND_SECONDS
-            _log.error(trouble)
+        error = f"the state file {self.path} cannot be used: {reason}; all that is found is kept in memory only"
+        if error != self.error or now >= self._remind_at:
+            self.error, self._remind_at = error, now + REMIND_SECONDS
+            _log.error(error)
 
     def _succeeded(self) -> None:
-        if self.trouble:
-            self.trouble = ""
+        if self.error:
+            self.error = ""
             _log.info("the state is kept again", file=str(self.path))
 
 

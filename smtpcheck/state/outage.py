@@ -26,7 +26,7 @@ class Outage:
     """Why the first run failed: an id of the list of causes."""
 
 
-def turned(latest: Outage | None, before: CheckState | None, after: CheckState) -> Outage | None:
+def transition(latest: Outage | None, before: CheckState | None, after: CheckState) -> Outage | None:
     """Return the outage that a run began or ended, None if it did neither.
 
     `latest` is the last outage of the check, `before` and `after` its state around the run.

@@ -175,14 +175,14 @@ class Outbox:
         if self._file is None:
             return True
         await self._file.read("SELECT 1")
-        return not self._file.trouble
+        return not self._file.error
 
     def keep_sending(self, name: str, report: Report, breaker: Breaker) -> Record:
         """Remember a run that was to send, and return the record."""
         self._records[name] = record = replace(self._records.get(name, Record()), sending=report, breaker=breaker)
         if self._file is not None:
-            turned = breaker.until is not None
-            self._file.put((_RECORD, name, partial(_record_row, name, record)), at_once=turned)
+            changed = breaker.until is not None
+            self._file.put((_RECORD, name, partial(_record_row, name, record)), at_once=changed)
         return record
 
     def only(self, names: Collection[str]) -> None:

@@ -18,7 +18,7 @@ _SIZE = 32
 _log = structlog.get_logger(__name__)
 
 
-def mark_key(folder: Path) -> bytes:
+def load_signing_key(folder: Path) -> bytes:
     """Return the key in the folder, which is made there if there is none; where that fails, one for this time only.
 
     Blocks on the disk.

@@ -75,7 +75,7 @@ class State:
     def __init__(self) -> None:
         """Begin without any, and in memory alone."""
         self._checks: dict[str, CheckState] = {}
-        self._heard: dict[str, Breaker] = {}
+        self._uncounted: dict[str, Breaker] = {}
         self._caps = Caps()
         self._tenures: tuple[Tenure, ...] = ()
         self._file: Database | None = None
@@ -102,9 +102,9 @@ class State:
         return MappingProxyType(self._checks)
 
     @property
-    def trouble(self) -> str:
+    def error(self) -> str:
         """Return why nothing outlives a restart at present, as a sentence; empty when all is well."""
-        return self._file.trouble if self._file else ""
+        return self._file.error if self._file else ""
 
     def record(self, check: Check, report: Report, own: Report | None = None) -> CheckState:
         """Remember a run and return the new state of its check.
@@ -116,26 +116,26 @@ class State:
         held = self.breaker(check.name)
         state = before.after(report, check.interval, own) if before else first(report, check.interval, held, own)
         self._checks[check.name] = state
-        self._heard.pop(check.name, None)
+        self._uncounted.pop(check.name, None)
         if self._file is not None:
             recovered = before is not None and before.failure is before.report and state.failure is before.failure
-            turned = state.breaker != held
-            _put(self._file, check.name, state, failure=recovered, at_once=turned)
+            changed = state.breaker != held
+            _put(self._file, check.name, state, failure=recovered, at_once=changed)
         self.archive.record(before, state)
         return state
 
     def breaker(self, name: str) -> Breaker:
         """Return the breaker of a check; a closed one where nothing is known."""
         state = self._checks.get(name)
-        return state.breaker if state else self._heard.get(name, Breaker())
+        return state.breaker if state else self._uncounted.get(name, Breaker())
 
-    def hear(self, check: Check, report: Report) -> Breaker:
+    def update_breaker(self, check: Check, report: Report) -> Breaker:
         """Let a run count for the check's breaker and for nothing else, and return the breaker."""
         before = self.breaker(check.name)
         after = backoff.after(before, report, check.interval)
         state = self._checks.get(check.name)
         if state is None:
-            self._heard[check.name] = after
+            self._uncounted[check.name] = after
         elif after != before:
             self._checks[check.name] = state = replace(state, breaker=after)
             if self._file is not None:
@@ -153,7 +153,7 @@ class State:
 
     def close_breaker(self, name: str) -> None:
         """Forget what a check was refused, so that it is tried again; an unknown name is fine."""
-        self._heard.pop(name, None)
+        self._uncounted.pop(name, None)
         if state := self._checks.get(name):
             self._checks[name] = replace(state, breaker=Breaker())
 
@@ -168,11 +168,11 @@ class State:
             self._checks[name] = self._restored(name, values)
         await self.archive.fetch(missing)
 
-    def keep(self, names: Collection[str]) -> None:
+    def only(self, names: Collection[str]) -> None:
         """Drop from memory every check that is not among `names`."""
         self.outbox.only(names)
         self.archive.only(names)
-        for known in (self._checks, self._heard):
+        for known in (self._checks, self._uncounted):
             for name in known.keys() - set(names):
                 del known[name]
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from smtpcheck.agent.alerting import NotifierState
 from smtpcheck.agent.on_demand import Busy, Probed
-from smtpcheck.alerts.notification import Notice
+from smtpcheck.alerts.notification import Notification
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.settings import Settings
 from smtpcheck.diagnosis.catalogue import Catalogue
@@ -35,10 +35,10 @@ class AlertsView(Protocol):
     def counts(self) -> dict[str, int]:
         """Return how many fire, by severity."""
 
-    def firing(self, most: int | None = None) -> list[Notice]:
+    def firing(self, most: int | None = None) -> list[Notification]:
         """Return those that fire, the worst and oldest first, and no more than `most`."""
 
-    def of_check(self, name: str) -> list[Notice]:
+    def of_check(self, name: str) -> list[Notification]:
         """Return those that fire and that a check is part of."""
 
     def notifiers(self) -> list[NotifierState]:

@@ -65,7 +65,7 @@ async def check(request: web.Request) -> web.Response:
         "last_success": state.last_success_at if state else None,
         "report": report_as_json(state.report, agent.catalogue) if state else None,
         "last_failure": report_as_json(state.failure, agent.catalogue) if state and state.failure else None,
-        "alerts": [notice.as_json() for notice in agent.alerting.of_check(found.name)],
+        "alerts": [notification.as_json() for notification in agent.alerting.of_check(found.name)],
         "loopback": loopback_as_json(standing, agent.catalogue) if standing else None,
         "history": [run._asdict() for run in state.history()] if state else [],
     }
@@ -87,7 +87,7 @@ async def alerts(request: web.Request) -> web.Response:
         {
             "configured": alerting.is_configured,
             "counts": alerting.counts(),
-            "alerts": [notice.as_json() for notice in alerting.firing()],
+            "alerts": [notification.as_json() for notification in alerting.firing()],
             "notifiers": [
                 {
                     "name": each.name,

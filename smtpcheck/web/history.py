@@ -111,7 +111,7 @@ async def history_as_json(request: web.Request) -> web.Response:
     return web.json_response(
         {
             "availability": {f"{length}d": _figures(past.window(length)) for length in WINDOWS},
-            "hours": [_figures(span) | {"begin": span.begin} for span in past.hours if span.runs or span.judged],
+            "hours": [_figures(span) | {"begin": span.begin} for span in past.hours if span.runs or span.known_hours],
             "outages": [asdict(outage) for outage in past.outages],
             "failures": [asdict(failure) for failure in past.failures],
         }

@@ -140,7 +140,7 @@ def render(request: web.Request, template: str, **values: object) -> str:
         .render(
             now=now,
             version=__version__,
-            trouble=agent.state.trouble,
+            trouble=agent.state.error,
             sharding=agent.settings.sharding,
             refresh_seconds=REFRESH_SECONDS,
             distance=partial(formatting.distance, now=now),

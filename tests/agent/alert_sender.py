@@ -41,9 +41,9 @@ def alerting(state: State, url: str) -> Alerting:
 
 def hurry() -> None:
     """Wait for nothing, so that a kill hits a telling or a write."""
-    dispatcher.GATHER_SECONDS, dispatcher.LOOK_SECONDS = 0.0, 0.01
+    dispatcher.BATCH_SECONDS, dispatcher.POLL_SECONDS = 0.0, 0.01
     dispatcher.FIRST_RETRY, dispatcher.LONGEST_RETRY = 0.01, 0.01
-    alert_rows._WATCHES = replace(alert_rows._WATCHES, every=0.01)
+    alert_rows._STREAKS = replace(alert_rows._STREAKS, every=0.01)
     alert_rows._ENTRY = replace(alert_rows._ENTRY, every=0.01)
     database._IDLE_SECONDS = 0.005
 

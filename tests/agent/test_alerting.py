@@ -50,9 +50,9 @@ DEAD_SECRET = tuple(scenario for scenario in SCENARIOS if scenario.name == "secr
 
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "GATHER_SECONDS", 0.0)
+    monkeypatch.setattr(dispatcher, "BATCH_SECONDS", 0.0)
     monkeypatch.setattr(dispatcher, "FIRST_RETRY", 0.01)
-    monkeypatch.setattr(dispatcher, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(dispatcher, "POLL_SECONDS", 0.05)
 
 
 def source(value: str) -> SecretSource:
@@ -136,7 +136,7 @@ async def test_a_dead_credential_is_one_alert_that_is_resolved_once_all_have_rec
         world.run(bad, "a", "b", "c")
         await receiver.until(lambda got: len(got) == 1)
         world.run(good, "a", "b")
-        assert [notice.count for notice in world.alerting.firing()] == [1]
+        assert [notification.count for notification in world.alerting.firing()] == [1]
         world.run(good, "c")
         got = await receiver.until(lambda got: len(got) == 2)
         assert told(got) == [
@@ -245,13 +245,13 @@ async def test_one_alert_that_is_never_taken_holds_up_no_other() -> None:
 
 async def test_retry_after_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     paused: list[float] = []
-    patience = dispatcher.Dispatcher._patience
+    patience = dispatcher.Dispatcher._backoff
 
     def noted(self: Any, failure: Any) -> float:
         paused.append(patience(self, failure))
         return 0.0
 
-    monkeypatch.setattr(dispatcher.Dispatcher, "_patience", noted)
+    monkeypatch.setattr(dispatcher.Dispatcher, "_backoff", noted)
     answers = ((429, {"Retry-After": "7"}), (503, {"Retry-After": "999999"}), (429, {"Retry-After": "soon"}))
     async with Receiver(*answers) as receiver, alerts(settings(Webhook(url=source(receiver.url())))) as world:
         world.run(bad, "a")
@@ -330,7 +330,7 @@ async def test_after_a_restart_nothing_is_told_twice_and_nothing_is_forgotten(tm
             world.run(bad, "c", times=1)
             await receiver.until(lambda got: got)
         async with alerts(wanted, tmp_path) as world:
-            assert [(notice.summary, notice.checks) for notice in world.alerting.firing()] == [
+            assert [(notification.summary, notification.checks) for notification in world.alerting.firing()] == [
                 (f"{DEAD} (3 of 3 checks)", ("a", "b", "c"))
             ]
             world.run(bad, "a", "b", "c")
@@ -398,8 +398,8 @@ async def test_a_damaged_file_forgets_no_alert(tmp_path: Path, monkeypatch: pyte
             world.run(good, "c7", times=3)
             await until(lambda: damaged(tmp_path) != [])
         async with alerts(wanted, tmp_path) as world:
-            (notice,) = world.alerting.firing()
-            assert notice.count == 299
+            (notification,) = world.alerting.firing()
+            assert notification.count == 299
             world.run(good, *world.checks)
             await receiver.until(lambda got: len(got) == 2)
     assert [status for status, _, _ in told(receiver.got)] == ["firing", "resolved"]
@@ -482,7 +482,7 @@ async def test_a_check_of_once_a_day_is_told_of_after_one_run() -> None:
     daily = replace(check("a"), interval=86400.0)
     async with alerts(settings(checks=(daily, check("b")))) as world:
         world.run(bad, "a", "b", times=1)
-        assert [notice.checks for notice in world.alerting.firing()] == [("a", "b")]
+        assert [notification.checks for notification in world.alerting.firing()] == [("a", "b")]
         world.run(good, "a", times=1)
         assert world.alerting.firing() == []
 
@@ -506,7 +506,7 @@ async def test_alerts_are_counted_by_severity() -> None:
         world.run(bad, "a")
         world.run(lambda name: good(name, Cause.SLOW), "b", "c")
         assert world.alerting.counts() == {Severity.CRITICAL: 1, Severity.WARNING: 2}
-        assert [notice.key.name for notice in world.alerting.of_check("b")] == ["b"]
+        assert [notification.key.name for notification in world.alerting.of_check("b")] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -610,7 +610,7 @@ async def test_the_agent_is_well_while_it_works_and_says_why_when_it_does_not(
             monkeypatch.setattr(Connectivity, "is_lost", lambda *_: True)
             assert "cut off" in agent.unhealthy_reason()
             monkeypatch.undo()
-            monkeypatch.setattr(State, "trouble", "the state file cannot be used")
+            monkeypatch.setattr(State, "error", "the state file cannot be used")
             assert agent.unhealthy_reason() == "the state file cannot be used"
             monkeypatch.undo()
         assert agent.unhealthy_reason() == "no check is started"

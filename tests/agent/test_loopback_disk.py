@@ -36,11 +36,11 @@ async def main(folder):
         told = [len(it.world.exchange.messages)]
         resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
         await it.passes(PLAN.every)
-        told += [len(it.world.exchange.messages), bool(it.state.trouble), it.record.pending()]
+        told += [len(it.world.exchange.messages), bool(it.state.error), it.record.pending()]
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         await asyncio.sleep(0.5)
         await it.passes(PLAN.every)
-        told += [len(it.world.exchange.messages), bool(it.state.trouble), it.message.sequence]
+        told += [len(it.world.exchange.messages), bool(it.state.error), it.message.sequence]
         sys.stderr.write(repr(told))
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -20,7 +20,7 @@ from smtpcheck.mail.correlation_id import Marks
 from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, DOMAIN, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.state.serialization import unpack_as
-from smtpcheck.state.signing_key import mark_key
+from smtpcheck.state.signing_key import load_signing_key
 from tests.agent.test_agent import edit, running, shown, until
 from tests.worlds.loopback import marks_of
 
@@ -88,7 +88,7 @@ async def test_a_kill_at_any_moment_sends_nothing_twice_and_forgets_nothing(
             await killed_after(world.config, chance.uniform(0.1, 1.2))
         sent = Counter(marks_of(message.content) for message in world.exchange.messages)
         known, counted = kept(tmp_path / "state")
-        key = mark_key(tmp_path / "state")
+        key = load_signing_key(tmp_path / "state")
         numbers = Counter((read.check, read.sequence) for mark in sent if (read := Marks(key).read(mark)))
         assert len(sent) > KILLS / 2
         assert (set(sent.values()), set(numbers.values()), numbers.total()) == ({1}, {1}, len(sent))

@@ -11,11 +11,19 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from smtpcheck.alerts.alert_state import Board
-from smtpcheck.alerts.grouping import Key, Severity, Subject, troubles
+from smtpcheck.alerts.alert_state import AlertState
+from smtpcheck.alerts.grouping import Key, Severity, Subject, issues_of
 from smtpcheck.alerts.maintenance import DAY_MINUTES, Window
-from smtpcheck.alerts.notification import Notice, Status, notice_of
-from smtpcheck.alerts.notification_log import GROWN_SECONDS, MOST_WAITING, Due, Entry, Ledger, Pace, Reason
+from smtpcheck.alerts.notification import Notification, Status, notification_of
+from smtpcheck.alerts.notification_log import (
+    GROWN_SECONDS,
+    MOST_WAITING,
+    DueNotification,
+    Entry,
+    NotificationLog,
+    Reason,
+    RepeatIntervals,
+)
 from smtpcheck.alerts.thresholds import Thresholds
 from smtpcheck.diagnosis import catalogue
 from smtpcheck.model.cause import Cause
@@ -62,16 +70,18 @@ def unknown(name: str, cause: Cause = Cause.AGENT_CUT_OFF) -> Report:
     return Report(name, NOW, 0.5, Outcome.UNKNOWN, cause=cause, findings=(Finding(cause, 1.0, "judge.x"),))
 
 
-def firing(board: Board) -> dict[Key, list[str]]:
+def firing(alert_state: AlertState) -> dict[Key, list[str]]:
     found = defaultdict(list)
-    for key, name in board.firing():
+    for key, name in alert_state.firing():
         found[key].append(name)
     return dict(found)
 
 
-def run(board: Board, each: Check, *reports: Report, thresholds: Thresholds | None = None, muted: bool = False) -> None:
+def run(
+    alert_state: AlertState, each: Check, *reports: Report, thresholds: Thresholds | None = None, muted: bool = False
+) -> None:
     for report in reports:
-        board.observe(each, report, thresholds or Thresholds(), muted=muted)
+        alert_state.observe(each, report, thresholds or Thresholds(), muted=muted)
 
 
 # -- what a run shows -------------------------------------------------------------------------------------------------
@@ -100,19 +110,19 @@ def run(board: Board, each: Check, *reports: Report, thresholds: Thresholds | No
 )
 def test_what_is_wrong_belongs_to_whom_it_concerns(report: Report, key: Key) -> None:
     """A token to its credential, a connection to its host, a mailbox to its check."""
-    assert [trouble.key for trouble in troubles(check("a"), report).values()] == [key]
+    assert [issue.key for issue in issues_of(check("a"), report).values()] == [key]
 
 
 def test_a_check_that_is_well_shows_nothing() -> None:
-    assert troubles(check("a"), good("a")) == {}
+    assert issues_of(check("a"), good("a")) == {}
 
 
 def test_the_reason_of_a_fresh_token_that_fails_is_no_trouble_of_its_own() -> None:
     root = Finding(Cause.SECRET_EXPIRED, 0.99, "entra.7000222")
     report = good("a", Cause.FRESH_TOKEN_FAILING, Cause.SLOW)
     report = replace(report, warnings=(report.warnings[0], root, report.warnings[1]))
-    found = troubles(check("a"), report)
-    assert {slot: [each.cause for each in trouble.findings] for slot, trouble in found.items()} == {
+    found = issues_of(check("a"), report)
+    assert {kind: [each.cause for each in issue.findings] for kind, issue in found.items()} == {
         "fresh_token_failing": [Cause.FRESH_TOKEN_FAILING, Cause.SECRET_EXPIRED],
         "slow": [Cause.SLOW],
     }
@@ -122,16 +132,16 @@ def test_the_reason_of_a_fresh_token_that_fails_is_no_trouble_of_its_own() -> No
 
 
 def test_an_alert_fires_after_three_runs_in_a_row_and_ends_after_two() -> None:
-    board, a = Board(), check("a")
-    run(board, a, bad("a"), bad("a"), good("a"), bad("a"), bad("a"))
-    assert firing(board) == {}
-    run(board, a, bad("a"))
-    assert firing(board) == {CONTOSO_DEAD: ["a"]}
-    run(board, a, good("a"), bad("a"), good("a"))
-    assert firing(board) == {CONTOSO_DEAD: ["a"]}
-    run(board, a, good("a"))
-    assert firing(board) == {}
-    assert dict(board.watches) == {}
+    alert_state, a = AlertState(), check("a")
+    run(alert_state, a, bad("a"), bad("a"), good("a"), bad("a"), bad("a"))
+    assert firing(alert_state) == {}
+    run(alert_state, a, bad("a"))
+    assert firing(alert_state) == {CONTOSO_DEAD: ["a"]}
+    run(alert_state, a, good("a"), bad("a"), good("a"))
+    assert firing(alert_state) == {CONTOSO_DEAD: ["a"]}
+    run(alert_state, a, good("a"))
+    assert firing(alert_state) == {}
+    assert dict(alert_state.streaks) == {}
 
 
 @pytest.mark.parametrize(
@@ -139,73 +149,73 @@ def test_an_alert_fires_after_three_runs_in_a_row_and_ends_after_two() -> None:
     [(1.0, 3, 2), (60.0, 3, 2), (900.0, 3, 2), (1200.0, 3, 2), (1800.0, 2, 2), (3600.0, 1, 1), (86400.0, 1, 1)],
 )
 def test_what_is_seldom_looked_at_is_told_within_the_hour(interval: float, fail_after: int, recover_after: int) -> None:
-    assert Thresholds(3, 2).at(interval) == Thresholds(fail_after, recover_after)
+    assert Thresholds(3, 2).for_interval(interval) == Thresholds(fail_after, recover_after)
 
 
 def test_runs_that_fail_for_different_causes_count_together() -> None:
     """What fails three times in a row is broken, whatever the server says each time."""
-    board, a = Board(), check("a")
-    run(board, a, bad("a", Phase.CONNECT, Cause.TIMEOUT), bad("a", Phase.DNS, Cause.DNS_FAILURE), bad("a"))
-    assert firing(board) == {CONTOSO_DEAD: ["a"]}
+    alert_state, a = AlertState(), check("a")
+    run(alert_state, a, bad("a", Phase.CONNECT, Cause.TIMEOUT), bad("a", Phase.DNS, Cause.DNS_FAILURE), bad("a"))
+    assert firing(alert_state) == {CONTOSO_DEAD: ["a"]}
 
 
 def test_a_cause_that_flutters_moves_no_check_to_another_alert() -> None:
-    board, a = Board(), check("a")
-    run(board, a, bad("a"), bad("a"), bad("a"))
+    alert_state, a = AlertState(), check("a")
+    run(alert_state, a, bad("a"), bad("a"), bad("a"))
     other = bad("a", Phase.CONNECT, Cause.TIMEOUT)
-    run(board, a, other, other, bad("a"), bad("a"), other, other)
-    assert firing(board) == {CONTOSO_DEAD: ["a"]}
-    run(board, a, other)
-    assert [key.cause for key in firing(board)] == [Cause.TIMEOUT]
+    run(alert_state, a, other, other, bad("a"), bad("a"), other, other)
+    assert firing(alert_state) == {CONTOSO_DEAD: ["a"]}
+    run(alert_state, a, other)
+    assert [key.cause for key in firing(alert_state)] == [Cause.TIMEOUT]
 
 
 def test_unknown_says_nothing_of_a_check_but_is_told_of_the_agent() -> None:
     """It neither counts as a failure nor as a recovery."""
-    board, a = Board(), check("a")
-    run(board, a, bad("a"), unknown("a"), bad("a"), unknown("a"), bad("a"))
-    assert CONTOSO_DEAD in firing(board)
-    run(board, a, good("a"), unknown("a"), unknown("a"), unknown("a"))
-    assert sorted(key.subject for key in firing(board)) == [Subject.AGENT, Subject.CREDENTIAL]
-    run(board, a, good("a"), good("a"))
-    assert firing(board) == {}
+    alert_state, a = AlertState(), check("a")
+    run(alert_state, a, bad("a"), unknown("a"), bad("a"), unknown("a"), bad("a"))
+    assert CONTOSO_DEAD in firing(alert_state)
+    run(alert_state, a, good("a"), unknown("a"), unknown("a"), unknown("a"))
+    assert sorted(key.subject for key in firing(alert_state)) == [Subject.AGENT, Subject.CREDENTIAL]
+    run(alert_state, a, good("a"), good("a"))
+    assert firing(alert_state) == {}
 
 
 def test_a_warning_waits_while_the_check_fails() -> None:
     """A critical run says nothing of what would break a run that works."""
-    board, a = Board(), check("a")
+    alert_state, a = AlertState(), check("a")
     slow = good("a", Cause.SLOW)
-    run(board, a, slow, slow, slow, *[bad("a")] * 5)
-    assert sorted(key.severity for key in firing(board)) == [Severity.CRITICAL, Severity.WARNING]
-    run(board, a, slow, slow)
-    assert [key.cause for key in firing(board)] == [Cause.SLOW]
+    run(alert_state, a, slow, slow, slow, *[bad("a")] * 5)
+    assert sorted(key.severity for key in firing(alert_state)) == [Severity.CRITICAL, Severity.WARNING]
+    run(alert_state, a, slow, slow)
+    assert [key.cause for key in firing(alert_state)] == [Cause.SLOW]
 
 
 def test_under_maintenance_failures_do_not_count_and_recoveries_do() -> None:
-    board, a, b = Board(), check("a"), check("b")
-    run(board, a, bad("a"), bad("a"), bad("a"))
-    run(board, b, bad("b"), bad("b"), bad("b"), bad("b"), muted=True)
-    run(board, a, *[bad("a")] * 5, muted=True)
-    assert firing(board) == {CONTOSO_DEAD: ["a"]}
-    run(board, a, bad("a"), good("a"), good("a"), muted=True)
-    assert firing(board) == {}
+    alert_state, a, b = AlertState(), check("a"), check("b")
+    run(alert_state, a, bad("a"), bad("a"), bad("a"))
+    run(alert_state, b, bad("b"), bad("b"), bad("b"), bad("b"), muted=True)
+    run(alert_state, a, *[bad("a")] * 5, muted=True)
+    assert firing(alert_state) == {CONTOSO_DEAD: ["a"]}
+    run(alert_state, a, bad("a"), good("a"), good("a"), muted=True)
+    assert firing(alert_state) == {}
 
 
 def test_a_check_on_its_way_into_an_alert_is_counted_but_does_not_make_it_fire() -> None:
     """So the first message names all checks of a dead credential, not only the first that has failed three times."""
-    board = Board()
+    alert_state = AlertState()
     names = [f"c{number:03}" for number in range(500)]
     for name in names:
-        run(board, check(name), bad(name), bad(name))
-    run(board, check("c000"), bad("c000"))
-    assert firing(board) == {CONTOSO_DEAD: ["c000"]}
-    assert sorted(board.shown_by(CONTOSO_DEAD)) == names
+        run(alert_state, check(name), bad(name), bad(name))
+    run(alert_state, check("c000"), bad("c000"))
+    assert firing(alert_state) == {CONTOSO_DEAD: ["c000"]}
+    assert sorted(alert_state.checks_of(CONTOSO_DEAD)) == names
 
 
 def test_a_check_that_is_gone_leaves_its_alerts() -> None:
-    board = Board()
-    run(board, check("a"), bad("a"), bad("a"), bad("a"))
-    assert board.drop("a") == (CONTOSO_DEAD,)
-    assert (firing(board), list(board.shown_by(CONTOSO_DEAD)), board.drop("a")) == ({}, [], ())
+    alert_state = AlertState()
+    run(alert_state, check("a"), bad("a"), bad("a"), bad("a"))
+    assert alert_state.drop("a") == (CONTOSO_DEAD,)
+    assert (firing(alert_state), list(alert_state.checks_of(CONTOSO_DEAD)), alert_state.drop("a")) == ({}, [], ())
 
 
 # -- maintenance ------------------------------------------------------------------------------------------------------
@@ -255,95 +265,95 @@ def test_a_window_is_for_the_checks_that_have_its_labels() -> None:
 DAY = 86400.0
 
 
-def told(ledger: Ledger, now: float) -> list[tuple[Key, Reason, int]]:
+def told(notification_log: NotificationLog, now: float) -> list[tuple[Key, Reason, int]]:
     """Tell everything that is due, and return it."""
-    due = ledger.due(now)
+    due = notification_log.due(now)
     for each in due:
-        ledger.told(each, now)
+        notification_log.mark_sent(each, now)
     return [(each.key, each.reason, each.checks) for each in due]
 
 
 def test_an_alert_is_told_once_then_reminded_of_then_resolved() -> None:
-    ledger = Ledger({}, Pace(remind_every=DAY / 2))
-    ledger.joined(CONTOSO_DEAD, "a", (), NOW)
-    assert told(ledger, NOW) == [(CONTOSO_DEAD, Reason.NEW, 1)]
-    assert told(ledger, NOW + DAY / 2 - 1) == []
-    assert told(ledger, NOW + DAY / 2) == [(CONTOSO_DEAD, Reason.REMINDER, 1)]
-    ledger.left(CONTOSO_DEAD, NOW + DAY)
-    assert told(ledger, NOW + DAY) == [(CONTOSO_DEAD, Reason.RESOLVED, 0)]
-    assert told(ledger, NOW + 2 * DAY) == []
-    assert dict(ledger.entries) == {}
+    notification_log = NotificationLog({}, RepeatIntervals(remind_every=DAY / 2))
+    notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
+    assert told(notification_log, NOW) == [(CONTOSO_DEAD, Reason.NEW, 1)]
+    assert told(notification_log, NOW + DAY / 2 - 1) == []
+    assert told(notification_log, NOW + DAY / 2) == [(CONTOSO_DEAD, Reason.REMINDER, 1)]
+    notification_log.left(CONTOSO_DEAD, NOW + DAY)
+    assert told(notification_log, NOW + DAY) == [(CONTOSO_DEAD, Reason.RESOLVED, 0)]
+    assert told(notification_log, NOW + 2 * DAY) == []
+    assert dict(notification_log.entries) == {}
 
 
 def test_it_is_told_that_more_checks_have_joined_but_not_at_once() -> None:
-    ledger = Ledger({}, Pace(remind_every=None))
-    ledger.joined(CONTOSO_DEAD, "a", (), NOW)
-    told(ledger, NOW)
-    ledger.joined(CONTOSO_DEAD, "b", (), NOW + 1)
-    assert told(ledger, NOW + GROWN_SECONDS - 1) == []
-    assert told(ledger, NOW + GROWN_SECONDS) == [(CONTOSO_DEAD, Reason.GROWN, 2)]
-    ledger.left(CONTOSO_DEAD, NOW + 400)
-    assert told(ledger, NOW + DAY) == []
+    notification_log = NotificationLog({}, RepeatIntervals(remind_every=None))
+    notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
+    told(notification_log, NOW)
+    notification_log.joined(CONTOSO_DEAD, "b", (), NOW + 1)
+    assert told(notification_log, NOW + GROWN_SECONDS - 1) == []
+    assert told(notification_log, NOW + GROWN_SECONDS) == [(CONTOSO_DEAD, Reason.GROWN, 2)]
+    notification_log.left(CONTOSO_DEAD, NOW + 400)
+    assert told(notification_log, NOW + DAY) == []
 
 
 def test_what_ended_before_it_could_be_told_is_told_once() -> None:
-    ledger = Ledger({}, Pace(None))
-    ledger.joined(CONTOSO_DEAD, "a", (), NOW)
-    ledger.left(CONTOSO_DEAD, NOW + 5)
-    assert told(ledger, NOW + 9) == [(CONTOSO_DEAD, Reason.RESOLVED, 0)]
+    notification_log = NotificationLog({}, RepeatIntervals(None))
+    notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
+    notification_log.left(CONTOSO_DEAD, NOW + 5)
+    assert told(notification_log, NOW + 9) == [(CONTOSO_DEAD, Reason.RESOLVED, 0)]
 
 
 def test_an_alert_that_fires_again_before_its_end_was_told_goes_on() -> None:
-    ledger = Ledger({}, Pace(None))
-    ledger.joined(CONTOSO_DEAD, "a", (), NOW)
-    first = ledger.due(NOW)[0].id
-    told(ledger, NOW)
-    ledger.left(CONTOSO_DEAD, NOW + 5)
-    ledger.joined(CONTOSO_DEAD, "a", (), NOW + 6)
-    assert told(ledger, NOW + 7) == []
-    ledger.left(CONTOSO_DEAD, NOW + 8)
-    assert [due.id for due in ledger.due(NOW + 9)] == [first]
+    notification_log = NotificationLog({}, RepeatIntervals(None))
+    notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
+    first = notification_log.due(NOW)[0].id
+    told(notification_log, NOW)
+    notification_log.left(CONTOSO_DEAD, NOW + 5)
+    notification_log.joined(CONTOSO_DEAD, "a", (), NOW + 6)
+    assert told(notification_log, NOW + 7) == []
+    notification_log.left(CONTOSO_DEAD, NOW + 8)
+    assert [due.id for due in notification_log.due(NOW + 9)] == [first]
 
 
 def test_an_alert_that_fires_again_after_it_was_tried_to_tell_its_end_is_told_anew() -> None:
     """The answer may have been lost: the notifier may believe that it is over."""
-    ledger = Ledger({}, Pace(None))
-    ledger.joined(CONTOSO_DEAD, "a", (), NOW)
-    told(ledger, NOW)
-    ledger.left(CONTOSO_DEAD, NOW + 5)
-    (end,) = ledger.due(NOW + 5)
-    ledger.begin(end)
-    ledger.failed(end)
-    ledger.joined(CONTOSO_DEAD, "a", (), NOW + 6)
-    assert [(due.reason, due.id) for due in ledger.due(NOW + 7)] == [(Reason.NEW, end.id)]
+    notification_log = NotificationLog({}, RepeatIntervals(None))
+    notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
+    told(notification_log, NOW)
+    notification_log.left(CONTOSO_DEAD, NOW + 5)
+    (end,) = notification_log.due(NOW + 5)
+    notification_log.mark_started(end)
+    notification_log.mark_failed(end)
+    notification_log.joined(CONTOSO_DEAD, "a", (), NOW + 6)
+    assert [(due.reason, due.id) for due in notification_log.due(NOW + 7)] == [(Reason.NEW, end.id)]
 
 
 def test_an_alert_that_fires_again_while_its_end_is_being_told_is_a_new_one() -> None:
-    ledger = Ledger({}, Pace(None))
-    ledger.joined(CONTOSO_DEAD, "a", (), NOW)
-    told(ledger, NOW)
-    ledger.left(CONTOSO_DEAD, NOW + 5)
-    (end,) = ledger.due(NOW + 5)
-    ledger.joined(CONTOSO_DEAD, "a", (), NOW + 6)
-    ledger.told(end, NOW + 7)
-    (again,) = ledger.due(NOW + 8)
+    notification_log = NotificationLog({}, RepeatIntervals(None))
+    notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
+    told(notification_log, NOW)
+    notification_log.left(CONTOSO_DEAD, NOW + 5)
+    (end,) = notification_log.due(NOW + 5)
+    notification_log.joined(CONTOSO_DEAD, "a", (), NOW + 6)
+    notification_log.mark_sent(end, NOW + 7)
+    (again,) = notification_log.due(NOW + 8)
     assert (again.reason, again.id == end.id) == (Reason.NEW, False)
 
 
 def test_a_notifier_that_forgets_is_told_again_and_again() -> None:
-    ledger = Ledger({}, Pace(remind_every=DAY, refresh_every=60.0))
-    ledger.joined(CONTOSO_DEAD, "a", (), NOW)
-    assert [reason for _, reason, _ in told(ledger, NOW)] == [Reason.NEW]
-    assert [reason for _, reason, _ in told(ledger, NOW + 59)] == []
-    assert [reason for _, reason, _ in told(ledger, NOW + 60)] == [Reason.REFRESH]
+    notification_log = NotificationLog({}, RepeatIntervals(remind_every=DAY, refresh_every=60.0))
+    notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
+    assert [reason for _, reason, _ in told(notification_log, NOW)] == [Reason.NEW]
+    assert [reason for _, reason, _ in told(notification_log, NOW + 59)] == []
+    assert [reason for _, reason, _ in told(notification_log, NOW + 60)] == [Reason.REFRESH]
 
 
 def test_no_reminder_of_what_is_quiet() -> None:
-    ledger = Ledger({}, Pace(remind_every=DAY))
-    ledger.joined(CONTOSO_DEAD, "a", (), NOW)
-    told(ledger, NOW)
-    assert ledger.due(NOW + DAY, lambda _: True) == []
-    assert len(ledger.due(NOW + DAY, lambda _: False)) == 1
+    notification_log = NotificationLog({}, RepeatIntervals(remind_every=DAY))
+    notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
+    told(notification_log, NOW)
+    assert notification_log.due(NOW + DAY, lambda _: True) == []
+    assert len(notification_log.due(NOW + DAY, lambda _: False)) == 1
 
 
 @pytest.mark.parametrize(
@@ -359,36 +369,36 @@ def test_no_reminder_of_what_is_quiet() -> None:
     ],
 )
 def test_labels_decide_who_is_told(match: dict[str, str], severity: Severity, wanted: bool) -> None:
-    assert Ledger(match, Pace(None)).is_for(check("a", team="finance"), severity) is wanted
+    assert NotificationLog(match, RepeatIntervals(None)).is_for(check("a", team="finance"), severity) is wanted
 
 
 def test_what_failed_to_be_told_lets_others_go_first() -> None:
-    ledger, other = Ledger({}, Pace(None)), replace(CONTOSO_DEAD, name="fabrikam")
-    ledger.joined(CONTOSO_DEAD, "a", (), NOW)
-    ledger.joined(other, "b", (), NOW + 1)
-    ledger.failed(ledger.due(NOW + 2)[0])
-    assert [due.key.name for due in ledger.due(NOW + 2)] == ["fabrikam", "contoso"]
+    notification_log, other = NotificationLog({}, RepeatIntervals(None)), replace(CONTOSO_DEAD, name="fabrikam")
+    notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
+    notification_log.joined(other, "b", (), NOW + 1)
+    notification_log.mark_failed(notification_log.due(NOW + 2)[0])
+    assert [due.key.name for due in notification_log.due(NOW + 2)] == ["fabrikam", "contoso"]
 
 
 def test_what_waits_is_bounded_and_the_oldest_is_given_up() -> None:
-    ledger = Ledger({}, Pace(None))
+    notification_log = NotificationLog({}, RepeatIntervals(None))
     keys = [Key(Subject.CHECK, f"c{number}", Severity.CRITICAL, None) for number in range(MOST_WAITING + 3)]
     for number, key in enumerate(keys):
-        ledger.joined(key, key.name, (), NOW + number)
-    assert ledger.shed(NOW) == 3
-    assert [due.key for due in ledger.due(NOW)] == keys[3:]
-    ledger.left(keys[0], NOW)
-    assert (keys[0], Reason.RESOLVED) in [(due.key, due.reason) for due in ledger.due(NOW)]
+        notification_log.joined(key, key.name, (), NOW + number)
+    assert notification_log.shed(NOW) == 3
+    assert [due.key for due in notification_log.due(NOW)] == keys[3:]
+    notification_log.left(keys[0], NOW)
+    assert (keys[0], Reason.RESOLVED) in [(due.key, due.reason) for due in notification_log.due(NOW)]
 
 
 def test_after_a_start_what_fires_is_known_and_what_is_gone_is_resolved() -> None:
     gone = replace(CONTOSO_DEAD, name="gone")
-    ledger = Ledger({}, Pace(None))
-    ledger.restore(CONTOSO_DEAD, Entry(NOW, (), ("a",), told_at=NOW, told_checks=1))
-    ledger.restore(gone, Entry(NOW, (), ("b",), told_at=NOW, told_checks=1))
+    notification_log = NotificationLog({}, RepeatIntervals(None))
+    notification_log.restore(CONTOSO_DEAD, Entry(NOW, (), ("a",), told_at=NOW, told_checks=1))
+    notification_log.restore(gone, Entry(NOW, (), ("b",), told_at=NOW, told_checks=1))
     new = replace(CONTOSO_DEAD, name="new")
-    ledger.settle([(CONTOSO_DEAD, "a"), (new, "c")], lambda _key, _name: (), NOW + 9)
-    assert sorted((each.key.name, each.reason) for each in ledger.due(NOW + 9)) == [
+    notification_log.reconcile([(CONTOSO_DEAD, "a"), (new, "c")], lambda _key, _name: (), NOW + 9)
+    assert sorted((each.key.name, each.reason) for each in notification_log.due(NOW + 9)) == [
         ("gone", Reason.RESOLVED),
         ("new", Reason.NEW),
     ]
@@ -399,16 +409,18 @@ def test_after_a_start_what_fires_is_known_and_what_is_gone_is_resolved() -> Non
 RULES = catalogue.load()
 
 
-def notice(due: Due, names: Sequence[str], total: int, labels: dict[str, str] | None = None) -> Notice:
-    return notice_of(
+def notification(
+    due: DueNotification, names: Sequence[str], total: int, labels: dict[str, str] | None = None
+) -> Notification:
+    return notification_of(
         due, names=names, total=total, labels=labels or {}, catalogue=RULES, address="https://mon.example.org"
     )
 
 
 def test_a_dead_credential_is_named_with_its_count_its_cause_and_its_repair() -> None:
     finding = replace(bad("a").findings[0], evidence=("error: invalid_client AADSTS7000222",))
-    due = Due(CONTOSO_DEAD, Entry(NOW, (finding,), ("a",)), Reason.NEW, 30)
-    told = notice(due, [f"c{number:02}" for number in range(30)], 500, {"team": "finance"})
+    due = DueNotification(CONTOSO_DEAD, Entry(NOW, (finding,), ("a",)), Reason.NEW, 30)
+    told = notification(due, [f"c{number:02}" for number in range(30)], 500, {"team": "finance"})
     assert told.title() == (
         "[FIRING] credential contoso: the client secret (or certificate) of the app has expired (30 of 500 checks)"
     )
@@ -423,17 +435,17 @@ def test_a_dead_credential_is_named_with_its_count_its_cause_and_its_repair() ->
 def test_the_repair_of_one_mailbox_names_it_and_that_of_many_names_none() -> None:
     finding = replace(bad("a", Phase.AUTH, Cause.SMTP_AUTH_DISABLED_MAILBOX).findings[0])
     key = Key(Subject.CHECK, "a", Severity.CRITICAL, None)
-    one = notice(Due(key, Entry(NOW, (finding,), ("a",)), Reason.NEW, 1), ["a"], 1)
+    one = notification(DueNotification(key, Entry(NOW, (finding,), ("a",)), Reason.NEW, 1), ["a"], 1)
     assert "a@contoso.com" in one.text()
     assert one.page == "https://mon.example.org/checks/a"
-    many = notice(Due(CONTOSO_DEAD, Entry(NOW, (finding,), ("a",)), Reason.NEW, 2), ["a", "b"], 2)
+    many = notification(DueNotification(CONTOSO_DEAD, Entry(NOW, (finding,), ("a",)), Reason.NEW, 2), ["a", "b"], 2)
     assert "a@contoso.com" not in many.text()
     assert "<mailbox>" in many.text()
 
 
 def test_a_resolved_alert_says_how_long_it_lasted_and_repairs_nothing() -> None:
     entry = Entry(NOW, bad("a").findings, ("a", "b"), told_at=NOW, told_checks=2, ended_at=NOW + 7200)
-    told = notice(Due(CONTOSO_DEAD, entry, Reason.RESOLVED, 0), [], 500)
+    told = notification(DueNotification(CONTOSO_DEAD, entry, Reason.RESOLVED, 0), [], 500)
     assert (told.status, told.count, told.checks) == (Status.RESOLVED, 0, ("a", "b"))
     assert told.title().startswith("[RESOLVED] credential contoso: ")
     assert "From 2026-10-14 17:46 UTC to 2026-10-14 19:46 UTC" in told.text()
@@ -442,13 +454,13 @@ def test_a_resolved_alert_says_how_long_it_lasted_and_repairs_nothing() -> None:
 
 def test_what_is_not_certain_names_the_other_causes() -> None:
     findings = (*bad("a", certainty=0.5).findings, Finding(Cause.SECRET_INVALID, 0.3, "a.rule"))
-    told = notice(Due(CONTOSO_DEAD, Entry(NOW, findings, ("a",)), Reason.NEW, 1), ["a"], 1)
+    told = notification(DueNotification(CONTOSO_DEAD, Entry(NOW, findings, ("a",)), Reason.NEW, 1), ["a"], 1)
     assert told.remedy[-1].startswith("If it is not that: ")
 
 
 def test_a_reminder_says_so() -> None:
-    due = Due(CONTOSO_DEAD, Entry(NOW, (), ("a",)), Reason.REMINDER, 1)
-    assert notice(due, ["a"], 1).title() == "[STILL FIRING] credential contoso: secret expired (1 of 1 checks)"
+    due = DueNotification(CONTOSO_DEAD, Entry(NOW, (), ("a",)), Reason.REMINDER, 1)
+    assert notification(due, ["a"], 1).title() == "[STILL FIRING] credential contoso: secret expired (1 of 1 checks)"
 
 
 # -- any order of events ----------------------------------------------------------------------------------------------
@@ -476,17 +488,19 @@ class Telling(RuleBasedStateMachine):
     @initialize(match=st.sampled_from([{}, {"team": "finance"}, {"severity": "critical"}]))
     def begin(self, match: dict[str, str]) -> None:
         self.match = match
-        self.pace = Pace(remind_every=3600.0)
-        self.board = Board()
-        self.ledger = Ledger(match, self.pace)
+        self.intervals = RepeatIntervals(remind_every=3600.0)
+        self.alert_state = AlertState()
+        self.notification_log = NotificationLog(match, self.intervals)
         self.live = dict(CHECKS)
         self.heard: dict[Key, Status] = {}
-        self.sending: Due | None = None
+        self.sending: DueNotification | None = None
         self.unsure: set[Key] = set()
         self.over: set[str] = set()
 
     def wanted(self) -> set[Key]:
-        return {key for key, name in self.board.firing() if self.ledger.is_for(CHECKS[name], key.severity)}
+        return {
+            key for key, name in self.alert_state.firing() if self.notification_log.is_for(CHECKS[name], key.severity)
+        }
 
     @rule(name=st.sampled_from(NAMES))
     def one_good_run(self, name: str) -> None:
@@ -501,13 +515,13 @@ class Telling(RuleBasedStateMachine):
         if name not in self.live:
             return
         self.now += 1.0
-        change = self.board.observe(CHECKS[name], REPORTS[what](name), self.thresholds, muted=muted)
+        change = self.alert_state.observe(CHECKS[name], REPORTS[what](name), self.thresholds, muted=muted)
         for key in change.joined if change else ():
-            if self.ledger.is_for(CHECKS[name], key.severity):
-                self.ledger.joined(key, name, (), self.now)
+            if self.notification_log.is_for(CHECKS[name], key.severity):
+                self.notification_log.joined(key, name, (), self.now)
         for key in change.left if change else ():
-            if self.ledger.is_for(CHECKS[name], key.severity):
-                self.ledger.left(key, self.now)
+            if self.notification_log.is_for(CHECKS[name], key.severity):
+                self.notification_log.left(key, self.now)
 
     @rule(seconds=st.sampled_from([1.0, 400.0, 4000.0]))
     def time_passes(self, seconds: float) -> None:
@@ -515,9 +529,9 @@ class Telling(RuleBasedStateMachine):
 
     @rule()
     def something_is_being_sent(self) -> None:
-        if self.sending is None and (waiting := self.ledger.due(self.now)):
+        if self.sending is None and (waiting := self.notification_log.due(self.now)):
             self.sending = waiting[0]
-            self.ledger.begin(self.sending)
+            self.notification_log.mark_started(self.sending)
 
     @rule(arrives=st.booleans(), is_known=st.booleans())
     def it_is_sent(self, arrives: bool, is_known: bool) -> None:
@@ -528,18 +542,18 @@ class Telling(RuleBasedStateMachine):
         if arrives:
             self.hear(due)
         if arrives and is_known:
-            self.ledger.told(due, self.now)
+            self.notification_log.mark_sent(due, self.now)
         else:
             self.unsure.add(due.key)
-            self.ledger.failed(due)
+            self.notification_log.mark_failed(due)
 
     @rule(is_known=st.booleans())
     def everything_is_sent(self, is_known: bool) -> None:
-        for _ in range(len(self.ledger.due(self.now))):
+        for _ in range(len(self.notification_log.due(self.now))):
             self.something_is_being_sent()
             self.it_is_sent(arrives=True, is_known=is_known)
 
-    def hear(self, due: Due) -> None:
+    def hear(self, due: DueNotification) -> None:
         before = self.heard.get(due.key)
         if due.reason is Reason.NEW:
             assert before is not Status.FIRING or due.key in self.unsure, "told twice that it fires"
@@ -555,33 +569,39 @@ class Telling(RuleBasedStateMachine):
         """Everything that is kept is all that is needed."""
         if self.sending:
             self.unsure.add(self.sending.key)
-        board, ledger = Board(), Ledger(self.match, self.pace)
-        for name, watches in self.board.watches.items():
-            board.restore(name, dict(watches))
-        for key, entry in self.ledger.entries.items():
-            ledger.restore(key, entry)
-        self.board, self.ledger, self.sending = board, ledger, None
-        self.settle()
+        alert_state, notification_log = AlertState(), NotificationLog(self.match, self.intervals)
+        for name, streaks in self.alert_state.streaks.items():
+            alert_state.restore(name, dict(streaks))
+        for key, entry in self.notification_log.entries.items():
+            notification_log.restore(key, entry)
+        self.alert_state, self.notification_log, self.sending = alert_state, notification_log, None
+        self.reconcile()
 
     @rule(name=st.sampled_from(NAMES))
     def reload(self, name: str) -> None:
         """A check leaves the configuration, or comes back."""
         if self.live.pop(name, None):
-            self.board.drop(name)
+            self.alert_state.drop(name)
         else:
             self.live[name] = CHECKS[name]
-        self.settle()
+        self.reconcile()
 
-    def settle(self) -> None:
-        members = [(key, name) for key, name in self.board.firing() if self.ledger.is_for(CHECKS[name], key.severity)]
-        self.ledger.settle(members, lambda _key, _name: (), self.now)
+    def reconcile(self) -> None:
+        members = [
+            (key, name)
+            for key, name in self.alert_state.firing()
+            if self.notification_log.is_for(CHECKS[name], key.severity)
+        ]
+        self.notification_log.reconcile(members, lambda _key, _name: (), self.now)
 
     @invariant()
     def nothing_is_lost(self) -> None:
         """Once everything is sent, what was heard is what is: each that fires was told, each that ended is resolved."""
-        if not hasattr(self, "ledger"):
+        if not hasattr(self, "notification_log"):
             return
-        pending = {due.key for due in self.ledger.due(self.now)} | ({self.sending.key} if self.sending else set())
+        pending = {due.key for due in self.notification_log.due(self.now)} | (
+            {self.sending.key} if self.sending else set()
+        )
         for key in self.wanted():
             assert key in pending or self.heard.get(key) is Status.FIRING
         for key, status in self.heard.items():

@@ -67,7 +67,7 @@ async def test_alertmanager_shows_an_alert_while_it_fires_and_no_longer(
     managers: list[Alertmanager], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every instance knows it; one that forgot it is told again; when it is over none shows it."""
-    monkeypatch.setattr(dispatcher, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(dispatcher, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(AlertmanagerSender, "refresh_every", 0.5)
     notifier = ToAlertmanager(urls=tuple(source(each.url) for each in managers))
     async with alerts(settings(notifier), clock=time.time) as world:

@@ -101,16 +101,16 @@ def test_the_parts_add_up_to_the_whole(days: list[tuple[Hour, ...]], ago: float,
     hours = by_hour(known, (outage(NOW - ago),), interval=60.0, now=NOW, last_days=len(days))
     spans = grouped(hours, size)
     whole, parts = total(hours), total(spans)
-    assert (parts.begin, parts.hours, parts.runs, parts.failures, parts.unknown, parts.judged, parts.longest) == (
+    assert (parts.begin, parts.hours, parts.runs, parts.failures, parts.unknown, parts.known_hours, parts.longest) == (
         whole.begin,
         whole.hours,
         whole.runs,
         whole.failures,
         whole.unknown,
-        whole.judged,
+        whole.known_hours,
         whole.longest,
     )
-    assert parts.well == pytest.approx(whole.well)
+    assert parts.healthy_hours == pytest.approx(whole.healthy_hours)
     assert all(one.begin + one.hours * 3600 == other.begin for one, other in pairwise(spans))
     assert all(span.availability is None or 0 <= span.availability <= 1 for span in spans)
-    assert all((span.availability is None) == (span.judged == 0) for span in spans)
+    assert all((span.availability is None) == (span.known_hours == 0) for span in spans)

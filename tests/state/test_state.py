@@ -132,6 +132,6 @@ def test_forgotten_checks_are_gone() -> None:
     state = State()
     for name in ("one", "two", "three"):
         state.record(replace(CHECK, name=name), run(1.0))
-    state.keep(["three", "not yet run"])
+    state.only(["three", "not yet run"])
     assert set(state.checks) == {"three"}
     assert state.record(replace(CHECK, name="one"), run(2.0)).runs == 1

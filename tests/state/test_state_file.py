@@ -173,7 +173,7 @@ async def test_a_check_that_comes_back_finds_its_counts(tmp_path: Path) -> None:
     """It leaves memory at once with its reload, and the file only after a time."""
     async with kept(tmp_path) as state:
         before = state.record(CHECK, run(NOON))
-        state.keep(["another"])
+        state.only(["another"])
         assert dict(state.checks) == {}
         await state.fetch(["billing", "another"])
         assert dict(state.checks) == {"billing": before}
@@ -231,7 +231,7 @@ async def test_a_damaged_file_is_kept_aside_and_a_new_one_begun(tmp_path: Path) 
     (tmp_path / FILE_NAME).write_bytes(b"this was a state file once" * 1000)
     with capture_logs() as logs:
         async with kept(tmp_path) as state:
-            assert (state.trouble, dict(state.checks)) == ("", {})
+            assert (state.error, dict(state.checks)) == ("", {})
             expected = state.record(CHECK, run(NOON))
     assert [log["log_level"] for log in logs] == ["error"]
     assert damaged(tmp_path) == [f"{FILE_NAME}.damaged"]
@@ -279,18 +279,18 @@ async def main(folder):
     state = await State.kept(folder)
     state.record(CHECK, run(1.0))
     await state.fetch(["another"])
-    assert state.trouble == ""
+    assert state.error == ""
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
     number = 1.0
-    while not state.trouble:
+    while not state.error:
         number += 1
         state.record(CHECK, run(number))
         await asyncio.sleep(0.01)
     state.record(replace(CHECK, name="orders"), run(1.0))
     await asyncio.sleep(0.5)
-    sys.stderr.write(state.trouble + "\\n")
+    sys.stderr.write(state.error + "\\n")
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    while state.trouble:
+    while state.error:
         await asyncio.sleep(0.01)
     await state.close()
     sys.stderr.write(str(state.checks["billing"].runs) + "\\n")
@@ -312,9 +312,9 @@ async def test_a_disk_without_room_stops_nothing_and_is_written_when_there_is_ro
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    trouble, count = found.stderr.splitlines()
-    assert trouble.startswith(f"the state file {tmp_path / FILE_NAME} cannot be used: ")
-    assert [line for line in found.stdout.splitlines() if trouble in line and "error" in line] != []
+    error, count = found.stderr.splitlines()
+    assert error.startswith(f"the state file {tmp_path / FILE_NAME} cannot be used: ")
+    assert [line for line in found.stdout.splitlines() if error in line and "error" in line] != []
     assert "the state is kept again" in found.stdout
     async with kept(tmp_path) as state:
         await state.fetch(["orders"])
@@ -326,7 +326,7 @@ async def test_a_file_that_cannot_be_opened_is_left_alone(tmp_path: Path) -> Non
     (tmp_path / FILE_NAME).mkdir()
     with capture_logs() as logs:
         async with kept(tmp_path) as state:
-            assert state.trouble == (
+            assert state.error == (
                 f"the state file {tmp_path / FILE_NAME} cannot be used: [Errno 21] Is a directory: "
                 f"'{tmp_path / FILE_NAME}'; all that is found is kept in memory only"
             )
@@ -334,10 +334,10 @@ async def test_a_file_that_cannot_be_opened_is_left_alone(tmp_path: Path) -> Non
             assert state.record(CHECK, run(NOON + 60)).runs == 2
             assert [each.day for each in await state.days("billing")] == [20_000]
             state.forget_old(NOON)
-            state.keep([])
+            state.only([])
             await state.fetch(["billing"])
             assert dict(state.checks) == {}
-    assert [(log["log_level"], log["event"]) for log in logs] == [("error", state.trouble)]
+    assert [(log["log_level"], log["event"]) for log in logs] == [("error", state.error)]
 
 
 async def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
@@ -348,7 +348,7 @@ async def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     connection.close()
     before = (tmp_path / FILE_NAME).read_bytes()
     async with kept(tmp_path) as state:
-        assert "written by a later version of smtpcheck" in state.trouble
+        assert "written by a later version of smtpcheck" in state.error
         state.record(CHECK, run(NOON))
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
@@ -359,7 +359,7 @@ async def test_two_agents_do_not_write_one_file(tmp_path: Path, monkeypatch: pyt
     async with kept(tmp_path) as one:
         one.record(CHECK, run(NOON))
         async with kept(tmp_path) as two:
-            assert "database is locked" in two.trouble
+            assert "database is locked" in two.error
             two.record(CHECK, run(1.0))
     monkeypatch.setattr(database, "BUSY_SECONDS", 15.0)
     async with kept(tmp_path) as one:
@@ -369,7 +369,7 @@ async def test_two_agents_do_not_write_one_file(tmp_path: Path, monkeypatch: pyt
         await one.close()
         after = await next_start
         await after.fetch(["billing"])
-        assert (after.trouble, after.checks["billing"].report) == ("", run(NOON))
+        assert (after.error, after.checks["billing"].report) == ("", run(NOON))
         await after.close()
 
 
@@ -393,7 +393,7 @@ async def test_an_earlier_versions_file_becomes_this_ones(tmp_path: Path, monkey
     broken = (*schema.STEPS, "CREATE TABLE later (name TEXT); CREATE TABLE later (name TEXT);")
     monkeypatch.setattr(schema, "STEPS", broken)
     async with kept(tmp_path) as state:
-        assert "table later already exists" in state.trouble
+        assert "table later already exists" in state.error
     assert rows(tmp_path, "SELECT name FROM sqlite_master WHERE name = 'later'") == []
     monkeypatch.setattr(schema, "STEPS", (*broken[:-1], "CREATE TABLE later (name TEXT);"))
     async with kept(tmp_path) as state:

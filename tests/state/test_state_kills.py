@@ -46,7 +46,7 @@ async def kept(folder: Path) -> tuple[dict[str, CheckState], dict[str, int]]:
     """Return what the file knows: the states, and how many runs the days count."""
     state = await State.kept(folder)
     try:
-        assert state.trouble == ""
+        assert state.error == ""
         await state.fetch(NAMES)
         days = {name: await state.days(name) for name in NAMES}
         return dict(state.checks), {name: sum(hour.runs for day in days[name] for hour in day.hours) for name in NAMES}

@@ -128,7 +128,7 @@ async def test_a_state_file_of_any_version_is_found_again_whole(tmp_path: Path, 
     """Counts, reports, history, back-offs, the messages of the day, and that the agent was alone."""
     file_of(tmp_path, steps)
     state = await State.kept(tmp_path)
-    assert state.trouble == ""
+    assert state.error == ""
     await state.fetch(["billing", "orders", "sales"])
     billing, orders, sales = (state.checks[name] for name in ("billing", "orders", "sales"))
     assert (billing.report, billing.failure) == (WARNED, FAILED)

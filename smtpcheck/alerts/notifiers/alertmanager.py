@@ -22,14 +22,14 @@ import structlog
 from pydantic import Field
 
 from smtpcheck.alerts.grouping import Severity, Subject
-from smtpcheck.alerts.notification import Notice, Status
+from smtpcheck.alerts.notification import Notification, Status
 from smtpcheck.alerts.notifiers.http import HttpNotifier, read_headers
 from smtpcheck.alerts.notifiers.notifier import Failure, Route, SecretUrl, Sender
-from smtpcheck.alerts.notifiers.webhook import address_trouble, routes_of
+from smtpcheck.alerts.notifiers.webhook import address_problem, routes_of
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
 REFRESH_SECONDS = 60.0
-LIFE_SECONDS = 4 * REFRESH_SECONDS
+LIFETIME_SECONDS = 4 * REFRESH_SECONDS
 PATH = "/api/v2/alerts"
 _log = structlog.get_logger(__name__)
 
@@ -49,9 +49,9 @@ class Alertmanager(HttpNotifier):
         yield from ((("urls", index), source) for index, source in enumerate(self.urls))
         yield from super().secrets()
 
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Return what is wrong with an address."""
-        return next((trouble for source in self.urls if (trouble := address_trouble(source))), "")
+        return next((problem for source in self.urls if (problem := address_problem(source))), "")
 
     def routes(self) -> Iterable[Route]:
         """Return the hosts of the instances."""
@@ -62,7 +62,7 @@ class Alertmanager(HttpNotifier):
 class AlertmanagerSender(Sender):
     """Posts alerts to every instance."""
 
-    most = 500
+    max_batch = 500
     refresh_every = REFRESH_SECONDS
 
     def __init__(self, alertmanager: Alertmanager) -> None:
@@ -71,13 +71,13 @@ class AlertmanagerSender(Sender):
         self._client = alertmanager.client()
         self._failing: set[int] = set()
 
-    async def send(self, notices: Sequence[Notice]) -> Failure | None:
+    async def send(self, notifications: Sequence[Notification]) -> Failure | None:
         """Post the notices to every instance; fails when none takes them."""
         try:
             urls, headers = await asyncio.to_thread(self._read)
         except SecretUnreadableError as error:
             return Failure(str(error))
-        body = json.dumps([as_alert(notice, time.time()) for notice in notices]).encode()
+        body = json.dumps([as_alert(notification, time.time()) for notification in notifications]).encode()
         headers |= {"Content-Type": "application/json"}
         post = self._client.request
         answers = await asyncio.gather(
@@ -87,14 +87,14 @@ class AlertmanagerSender(Sender):
         if len(failures) == len(answers):
             return failures[0]
         for number, answer in enumerate(answers, 1):
-            self._say(number, answer)
+            self._log_instance(number, answer)
         return None
 
     async def close(self) -> None:
         """Close what is open."""
         await self._client.close()
 
-    def _say(self, number: int, failure: Failure | None) -> None:
+    def _log_instance(self, number: int, failure: Failure | None) -> None:
         """Say once that one of several instances is not told."""
         if failure is None:
             self._failing.discard(number)
@@ -107,51 +107,53 @@ class AlertmanagerSender(Sender):
         return urls, read_headers(self._alertmanager.headers)
 
 
-def as_alert(notice: Notice, now: float) -> dict[str, Any]:
+def as_alert(notification: Notification, now: float) -> dict[str, Any]:
     """Return an alert as Alertmanager takes it, at Unix time `now`."""
-    ended = now + LIFE_SECONDS if notice.ended_at is None else notice.ended_at
+    ended = now + LIFETIME_SECONDS if notification.ended_at is None else notification.ended_at
     annotations = {
-        "summary": notice.summary,
-        "description": _description(notice),
-        "runbook": "\n".join(f"{number}. {step}" for number, step in enumerate(notice.remedy, 1)),
-        "runbook_url": notice.reference if notice.reference.startswith("https://") else "",
-        "page": notice.page,
+        "summary": notification.summary,
+        "description": _description(notification),
+        "runbook": "\n".join(f"{number}. {step}" for number, step in enumerate(notification.remedy, 1)),
+        "runbook_url": notification.reference if notification.reference.startswith("https://") else "",
+        "page": notification.page,
     }
     return {
-        "labels": labels(notice),
+        "labels": labels(notification),
         "annotations": {name: text for name, text in annotations.items() if text},
-        "startsAt": _time(notice.started_at),
+        "startsAt": _time(notification.started_at),
         "endsAt": _time(ended),
-        "generatorURL": notice.page,
+        "generatorURL": notification.page,
     }
 
 
-def labels(notice: Notice) -> dict[str, str]:
+def labels(notification: Notification) -> dict[str, str]:
     """Return what makes the alert the same alert to Alertmanager."""
-    key = notice.key
+    key = notification.key
     own = {"alertname": _NAMES[key.severity], "severity": str(key.severity), str(key.subject): key.name}
     if key.subject is Subject.AGENT:
         own = {"alertname": "SmtpcheckAgent", "severity": str(key.severity)}
     if key.cause is not None:
         own["cause"] = str(key.cause)
-    if notice.shard:
-        own["shard"] = notice.shard
-    return {name: text for name, text in notice.labels.items() if text} | own | {"instance": _instance(notice)}
+    if notification.shard:
+        own["shard"] = notification.shard
+    return (
+        {name: text for name, text in notification.labels.items() if text} | own | {"instance": _instance(notification)}
+    )
 
 
-def _instance(notice: Notice) -> str:
+def _instance(notification: Notification) -> str:
     """Return what Prometheus would call the agent: host and port of its page."""
-    return urlsplit(notice.address).netloc
+    return urlsplit(notification.address).netloc
 
 
 _NAMES = {Severity.CRITICAL: "SmtpcheckFailing", Severity.WARNING: "SmtpcheckWarning"}
 
 
-def _description(notice: Notice) -> str:
-    lines = list(notice.evidence)
-    if notice.key.subject is not Subject.CHECK and notice.checks and notice.status is Status.FIRING:
-        more = notice.count - len(notice.checks)
-        lines.insert(0, f"Checks: {', '.join(notice.checks)}{f' and {more} more' if more > 0 else ''}")
+def _description(notification: Notification) -> str:
+    lines = list(notification.evidence)
+    if notification.key.subject is not Subject.CHECK and notification.checks and notification.status is Status.FIRING:
+        more = notification.count - len(notification.checks)
+        lines.insert(0, f"Checks: {', '.join(notification.checks)}{f' and {more} more' if more > 0 else ''}")
     return "\n".join(lines)
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from smtpcheck.alerts.grouping import Severity
-from smtpcheck.alerts.notification import Notice, Status
+from smtpcheck.alerts.notification import Notification, Status
 from smtpcheck.alerts.notifiers.notifier import Failure, Notifier, Route, SecretUrl, Sender
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
@@ -43,7 +43,7 @@ class Apprise(Notifier):
         """Return the address."""
         yield ("url",), self.url
 
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Return what is wrong with the address."""
         url = self._address()
         return "" if url is None or plugin_of(url) is not None else "is no address that Apprise knows"
@@ -65,18 +65,18 @@ class Apprise(Notifier):
 class AppriseSender(Sender):
     """Tells Apprise, several alerts in one message."""
 
-    most = 20
+    max_batch = 20
 
     def __init__(self, url: SecretSource) -> None:
         """Take where the address comes from; nothing is read or imported yet."""
         self._url = url
-        self._is_telling = False
+        self._is_sending = False
 
-    async def send(self, notices: Sequence[Notice]) -> Failure | None:
+    async def send(self, notifications: Sequence[Notification]) -> Failure | None:
         """Tell the notices as one message."""
-        if self._is_telling:
+        if self._is_sending:
             return Failure("an earlier message still hangs")
-        self._is_telling = True
+        self._is_sending = True
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Failure | None] = loop.create_future()
 
@@ -85,15 +85,15 @@ class AppriseSender(Sender):
                 done.set_result(result)
 
         def work() -> None:
-            result = self._tell(notices)
-            self._is_telling = False
+            result = self._send(notifications)
+            self._is_sending = False
             with suppress(RuntimeError):  # the loop may have ended while the place kept us waiting
                 loop.call_soon_threadsafe(answer, result)
 
         threading.Thread(target=work, name="apprise", daemon=True).start()
         return await done
 
-    def _tell(self, notices: Sequence[Notice]) -> Failure | None:
+    def _send(self, notifications: Sequence[Notification]) -> Failure | None:
         """Send the message; in the thread."""
         try:
             url = self._url.read().reveal()
@@ -102,16 +102,16 @@ class AppriseSender(Sender):
         plugin = plugin_of(url)
         if plugin is None:
             return Failure("its address is none that Apprise knows")
-        title, body = message(notices)
+        title, body = message(notifications)
         if "overflow=" not in url:
             plugin.overflow_mode = "split"  # a place that takes short messages gets several
         with _Captured() as captured:
             try:
-                if plugin.notify(title=title, body=body, notify_type=kind(notices)):
+                if plugin.notify(title=title, body=body, notify_type=notify_type(notifications)):
                     return None
             except Exception as error:  # noqa: BLE001 - a plug-in of a stranger
                 return Failure(f"Apprise ended with {type(error).__name__}")
-        said = without_parts(captured.last, url)
+        said = redacted(captured.last, url)
         return Failure(f"Apprise says: {said}" if said else "Apprise says that it could not be sent")
 
 
@@ -144,23 +144,27 @@ def plugin_of(url: str) -> Any:
         return apprise.Apprise.instantiate(url)
 
 
-def message(notices: Sequence[Notice]) -> tuple[str, str]:
+def message(notifications: Sequence[Notification]) -> tuple[str, str]:
     """Return title and body for some notices, all firing or all resolved."""
-    if len(notices) == 1:
-        return notices[0].title(), notices[0].text()
-    status = notices[0].status
-    title = f"[{status.upper()}: {len(notices)}] smtpcheck"
-    return title, "\n\n".join(f"{notice.title()}\n{notice.text()}" for notice in notices)
+    if len(notifications) == 1:
+        return notifications[0].title(), notifications[0].text()
+    status = notifications[0].status
+    title = f"[{status.upper()}: {len(notifications)}] smtpcheck"
+    return title, "\n\n".join(f"{notification.title()}\n{notification.text()}" for notification in notifications)
 
 
-def kind(notices: Sequence[Notice]) -> str:
+def notify_type(notifications: Sequence[Notification]) -> str:
     """Return Apprise's word for how bad it is; places choose a colour by it."""
-    if notices[0].status is Status.RESOLVED:
+    if notifications[0].status is Status.RESOLVED:
         return "success"
-    return "failure" if any(notice.key.severity is Severity.CRITICAL for notice in notices) else "warning"
+    return (
+        "failure"
+        if any(notification.key.severity is Severity.CRITICAL for notification in notifications)
+        else "warning"
+    )
 
 
-def without_parts(text: str, url: str) -> str:
+def redacted(text: str, url: str) -> str:
     """Return a text without any longer part of an address, its scheme left out; at most 200 characters."""
     _, _, rest = url.partition("://")
     parts = {part for part in re.split(r"[/?&=:@,#\s]", rest) if len(part) >= SHORTEST_KEY}

@@ -31,7 +31,7 @@ REQUEST_SECONDS = 15.0
 LONGEST_RETRY_AFTER = 3600.0
 """Which wait that a server asks for is believed, in seconds."""
 
-_TRY_AGAIN = frozenset({401, 403, 404, 407, 408, 409, 423, 425, 429})
+_RETRYABLE = frozenset({401, 403, 404, 407, 408, 409, 423, 425, 429})
 """4xx that may go away by themselves, or by a repair on either side, while what is told stays the same."""
 
 
@@ -82,13 +82,13 @@ class Client:
             async with session.request(
                 method, url, headers=headers, data=body, allow_redirects=False, proxy=self._proxy_for(url)
             ) as answer:
-                return judged(host, answer.status, answer.headers.get("Retry-After", ""), time.time())
+                return failure_of(host, answer.status, answer.headers.get("Retry-After", ""), time.time())
         except aiohttp.InvalidURL:
             return Failure("its address is no URL")
         except TimeoutError:
             return Failure(f"{host} did not answer in time")
         except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
-            return Failure(f"{host} {_why(error)}")
+            return Failure(f"{host} {_reason_of(error)}")
 
     async def close(self) -> None:
         """Close what is open."""
@@ -115,7 +115,7 @@ class Client:
         return self._proxy or get_environ_proxies(url).get(urlsplit(url).scheme)
 
 
-def judged(host: str, status: int, retry_after: str, now: float) -> Failure | None:
+def failure_of(host: str, status: int, retry_after: str, now: float) -> Failure | None:
     """Return what an answer means."""
     if 200 <= status < 300:
         return None
@@ -125,8 +125,8 @@ def judged(host: str, status: int, retry_after: str, now: float) -> Failure | No
         words = str(status)
     if 300 <= status < 400:
         return Failure(f"{host} answered {words}; redirects are not followed")
-    lasting = 400 <= status < 500 and status not in _TRY_AGAIN
-    return Failure(f"{host} answered {words}", retry_after=_seconds(retry_after, now), lasting=lasting)
+    permanent = 400 <= status < 500 and status not in _RETRYABLE
+    return Failure(f"{host} answered {words}", retry_after=_seconds(retry_after, now), permanent=permanent)
 
 
 def _seconds(text: str, now: float) -> float | None:
@@ -140,11 +140,11 @@ def _seconds(text: str, now: float) -> float | None:
         return None
 
 
-def _why(error: BaseException) -> str:
+def _reason_of(error: BaseException) -> str:
     """Return what the system says, without the address that a library would repeat."""
     inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
     if isinstance(inner, BaseException):
-        return _why(inner)
+        return _reason_of(inner)
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"shows a certificate that is not trusted: {error.verify_message}"
     number = getattr(error, "errno", None)

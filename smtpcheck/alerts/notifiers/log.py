@@ -5,7 +5,7 @@ from typing import Literal
 
 import structlog
 
-from smtpcheck.alerts.notification import Notice, Status
+from smtpcheck.alerts.notification import Notification, Status
 from smtpcheck.alerts.notifiers.notifier import Failure, Notifier, Sender
 
 _log = structlog.get_logger("smtpcheck.alerts")
@@ -25,11 +25,11 @@ class LogSender(Sender):
     """Writes one line for each alert."""
 
     is_remote = False
-    most = 100
+    max_batch = 100
 
-    async def send(self, notices: Sequence[Notice]) -> Failure | None:
+    async def send(self, notifications: Sequence[Notification]) -> Failure | None:
         """Write the lines; never fails."""
-        for notice in notices:
-            write = _log.error if notice.status is Status.FIRING else _log.info
-            write(f"alert {notice.status}", **notice.as_json())
+        for notification in notifications:
+            write = _log.error if notification.status is Status.FIRING else _log.info
+            write(f"alert {notification.status}", **notification.as_json())
         return None

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from smtpcheck.alerts.notification import Notice
+from smtpcheck.alerts.notification import Notification
 from smtpcheck.secrets.source import SecretSource
 
 _NAME = re.compile(r"[a-zA-Z0-9_.-]{1,60}")
@@ -30,7 +30,7 @@ class Failure:
     """A part of a sentence, without any secret: `answered 503 Service Unavailable`."""
     retry_after: float | None = None
     """Seconds that the other side asks to wait."""
-    lasting: bool = False
+    permanent: bool = False
     """Whether the very same will be refused again: it is given up."""
 
 
@@ -46,7 +46,7 @@ class Route:
 class Sender(ABC):
     """Tells alerts to one place."""
 
-    most: int = 1
+    max_batch: int = 1
     """How many notices go into one sending, at most."""
     is_remote: bool = True
     """Whether it leaves the agent, and so may fail."""
@@ -54,7 +54,7 @@ class Sender(ABC):
     """Seconds after which an alert that still fires is told again, because the place forgets it; None: it does not."""
 
     @abstractmethod
-    async def send(self, notices: Sequence[Notice]) -> Failure | None:
+    async def send(self, notifications: Sequence[Notification]) -> Failure | None:
         """Tell these notices, all firing or all resolved; return why that failed, or None.
 
         Nothing is raised but cancellation. Whoever calls bounds the time.
@@ -97,7 +97,7 @@ class Notifier(BaseModel, ABC):
         """Return where its secrets come from, each with its keys in the configuration."""
         return ()
 
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Return what is wrong with a secret that can be read (no address, say), a part of a sentence; else empty."""
         return ""
 

@@ -31,7 +31,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from smtpcheck.alerts.notification import Notice
+from smtpcheck.alerts.notification import Notification
 from smtpcheck.alerts.notifiers.http import HttpNotifier, read_headers
 from smtpcheck.alerts.notifiers.notifier import Failure, Route, SecretUrl, Sender
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
@@ -58,9 +58,9 @@ class Webhook(HttpNotifier):
             yield ("hmac_key",), self.hmac_key
         yield from super().secrets()
 
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Return what is wrong with the address or the key."""
-        return address_trouble(self.url) or ("" if self.hmac_key is None else _key_trouble(self.hmac_key))
+        return address_problem(self.url) or ("" if self.hmac_key is None else _key_problem(self.hmac_key))
 
     def routes(self) -> Iterable[Route]:
         """Return the host of the address."""
@@ -70,14 +70,14 @@ class Webhook(HttpNotifier):
 class WebhookSender(Sender):
     """Posts alerts, many in one request."""
 
-    most = 100
+    max_batch = 100
 
     def __init__(self, webhook: Webhook) -> None:
         """Take where to post; nothing is read or opened yet."""
         self._webhook = webhook
         self._client = webhook.client()
 
-    async def send(self, notices: Sequence[Notice]) -> Failure | None:
+    async def send(self, notifications: Sequence[Notification]) -> Failure | None:
         """Post the notices."""
         try:
             url, headers, key = await asyncio.to_thread(self._read)
@@ -86,11 +86,15 @@ class WebhookSender(Sender):
         except ValueError:
             return Failure(f"its key begins with {PREFIX} and is no Base64 behind it")
         body = json.dumps(
-            {"version": VERSION, "status": notices[0].status, "alerts": [notice.as_json() for notice in notices]}
+            {
+                "version": VERSION,
+                "status": notifications[0].status,
+                "alerts": [notification.as_json() for notification in notifications],
+            }
         ).encode()
         headers |= {"Content-Type": "application/json"}
         if key is not None:
-            headers |= signature(key, identity(notices), time.time(), body)
+            headers |= signature(key, identity(notifications), time.time(), body)
         return await self._client.request("POST", url, headers=headers, body=body)
 
     async def close(self) -> None:
@@ -106,9 +110,9 @@ class WebhookSender(Sender):
         )
 
 
-def identity(notices: Sequence[Notice]) -> str:
+def identity(notifications: Sequence[Notification]) -> str:
     """Return the id of a message: the same when the same is sent again."""
-    text = json.dumps([[each.id, each.status, each.reason, each.told_at] for each in notices])
+    text = json.dumps([[each.id, each.status, each.reason, each.told_at] for each in notifications])
     return f"msg_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
@@ -133,7 +137,7 @@ def signature(key: bytes, message_id: str, now: float, body: bytes) -> dict[str,
     }
 
 
-def address_trouble(source: SecretSource) -> str:
+def address_problem(source: SecretSource) -> str:
     """Return what is wrong with an address that can be read without running a command, a part of a sentence."""
     if source.command is not None:
         return ""
@@ -149,7 +153,7 @@ def address_trouble(source: SecretSource) -> str:
 
 def routes_of(source: SecretSource) -> Iterable[Route]:
     """Return the host of an address that can be read without running a command."""
-    if source.command is not None or address_trouble(source):
+    if source.command is not None or address_problem(source):
         return
     try:
         parts = urlsplit(source.read().reveal())
@@ -158,7 +162,7 @@ def routes_of(source: SecretSource) -> Iterable[Route]:
     yield Route(parts.hostname or "")
 
 
-def _key_trouble(source: SecretSource) -> str:
+def _key_problem(source: SecretSource) -> str:
     if source.command is not None:
         return ""
     try:

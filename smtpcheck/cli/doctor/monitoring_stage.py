@@ -12,7 +12,7 @@ from enum import Enum
 import aiohttp
 
 from smtpcheck.alerts.grouping import Severity
-from smtpcheck.alerts.notification_log import Ledger, Pace
+from smtpcheck.alerts.notification_log import NotificationLog, RepeatIntervals
 from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, hint, ok, skipped, warning
 from smtpcheck.config import AgentSettings
 from smtpcheck.config.alerts import AlertSettings
@@ -100,10 +100,18 @@ def _presence(found: Watcher) -> Note:
 
 def _told(check: Check, alerts: AlertSettings) -> Note:
     """Return who is told when the check fails."""
-    ledgers = {notifier.label: Ledger(notifier.match, Pace(None)) for notifier in alerts.notifiers}
-    told = [label for label, ledger in ledgers.items() if ledger.is_for(check, Severity.CRITICAL)]
+    notification_logs = {
+        notifier.label: NotificationLog(notifier.match, RepeatIntervals(None)) for notifier in alerts.notifiers
+    }
+    told = [
+        label
+        for label, notification_log in notification_logs.items()
+        if notification_log.is_for(check, Severity.CRITICAL)
+    ]
     if not told:
-        return warning(f"nobody is told when it fails: match of {', '.join(ledgers)} leaves it out (alerts.notify)")
+        return warning(
+            f"nobody is told when it fails: match of {', '.join(notification_logs)} leaves it out (alerts.notify)"
+        )
     return ok(f"when it fails this is told by {', '.join(told)}; smtpcheck notify-test tries it")
 
 

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpcheck.alerts.grouping import Key, Severity, Subject
-from smtpcheck.alerts.notification import Notice, Status, notice_of, trial
-from smtpcheck.alerts.notification_log import Due, Entry, Reason
-from smtpcheck.alerts.notifiers.alertmanager import LIFE_SECONDS, Alertmanager, as_alert
-from smtpcheck.alerts.notifiers.apprise import Apprise, message, without_parts
-from smtpcheck.alerts.notifiers.http import LONGEST_RETRY_AFTER, Client, judged
+from smtpcheck.alerts.notification import Notification, Status, notification_of, trial
+from smtpcheck.alerts.notification_log import DueNotification, Entry, Reason
+from smtpcheck.alerts.notifiers.alertmanager import LIFETIME_SECONDS, Alertmanager, as_alert
+from smtpcheck.alerts.notifiers.apprise import Apprise, message, redacted
+from smtpcheck.alerts.notifiers.http import LONGEST_RETRY_AFTER, Client, failure_of
 from smtpcheck.alerts.notifiers.notifier import Failure
 from smtpcheck.alerts.notifiers.webhook import identity, key_bytes, signature
 from smtpcheck.diagnosis import catalogue
@@ -37,12 +37,12 @@ def source(value: str) -> SecretSource:
     return SecretSource(value=Secret(value))
 
 
-def notice(
+def notification(
     key: Key = CONTOSO_DEAD, names: Sequence[str] = ("a", "b"), *, ended: float | None = None, shard: str = ""
-) -> Notice:
+) -> Notification:
     entry = Entry(NOW, bad("a").findings, tuple(names), ended_at=ended)
-    due = Due(key, entry, Reason.RESOLVED if ended else Reason.NEW, 0 if ended else len(names))
-    return notice_of(
+    due = DueNotification(key, entry, Reason.RESOLVED if ended else Reason.NEW, 0 if ended else len(names))
+    return notification_of(
         due,
         names=names,
         total=500,
@@ -59,11 +59,11 @@ def notice(
 @given(status=st.integers(100, 999), retry_after=st.text(max_size=40), now=st.floats(0, 4e9))
 def test_every_answer_means_something(status: int, retry_after: str, now: float) -> None:
     """Only 2xx is success, and no answer makes us wait without end."""
-    failure = judged("example.org", status, retry_after, now)
+    failure = failure_of("example.org", status, retry_after, now)
     assert (failure is None) == (200 <= status < 300)
     if failure is not None:
         assert failure.retry_after is None or 0 <= failure.retry_after <= LONGEST_RETRY_AFTER
-        assert not (failure.lasting and not 400 <= status < 500)
+        assert not (failure.permanent and not 400 <= status < 500)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_every_answer_means_something(status: int, retry_after: str, now: float)
     ],
 )
 def test_retry_after_is_a_number_or_a_date(text: str, seconds: float | None) -> None:
-    failure = judged("example.org", 429, text, NOW)
+    failure = failure_of("example.org", 429, text, NOW)
     assert failure is not None
-    assert (failure.retry_after, failure.lasting) == (seconds, False)
+    assert (failure.retry_after, failure.permanent) == (seconds, False)
 
 
 async def test_an_untrusted_certificate_is_named_and_a_trusted_one_is_not_asked_for_more(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_signature_is_that_of_the_standard() -> None:
 
 
 def test_a_message_that_is_sent_again_has_the_same_id_and_the_next_one_another() -> None:
-    first = notice()
+    first = notification()
     reminder = replace(first, reason=Reason.REMINDER, told_at=NOW)
     messages = [[first], [first], [reminder], [replace(reminder, told_at=NOW + 9)], [replace(first, id="x")]]
     ids = [identity(each) for each in messages]
@@ -174,7 +174,7 @@ def test_a_key_that_claims_to_be_of_the_standard_and_is_not_is_refused() -> None
 
 
 def test_an_alert_is_known_by_what_stays_the_same_while_it_fires() -> None:
-    alert = as_alert(notice(shard="0/3"), NOW + 60)
+    alert = as_alert(notification(shard="0/3"), NOW + 60)
     assert alert["labels"] == {
         "alertname": "SmtpcheckFailing",
         "severity": "critical",
@@ -184,18 +184,18 @@ def test_an_alert_is_known_by_what_stays_the_same_while_it_fires() -> None:
         "instance": "mon.example.org",
         "shard": "0/3",
     }
-    assert as_alert(notice(names=("c",)), NOW)["labels"] | {"shard": "0/3"} == alert["labels"]
+    assert as_alert(notification(names=("c",)), NOW)["labels"] | {"shard": "0/3"} == alert["labels"]
 
 
 def test_an_alert_ends_by_itself_unless_it_is_sent_again() -> None:
-    alert = as_alert(notice(), NOW + 60)
+    alert = as_alert(notification(), NOW + 60)
     assert (alert["startsAt"], alert["endsAt"]) == ("2026-10-14T17:46:40.000Z", "2026-10-14T17:51:40.000Z")
-    assert LIFE_SECONDS == 240
-    assert as_alert(notice(ended=NOW + 30), NOW + 60)["endsAt"] == "2026-10-14T17:47:10.000Z"
+    assert LIFETIME_SECONDS == 240
+    assert as_alert(notification(ended=NOW + 30), NOW + 60)["endsAt"] == "2026-10-14T17:47:10.000Z"
 
 
 def test_annotations_say_what_is_wrong_and_what_to_do() -> None:
-    annotations = as_alert(notice(), NOW)["annotations"]
+    annotations = as_alert(notification(), NOW)["annotations"]
     assert annotations["summary"].endswith("(2 of 500 checks)")
     assert annotations["description"] == "Checks: a, b"
     assert annotations["runbook"].startswith("1. ")
@@ -212,14 +212,14 @@ def test_annotations_say_what_is_wrong_and_what_to_do() -> None:
     ],
 )
 def test_alerts_have_the_names_of_the_rules(key: Key, name: str) -> None:
-    assert as_alert(notice(key), NOW)["labels"]["alertname"] == name
+    assert as_alert(notification(key), NOW)["labels"]["alertname"] == name
 
 
 async def test_one_instance_that_takes_it_is_enough() -> None:
     async with Receiver(503) as one, Receiver() as two:
         sender = Alertmanager(urls=(source(one.url()), source(two.url()))).sender()
-        assert await sender.send([notice()]) is None
-        assert await sender.send([notice()]) is None
+        assert await sender.send([notification()]) is None
+        assert await sender.send([notification()]) is None
         await sender.close()
         assert [(got.path, got.json[0]["labels"]["credential"]) for got in (*one.got, *two.got)] == [
             ("/api/v2/alerts", "contoso")
@@ -229,7 +229,7 @@ async def test_one_instance_that_takes_it_is_enough() -> None:
 async def test_none_that_takes_it_is_a_failure() -> None:
     async with Receiver(503) as one, Receiver(CUT) as two:
         sender = Alertmanager(urls=(source(one.url("/am/")), source(two.url()))).sender()
-        assert await sender.send([notice()]) == Failure("127.0.0.1 answered 503 Service Unavailable")
+        assert await sender.send([notification()]) == Failure("127.0.0.1 answered 503 Service Unavailable")
         await sender.close()
         assert one.got[0].path == "/am/api/v2/alerts"
 
@@ -244,9 +244,12 @@ def apprise_url(receiver: Receiver, more: str = "") -> str:
 async def test_apprise_is_told_one_message_for_several_alerts() -> None:
     async with Receiver() as receiver:
         sender = Apprise(url=source(apprise_url(receiver))).sender()
-        assert await sender.send([notice()]) is None
-        assert await sender.send([notice(), notice(Key(Subject.CHECK, "a", Severity.WARNING, Cause.SLOW))]) is None
-        assert await sender.send([notice(ended=NOW + 60)]) is None
+        assert await sender.send([notification()]) is None
+        assert (
+            await sender.send([notification(), notification(Key(Subject.CHECK, "a", Severity.WARNING, Cause.SLOW))])
+            is None
+        )
+        assert await sender.send([notification(ended=NOW + 60)]) is None
     one, two, end = (got.json for got in receiver.got)
     assert one["title"].startswith("[FIRING] credential contoso: ")
     assert "Repair 1: " in one["message"]
@@ -270,7 +273,7 @@ async def test_apprise_says_why_it_failed_and_neither_we_nor_the_log_show_the_ke
     logging.getLogger().addHandler(log)
     try:
         async with Receiver(403) as receiver:
-            failure = await Apprise(url=source(apprise_url(receiver))).sender().send([notice()])
+            failure = await Apprise(url=source(apprise_url(receiver))).sender().send([notification()])
     finally:
         logging.getLogger().removeHandler(log)
     assert failure is not None and failure.reason.startswith("Apprise says: ")
@@ -281,7 +284,7 @@ async def test_apprise_says_why_it_failed_and_neither_we_nor_the_log_show_the_ke
 async def test_a_place_that_takes_short_messages_gets_several(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apprise.plugins.custom_json.NotifyJSON.body_maxlen", 300)
     async with Receiver() as receiver:
-        assert await Apprise(url=source(apprise_url(receiver))).sender().send([notice()]) is None
+        assert await Apprise(url=source(apprise_url(receiver))).sender().send([notification()]) is None
     assert len(receiver.got) > 1
     assert "Page: https://mon.example.org" in receiver.got[-1].json["message"]
 
@@ -289,14 +292,14 @@ async def test_a_place_that_takes_short_messages_gets_several(monkeypatch: pytes
 async def test_apprise_that_hangs_is_not_asked_again_before_it_ends() -> None:
     async with Receiver(HANG) as receiver:
         sender = Apprise(url=source(apprise_url(receiver, "?rto=1&cto=1"))).sender()
-        first = asyncio.create_task(sender.send([notice()]))
+        first = asyncio.create_task(sender.send([notification()]))
         await receiver.until(lambda got: got)
-        assert await sender.send([notice()]) == Failure("an earlier message still hangs")
+        assert await sender.send([notification()]) == Failure("an earlier message still hangs")
         assert await first is not None
 
 
 async def test_an_address_that_apprise_does_not_know_is_a_failure() -> None:
-    assert await Apprise(url=source("nonsense://T0PS3CRET")).sender().send([notice()]) == Failure(
+    assert await Apprise(url=source("nonsense://T0PS3CRET")).sender().send([notification()]) == Failure(
         "its address is none that Apprise knows"
     )
 
@@ -307,13 +310,13 @@ async def test_an_address_that_apprise_does_not_know_is_a_failure() -> None:
 )
 def test_no_longer_part_of_an_address_is_ever_told(parts: list[str], around: str) -> None:
     url = "slack://" + "/".join(parts)
-    assert [part for part in parts if part in without_parts(around + url + " ".join(parts), url)] == []
+    assert [part for part in parts if part in redacted(around + url + " ".join(parts), url)] == []
 
 
 def test_a_message_is_for_people() -> None:
-    title, body = message([notice()])
-    assert title == notice().title()
-    assert body == notice().text()
+    title, body = message([notification()])
+    assert title == notification().title()
+    assert body == notification().text()
 
 
 # -- a try ------------------------------------------------------------------------------------------------------------
