@@ -33,8 +33,8 @@ from smtpcheck.config import AgentSettings, Loaded, Problem, Settings
 from smtpcheck.diagnosis import catalogue
 from smtpcheck.limits.connection_limit import NoSlotError
 from smtpcheck.limits.mailbox_lock import MailboxLocks
-from smtpcheck.loopback.status import Standing, laid_over
-from smtpcheck.mail.correlation_id import Marks
+from smtpcheck.loopback.status import LoopbackStatus, merged
+from smtpcheck.mail.correlation_id import CorrelationIds
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Depth, Phase
@@ -83,7 +83,7 @@ class Agent:
         kit: Kit,
         state: State,
         load: Callable[[], Loaded],
-        marks: Marks,
+        correlation_ids: CorrelationIds,
         *,
         first_within: float = 60.0,
         tracer: Tracer | None = None,
@@ -105,7 +105,7 @@ class Agent:
         self._metrics = Metrics(settings.label_names, expose_addresses=settings.agent.expose_addresses)
         self._first_within = first_within
         self._loopback = Service(
-            *(state, marks, kit.finders),
+            *(state, correlation_ids, kit.finders),
             changed=self._loopback_changed,
             arrived=self._metrics.observe_delivery,
             judged=self._after_sending,
@@ -142,9 +142,9 @@ class Agent:
         state = await State.kept(folder)
         await state.join(settings.sharding.shard, kit.wall())
         await state.fetch([check.name for check in settings.checks])
-        marks = Marks(await asyncio.to_thread(load_signing_key, folder))
+        correlation_ids = CorrelationIds(await asyncio.to_thread(load_signing_key, folder))
         traces = await tracer(settings.agent.otlp)
-        return cls(settings, kit, state, load, marks, first_within=first_within, tracer=traces)
+        return cls(settings, kit, state, load, correlation_ids, first_within=first_within, tracer=traces)
 
     # -- what the web page and the commands ask -----------------------------------------------------------------------
 
@@ -172,9 +172,9 @@ class Agent:
             return None
         return self._kit.wall() + self._schedule.next_at(name) - self._kit.monotonic()
 
-    def loopback(self, name: str) -> Standing | None:
+    def loopback(self, name: str) -> LoopbackStatus | None:
         """Return what is known of a check's loopback, None where it has none."""
-        return self._loopback.standing(name)
+        return self._loopback.loopback_status(name)
 
     def credentials(self) -> tuple[CredentialState, ...]:
         """Return what is known of each credential's life."""
@@ -289,13 +289,13 @@ class Agent:
         # Asked before the run, for a reload during it may drop the credential.
         begin, issuer = self._kit.monotonic(), self._kit.issuer(check)
         own = self._with_connectivity(check, await probe(check, self._kit, fresh=fresh), issuer)
-        standing = self._loopback.standing(check.name)
-        report = own if standing is None else laid_over(own, standing, self._kit.wall())
+        loopback_status = self._loopback.loopback_status(check.name)
+        report = own if loopback_status is None else merged(own, loopback_status, self._kit.wall())
         trace_id = self._trace(check, own)
         if due is not None:
             self._metrics.observe_lag(begin - due + report.waited, trace_id)
         if current := self._checks.get(check.name):
-            if standing is not None:
+            if loopback_status is not None:
                 self._own_reports[check.name] = own
             self._keep(current, report, own, trace_id)
         return report
@@ -317,14 +317,14 @@ class Agent:
 
     def _loopback_changed(self, name: str) -> None:
         """Show what is known anew of a check's loopback, and lay it over the check's last run."""
-        check, standing = self._checks.get(name), self._loopback.standing(name)
-        if check is None or standing is None:
+        check, loopback_status = self._checks.get(name), self._loopback.loopback_status(name)
+        if check is None or loopback_status is None:
             return
-        self._metrics.record_loopback(check, standing)
+        self._metrics.record_loopback(check, loopback_status)
         state, own = self.state.checks.get(name), self._own_reports.get(name)
         if state is None or own is None:
             return
-        report = laid_over(own, standing, self._kit.wall())
+        report = merged(own, loopback_status, self._kit.wall())
         if _gist(report) != _gist(state.report) and (amended := self.state.amend(name, report)) is not None:
             self._metrics.show(check, amended)
             _log_run(logging.INFO, report)

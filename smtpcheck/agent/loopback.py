@@ -25,12 +25,12 @@ from smtpcheck.agent.schedule import share
 from smtpcheck.check.kit import Kit
 from smtpcheck.check.probe import OutgoingMessage, probe
 from smtpcheck.loopback import message_state
-from smtpcheck.loopback.finder import Errand, FinderError, FinderStep, Search, Searcher, Sighting, Sought
+from smtpcheck.loopback.finder import FinderError, FinderStep, Match, Search, Searcher, SearchRequest, Target
 from smtpcheck.loopback.message_state import Message, Record, Stage
 from smtpcheck.loopback.plan import Find, Loopback
-from smtpcheck.loopback.status import FinderState, Standing
-from smtpcheck.loopback.timing import SPACING, SWEEP_EVERY, next_look, next_slot, slot, wait_after_failures
-from smtpcheck.mail.correlation_id import Marks
+from smtpcheck.loopback.status import FinderState, LoopbackStatus
+from smtpcheck.loopback.timing import PURGE_EVERY, SPACING, next_search, next_slot, slot, wait_after_failures
+from smtpcheck.mail.correlation_id import CorrelationIds
 from smtpcheck.mail.message import loopback_message, loopback_message_id
 from smtpcheck.model import backoff
 from smtpcheck.model.check import Check, Depth
@@ -43,7 +43,7 @@ SEARCH_SECONDS = 60.0
 """How long one search may take."""
 TOKEN_SECONDS = 10.0
 """How long one search waits for the issuer."""
-_FIRST_SWEEP_SECONDS = 600.0
+_FIRST_PURGE_SECONDS = 600.0
 """How long after a start, at least, left-overs are looked for."""
 _log = structlog.get_logger(__name__)
 
@@ -66,7 +66,7 @@ class _Box:
     """The checks whose messages arrive there; none where there are only left-overs to sweep."""
     due_at: float
     """When it is looked into next (Unix seconds)."""
-    sweep_at: float
+    purge_at: float
     not_before: float = 0.0
     """It is not looked into earlier, whatever is due."""
     state: FinderState | None = None
@@ -79,7 +79,7 @@ class Service:
     def __init__(
         self,
         state: State,
-        marks: Marks,
+        correlation_ids: CorrelationIds,
         searcher: Searcher,
         *,
         changed: Callable[[str], object],
@@ -98,13 +98,13 @@ class Service:
         """Messages that were left out because no further one may be sent."""
         self._state = state
         self._outbox = state.outbox
-        self._marks = marks
+        self._correlation_ids = correlation_ids
         self._searcher = searcher
         self._changed, self._arrived, self._judged, self._traced = changed, arrived, judged, traced
         self._kit: Kit | None = None
         self._senders: dict[str, _Sender] = {}
         self._send_at: dict[str, float] = {}
-        self._boxes: dict[Find, _Box] = {}
+        self._mailboxes: dict[Find, _Box] = {}
         self._searches: set[asyncio.Task[None]] = set()
         self._sending: dict[str, asyncio.Task[None]] = {}
 
@@ -125,7 +125,7 @@ class Service:
             if known is None or known.plan.every != sender.plan.every:
                 self._send_at[name] = self._first(name, sender.plan, now, first_within)
         self._send_at = {name: self._send_at[name] for name in self._senders}
-        self._boxes = self._boxes_of(now)
+        self._mailboxes = self._boxes_of(now)
 
     async def all_sent(self) -> None:
         """Wait until no message is being sent."""
@@ -137,15 +137,15 @@ class Service:
         if self._searches:
             await asyncio.wait(self._searches)
 
-    def standing(self, name: str) -> Standing | None:
+    def loopback_status(self, name: str) -> LoopbackStatus | None:
         """Return all that is known of a check's loopback, None where it has none."""
         sender = self._senders.get(name)
         if sender is None:
             return None
         plan, record = sender.plan, self.record(name)
-        box = self._boxes.get(plan.find) if plan.find else None
+        box = self._mailboxes.get(plan.find) if plan.find else None
         next_send = max(self._send_at[name], record.breaker.until or 0.0)
-        return Standing(plan, record, box.state if box else None, next_send)
+        return LoopbackStatus(plan, record, box.state if box else None, next_send)
 
     def record(self, name: str) -> Record:
         """Return what is remembered of a check's loopback."""
@@ -164,7 +164,7 @@ class Service:
             if name not in self._sending and self._may_begin(sender, slot_at, now, kit):
                 self._sending[name] = asyncio.create_task(self._send(sender, slot_at, kit), name=f"send {name}")
                 self._sending[name].add_done_callback(partial(self._sent, name))
-        for box in self._boxes.values():
+        for box in self._mailboxes.values():
             if box.due_at <= now and not box.looking:
                 box.looking = True
                 task = asyncio.create_task(self._look(box, kit.wall), name="look")
@@ -220,7 +220,7 @@ class Service:
         check, plan = sender.check, sender.plan
         now = kit.wall()
         number = self.record(check.name).sequence + 1
-        mark = self._marks.make(check.name, number, now)
+        mark = self._correlation_ids.make(check.name, number, now)
         message = Message(check.name, slot_at, number, mark, loopback_message_id(mark, plan.sender), now)
         intent = _Intent(message, self._outbox, kit, sender)
         report = await probe(check, kit, outgoing=OutgoingMessage(_content(message, sender), intent.ask))
@@ -244,9 +244,9 @@ class Service:
             return
         now = kit.wall()
         self._outbox.keep(message, now)
-        box = self._boxes.get(sender.plan.find) if sender.plan.find else None
-        if box is not None and message.is_sought(now):
-            box.due_at = min(box.due_at, max(box.not_before, self._next_look(message, sender.plan, now)))
+        box = self._mailboxes.get(sender.plan.find) if sender.plan.find else None
+        if box is not None and message.is_searched_for(now):
+            box.due_at = min(box.due_at, max(box.not_before, self._next_search_of(message, sender.plan, now)))
 
     def _log_sending(self, report: Report, intent: "_Intent", trace_id: str) -> None:
         message = next((each for each in self.record(report.check).messages if each.slot == intent.message.slot), None)
@@ -260,65 +260,67 @@ class Service:
     def _boxes_of(self, now: float) -> dict[Find, _Box]:
         """Return the mailboxes that are looked into; one that is known keeps what is known of it."""
         names: dict[Find, set[str]] = {}
-        swept: dict[Find, str] = {}
+        purged: dict[Find, str] = {}
         for name, sender in self._senders.items():
             if (find := sender.plan.find) is None:
                 continue
             names.setdefault(find, set()).add(name)
-            for place in sender.plan.swept(sender.check):
-                swept.setdefault(place, name)
+            for place in sender.plan.purged_mailboxes(sender.check):
+                purged.setdefault(place, name)
         boxes = {}
-        for find in names.keys() | swept.keys():
-            known = self._boxes.get(find)
-            first_sweep = now + _FIRST_SWEEP_SECONDS * (1 + share(swept[find])) if find in swept else math.inf
-            boxes[find] = box = known or _Box(find, frozenset(), math.inf, first_sweep)
+        for find in names.keys() | purged.keys():
+            known = self._mailboxes.get(find)
+            first_purge = now + _FIRST_PURGE_SECONDS * (1 + share(purged[find])) if find in purged else math.inf
+            boxes[find] = box = known or _Box(find, frozenset(), math.inf, first_purge)
             box.names = frozenset(names.get(find, ()))
-            box.due_at = now if known is None and any(self._sought(box, now)) else self._due(box, now)
+            box.due_at = now if known is None and any(self._searched_for(box, now)) else self._due(box, now)
         return boxes
 
-    def _sought(self, box: _Box, now: float) -> Iterator[Message]:
-        return (message for message in self._messages(box) if message.is_sought(now))
+    def _searched_for(self, box: _Box, now: float) -> Iterator[Message]:
+        return (message for message in self._messages(box) if message.is_searched_for(now))
 
-    def _next_look(self, message: Message, plan: Loopback, now: float) -> float:
-        at = next_look(message.begun_at, plan.warn_after, plan.lost_after, now)
+    def _next_search_of(self, message: Message, plan: Loopback, now: float) -> float:
+        at = next_search(message.begun_at, plan.warn_after, plan.lost_after, now)
         return math.inf if at is None else at
 
     def _due(self, box: _Box, now: float) -> float:
         """Return when a mailbox is looked into next."""
-        looks = (self._next_look(each, self._senders[each.check].plan, now) for each in self._sought(box, now))
-        return max(box.not_before, min((box.sweep_at, *looks)))
+        searches = (
+            self._next_search_of(each, self._senders[each.check].plan, now) for each in self._searched_for(box, now)
+        )
+        return max(box.not_before, min((box.purge_at, *searches)))
 
     async def _look(self, box: _Box, wall: Callable[[], float]) -> None:
         """Look once for all messages that arrive in a mailbox."""
         began = wall()
-        sweep, sought = box.sweep_at <= began, tuple(self._sought(box, began))
+        sweep, targets = box.purge_at <= began, tuple(self._searched_for(box, began))
         try:
-            if sought or sweep:
+            if targets or sweep:
                 repeated = (each for each in self._messages(box) if each.may_repeat(began))
                 search = await self._search(
-                    box, (*sought, *repeated), sweep_before=began - SWEEP_EVERY if sweep else None
+                    box, (*targets, *repeated), purge_before=began - PURGE_EVERY if sweep else None
                 )
                 self._take(box, search, began, wall())
                 self._learn(box, search.error or await self._delete(box, search, wall), wall())
                 if sweep:
-                    box.sweep_at = wall() + SWEEP_EVERY
+                    box.purge_at = wall() + PURGE_EVERY
         finally:
             box.looking = False
             box.due_at = self._due(box, wall())
 
     async def _search(
-        self, box: _Box, sought: Iterable[Message], *, delete: bool = False, sweep_before: float | None = None
+        self, box: _Box, targets: Iterable[Message], *, delete: bool = False, purge_before: float | None = None
     ) -> Search:
-        errand = Errand(tuple(map(_sought, sought)), self._marks.is_ours, delete, sweep_before)
+        request = SearchRequest(tuple(map(_target, targets)), self._correlation_ids.is_ours, delete, purge_before)
         try:
-            return await self._searcher.search(box.find, errand, timeout=SEARCH_SECONDS, token_timeout=TOKEN_SECONDS)
+            return await self._searcher.search(box.find, request, timeout=SEARCH_SECONDS, token_timeout=TOKEN_SECONDS)
         except Exception as error:  # noqa: BLE001
             _log.exception("internal error", mailbox=box.find.mailbox)
             return Search(error=FinderError(FinderStep.SEARCH, f"{type(error).__name__} inside smtpcheck"))
 
     async def _delete(self, box: _Box, seen: Search, wall: Callable[[], float]) -> FinderError | None:
         """Delete what was seen and is known to be found; return why that failed."""
-        there = {sighting.mark.lower() for sighting in seen.sightings}
+        there = {match.correlation_id.lower() for match in seen.matches}
         doomed = [
             each
             for each in self._messages(box)
@@ -327,7 +329,7 @@ class Service:
         if not doomed or not await self._outbox.is_on_disk():
             return None
         search = await self._search(box, doomed, delete=True)
-        gone = {sighting.mark.lower() for sighting in search.sightings if sighting.deleted}
+        gone = {match.correlation_id.lower() for match in search.matches if match.deleted}
         for message in doomed:
             if message.mark in gone:
                 self._outbox.keep(replace(message, deleted=True), wall())
@@ -351,25 +353,23 @@ class Service:
 
     def _take(self, box: _Box, search: Search, began: float, ended: float) -> None:
         """Judge what a search has seen and not seen."""
-        by_mark: dict[str, list[Sighting]] = {}
-        for sighting in search.sightings:
-            by_mark.setdefault(sighting.mark.lower(), []).append(sighting)
+        by_id: dict[str, list[Match]] = {}
+        for match in search.matches:
+            by_id.setdefault(match.correlation_id.lower(), []).append(match)
         for name in box.names:
-            if self._judge(name, by_mark, began, ended, whole=search.error is None):
+            if self._judge(name, by_id, began, ended, whole=search.error is None):
                 self._changed(name)
 
-    def _judge(
-        self, name: str, by_mark: Mapping[str, list[Sighting]], began: float, ended: float, *, whole: bool
-    ) -> bool:
+    def _judge(self, name: str, by_id: Mapping[str, list[Match]], began: float, ended: float, *, whole: bool) -> bool:
         """Judge the messages of one check after a search; return whether anything is known anew."""
         sender, news = self._senders.get(name), False
         if sender is None:  # it left the configuration during the search
             return False
         for message in self.record(name).messages:
-            seen = by_mark.get(message.mark.lower(), [])
-            if not (seen or message.is_sought(began)) or message.begun_at > began:
+            seen = by_id.get(message.mark.lower(), [])
+            if not (seen or message.is_searched_for(began)) or message.begun_at > began:
                 continue
-            after = message_state.looked_for(message, seen, sender.plan, began=began, ended=ended, whole=whole)
+            after = message_state.after_search(message, seen, sender.plan, began=began, ended=ended, whole=whole)
             self._outbox.keep(after, ended)
             news = True
             if after.stage is not message.stage:
@@ -423,7 +423,7 @@ def _content(message: Message, sender: _Sender) -> bytes:
         sender=sender.plan.sender,
         recipient=sender.plan.recipient,
         now=datetime.fromtimestamp(message.intended_at, UTC),
-        mark=message.mark,
+        correlation_id=message.mark,
         number=message.sequence,
         check=message.check,
         contact=sender.plan.contact,
@@ -431,10 +431,10 @@ def _content(message: Message, sender: _Sender) -> bytes:
     )
 
 
-def _sought(message: Message) -> Sought:
+def _target(message: Message) -> Target:
     told = message.receipt.message_id if message.receipt else ""
     ids = dict.fromkeys(each for each in (message.message_id, told) if each)
-    return Sought(tuple(ids), message.mark, message.begun_at)
+    return Target(tuple(ids), message.mark, message.begun_at)
 
 
 def _finder_state(before: FinderState | None, error: FinderError | None, at: float) -> FinderState:

@@ -17,8 +17,8 @@ from smtpcheck.check.kit import Kit
 from smtpcheck.config import Settings
 from smtpcheck.loopback.finder import FinderStep
 from smtpcheck.loopback.message_state import Message
-from smtpcheck.loopback.status import Standing, laid_over
-from smtpcheck.mail.correlation_id import Marks
+from smtpcheck.loopback.status import LoopbackStatus, merged
+from smtpcheck.mail.correlation_id import CorrelationIds
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Report
 from smtpcheck.state.signing_key import load_signing_key
@@ -36,7 +36,7 @@ class LoopbackResult:
 
     report: Report
     """Of the run that sent it, with what the finder saw laid over."""
-    standing: Standing
+    loopback_status: LoopbackStatus
 
 
 async def run_loopback(
@@ -54,34 +54,34 @@ async def run_loopback(
         if messages:
             news(messages[-1])
 
-    service = Service(State(), Marks(key), kit.finders, changed=changed, arrived=lambda *_: None)
+    service = Service(State(), CorrelationIds(key), kit.finders, changed=changed, arrived=lambda *_: None)
     plan = replace(settings.loopbacks[check.name], every=_NO_SECOND_MESSAGE)
     service.replace([check], {check.name: plan}, kit, first_within=0.0)
     try:
         await _until_it_ends(service, check, kit)
     finally:
         await service.drain(check.timeout)
-    standing = service.standing(check.name)
-    if standing is None or standing.record.sending is None:
+    loopback_status = service.loopback_status(check.name)
+    if loopback_status is None or loopback_status.record.sending is None:
         raise RuntimeError("a loopback ended without having begun")
-    return LoopbackResult(laid_over(standing.record.sending, standing, kit.wall()), standing)
+    return LoopbackResult(merged(loopback_status.record.sending, loopback_status, kit.wall()), loopback_status)
 
 
 async def _until_it_ends(service: Service, check: Check, kit: Kit) -> None:
     await service.tick()
     await service.all_sent()
     sent_at = kit.wall()
-    while (standing := service.standing(check.name)) and _goes_on(standing, kit.wall() - sent_at):
+    while (loopback_status := service.loopback_status(check.name)) and _goes_on(loopback_status, kit.wall() - sent_at):
         await asyncio.sleep(_TICK_SECONDS)
         await service.tick()
     await service.all_searched()
 
 
-def _goes_on(standing: Standing, seconds: float) -> bool:
+def _goes_on(loopback_status: LoopbackStatus, seconds: float) -> bool:
     """Return whether something may still be seen so many seconds after sending."""
-    error = standing.finder.error if standing.finder else None
-    if standing.plan.find is None or not standing.record.pending():
+    error = loopback_status.finder.error if loopback_status.finder else None
+    if loopback_status.plan.find is None or not loopback_status.record.pending():
         return False
     if error is not None and error.step in {FinderStep.TOKEN, FinderStep.LOGIN}:
         return False
-    return seconds < standing.plan.lost_after + (0.0 if error else _SLACK_SECONDS)
+    return seconds < loopback_status.plan.lost_after + (0.0 if error else _SLACK_SECONDS)

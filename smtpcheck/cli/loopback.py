@@ -79,14 +79,14 @@ def _show(checks: "list[Check]", results: "list[LoopbackResult]", output: Format
     rules = catalogue.load()
     if output is Format.JSON:
         told = [
-            report_as_json(result.report, rules) | {"loopback": loopback_as_json(result.standing, rules)}
+            report_as_json(result.report, rules) | {"loopback": loopback_as_json(result.loopback_status, rules)}
             for result in results
         ]
         print(json.dumps(told, indent=2, default=str))
         return
     show(terminal.report_table(reports))
     for check, result in zip(checks, results, strict=True):
-        for message in result.standing.record.messages:
+        for message in result.loopback_status.record.messages:
             show(printable(f"\n{check.name}  {message.message_id}"))
             show(_timeline(message))
         if result.report.outcome is not result.report.outcome.OK:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from smtpcheck.config.settings import Settings
 from smtpcheck.loopback.plan import Find, FindVia, Loopback
-from smtpcheck.loopback.timing import SPACING, SWEEP_EVERY, look_ages
+from smtpcheck.loopback.timing import PURGE_EVERY, SPACING, search_ages
 from smtpcheck.model.check import Check, Depth
 from smtpcheck.oauth.backoff import FIRST_SECONDS, LONGEST_SECONDS
 
@@ -165,13 +165,13 @@ def _searches(settings: Settings) -> tuple[SearchTraffic, ...]:
         plan = settings.loopbacks.get(check.name)
         if plan is None or plan.find is None:
             continue
-        each = len(look_ages(plan.warn_after, plan.lost_after))
+        each = len(search_ages(plan.warn_after, plan.lost_after))
         looks[plan.find] += _messages_per_hour(plan) * (each + plan.delete)
-        for find in plan.swept(check):
+        for find in plan.purged_mailboxes(check):
             looks[find] += 0.0
     by_host: dict[tuple[str, FindVia], list[float]] = defaultdict(list)
     for find, count in looks.items():
-        by_host[_searched(find), find.via].append(min(count, 2 * _HOUR / SPACING) + _HOUR / SWEEP_EVERY)
+        by_host[_searched(find), find.via].append(min(count, 2 * _HOUR / SPACING) + _HOUR / PURGE_EVERY)
     return tuple(SearchTraffic(host, len(counts), sum(counts), via) for (host, via), counts in sorted(by_host.items()))
 
 
@@ -189,7 +189,7 @@ def _issuers(settings: Settings) -> tuple[IssuerTraffic, ...]:
         if (check.uses_credential or plan is not None) and check.credential is not None:
             mailboxes[check.credential, ""].add(check.mailbox.casefold())
         if plan is not None and plan.find is not None:
-            finds = (plan.find, *plan.swept(check))
+            finds = (plan.find, *plan.purged_mailboxes(check))
             mailboxes[plan.find.credential, plan.find.scope] |= {find.mailbox.casefold() for find in finds}
     for (name, _), subjects in mailboxes.items():
         credential = settings.credentials[name]

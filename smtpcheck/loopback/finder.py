@@ -26,22 +26,22 @@ class FolderKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
+class Target:
     """One message that is to be found."""
 
     message_ids: tuple[str, ...]
     """The Message-ID as it was sent and, where the server named another when it took it, that one; with `<>`."""
-    mark: str
+    correlation_id: str
     """The correlation token, as it stands in the header `UNIQUE_HEADER` and in the subject."""
     sent_at: float
     """When it was handed over (Unix seconds)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Match:
     """One copy of one of our messages, where it was seen."""
 
-    mark: str
+    correlation_id: str
     folder: str
     """The folder's own name."""
     kind: FolderKind
@@ -82,32 +82,32 @@ class FinderError:
 class Search:
     """All of one search in one mailbox. What was seen before an error still counts."""
 
-    sightings: tuple[Sighting, ...] = ()
+    matches: tuple[Match, ...] = ()
     error: FinderError | None = None
     folders: tuple[str, ...] = ()
     """The folders that were searched, in their order."""
-    swept: int = 0
+    purged: int = 0
     """How many left-over messages of ours were deleted."""
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class SearchRequest:
     """What one search is for."""
 
-    sought: tuple[Sought, ...]
+    targets: tuple[Target, ...]
     is_ours: Callable[[str], bool]
     """Whether a correlation token is one of ours, with a signature that holds."""
     delete: bool = True
     """Whether what is found is deleted."""
-    sweep_before: float | None = None
+    purge_before: float | None = None
     """Delete every message of ours that arrived before (Unix seconds); None: sweep nothing."""
 
 
 class Finder(Protocol):
     """One way to look into one mailbox."""
 
-    async def search(self, errand: Errand, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
+    async def search(self, request: SearchRequest, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
         """Look for all messages of the errand over one connection; nothing is raised but cancellation.
 
         `timeout` bounds the whole search, in seconds.
@@ -120,7 +120,7 @@ class Searcher(Protocol):
     async def search(
         self,
         find: Find,
-        errand: Errand,
+        request: SearchRequest,
         *,
         timeout: float,  # noqa: ASYNC109
         token_timeout: float,

@@ -19,9 +19,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from smtpcheck.loopback.finder import FolderKind, Sighting
+from smtpcheck.loopback.finder import FolderKind, Match
 from smtpcheck.loopback.plan import Loopback
-from smtpcheck.loopback.timing import GIVE_UP
+from smtpcheck.loopback.timing import SEARCH_UNTIL
 from smtpcheck.mail import headers
 from smtpcheck.mail.headers import Hop
 from smtpcheck.model.backoff import Breaker
@@ -135,9 +135,9 @@ class Message:
         """Return how many copies were seen beyond the first."""
         return max(0, len(self.copies) - 1)
 
-    def is_sought(self, now: float) -> bool:
+    def is_searched_for(self, now: float) -> bool:
         """Return whether it is looked for: it may still turn up."""
-        return self.stage in _WAITING and now - self.begun_at < GIVE_UP
+        return self.stage in _WAITING and now - self.begun_at < SEARCH_UNTIL
 
     def may_repeat(self, now: float) -> bool:
         """Return whether a second copy of it would still be told."""
@@ -193,7 +193,7 @@ class Record:
 
     def sought(self, now: float) -> tuple[Message, ...]:
         """Return the messages that are looked for."""
-        return tuple(message for message in self.messages if message.is_sought(now))
+        return tuple(message for message in self.messages if message.is_searched_for(now))
 
     def pending(self) -> int:
         """Return how many messages are under way: neither found nor lost nor refused."""
@@ -204,7 +204,7 @@ class Record:
         before = next((each for each in self.messages if each.slot == message.slot), None)
         others = [each for each in self.messages if each.slot != message.slot]
         messages = sorted((*others, message), key=lambda each: each.sequence)
-        done = [each for each in messages if not each.is_sought(now) and each is not message]
+        done = [each for each in messages if not each.is_searched_for(now) and each is not message]
         dropped = {each.slot for each in done[: max(0, len(done) - KEPT_MESSAGES)]}
         return replace(
             self,
@@ -239,14 +239,14 @@ def uncertain(message: Message, at: float) -> Message:
     return replace(message, stage=Stage.UNCERTAIN, sent_at=at, uncertain=True)
 
 
-def looked_for(
-    message: Message, sightings: Iterable[Sighting], plan: Loopback, *, began: float, ended: float, whole: bool
+def after_search(
+    message: Message, matches: Iterable[Match], plan: Loopback, *, began: float, ended: float, whole: bool
 ) -> Message:
     """Return the message after a search for it, which took from `began` to `ended` (Unix seconds).
 
     `sightings` are those of this message, and `whole` says whether the search succeeded in every part.
     """
-    arrivals = sorted((each for each in sightings if each.kind is not FolderKind.SENT), key=_preference)
+    arrivals = sorted((each for each in matches if each.kind is not FolderKind.SENT), key=_preference)
     if arrivals:
         found = message if message.stage is Stage.DELIVERED else _found(message, arrivals[0], plan, ended)
         copies = dict.fromkeys((*found.copies, *map(_fingerprint, arrivals)))
@@ -260,35 +260,35 @@ def looked_for(
     return replace(message, stage=Stage.LOST if message.stage is Stage.ACCEPTED else message.stage, lost_at=ended)
 
 
-def _found(message: Message, sighting: Sighting, plan: Loopback, ended: float) -> Message:
+def _found(message: Message, match: Match, plan: Loopback, ended: float) -> Message:
     earliest = message.missed_at or message.begun_at
-    arrived = ended if sighting.arrived_at is None else sighting.arrived_at
+    arrived = ended if match.arrived_at is None else match.arrived_at
     delivered_at = min(max(arrived, earliest), ended)
     return replace(
         message,
         stage=Stage.DELIVERED,
         seen_at=ended,
-        arrived_at=sighting.arrived_at,
+        arrived_at=match.arrived_at,
         delivered_at=delivered_at,
         late=delivered_at - message.begun_at > plan.warn_after,
-        folder=sighting.folder,
-        kind=sighting.kind,
-        hops=headers.hops(sighting.headers),
-        authentication=headers.authentication(sighting.headers, plan.authserv_id),
+        folder=match.folder,
+        kind=match.kind,
+        hops=headers.hops(match.headers),
+        authentication=headers.authentication(match.headers, plan.authserv_id),
     )
 
 
 _ORDER = (FolderKind.INBOX, FolderKind.JUNK, FolderKind.OTHER)
 
 
-def _preference(sighting: Sighting) -> tuple[int, float]:
+def _preference(match: Match) -> tuple[int, float]:
     """Return what orders sightings: where one message lies in several folders, as Gmail's labels have it."""
-    return _ORDER.index(sighting.kind), sighting.arrived_at or 0.0
+    return _ORDER.index(match.kind), match.arrived_at or 0.0
 
 
-def _fingerprint(sighting: Sighting) -> str:
+def _fingerprint(match: Match) -> str:
     """Return what tells a copy from others: its own way; one copy may be seen in several folders."""
-    way = [value for name, value in sighting.headers if name.lower() == "received"] or [repr(sighting.arrived_at)]
+    way = [value for name, value in match.headers if name.lower() == "received"] or [repr(match.arrived_at)]
     return hashlib.sha256("\n".join(way).encode("utf-8", "replace")).hexdigest()[:16]
 
 

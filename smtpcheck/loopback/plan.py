@@ -63,7 +63,7 @@ class Loopback:
     delete: bool = True
     """Whether messages that were found are deleted."""
 
-    def swept(self, check: Check) -> tuple[Find, ...]:
+    def purged_mailboxes(self, check: Check) -> tuple[Find, ...]:
         """Return where left-overs of the check are deleted: where its messages arrive, and in its own Sent Items.
 
         The latter is left out where the finder has a password of its own: tried at the sender's account it would be a

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from smtpcheck.limits.connection_limit import ConnectionLimit
-from smtpcheck.loopback.finder import Errand, Finder, FinderError, FinderStep, Search, Searcher
+from smtpcheck.loopback.finder import Finder, FinderError, FinderStep, Search, Searcher, SearchRequest
 from smtpcheck.loopback.plan import Find, FindVia
 from smtpcheck.model.check import Server
 from smtpcheck.model.report import TokenError
@@ -50,7 +50,7 @@ class Finders(Searcher):
     async def search(
         self,
         find: Find,
-        errand: Errand,
+        request: SearchRequest,
         *,
         timeout: float,  # noqa: ASYNC109
         token_timeout: float,
@@ -58,14 +58,14 @@ class Finders(Searcher):
         """Look for all messages of an errand; see `Searcher`."""
         if find.via is FindVia.NONE or find.server is None:
             raise ValueError("there is nothing to search")
-        if not errand.sought and errand.sweep_before is None:
+        if not request.targets and request.purge_before is None:
             return Search()
         answer = await self._tokens.token(find.credential, find.mailbox, timeout=token_timeout, scope=find.scope)
         if isinstance(answer, TokenError):
             return Search(error=_token_error(answer))
         finder, place = self._finder(find, find.server)
         async with place, self._gate.slot(find.mailbox):
-            return await finder.search(errand, answer.token, timeout=timeout)
+            return await finder.search(request, answer.token, timeout=timeout)
 
     def close(self) -> None:
         """Begin nothing more; a search under way ends within its own time limit."""

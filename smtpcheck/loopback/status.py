@@ -35,7 +35,7 @@ class FinderState:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LoopbackStatus:
     """All that is known of one check's loopback."""
 
     plan: Loopback
@@ -46,24 +46,24 @@ class Standing:
     """When the next message is due (Unix seconds)."""
 
 
-def success(standing: Standing) -> bool | None:
+def success(loopback_status: LoopbackStatus) -> bool | None:
     """Return whether the last message arrived, wherever; None while that is known of none.
 
     Without a finder it is enough that the server took it.
     """
-    record = standing.record
+    record = loopback_status.record
     if _failed_sending(record) is not None:
         return False
     last = record.messages[-1] if record.messages else None
-    if standing.plan.find is None:
+    if loopback_status.plan.find is None:
         return None if last is None or last.stage is Stage.INTENDED else last.stage is Stage.ACCEPTED
     concluded = record.concluded
     return None if concluded is None else concluded.stage is Stage.DELIVERED
 
 
-def laid_over(report: Report, standing: Standing, now: float) -> Report:
+def merged(report: Report, loopback_status: LoopbackStatus, now: float) -> Report:
     """Return the check's report with what the loopback says besides, at Unix time `now`."""
-    record = standing.record
+    record = loopback_status.record
     if report.outcome not in (Outcome.OK, Outcome.WARNING):
         return report
     if (refusal := _refusal(report, record)) is not None:
@@ -71,7 +71,7 @@ def laid_over(report: Report, standing: Standing, now: float) -> Report:
     concluded = record.concluded
     if concluded is not None and concluded.stage is Stage.LOST:
         return _lost(report, concluded)
-    warnings = tuple(_warnings(standing, now))
+    warnings = tuple(_warnings(loopback_status, now))
     if not warnings:
         return report
     return replace(report, outcome=Outcome.WARNING, warnings=(*report.warnings, *warnings))
@@ -122,8 +122,8 @@ def _lost(report: Report, message: Message) -> Report:
     )
 
 
-def _warnings(standing: Standing, now: float) -> Iterator[Finding]:
-    plan, record, finder = standing.plan, standing.record, standing.finder
+def _warnings(loopback_status: LoopbackStatus, now: float) -> Iterator[Finding]:
+    plan, record, finder = loopback_status.plan, loopback_status.record, loopback_status.finder
     last = record.messages[-1] if record.messages else None
     if last is not None and last.stage is Stage.UNCERTAIN:
         seen = f"the connection was lost when message {last.sequence} had been sent, before the server answered"

@@ -13,22 +13,22 @@ from bisect import bisect_right
 
 from smtpcheck.loopback.finder import FinderError, FinderStep
 
-FIRST_LOOK = 2.0
+FIRST_SEARCH = 2.0
 """Seconds from sending to the first look."""
-SLOWEST_LOOK = 60.0
+SLOWEST_SEARCH = 60.0
 """The longest time between two looks for a message that is not lost yet."""
-LOOK_FOR_LOST = 3600.0
+SEARCH_FOR_LOST_EVERY = 3600.0
 """The time between two looks for a message that is lost."""
-GIVE_UP = 86400.0
+SEARCH_UNTIL = 86400.0
 """How old a message is when it is not looked for any more."""
 SPACING = 2.0
 """The shortest time between two looks into one mailbox."""
-SWEEP_EVERY = 86400.0
+PURGE_EVERY = 86400.0
 """How often left-overs are looked for, and how old they must be."""
 
 _PATIENCE = {FinderStep.TOKEN: (30.0, 3600.0), FinderStep.LOGIN: (30.0, 3600.0)}
 """The first and the longest wait after a failure; refused logins are punished when they are repeated."""
-_OTHER_PATIENCE = (5.0, 300.0)
+_OTHER_BACKOFF = (5.0, 300.0)
 
 
 def slot(share: float, every: float, now: float) -> int:
@@ -44,25 +44,25 @@ def next_slot(share: float, every: float, now: float) -> float:
     return (math.floor(now / every - share) + 1 + share) * every
 
 
-def next_look(sent_at: float, warn_after: float, lost_after: float, now: float) -> float | None:
+def next_search(sent_at: float, warn_after: float, lost_after: float, now: float) -> float | None:
     """Return when a message is looked for next, later than `now`; None when it is not looked for any more."""
-    ages = look_ages(warn_after, lost_after)
+    ages = search_ages(warn_after, lost_after)
     index = bisect_right(ages, now - sent_at)
     return sent_at + ages[index] if index < len(ages) else None
 
 
 @functools.lru_cache(maxsize=256)
-def look_ages(warn_after: float, lost_after: float) -> tuple[float, ...]:
+def search_ages(warn_after: float, lost_after: float) -> tuple[float, ...]:
     """Return the ages in seconds at which a message is looked for that is never found."""
-    ages, age = {warn_after, lost_after}, FIRST_LOOK
+    ages, age = {warn_after, lost_after}, FIRST_SEARCH
     while age < lost_after:
         ages.add(age)
-        age += min(age, SLOWEST_LOOK)
-    later = range(1, max(0, math.floor((GIVE_UP - lost_after) / LOOK_FOR_LOST)) + 1)
-    return tuple(sorted(ages | {lost_after + number * LOOK_FOR_LOST for number in later}))
+        age += min(age, SLOWEST_SEARCH)
+    later = range(1, max(0, math.floor((SEARCH_UNTIL - lost_after) / SEARCH_FOR_LOST_EVERY)) + 1)
+    return tuple(sorted(ages | {lost_after + number * SEARCH_FOR_LOST_EVERY for number in later}))
 
 
 def wait_after_failures(failures: int, error: FinderError) -> float:
     """Return how many seconds to wait after so many failed searches in a row, the last of them with this error."""
-    first, longest = _PATIENCE.get(error.step, _OTHER_PATIENCE)
+    first, longest = _PATIENCE.get(error.step, _OTHER_BACKOFF)
     return max(min(first * 2.0 ** min(failures - 1, 32), longest), error.retry_after or 0.0)

@@ -24,7 +24,7 @@ _MAC_SIZE = 14
 
 
 @dataclass(frozen=True, slots=True)
-class Correlation:
+class CorrelationId:
     """What a mark says."""
 
     check: bytes
@@ -34,7 +34,7 @@ class Correlation:
     """When it was made (Unix seconds)."""
 
 
-class Marks:
+class CorrelationIds:
     """Makes marks, and knows its own."""
 
     def __init__(self, key: bytes) -> None:
@@ -48,22 +48,22 @@ class Marks:
         fields = _FIELDS.pack(checksum(check), sequence & 0xFFFFFFFF, int(at) & 0xFFFFFFFF)
         return PREFIX + base64.b32encode(fields + self._mac(fields)).decode().lower()
 
-    def read(self, mark: str) -> Correlation | None:
+    def read(self, text: str) -> CorrelationId | None:
         """Return what one of our marks says, in whatever case it is written; None for every other text."""
-        if len(mark) != LENGTH or not mark.isascii() or mark[: len(PREFIX)].lower() != PREFIX:
+        if len(text) != LENGTH or not text.isascii() or text[: len(PREFIX)].lower() != PREFIX:
             return None
         try:
-            raw = base64.b32decode(mark[len(PREFIX) :].upper())
+            raw = base64.b32decode(text[len(PREFIX) :].upper())
         except binascii.Error:
             return None
         fields, mac = raw[:-_MAC_SIZE], raw[-_MAC_SIZE:]
         if not hmac.compare_digest(mac, self._mac(fields)):
             return None
-        return Correlation(*_FIELDS.unpack(fields))
+        return CorrelationId(*_FIELDS.unpack(fields))
 
-    def is_ours(self, mark: str) -> bool:
+    def is_ours(self, text: str) -> bool:
         """Return whether the text is one of our marks."""
-        return self.read(mark) is not None
+        return self.read(text) is not None
 
     def _mac(self, fields: bytes) -> bytes:
         return hmac.digest(self._key, PREFIX.encode() + fields, "sha256")[:_MAC_SIZE]

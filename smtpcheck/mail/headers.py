@@ -149,9 +149,9 @@ def _without_comments(value: str) -> str:
     return "".join(kept)
 
 
-TOLD = ("Received", "Authentication-Results", "Date", "Message-ID")
+ROUTE_HEADERS = ("Received", "Authentication-Results", "Date", "Message-ID")
 """The headers that a `Sighting` tells."""
-MARKED = (UNIQUE_HEADER, "Subject", "Message-ID")
+ID_HEADERS = (UNIQUE_HEADER, "Subject", "Message-ID")
 """The headers that tell whether a message is ours, and which."""
 
 Field = tuple[str, str]
@@ -175,13 +175,13 @@ def clean(fields: Iterable[Field]) -> tuple[Field, ...]:
     return tuple(field for field, _ in zip(cleaned, range(_MOST_FIELDS), strict=False))
 
 
-def told(fields: Sequence[Field]) -> tuple[Field, ...]:
+def route_fields(fields: Sequence[Field]) -> tuple[Field, ...]:
     """Return the fields that a `Sighting` tells."""
-    names = {name.lower() for name in TOLD}
+    names = {name.lower() for name in ROUTE_HEADERS}
     return tuple(field for field in fields if field[0].lower() in names)
 
 
-def mark_of(fields: Sequence[Field], is_ours: Callable[[str], bool]) -> str | None:
+def correlation_id_of(fields: Sequence[Field], is_ours: Callable[[str], bool]) -> str | None:
     """Return the correlation token of a message of ours, None for a message of anybody else."""
     candidates = [value for name, value in fields if name.lower() == UNIQUE_HEADER.lower()]
     for name, value in fields:

@@ -15,13 +15,13 @@ from email.utils import format_datetime
 SUBJECT_WORD = "smtpcheck"
 """A word that every subject holds, for searches that know no other headers."""
 UNIQUE_HEADER = "X-Smtpcheck-Id"
-"""The header that bears the unique part, for finding the message again."""
+"""The header that has the unique part, for finding the message again."""
 
 _BODY = """\
 This message was sent by {agent} to see whether mail can be sent.
 
 Check: {check}
-Mark: {unique}
+Correlation id: {unique}
 
 It was made by a machine; nobody waits for an answer, and it may be deleted.
 """
@@ -38,7 +38,7 @@ _LOOPBACK_BODY = """\
 {opening}
 
 It is number {number} of the check {check}.
-Mark: {mark}
+Correlation id: {correlation_id}
 
 Nobody needs to read or to answer it, and it may be deleted.
 {contact}
@@ -46,15 +46,23 @@ Nobody needs to read or to answer it, and it may be deleted.
 
 
 def loopback_message(
-    *, sender: str, recipient: str, now: datetime, mark: str, number: int, check: str, contact: str, agent: str
+    *,
+    sender: str,
+    recipient: str,
+    now: datetime,
+    correlation_id: str,
+    number: int,
+    check: str,
+    contact: str,
+    agent: str,
 ) -> bytes:
-    """Return a whole message (RFC 5322) with CRLF line ends that bears a correlation token.
+    """Return a whole message (RFC 5322) with CRLF line ends that has a correlation id.
 
     Args:
         sender: the address of the From header.
         recipient: the address of the To header.
         now: an aware datetime, for the Date header.
-        mark: the correlation token; it stands in `UNIQUE_HEADER` and in the subject.
+        correlation_id: it is in the header `UNIQUE_HEADER` and in the subject.
         number: which of the check's messages it is; the words vary with it.
         check: the check's name.
         contact: whom to ask, empty for nobody.
@@ -64,18 +72,20 @@ def loopback_message(
         ValueError: an argument of a header holds a line end.
     """
     message = _headers(sender, recipient, now, agent)
-    message["Subject"] = f"{SUBJECT_WORD} probe {mark}"
-    message["Message-ID"] = loopback_message_id(mark, sender)
-    message[UNIQUE_HEADER] = mark
+    message["Subject"] = f"{SUBJECT_WORD} probe {correlation_id}"
+    message["Message-ID"] = loopback_message_id(correlation_id, sender)
+    message[UNIQUE_HEADER] = correlation_id
     opening = _LOOPBACK_OPENINGS[number % len(_LOOPBACK_OPENINGS)].format(agent=agent)
     asked = f"Who wants to know more asks: {contact}" if contact else "It was made by a machine."
-    message.set_content(_LOOPBACK_BODY.format(opening=opening, number=number, check=check, mark=mark, contact=asked))
+    message.set_content(
+        _LOOPBACK_BODY.format(opening=opening, number=number, check=check, correlation_id=correlation_id, contact=asked)
+    )
     return message.as_bytes()
 
 
-def loopback_message_id(mark: str, sender: str) -> str:
+def loopback_message_id(correlation_id: str, sender: str) -> str:
     """Return the Message-ID of a message with that mark: the part that no other has, so that its line is short."""
-    return _message_id(mark[-24:], sender)
+    return _message_id(correlation_id[-24:], sender)
 
 
 def probe_message(*, sender: str, recipient: str, now: datetime, unique: str, check: str, agent: str) -> bytes:
@@ -85,7 +95,7 @@ def probe_message(*, sender: str, recipient: str, now: datetime, unique: str, ch
         sender: the address of the From header.
         recipient: the address of the To header.
         now: an aware datetime, for the Date header.
-        unique: letters and digits that no other message bears; left part of the Message-ID.
+        unique: letters and digits that no other message has; left part of the Message-ID.
         check: the check's name.
         agent: name and version of the program.
 

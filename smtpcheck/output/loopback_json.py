@@ -18,21 +18,21 @@ from dataclasses import asdict
 
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.loopback.message_state import Message
-from smtpcheck.loopback.status import FinderState, Standing, success
+from smtpcheck.loopback.status import FinderState, LoopbackStatus, success
 from smtpcheck.loopback.timeline import timeline
 from smtpcheck.output.report_json import Json, report_as_json
 
 
-def loopback_as_json(standing: Standing, catalogue: Catalogue) -> Json:
+def loopback_as_json(loopback_status: LoopbackStatus, catalogue: Catalogue) -> Json:
     """Return all that is known of a check's loopback."""
-    record = standing.record
+    record = loopback_status.record
     return {
-        "success": success(standing),
+        "success": success(loopback_status),
         "pending": record.pending(),
-        "next_send": standing.next_send,
+        "next_send": loopback_status.next_send,
         "backoff_until": record.breaker.until,
         "totals": asdict(record.totals),
-        "finder": _finder(standing.finder) if standing.finder else None,
+        "finder": _finder(loopback_status.finder) if loopback_status.finder else None,
         "messages": [_message(message) for message in reversed(record.messages)],
         "last_send": report_as_json(record.sending, catalogue) if record.sending else None,
     }

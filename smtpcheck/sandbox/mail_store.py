@@ -124,12 +124,12 @@ class MailStore:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         """Begin without any; `clock` tells when a message arrives (Unix seconds)."""
         self._clock = clock
-        self._boxes: dict[str, Box] = {}
+        self._mailboxes: dict[str, Box] = {}
         self._under_way: set[asyncio.TimerHandle] = set()
 
     def box(self, address: str) -> Box:
         """Return the mailbox of the address."""
-        return self._boxes.setdefault(address.casefold(), Box(address))
+        return self._mailboxes.setdefault(address.casefold(), Box(address))
 
     def send(self, sender: str, recipients: Iterable[str], content: bytes, delivery: Delivery) -> None:
         """Let a message go its way from the mailbox `sender`."""

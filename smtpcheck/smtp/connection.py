@@ -196,7 +196,7 @@ class _Run:
 
     async def _connect(self, addresses: Sequence[AddressInfo], link: "_Link") -> AddressInfo:
         """Connect the link to the first address that answers, and return it."""
-        loop, witness = asyncio.get_running_loop(), _Witness(self._attempts)
+        loop, witness = asyncio.get_running_loop(), _AttemptRecorder(self._attempts)
         if len(addresses) == 1:
             address = addresses[0][4]
             await witness.watch(address, loop.create_connection(lambda: link, address[0], address[1]))
@@ -369,7 +369,7 @@ class _Link(asyncio.Protocol):
         return time.monotonic() - self._origin
 
 
-class _Witness:
+class _AttemptRecorder:
     """Stands between `start_connection` and the event loop and notes what becomes of each address."""
 
     def __init__(self, attempts: list[Attempt]) -> None:

@@ -11,7 +11,7 @@ from smtpcheck.alerts.notification import Notification
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.settings import Settings
 from smtpcheck.diagnosis.catalogue import Catalogue
-from smtpcheck.loopback.status import Standing
+from smtpcheck.loopback.status import LoopbackStatus
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import Report
 from smtpcheck.state.state import State
@@ -70,7 +70,7 @@ class AgentView(Protocol):
     def next_run(self, name: str) -> float | None:
         """Return when the check will run next (Unix seconds)."""
 
-    def loopback(self, name: str) -> Standing | None:
+    def loopback(self, name: str) -> LoopbackStatus | None:
         """Return what is known of a check's loopback; None where it has none."""
 
     def credentials(self) -> tuple[CredentialState, ...]:

@@ -57,7 +57,7 @@ async def check(request: web.Request) -> web.Response:
     """Answer GET /api/v1/checks/NAME."""
     agent = request.app[AGENT]
     found = _named(request)
-    state, standing = agent.state.checks.get(found.name), agent.loopback(found.name)
+    state, loopback_status = agent.state.checks.get(found.name), agent.loopback(found.name)
     answer = _summary(row_of(agent, found)) | {
         "runs": state.runs if state else 0,
         "failures": state.failures if state else 0,
@@ -66,7 +66,7 @@ async def check(request: web.Request) -> web.Response:
         "report": report_as_json(state.report, agent.catalogue) if state else None,
         "last_failure": report_as_json(state.failure, agent.catalogue) if state and state.failure else None,
         "alerts": [notification.as_json() for notification in agent.alerting.of_check(found.name)],
-        "loopback": loopback_as_json(standing, agent.catalogue) if standing else None,
+        "loopback": loopback_as_json(loopback_status, agent.catalogue) if loopback_status else None,
         "history": [run._asdict() for run in state.history()] if state else [],
     }
     return web.json_response(answer)

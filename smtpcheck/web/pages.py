@@ -86,7 +86,7 @@ async def check(request: web.Request) -> web.Response:
         alerts=agent.alerting.of_check(found.name),
         report=report,
         bars=drawing.waterfall(report) if report else (),
-        standing=agent.loopback(found.name),
+        loopback_status=agent.loopback(found.name),
         chart=drawing.chart(state.history()) if state else None,
         notice=_notice(request.query),
         refresh=refresh,

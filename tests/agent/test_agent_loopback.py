@@ -41,8 +41,8 @@ def outcome(agent: Agent) -> Outcome | None:
 
 def stages(agent: Agent) -> list[Stage]:
     """Return where the check's messages stand."""
-    standing = agent.loopback("healthy")
-    return [message.stage for message in standing.record.messages] if standing else []
+    loopback_status = agent.loopback("healthy")
+    return [message.stage for message in loopback_status.record.messages] if loopback_status else []
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ async def test_lost_mail_is_critical_at_once_and_resolves_at_once(tmp_path: Path
             assert 'smtpcheck_failure_info{check="healthy",phase="delivery",cause="mail_lost"' in metrics
             assert 'smtpcheck_success{check="healthy"} 0' in metrics
             found.kinds = (FolderKind.INBOX,)
-            for box in agent._loopback._boxes.values():
+            for box in agent._loopback._mailboxes.values():
                 box.due_at = 0.0
             await until(lambda: outcome(agent) is not Outcome.CRITICAL)
             state = agent.state.checks["healthy"]
@@ -108,9 +108,9 @@ async def test_a_refused_message_is_the_checks_failure_and_not_its_refusal(tmp_p
             state = agent.state.checks["healthy"]
             assert state.report.failed_reply
             assert (state.report.failed_reply.code, state.breaker.until) == (550, None)
-            standing = agent.loopback("healthy")
-            assert standing
-            assert standing.record.breaker.until
+            loopback_status = agent.loopback("healthy")
+            assert loopback_status
+            assert loopback_status.record.breaker.until
 
 
 async def test_a_finder_without_login_is_a_warning(tmp_path: Path, found: Searcher) -> None:

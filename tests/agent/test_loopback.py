@@ -11,8 +11,8 @@ from smtpcheck.limits.send_limits import Caps, Limits
 from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind
 from smtpcheck.loopback.message_state import Message, Stage, Totals
 from smtpcheck.loopback.status import success
-from smtpcheck.loopback.timing import look_ages
-from smtpcheck.mail.correlation_id import Marks
+from smtpcheck.loopback.timing import search_ages
+from smtpcheck.mail.correlation_id import CorrelationIds
 from smtpcheck.model.check import Mechanism, Phase
 from smtpcheck.model.report import Outcome
 from smtpcheck.sandbox import replies
@@ -20,7 +20,7 @@ from smtpcheck.sandbox.scenarios import Scenario
 from smtpcheck.sandbox.smtp_session import Session
 from smtpcheck.state.database import Database, NotKeptError
 from smtpcheck.state.outbox import Held, Outbox
-from tests.worlds.loopback import KEY, PLAN, marks_of, sending, setting
+from tests.worlds.loopback import KEY, PLAN, correlation_ids_of, sending, setting
 
 LOGIN_REFUSED = FinderError(FinderStep.LOGIN, "AUTHENTICATE failed.", "AUTHENTICATIONFAILED")
 
@@ -30,23 +30,23 @@ async def test_a_message_is_sent_in_its_slot_and_found(tmp_path: Path) -> None:
     async with setting(tmp_path) as it:
         await it.settle()
         assert (it.message.stage, len(it.world.exchange.messages)) == (Stage.ACCEPTED, 1)
-        mark = marks_of(it.world.exchange.messages[0].content)
-        read = Marks(KEY).read(mark)
+        mark = correlation_ids_of(it.world.exchange.messages[0].content)
+        read = CorrelationIds(KEY).read(mark)
         assert (it.message.mark, read and read.sequence) == (mark, 1)
         assert it.message.receipt
         assert it.message.receipt.message_id == it.message.message_id
-        assert it.searcher.errands == []
+        assert it.searcher.requests == []
         await it.passes(2.5)
         assert (it.message.stage, it.message.kind, it.message.deleted) == (Stage.DELIVERED, FolderKind.INBOX, True)
         assert 2.4 < (it.message.delivery_seconds or 0) < 10
         assert it.arrived == [it.message.delivery_seconds]
         assert it.record.totals == Totals(sent=1, found=1)
         await it.passes(100)
-        assert [errand.delete for errand in it.searcher.errands] == [False, True]
+        assert [request.delete for request in it.searcher.requests] == [False, True]
         assert len(it.world.exchange.messages) == 1
         await it.passes(PLAN.every)
         assert [message.sequence for message in it.record.messages] == [1, 2]
-        assert success(it.standing) is True
+        assert success(it.loopback_status) is True
 
 
 async def test_a_restart_sends_no_second_message_for_a_slot(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ async def test_a_refused_login_costs_no_place_among_the_messages_of_the_day(tmp_
         assert it.record.sending
         assert it.record.sending.outcome is Outcome.CRITICAL
         assert it.state.outbox.until(it.check.mailbox, it.kit.tenant(it.check), it.now(), it.plan.limits) is None
-        assert success(it.standing) is False
+        assert success(it.loopback_status) is False
 
 
 async def test_data_that_is_refused_before_the_message_gives_its_count_back(
@@ -143,9 +143,9 @@ async def test_a_refused_message_is_told_and_not_looked_for(tmp_path: Path) -> N
     async with setting(tmp_path, scenario=scenario) as it:
         await it.settle()
         assert (it.message.stage, it.record.totals) == (Stage.REFUSED, Totals())
-        assert success(it.standing) is False
+        assert success(it.loopback_status) is False
         await it.passes(100)
-        assert it.searcher.errands == []
+        assert it.searcher.requests == []
 
 
 async def test_repeated_refusals_lengthen_the_time_to_the_next_message(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ async def test_repeated_refusals_lengthen_the_time_to_the_next_message(tmp_path:
         for _ in range(5):
             await it.passes(PLAN.every)
         assert it.world.exchange.logins.total() == logins
-        assert it.standing.next_send == it.record.breaker.until
+        assert it.loopback_status.next_send == it.record.breaker.until
 
 
 async def test_a_cap_leaves_messages_out_and_opens_no_connection(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ async def test_another_folder_than_the_inbox_is_told(tmp_path: Path, kind: Folde
         it.searcher.kinds = (kind,)
         await it.settle()
         await it.passes(3)
-        assert (it.message.kind, it.message.folder, success(it.standing)) == (kind, kind.title(), True)
+        assert (it.message.kind, it.message.folder, success(it.loopback_status)) == (kind, kind.title(), True)
 
 
 async def test_the_copy_in_sent_items_is_no_arrival(tmp_path: Path) -> None:
@@ -198,12 +198,12 @@ async def test_a_lost_message_that_turns_up_is_counted_and_resolves(tmp_path: Pa
         await it.until(lambda: it.message.stage is Stage.LOST, step=30)
         waited = (it.message.lost_at or 0) - it.message.begun_at
         assert plan.lost_after <= waited < plan.lost_after + 31
-        assert (it.record.totals, success(it.standing)) == (Totals(sent=1, lost=1), False)
-        assert len(it.searcher.errands) <= len(look_ages(plan.warn_after, plan.lost_after))
+        assert (it.record.totals, success(it.loopback_status)) == (Totals(sent=1, lost=1), False)
+        assert len(it.searcher.requests) <= len(search_ages(plan.warn_after, plan.lost_after))
         it.searcher.kinds = (FolderKind.INBOX,)
         await it.until(lambda: it.message.stage is Stage.DELIVERED, step=300, most=3600)
         assert it.record.totals == Totals(sent=1, found=1, late=1, lost=1, found_after_lost=1)
-        assert success(it.standing) is True
+        assert success(it.loopback_status) is True
 
 
 async def test_a_finder_that_cannot_log_in_never_loses_mail(tmp_path: Path) -> None:
@@ -214,13 +214,13 @@ async def test_a_finder_that_cannot_log_in_never_loses_mail(tmp_path: Path) -> N
         for _ in range(120):
             await it.passes(60)
         assert (it.message.stage, it.record.totals.lost) == (Stage.ACCEPTED, 0)
-        finder = it.standing.finder
+        finder = it.loopback_status.finder
         assert finder
-        assert (finder.error, finder.failures) == (LOGIN_REFUSED, len(it.searcher.errands))
-        assert 5 < len(it.searcher.errands) < 12
+        assert (finder.error, finder.failures) == (LOGIN_REFUSED, len(it.searcher.requests))
+        assert 5 < len(it.searcher.requests) < 12
         it.searcher.error, it.searcher.kinds = None, ()
         await it.until(lambda: it.message.stage is Stage.LOST, step=60, most=3700)
-        restored = it.standing.finder
+        restored = it.loopback_status.finder
         assert restored
         assert restored.error is None
 
@@ -285,16 +285,16 @@ async def test_what_was_left_over_is_swept_once_a_day_and_nothing_else_is_looked
     async with setting(tmp_path, replace(PLAN, every=30 * 86400.0)) as it:
         await it.settle()
         await it.passes(3)
-        it.searcher.errands.clear()
-        await it.until(lambda: bool(it.searcher.errands), step=60, most=1300)
-        swept = it.searcher.errands[-1].sweep_before
-        assert swept is not None
-        assert it.now() - 86460 < swept <= it.now() - 86400
+        it.searcher.requests.clear()
+        await it.until(lambda: bool(it.searcher.requests), step=60, most=1300)
+        purged = it.searcher.requests[-1].purge_before
+        assert purged is not None
+        assert it.now() - 86460 < purged <= it.now() - 86400
         for _ in range(47):
             await it.passes(1800)
-        assert len(it.searcher.errands) == 1
+        assert len(it.searcher.requests) == 1
         await it.passes(3600)
-        assert len(it.searcher.errands) == 2
+        assert len(it.searcher.requests) == 2
 
 
 async def test_the_senders_sent_items_are_swept_too(tmp_path: Path) -> None:
@@ -302,25 +302,25 @@ async def test_the_senders_sent_items_are_swept_too(tmp_path: Path) -> None:
     async with setting(tmp_path, replace(PLAN, every=30 * 86400.0)) as it:
         await it.settle()
         await it.until(lambda: bool(it.searcher.elsewhere), step=60, most=1300)
-        mailbox, errand = it.searcher.elsewhere[0]
-        assert (mailbox, errand.sought) == (it.check.mailbox, ())
-        assert errand.sweep_before
+        mailbox, request = it.searcher.elsewhere[0]
+        assert (mailbox, request.targets) == (it.check.mailbox, ())
+        assert request.purge_before
         await it.passes(3600)
         assert len(it.searcher.elsewhere) == 1
 
 
-@pytest.mark.parametrize(("credential", "swept"), [("probe-password", False), ("", True)])
+@pytest.mark.parametrize(("credential", "purged"), [("probe-password", False), ("", True)])
 async def test_a_password_of_the_finder_is_not_tried_at_the_sender(
-    tmp_path: Path, credential: str, swept: bool
+    tmp_path: Path, credential: str, purged: bool
 ) -> None:
     """A credential of its own has the password of another account; the check's own one logs in as the sender anyway."""
     async with setting(tmp_path) as it:
         assert PLAN.find
         find = replace(PLAN.find, mechanism=Mechanism.PLAIN, credential=credential or it.check.credential or "")
-        places = replace(PLAN, find=find).swept(it.check)
-        assert [place.mailbox for place in places] == [find.mailbox, it.check.mailbox][: 1 + swept]
+        places = replace(PLAN, find=find).purged_mailboxes(it.check)
+        assert [place.mailbox for place in places] == [find.mailbox, it.check.mailbox][: 1 + purged]
         it.service.replace([it.check], {it.check.name: replace(PLAN, find=find)}, it.kit, first_within=0.0)
-        assert {place.mailbox for place in it.service._boxes} == {place.mailbox for place in places}
+        assert {place.mailbox for place in it.service._mailboxes} == {place.mailbox for place in places}
 
 
 async def test_nothing_is_deleted_before_the_disk_knows_that_it_was_found(
@@ -337,7 +337,7 @@ async def test_nothing_is_deleted_before_the_disk_knows_that_it_was_found(
             patched.setattr(Outbox, "is_on_disk", no)
             await it.passes(3)
         assert (it.message.stage, it.message.deleted) == (Stage.DELIVERED, False)
-        assert [errand.delete for errand in it.searcher.errands] == [False]
+        assert [request.delete for request in it.searcher.requests] == [False]
         await it.passes(PLAN.every)
         await it.passes(3)
         assert [message.deleted for message in it.record.messages] == [True, True]
@@ -352,7 +352,7 @@ async def test_messages_stay_where_that_is_wanted(tmp_path: Path) -> None:
         assert [(each.stage, each.deleted, each.duplicates) for each in it.record.messages] == [
             (Stage.DELIVERED, False, 0)
         ] * 2
-        assert not any(errand.delete or errand.sweep_before for errand in it.searcher.errands)
+        assert not any(request.delete or request.purge_before for request in it.searcher.requests)
         assert it.searcher.elsewhere == []
 
 
@@ -362,7 +362,7 @@ async def test_a_fault_of_the_searcher_is_a_failed_search(tmp_path: Path, monkey
         await it.settle()
         with capture_logs():
             await it.passes(3)
-        finder = it.standing.finder
+        finder = it.loopback_status.finder
         assert finder
         assert finder.error == FinderError(FinderStep.SEARCH, "ZeroDivisionError inside smtpcheck")
 
@@ -379,7 +379,7 @@ async def test_a_check_that_leaves_the_configuration_is_not_looked_for(tmp_path:
         await it.settle()
         it.service.replace([], {}, it.kit, 0.0)
         await it.passes(1000)
-        assert (it.searcher.errands, it.service.standing(it.check.name)) == ([], None)
+        assert (it.searcher.requests, it.service.loopback_status(it.check.name)) == ([], None)
         it.service.replace([it.check], {it.check.name: it.plan}, it.kit, 0.0)
         await it.settle()
         assert it.record.messages[0].stage is Stage.DELIVERED

@@ -16,13 +16,13 @@ import pytest
 from smtpcheck.agent.agent import Agent
 from smtpcheck.loopback import message_state
 from smtpcheck.loopback.message_state import Message, Stage
-from smtpcheck.mail.correlation_id import Marks
+from smtpcheck.mail.correlation_id import CorrelationIds
 from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, DOMAIN, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.state.serialization import unpack_as
 from smtpcheck.state.signing_key import load_signing_key
 from tests.agent.test_agent import edit, running, shown, until
-from tests.worlds.loopback import marks_of
+from tests.worlds.loopback import correlation_ids_of
 
 KILLS = int(os.environ.get("SMTPCHECK_KILLS", "15"))
 CAP = 120
@@ -75,7 +75,7 @@ def kept(folder: Path) -> tuple[list[Message], int]:
 def messages(agent: Agent) -> list[Message]:
     """Return all messages that the agent knows."""
     standings = [agent.loopback(scenario.name) for scenario in SCENARIOS]
-    return [message for standing in standings if standing for message in standing.record.messages]
+    return [message for loopback_status in standings if loopback_status for message in loopback_status.record.messages]
 
 
 @pytest.mark.parametrize("seed", [2026])
@@ -86,10 +86,10 @@ async def test_a_kill_at_any_moment_sends_nothing_twice_and_forgets_nothing(
     async with World(tmp_path, SCENARIOS) as world:
         for _ in range(KILLS):
             await killed_after(world.config, chance.uniform(0.1, 1.2))
-        sent = Counter(marks_of(message.content) for message in world.exchange.messages)
+        sent = Counter(correlation_ids_of(message.content) for message in world.exchange.messages)
         known, counted = kept(tmp_path / "state")
         key = load_signing_key(tmp_path / "state")
-        numbers = Counter((read.check, read.sequence) for mark in sent if (read := Marks(key).read(mark)))
+        numbers = Counter((read.check, read.sequence) for mark in sent if (read := CorrelationIds(key).read(mark)))
         assert len(sent) > KILLS / 2
         assert (set(sent.values()), set(numbers.values()), numbers.total()) == ({1}, {1}, len(sent))
         assert set(sent) <= {message.mark for message in known}

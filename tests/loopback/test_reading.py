@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from smtpcheck.loopback.finder import FolderKind
 from smtpcheck.loopback.imap.folders import Folder, Listed, in_order, trash_of
-from smtpcheck.mail.headers import mark_of, read_fields, told
+from smtpcheck.mail.headers import correlation_id_of, read_fields, route_fields
 
 MARK = "sc1abcdefghijklmnopqrstuvwxyz234567"
 
@@ -68,7 +68,7 @@ def test_a_view_of_all_mail_comes_last_and_views_of_marked_mail_not_at_all() -> 
 @given(st.binary(max_size=300))
 def test_no_header_makes_the_reading_fail(block: bytes) -> None:
     fields = read_fields(block)
-    assert mark_of(fields, lambda _: False) is None
+    assert correlation_id_of(fields, lambda _: False) is None
     assert all(sign.isprintable() or sign == "\t" or ord(sign) > 127 for _, value in fields for sign in value)
 
 
@@ -77,7 +77,7 @@ def test_the_fields_of_a_way_are_told_unfolded_and_in_their_order(lines: list[st
     block = "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n"
     expected = {"Received": "from a by b;\tWed", "Date": "today"}
     names = [line.partition(":")[0] for line in lines if line.partition(":")[0] in expected]
-    assert told(read_fields(block)) == tuple((name, expected[name]) for name in names)
+    assert route_fields(read_fields(block)) == tuple((name, expected[name]) for name in names)
 
 
 @given(
@@ -88,10 +88,10 @@ def test_a_mark_is_read_off_a_subject_in_any_form(prefix: str, charset: str) -> 
     sound = prefix.encode(charset, "ignore").decode(charset)
     subject = Header(f"{sound} {MARK}", charset, header_name="Subject").encode(linesep="\r\n")
     fields = read_fields(f"Subject: {subject}\r\n\r\n".encode())
-    assert mark_of(fields, {MARK}.__contains__) == MARK
+    assert correlation_id_of(fields, {MARK}.__contains__) == MARK
 
 
 def test_a_mark_counts_only_if_it_is_ours() -> None:
     fields = read_fields(f"X-SMTPCHECK-ID: {MARK}\r\nSubject: smtpcheck probe {MARK}\r\n\r\n".encode())
-    assert mark_of(fields, {MARK}.__contains__) == MARK
-    assert mark_of(fields, lambda _: False) is None
+    assert correlation_id_of(fields, {MARK}.__contains__) == MARK
+    assert correlation_id_of(fields, lambda _: False) is None

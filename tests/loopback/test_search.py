@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from smtpcheck.limits.connection_limit import ConnectionLimit
-from smtpcheck.loopback.finder import Errand, FinderStep, Search, Sought
+from smtpcheck.loopback.finder import FinderStep, Search, SearchRequest, Target
 from smtpcheck.loopback.graph.finder import GraphFinder
 from smtpcheck.loopback.imap.finder import ImapFinder
 from smtpcheck.loopback.plan import Find, FindVia
@@ -23,11 +23,11 @@ PROBE = "probe@example.org"
 SERVER = Server("imap.example.org", 993, Security.IMPLICIT, server_name="imap.example.org", ehlo="")
 BY_IMAP = Find(FindVia.IMAP, PROBE, "ready", server=SERVER)
 BY_GRAPH = Find(FindVia.GRAPH, PROBE, "ready", server=SERVER, graph="https://graph.example.org")
-ERRAND = Errand((Sought(("<a@x>",), "a", 0.0),), lambda _: True)
+REQUEST = SearchRequest((Target(("<a@x>",), "a", 0.0),), lambda _: True)
 
 
 @dataclass
-class Looks:
+class Searches:
     """What was searched, in place of any server."""
 
     tokens: list[Secret] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Looks:
     free: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
 
-    async def search(self, errand: Errand, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
+    async def search(self, request: SearchRequest, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
         self.tokens.append(token)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -47,11 +47,11 @@ class Looks:
 
 
 @pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
-    looks = Looks()
+def searches(monkeypatch: pytest.MonkeyPatch) -> Searches:
+    searches = Searches()
     for kind in (ImapFinder, GraphFinder):
-        monkeypatch.setattr(kind, "search", looks.search)
-    return looks
+        monkeypatch.setattr(kind, "search", searches.search)
+    return searches
 
 
 @pytest.fixture
@@ -73,71 +73,73 @@ async def finders(connections: ConnectionLimit) -> AsyncIterator[Finders]:
     await tokens.close()
 
 
-async def _search(finders: Finders, find: Find, errand: Errand = ERRAND) -> Search:
-    return await finders.search(find, errand, timeout=5, token_timeout=5)
+async def _search(finders: Finders, find: Find, request: SearchRequest = REQUEST) -> Search:
+    return await finders.search(find, request, timeout=5, token_timeout=5)
 
 
 @pytest.mark.parametrize("find", [BY_IMAP, BY_GRAPH])
-async def test_a_search_is_made_with_the_credentials_token(finders: Finders, looks: Looks, find: Find) -> None:
-    looks.free.set()
+async def test_a_search_is_made_with_the_credentials_token(finders: Finders, searches: Searches, find: Find) -> None:
+    searches.free.set()
     assert await _search(finders, find) == Search(folders=("INBOX",))
-    assert looks.tokens == [Secret("the token")]
+    assert searches.tokens == [Secret("the token")]
 
 
 async def test_without_a_token_nothing_is_searched_and_the_issuers_error_is_told(
-    finders: Finders, looks: Looks
+    finders: Finders, searches: Searches
 ) -> None:
     found = await _search(finders, Find(FindVia.IMAP, PROBE, "gone", server=SERVER))
     assert found.error is not None and found.error.token_error is not None
     assert (found.error.step, found.error.token_error.kind) == (FinderStep.TOKEN, TokenErrorKind.SECRET_UNREADABLE)
     assert "/nowhere/token" in found.error.detail
-    assert looks.tokens == []
+    assert searches.tokens == []
 
 
 @pytest.mark.parametrize("find", [BY_IMAP, BY_GRAPH])
 async def test_a_mailbox_is_searched_while_nobody_else_is_connected_to_it(
-    finders: Finders, looks: Looks, connections: ConnectionLimit, find: Find
+    finders: Finders, searches: Searches, connections: ConnectionLimit, find: Find
 ) -> None:
     async with connections.slot(PROBE.upper()):
         searching = asyncio.create_task(_search(finders, find))
         while connections._mailboxes and next(iter(connections._mailboxes.values()))[1] < 2:  # noqa: ASYNC110
             await asyncio.sleep(0)
-        assert looks.tokens == []
-    looks.free.set()
+        assert searches.tokens == []
+    searches.free.set()
     await searching
-    assert len(looks.tokens) == 1
+    assert len(searches.tokens) == 1
 
 
-async def test_searches_by_imap_are_no_more_at_once_than_there_are_threads(finders: Finders, looks: Looks) -> None:
+async def test_searches_by_imap_are_no_more_at_once_than_there_are_threads(
+    finders: Finders, searches: Searches
+) -> None:
     finds = [Find(FindVia.IMAP, f"{number}@example.org", "ready", server=SERVER) for number in range(5)]
-    searches = [asyncio.create_task(_search(finders, find)) for find in finds]
+    tasks = [asyncio.create_task(_search(finders, find)) for find in finds]
     for _ in range(2):
-        await looks.begun.acquire()
-    looks.free.set()
-    await asyncio.gather(*searches)
-    assert (looks.most_at_once, len(looks.tokens)) == (2, 5)
+        await searches.begun.acquire()
+    searches.free.set()
+    await asyncio.gather(*tasks)
+    assert (searches.most_at_once, len(searches.tokens)) == (2, 5)
 
 
 async def test_a_search_that_waits_for_a_thread_keeps_nobody_from_its_mailbox(
-    finders: Finders, looks: Looks, connections: ConnectionLimit
+    finders: Finders, searches: Searches, connections: ConnectionLimit
 ) -> None:
     """Thousands may wait after a start; the checks go on meanwhile."""
     finds = [Find(FindVia.IMAP, f"{number}@example.org", "ready", server=SERVER) for number in range(20)]
-    searches = [asyncio.create_task(_search(finders, find)) for find in finds]
+    tasks = [asyncio.create_task(_search(finders, find)) for find in finds]
     async with asyncio.timeout(5):
         for _ in range(2):
-            await looks.begun.acquire()
+            await searches.begun.acquire()
         while len(finders._places._waiters or ()) < len(finds) - 2:  # noqa: ASYNC110
             await asyncio.sleep(0)
         async with connections.slot("19@example.org"):
-            assert looks.at_once == 2
-    looks.free.set()
-    await asyncio.gather(*searches)
+            assert searches.at_once == 2
+    searches.free.set()
+    await asyncio.gather(*tasks)
 
 
-async def test_nothing_to_look_for_opens_no_connection(finders: Finders, looks: Looks) -> None:
-    assert await _search(finders, BY_IMAP, Errand((), lambda _: True)) == Search()
-    assert looks.tokens == []
+async def test_nothing_to_look_for_opens_no_connection(finders: Finders, searches: Searches) -> None:
+    assert await _search(finders, BY_IMAP, SearchRequest((), lambda _: True)) == Search()
+    assert searches.tokens == []
 
 
 async def test_no_finder_is_no_way_to_search(finders: Finders) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from smtpcheck.limits.send_limits import Limits
-from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind, Sighting
+from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind, Match
 from smtpcheck.loopback.message_state import (
     KEPT_MESSAGES,
     Message,
@@ -13,11 +13,11 @@ from smtpcheck.loopback.message_state import (
     Record,
     Stage,
     Totals,
-    looked_for,
+    after_search,
     uncertain,
 )
 from smtpcheck.loopback.plan import Find, FindVia, Loopback
-from smtpcheck.loopback.status import FinderState, Standing, laid_over, success
+from smtpcheck.loopback.status import FinderState, LoopbackStatus, merged, success
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.report import Exchange, Fault, FaultKind, Finding, Outcome, Reply, Report, Step
@@ -53,22 +53,24 @@ HEADERS = (
     ("Received", "by mx.example.org; Fri, 15 Jan 2027 08:00:03 +0000"),
     ("Authentication-Results", "mx.example.org; spf=pass; dmarc=fail"),
 )
-SEEN = Sighting("sc1mark", "INBOX", FolderKind.INBOX, SENT + 4.0, HEADERS, deleted=True)
+SEEN = Match("sc1mark", "INBOX", FolderKind.INBOX, SENT + 4.0, HEADERS, deleted=True)
 
 
 def found(kind: FolderKind = FolderKind.INBOX, after: float = 5.0) -> Message:
     """Return the message as it is after a search that saw it, so many seconds after it was sent."""
     seen = replace(SEEN, kind=kind, folder=kind.title(), arrived_at=SENT + after)
-    return looked_for(ACCEPTED, [seen], PLAN, began=SENT + after, ended=SENT + after + 0.5, whole=True)
+    return after_search(ACCEPTED, [seen], PLAN, began=SENT + after, ended=SENT + after + 0.5, whole=True)
 
 
 def missed(after: float, message: Message = ACCEPTED, *, whole: bool = True) -> Message:
-    return looked_for(message, [], PLAN, began=SENT + after, ended=SENT + after + 1, whole=whole)
+    return after_search(message, [], PLAN, began=SENT + after, ended=SENT + after + 1, whole=whole)
 
 
-def standing(*messages: Message, sending: Report | None = None, error: FinderError | None = None) -> Standing:
+def loopback_status(
+    *messages: Message, sending: Report | None = None, error: FinderError | None = None
+) -> LoopbackStatus:
     finder = FinderState(SENT, error, 2 if error else 0)
-    return Standing(PLAN, Record(7, int(SENT), messages, Totals(), sending), finder)
+    return LoopbackStatus(PLAN, Record(7, int(SENT), messages, Totals(), sending), finder)
 
 
 def refusal(phase: Phase, code: int = 554, fault: FaultKind = FaultKind.REPLY) -> Report:
@@ -85,7 +87,7 @@ def refusal(phase: Phase, code: int = 554, fault: FaultKind = FaultKind.REPLY) -
 
 
 LOGIN = FinderError(FinderStep.LOGIN, "AUTHENTICATE failed.", "AUTHENTICATIONFAILED")
-ARRIVED = Standing(
+ARRIVED = LoopbackStatus(
     PLAN,
     Record(7, int(SENT), (found(FolderKind.JUNK),), Totals(sent=7, found=5, late=2, lost=1, uncertain=1)),
     FinderState(SENT),
@@ -95,28 +97,28 @@ ARRIVED = Standing(
 @pytest.mark.parametrize(
     ("now", "state", "expected"),
     [
-        (5, standing(), []),
-        (5, standing(ACCEPTED), []),
-        (10, standing(found()), []),
-        (70, standing(missed(65)), [Cause.MAIL_LATE]),
-        (70, standing(ACCEPTED), []),
-        (70, standing(found(after=65.0)), [Cause.MAIL_LATE]),
-        (10, standing(found(FolderKind.JUNK)), [Cause.MAIL_IN_JUNK]),
-        (99, standing(found(FolderKind.JUNK, 65.0)), [Cause.MAIL_IN_JUNK, Cause.MAIL_LATE]),
-        (5, standing(uncertain(replace(ACCEPTED, receipt=None), SENT)), [Cause.MAIL_UNCERTAIN]),
-        (5, standing(ACCEPTED, error=LOGIN), [Cause.FINDER_FAILED]),
-        (10, standing(found(FolderKind.OTHER)), []),
+        (5, loopback_status(), []),
+        (5, loopback_status(ACCEPTED), []),
+        (10, loopback_status(found()), []),
+        (70, loopback_status(missed(65)), [Cause.MAIL_LATE]),
+        (70, loopback_status(ACCEPTED), []),
+        (70, loopback_status(found(after=65.0)), [Cause.MAIL_LATE]),
+        (10, loopback_status(found(FolderKind.JUNK)), [Cause.MAIL_IN_JUNK]),
+        (99, loopback_status(found(FolderKind.JUNK, 65.0)), [Cause.MAIL_IN_JUNK, Cause.MAIL_LATE]),
+        (5, loopback_status(uncertain(replace(ACCEPTED, receipt=None), SENT)), [Cause.MAIL_UNCERTAIN]),
+        (5, loopback_status(ACCEPTED, error=LOGIN), [Cause.FINDER_FAILED]),
+        (10, loopback_status(found(FolderKind.OTHER)), []),
     ],
 )
-def test_what_is_not_right_is_a_warning(now: float, state: Standing, expected: list[Cause]) -> None:
-    report = laid_over(OK, state, SENT + now)
+def test_what_is_not_right_is_a_warning(now: float, state: LoopbackStatus, expected: list[Cause]) -> None:
+    report = merged(OK, state, SENT + now)
     assert [finding.cause for finding in report.warnings] == expected
     assert (report.outcome, report.cause) == (Outcome.WARNING if expected else Outcome.OK, None)
     assert (report is OK) == (not expected)
 
 
 def test_lost_mail_is_critical_and_names_the_message() -> None:
-    report = laid_over(OK, standing(missed(901)), SENT + 902)
+    report = merged(OK, loopback_status(missed(901)), SENT + 902)
     assert (report.outcome, report.cause) == (Outcome.CRITICAL, Cause.MAIL_LOST)
     assert report.failed_step
     assert (report.failed_step.phase, report.failed_step.fault) == (
@@ -133,18 +135,18 @@ def test_lost_mail_is_critical_and_names_the_message() -> None:
 def test_what_arrives_later_resolves_what_was_lost() -> None:
     """The lost message itself, and the next one too."""
     lost = missed(901)
-    turned_up = looked_for(lost, [SEEN], PLAN, began=SENT + 1800, ended=SENT + 1801, whole=True)
+    turned_up = after_search(lost, [SEEN], PLAN, began=SENT + 1800, ended=SENT + 1801, whole=True)
     assert turned_up.delivered_at == SENT + 901
-    assert [each.cause for each in laid_over(OK, standing(turned_up), SENT + 1801).warnings] == [Cause.MAIL_LATE]
+    assert [each.cause for each in merged(OK, loopback_status(turned_up), SENT + 1801).warnings] == [Cause.MAIL_LATE]
     following = replace(found(), sequence=8, slot=int(SENT) + 900)
-    assert laid_over(OK, standing(lost, following), SENT + 1000) is OK
+    assert merged(OK, loopback_status(lost, following), SENT + 1000) is OK
 
 
 @pytest.mark.parametrize("phase", [Phase.MAIL, Phase.RCPT, Phase.DATA])
 def test_a_refused_message_is_the_checks_failure(phase: Phase) -> None:
     """With the reply that refused it, and with the finding that explains it."""
     sending = refusal(phase)
-    report = laid_over(OK, standing(sending=sending), SENT + 1)
+    report = merged(OK, loopback_status(sending=sending), SENT + 1)
     assert (report.outcome, report.cause, report.findings) == (Outcome.CRITICAL, sending.cause, sending.findings)
     assert report.failed_step
     assert (report.failed_step.phase, report.failed_reply and report.failed_reply.code) == (phase, 554)
@@ -152,35 +154,35 @@ def test_a_refused_message_is_the_checks_failure(phase: Phase) -> None:
 
 @pytest.mark.parametrize("phase", [Phase.TOKEN, Phase.CONNECT, Phase.AUTH])
 def test_what_the_check_has_seen_better_itself_is_not_laid_over(phase: Phase) -> None:
-    assert laid_over(OK, standing(found(), sending=refusal(phase)), SENT + 10) is OK
+    assert merged(OK, loopback_status(found(), sending=refusal(phase)), SENT + 10) is OK
 
 
 def test_a_lost_connection_after_the_final_dot_is_no_refusal() -> None:
     message = uncertain(replace(ACCEPTED, receipt=None), SENT)
-    state = standing(message, sending=refusal(Phase.DATA, fault=FaultKind.RESET))
-    assert [each.cause for each in laid_over(OK, state, SENT + 1).warnings] == [Cause.MAIL_UNCERTAIN]
+    state = loopback_status(message, sending=refusal(Phase.DATA, fault=FaultKind.RESET))
+    assert [each.cause for each in merged(OK, state, SENT + 1).warnings] == [Cause.MAIL_UNCERTAIN]
     assert success(state) is None
 
 
 @pytest.mark.parametrize("outcome", [Outcome.CRITICAL, Outcome.UNKNOWN])
 def test_the_checks_own_failure_goes_before(outcome: Outcome) -> None:
     report = replace(OK, outcome=outcome, cause=Cause.TIMEOUT)
-    assert laid_over(report, standing(missed(901), error=LOGIN), SENT + 950) is report
+    assert merged(report, loopback_status(missed(901), error=LOGIN), SENT + 950) is report
 
 
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        (standing(), None),
-        (standing(ACCEPTED), None),
-        (standing(found(FolderKind.JUNK)), True),
-        (standing(missed(901)), False),
-        (standing(found(), sending=refusal(Phase.AUTH)), False),
-        (replace(standing(ACCEPTED), plan=replace(PLAN, find=None)), True),
-        (replace(standing(), plan=replace(PLAN, find=None)), None),
+        (loopback_status(), None),
+        (loopback_status(ACCEPTED), None),
+        (loopback_status(found(FolderKind.JUNK)), True),
+        (loopback_status(missed(901)), False),
+        (loopback_status(found(), sending=refusal(Phase.AUTH)), False),
+        (replace(loopback_status(ACCEPTED), plan=replace(PLAN, find=None)), True),
+        (replace(loopback_status(), plan=replace(PLAN, find=None)), None),
     ],
 )
-def test_success_is_that_the_last_message_arrived(state: Standing, expected: bool | None) -> None:
+def test_success_is_that_the_last_message_arrived(state: LoopbackStatus, expected: bool | None) -> None:
     assert success(state) is expected
 
 
@@ -204,13 +206,13 @@ def test_the_mailboxs_clock_is_believed_within_what_was_observed(
 ) -> None:
     before = ACCEPTED if missed_after is None else missed(missed_after)
     seen = replace(SEEN, arrived_at=None if arrived_at is None else SENT + arrived_at)
-    after = looked_for(before, [seen], PLAN, began=SENT + 10, ended=SENT + 10.5, whole=True)
+    after = after_search(before, [seen], PLAN, began=SENT + 10, ended=SENT + 10.5, whole=True)
     assert after.delivery_seconds == pytest.approx(seconds)
 
 
 def test_a_search_that_failed_in_part_loses_nothing_and_what_it_saw_counts() -> None:
     assert missed(5000, whole=False).stage is Stage.ACCEPTED
-    seen = looked_for(ACCEPTED, [SEEN], PLAN, began=SENT + 5, ended=SENT + 6, whole=False)
+    seen = after_search(ACCEPTED, [SEEN], PLAN, began=SENT + 5, ended=SENT + 6, whole=False)
     assert (seen.stage, seen.authentication) == (Stage.DELIVERED, (("spf", "pass"), ("dmarc", "fail")))
 
 
@@ -249,7 +251,7 @@ def test_the_metrics_of_a_loopback_are_these() -> None:
 
 def test_a_finder_that_fails_shows_and_nothing_else_is_told_before_the_first_message() -> None:
     metrics = Metrics((), expose_addresses=False)
-    metrics.record_loopback(CHECK, standing(error=LOGIN))
+    metrics.record_loopback(CHECK, loopback_status(error=LOGIN))
     shown = metrics.expose(openmetrics=False, credentials=(), agent=AGENT).decode()
     assert 'smtpcheck_loopback_finder_success{check="billing"} 0' in shown
     assert "smtpcheck_loopback_success" not in shown
@@ -273,5 +275,5 @@ def test_copies_without_end_are_counted_up_to_a_bound() -> None:
     copies = [replace(SEEN, headers=(("Received", f"by mx{number}"),)) for number in range(5000)]
     message = ACCEPTED
     for some in (copies[:2500], copies[2500:]):
-        message = looked_for(message, some, PLAN, began=SENT + 5, ended=SENT + 6, whole=True)
+        message = after_search(message, some, PLAN, began=SENT + 5, ended=SENT + 6, whole=True)
     assert (message.stage, message.duplicates) == (Stage.DELIVERED, 99)

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from smtpcheck.loopback import timing
 from smtpcheck.loopback.finder import FinderError, FinderStep
 from smtpcheck.loopback.message_state import Receipt, receipt
-from smtpcheck.mail.correlation_id import LENGTH, Correlation, Marks, checksum
+from smtpcheck.mail.correlation_id import LENGTH, CorrelationId, CorrelationIds, checksum
 from smtpcheck.mail.headers import METHODS, RESULTS, Hop, Leg, authentication, hops, legs
 from smtpcheck.mail.message import loopback_message, loopback_message_id
 from smtpcheck.model.report import Reply
 
-MARKS = Marks(bytes(range(32)))
+CORRELATION_IDS = CorrelationIds(bytes(range(32)))
 NOW = datetime(2026, 11, 25, 10, 0, tzinfo=UTC)
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -26,27 +26,31 @@ NOW = datetime(2026, 11, 25, 10, 0, tzinfo=UTC)
 
 @given(st.text(), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
 def test_a_mark_says_what_was_put_into_it(check: str, sequence: int, at: int) -> None:
-    mark = MARKS.make(check, sequence, at)
-    assert (len(mark), set(mark) <= set(string.ascii_lowercase + string.digits)) == (LENGTH, True)
-    assert MARKS.read(mark) == MARKS.read(mark.upper()) == Correlation(checksum(check), sequence, at)
+    correlation_id = CORRELATION_IDS.make(check, sequence, at)
+    assert (len(correlation_id), set(correlation_id) <= set(string.ascii_lowercase + string.digits)) == (LENGTH, True)
+    assert (
+        CORRELATION_IDS.read(correlation_id)
+        == CORRELATION_IDS.read(correlation_id.upper())
+        == CorrelationId(checksum(check), sequence, at)
+    )
 
 
 @given(st.one_of(st.text(), st.text(string.ascii_lowercase + "234567", min_size=48, max_size=48).map("sc1".__add__)))
 def test_what_somebody_else_made_is_not_ours(text: str) -> None:
-    assert not MARKS.is_ours(text)
-    assert not MARKS.is_ours(Marks(b"x" * 32).make("billing", 1, 1.0))
+    assert not CORRELATION_IDS.is_ours(text)
+    assert not CORRELATION_IDS.is_ours(CorrelationIds(b"x" * 32).make("billing", 1, 1.0))
 
 
 @given(st.integers(0, LENGTH - 1), st.sampled_from(string.ascii_lowercase + "234567"))
 def test_a_mark_that_was_changed_is_not_ours(place: int, sign: str) -> None:
-    mark = MARKS.make("billing", 7, 1_800_000_000.0)
-    changed = mark[:place] + sign + mark[place + 1 :]
-    assert MARKS.is_ours(changed) == (changed == mark)
+    correlation_id = CORRELATION_IDS.make("billing", 7, 1_800_000_000.0)
+    changed = correlation_id[:place] + sign + correlation_id[place + 1 :]
+    assert CORRELATION_IDS.is_ours(changed) == (changed == correlation_id)
 
 
 def test_a_short_key_signs_nothing() -> None:
     with pytest.raises(ValueError):
-        Marks(b"short")
+        CorrelationIds(b"short")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -58,7 +62,7 @@ def message(number: int = 1, contact: str = "mail-team@example.org", sender: str
         sender=sender,
         recipient="probe@example.org",
         now=NOW,
-        mark=MARKS.make("billing", number, 1.0),
+        correlation_id=CORRELATION_IDS.make("billing", number, 1.0),
         number=number,
         check="billing",
         contact=contact,
@@ -67,7 +71,7 @@ def message(number: int = 1, contact: str = "mail-team@example.org", sender: str
 
 
 def test_the_message_says_what_it_is_and_asks_for_silence() -> None:
-    mark = MARKS.make("billing", 1, 1.0)
+    correlation_id = CORRELATION_IDS.make("billing", 1, 1.0)
     read = message_from_bytes(message(), policy=default)
     assert dict(read.items()) == {
         "From": "billing@example.org",
@@ -78,9 +82,9 @@ def test_the_message_says_what_it_is_and_asks_for_silence() -> None:
         "Importance": "low",
         "X-Priority": "5",
         "X-Mailer": "smtpcheck/1.0",
-        "Subject": f"smtpcheck probe {mark}",
-        "Message-ID": loopback_message_id(mark, "billing@example.org"),
-        "X-Smtpcheck-Id": mark,
+        "Subject": f"smtpcheck probe {correlation_id}",
+        "Message-ID": loopback_message_id(correlation_id, "billing@example.org"),
+        "X-Smtpcheck-Id": correlation_id,
         "Content-Type": 'text/plain; charset="utf-8"',
         "Content-Transfer-Encoding": "7bit",
         "MIME-Version": "1.0",
@@ -101,7 +105,7 @@ def test_the_words_vary_from_message_to_message() -> None:
 
 
 def test_message_ids_differ() -> None:
-    ids = {loopback_message_id(MARKS.make("billing", number, 1.0), "a@b.example") for number in range(100)}
+    ids = {loopback_message_id(CORRELATION_IDS.make("billing", number, 1.0), "a@b.example") for number in range(100)}
     assert len(ids) == 100
 
 
@@ -225,12 +229,12 @@ def test_slots_follow_each_other(share: float, every: float, now: float) -> None
 @given(st.floats(1, 20_000), st.floats(1, 20_000), st.floats(0, 90_000))
 def test_a_message_is_looked_for_ever_later_and_then_no_more(first: float, second: float, age: float) -> None:
     warn_after, lost_after = sorted((first, second))
-    at = timing.next_look(TEN, warn_after, lost_after, TEN + age)
+    at = timing.next_search(TEN, warn_after, lost_after, TEN + age)
     if at is None:
-        assert age >= timing.GIVE_UP - timing.LOOK_FOR_LOST - 1
+        assert age >= timing.SEARCH_UNTIL - timing.SEARCH_FOR_LOST_EVERY - 1
     else:
-        assert TEN + age - 1e-6 < at <= TEN + age + max(timing.LOOK_FOR_LOST, timing.FIRST_LOOK) + 1e-3
-    ages = timing.look_ages(warn_after, lost_after)
+        assert TEN + age - 1e-6 < at <= TEN + age + max(timing.SEARCH_FOR_LOST_EVERY, timing.FIRST_SEARCH) + 1e-3
+    ages = timing.search_ages(warn_after, lost_after)
     assert {warn_after, lost_after} <= set(ages)
 
 

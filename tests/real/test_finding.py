@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from smtpcheck.loopback.finder import Errand, FinderStep, FolderKind, Search, Sighting, Sought
+from smtpcheck.loopback.finder import FinderStep, FolderKind, Match, Search, SearchRequest, Target
 from smtpcheck.loopback.imap.finder import ImapFinder
 from smtpcheck.mail.message import probe_message
 from smtpcheck.model.check import Check, Depth, Mechanism, Provider, Security, Warn
@@ -36,7 +36,7 @@ class Mailbox:
         self._submission = certificates.server(postfix.ports.submission, Security.STARTTLS)
         self._signer = signer
 
-    async def send(self, mark: str, folder: str = "") -> Sought:
+    async def send(self, correlation_id: str, folder: str = "") -> Target:
         """Send a marked message by smtpcheck's own code, to the mailbox or straight into one of its folders."""
         local, _, domain = self.address.partition("@")
         recipient = f"{local}+{folder}@{domain}" if folder else self.address
@@ -44,7 +44,7 @@ class Mailbox:
             sender=SENDER,
             recipient=recipient,
             now=datetime.now(UTC),
-            unique=mark,
+            unique=correlation_id,
             check="probe",
             agent="smtpcheck/test",
         )
@@ -76,12 +76,14 @@ class Mailbox:
         finally:
             network.close()
         assert [step.fault for step in talk.steps if step.fault] == []
-        return Sought((f"<{mark}@example.test>",), mark, time.time())
+        return Target((f"<{correlation_id}@example.test>",), correlation_id, time.time())
 
-    async def search(self, errand: Errand, token: Secret | None = None, mechanism: Mechanism | None = None) -> Search:
+    async def search(
+        self, request: SearchRequest, token: Secret | None = None, mechanism: Mechanism | None = None
+    ) -> Search:
         """Look into the mailbox by smtpcheck's finder."""
         async with self.finder(mechanism) as finder:
-            return await finder.search(errand, token or self.token, timeout=20)
+            return await finder.search(request, token or self.token, timeout=20)
 
     @asynccontextmanager
     async def finder(self, mechanism: Mechanism | None = None) -> AsyncIterator[ImapFinder]:
@@ -90,15 +92,15 @@ class Mailbox:
             yield ImapFinder(self.server, self.address, mechanism, network=network, threads=threads)
         network.close()
 
-    async def find(self, sought: Sought, **errand: object) -> Search:
+    async def find(self, target: Target, **request: object) -> Search:
         """Look until the message has arrived."""
-        asked = Errand((sought,), is_ours={sought.mark}.__contains__)
+        asked = SearchRequest((target,), is_ours={target.correlation_id}.__contains__)
         for _ in range(100):
-            found = await self.search(replace(asked, **errand))  # type: ignore[arg-type]
-            if found.sightings or found.error:
+            found = await self.search(replace(asked, **request))  # type: ignore[arg-type]
+            if found.matches or found.error:
                 return found
             await asyncio.sleep(0.1)
-        pytest.fail(f"{sought.mark} did not arrive")
+        pytest.fail(f"{target.correlation_id} did not arrive")
 
     @contextmanager
     def opened(self, folder: str) -> Iterator[imaplib.IMAP4_SSL]:
@@ -134,35 +136,35 @@ def mailbox(certificates: Certificates, dovecot: Dovecot, postfix: Postfix, sign
     return Mailbox(certificates, dovecot, postfix, signer)
 
 
-def _mark() -> str:
+def _correlation_id() -> str:
     return f"sc1{uuid.uuid4().hex}"
 
 
-def _header(sighting: Sighting, name: str) -> list[str]:
-    return [value for field, value in sighting.headers if field == name]
+def _header(match: Match, name: str) -> list[str]:
+    return [value for field, value in match.headers if field == name]
 
 
 @pytest.mark.parametrize("mechanism", [None, Mechanism.XOAUTH2, Mechanism.OAUTHBEARER])
 async def test_a_message_goes_from_data_to_the_inbox_and_is_deleted(
     mailbox: Mailbox, mechanism: Mechanism | None
 ) -> None:
-    sought = await mailbox.send(_mark())
-    found = await mailbox.find(sought, delete=False)
+    target = await mailbox.send(_correlation_id())
+    found = await mailbox.find(target, delete=False)
     assert found.error is None
-    (sighting,) = found.sightings
-    assert (sighting.mark, sighting.folder, sighting.kind, sighting.deleted) == (
-        sought.mark,
+    (match,) = found.matches
+    assert (match.correlation_id, match.folder, match.kind, match.deleted) == (
+        target.correlation_id,
         "INBOX",
         FolderKind.INBOX,
         False,
     )
-    assert sighting.arrived_at is not None and abs(sighting.arrived_at - sought.sent_at) < 60
-    hops = _header(sighting, "Received")
+    assert match.arrived_at is not None and abs(match.arrived_at - target.sent_at) < 60
+    hops = _header(match, "Received")
     assert "LMTP" in hops[0] and "ESMTPSA" in hops[-1]
-    assert _header(sighting, "Message-ID") == [*sought.message_ids]
+    assert _header(match, "Message-ID") == [*target.message_ids]
 
-    again = await mailbox.search(Errand((sought,), {sought.mark}.__contains__), mechanism=mechanism)
-    assert [(one.folder, one.deleted) for one in again.sightings] == [("INBOX", True)]
+    again = await mailbox.search(SearchRequest((target,), {target.correlation_id}.__contains__), mechanism=mechanism)
+    assert [(one.folder, one.deleted) for one in again.matches] == [("INBOX", True)]
     assert mailbox.subjects("INBOX") == []
 
 
@@ -170,10 +172,10 @@ async def test_a_message_goes_from_data_to_the_inbox_and_is_deleted(
 async def test_a_password_opens_the_mailbox_too(mailbox: Mailbox, mechanism: Mechanism) -> None:
     """And a wrong one is refused; what is told of it does not hold it."""
     mailbox.address = "anna@example.test"
-    errand = Errand((Sought(("<no@example.test>",), _mark(), time.time()),), lambda _: False)
-    good = await mailbox.search(errand, Secret(PASSWORD), mechanism)
-    assert (good.error, good.sightings) == (None, ())
-    bad = await mailbox.search(errand, Secret("wrong-password"), mechanism)
+    request = SearchRequest((Target(("<no@example.test>",), _correlation_id(), time.time()),), lambda _: False)
+    good = await mailbox.search(request, Secret(PASSWORD), mechanism)
+    assert (good.error, good.matches) == (None, ())
+    bad = await mailbox.search(request, Secret("wrong-password"), mechanism)
     assert bad.error is not None
     assert bad.error.step is FinderStep.LOGIN
     assert "wrong-password" not in repr(bad)
@@ -183,63 +185,65 @@ async def test_a_password_opens_the_mailbox_too(mailbox: Mailbox, mechanism: Mec
     ("name", "kind"), [("Quarantine", FolderKind.JUNK), ("Outgoing", FolderKind.SENT), ("Archive", FolderKind.OTHER)]
 )
 async def test_a_message_is_found_by_what_its_folder_is_for(mailbox: Mailbox, name: str, kind: FolderKind) -> None:
-    found = await mailbox.find(await mailbox.send(_mark(), name))
-    assert [(one.folder, one.kind, one.deleted) for one in found.sightings] == [(name, kind, True)]
+    found = await mailbox.find(await mailbox.send(_correlation_id(), name))
+    assert [(one.folder, one.kind, one.deleted) for one in found.matches] == [(name, kind, True)]
     assert mailbox.subjects(name) == []
 
 
 async def test_other_folders_are_searched_only_while_something_is_missing(mailbox: Mailbox) -> None:
-    sought = await mailbox.send(_mark())
-    found = await mailbox.find(sought)
+    target = await mailbox.send(_correlation_id())
+    found = await mailbox.find(target)
     assert found.folders == ("INBOX", "Quarantine", "Outgoing")
-    gone = await mailbox.search(Errand((sought,), {sought.mark}.__contains__))
-    assert (gone.sightings, gone.folders) == ((), ("INBOX", "Quarantine", "Outgoing", "Archive"))
+    gone = await mailbox.search(SearchRequest((target,), {target.correlation_id}.__contains__))
+    assert (gone.matches, gone.folders) == ((), ("INBOX", "Quarantine", "Outgoing", "Archive"))
 
 
 async def test_every_copy_is_seen(mailbox: Mailbox) -> None:
-    sought = await mailbox.send(_mark())
-    await mailbox.send(sought.mark, "Quarantine")
+    target = await mailbox.send(_correlation_id())
+    await mailbox.send(target.correlation_id, "Quarantine")
     wait_until(lambda: len(mailbox.subjects("INBOX") + mailbox.subjects("Quarantine")) == 2, 20, "both arrive")
-    found = await mailbox.find(sought)
-    assert [(one.folder, one.deleted) for one in found.sightings] == [("INBOX", True), ("Quarantine", True)]
+    found = await mailbox.find(target)
+    assert [(one.folder, one.deleted) for one in found.matches] == [("INBOX", True), ("Quarantine", True)]
 
 
 async def test_mail_of_others_stays_whatever_it_looks_like(mailbox: Mailbox) -> None:
-    forged = _mark()
+    forged = _correlation_id()
     mailbox.put("INBOX", "an old letter", arrived=time.time() - 9 * 86400)
     mailbox.put("INBOX", "marked for removal by its owner", deleted=True)
     mailbox.put("INBOX", f"smtpcheck: probe {forged}", f"X-Smtpcheck-Id: {forged}", arrived=time.time() - 9 * 86400)
-    sought = await mailbox.send(_mark())
-    await mailbox.find(sought, delete=False)
-    errand = Errand((sought,), {sought.mark}.__contains__, sweep_before=time.time() - 86400)
-    found = await mailbox.search(errand)
-    assert [one.deleted for one in found.sightings] == [True]
-    assert found.swept == 0
+    target = await mailbox.send(_correlation_id())
+    await mailbox.find(target, delete=False)
+    request = SearchRequest((target,), {target.correlation_id}.__contains__, purge_before=time.time() - 86400)
+    found = await mailbox.search(request)
+    assert [one.deleted for one in found.matches] == [True]
+    assert found.purged == 0
     expected = ["an old letter", "marked for removal by its owner", f"smtpcheck: probe {forged}"]
     assert mailbox.subjects("INBOX") == expected
 
 
 async def test_left_overs_are_swept_by_age_out_of_every_folder(mailbox: Mailbox) -> None:
-    marks = [_mark() for _ in range(4)]
+    correlation_ids = [_correlation_id() for _ in range(4)]
     old, young = time.time() - 2 * 86400, time.time()
-    mailbox.put("INBOX", "old", f"X-Smtpcheck-Id: {marks[0]}", arrived=old)
-    mailbox.put("Archive", f"[EXTERN] smtpcheck {marks[1]}", arrived=old)
-    mailbox.put("Outgoing", "sent", f"X-Smtpcheck-Id: {marks[2]}", arrived=old)
-    mailbox.put("INBOX", "young", f"X-Smtpcheck-Id: {marks[3]}", arrived=young)
-    found = await mailbox.search(Errand((), {*marks}.__contains__, sweep_before=young - 86400))
-    assert (found.error, found.sightings, found.swept) == (None, (), 3)
+    mailbox.put("INBOX", "old", f"X-Smtpcheck-Id: {correlation_ids[0]}", arrived=old)
+    mailbox.put("Archive", f"[EXTERN] smtpcheck {correlation_ids[1]}", arrived=old)
+    mailbox.put("Outgoing", "sent", f"X-Smtpcheck-Id: {correlation_ids[2]}", arrived=old)
+    mailbox.put("INBOX", "young", f"X-Smtpcheck-Id: {correlation_ids[3]}", arrived=young)
+    found = await mailbox.search(SearchRequest((), {*correlation_ids}.__contains__, purge_before=young - 86400))
+    assert (found.error, found.matches, found.purged) == (None, (), 3)
     assert [mailbox.subjects(folder) for folder in ("INBOX", "Archive", "Outgoing")] == [["young"], [], []]
 
 
 async def test_hundreds_of_messages_are_found_in_one_connection(mailbox: Mailbox) -> None:
-    marks = [_mark() for _ in range(250)]
+    correlation_ids = [_correlation_id() for _ in range(250)]
     with mailbox.opened("INBOX") as client:
-        for mark in marks:
-            client.append("INBOX", "", "", f"X-Smtpcheck-Id: {mark}\r\nSubject: probe\r\n\r\n".encode())
-    sought = tuple(Sought((f"<{mark}@x>",), mark, time.time()) for mark in marks)
-    found = await mailbox.search(Errand(sought, {*marks}.__contains__))
+        for correlation_id in correlation_ids:
+            client.append("INBOX", "", "", f"X-Smtpcheck-Id: {correlation_id}\r\nSubject: probe\r\n\r\n".encode())
+    target = tuple(
+        Target((f"<{correlation_id}@x>",), correlation_id, time.time()) for correlation_id in correlation_ids
+    )
+    found = await mailbox.search(SearchRequest(target, {*correlation_ids}.__contains__))
     assert found.error is None
-    assert {one.mark for one in found.sightings if one.deleted} == {*marks}
+    assert {one.correlation_id for one in found.matches if one.deleted} == {*correlation_ids}
     assert mailbox.subjects("INBOX") == []
 
 
@@ -248,8 +252,8 @@ async def test_a_refused_login_is_told_in_the_servers_words(
     mailbox: Mailbox, signer: Signer, mechanism: Mechanism
 ) -> None:
     token = signer.mint(mailbox.address, forged=True)
-    errand = Errand((Sought((), _mark(), time.time()),), lambda _: False)
-    found = await mailbox.search(errand, token=token, mechanism=mechanism)
+    request = SearchRequest((Target((), _correlation_id(), time.time()),), lambda _: False)
+    found = await mailbox.search(request, token=token, mechanism=mechanism)
     assert found.error is not None
     assert (found.error.step, found.error.code) == (FinderStep.LOGIN, "AUTHENTICATIONFAILED")
     assert "Authentication failed" in found.error.detail and '"status"' in found.error.detail
@@ -258,7 +262,7 @@ async def test_a_refused_login_is_told_in_the_servers_words(
 
 async def test_an_untrusted_certificate_gets_no_token(mailbox: Mailbox) -> None:
     mailbox.server = replace(mailbox.server, ca_file=None)
-    found = await mailbox.search(Errand((Sought((), _mark(), time.time()),), lambda _: False))
+    found = await mailbox.search(SearchRequest((Target((), _correlation_id(), time.time()),), lambda _: False))
     assert found.error is not None
     assert (found.error.step, found.folders) == (FinderStep.TLS, ())
     assert "self-signed" in found.error.detail or "unable to get local issuer" in found.error.detail

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from smtpcheck.model.report import Attempt, Fault, FaultKind
-from smtpcheck.smtp.connection import _os_fault, _sum_up, _Witness
+from smtpcheck.smtp.connection import _AttemptRecorder, _os_fault, _sum_up
 
 
 @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
@@ -20,7 +20,7 @@ def test_a_refused_address_is_noted(loop_factory: object) -> None:
         with socket.socket() as bound, socket.socket() as sock:
             bound.bind(("127.0.0.1", 0))
             sock.setblocking(False)
-            await _Witness(attempts).sock_connect(sock, bound.getsockname())
+            await _AttemptRecorder(attempts).sock_connect(sock, bound.getsockname())
 
     with asyncio.Runner(loop_factory=loop_factory) as runner, pytest.raises(ConnectionRefusedError):  # type: ignore[arg-type]
         runner.run(connect())

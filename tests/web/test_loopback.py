@@ -6,10 +6,10 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind
-from smtpcheck.loopback.status import FinderState, Standing
+from smtpcheck.loopback.status import FinderState, LoopbackStatus
 from smtpcheck.loopback.timeline import What, timeline
 from smtpcheck.mail.headers import Hop
-from tests.loopback.test_status import ACCEPTED, PLAN, SENT, found, missed, standing
+from tests.loopback.test_status import ACCEPTED, PLAN, SENT, found, loopback_status, missed
 from tests.web.world import World
 
 AHEAD = replace(
@@ -22,7 +22,7 @@ def name(world: World) -> str:
     return world.settings.checks[0].name
 
 
-async def page(client: TestClient, world: World, name: str, known: Standing) -> str:  # type: ignore[type-arg]
+async def page(client: TestClient, world: World, name: str, known: LoopbackStatus) -> str:  # type: ignore[type-arg]
     world.standings[name] = known
     response = await client.get(f"/checks/{name}")
     assert response.status == 200
@@ -31,7 +31,7 @@ async def page(client: TestClient, world: World, name: str, known: Standing) -> 
 
 async def test_the_page_shows_the_way_of_a_message(client: TestClient, world: World, name: str) -> None:  # type: ignore[type-arg]
     """From sending to the folder, with the server's words, clocks that differ, and what was authenticated."""
-    shown = await page(client, world, name, standing(AHEAD))
+    shown = await page(client, world, name, loopback_status(AHEAD))
     for part in (
         "250 2.0.0 OK &lt;b@mx.example.org&gt;",
         "taken by mx.example.org",
@@ -47,14 +47,14 @@ async def test_the_page_shows_the_way_of_a_message(client: TestClient, world: Wo
 
 
 async def test_the_page_shows_what_is_not_known_yet(client: TestClient, world: World, name: str) -> None:  # type: ignore[type-arg]
-    assert "No message has been sent yet." in await page(client, world, name, standing())
-    assert "not there yet, after 1 search" in await page(client, world, name, standing(missed(65)))
-    assert "taken for lost" in await page(client, world, name, standing(missed(901)))
+    assert "No message has been sent yet." in await page(client, world, name, loopback_status())
+    assert "not there yet, after 1 search" in await page(client, world, name, loopback_status(missed(65)))
+    assert "taken for lost" in await page(client, world, name, loopback_status(missed(901)))
     assert "not looked for" in await page(
-        client, world, name, replace(standing(ACCEPTED), plan=replace(PLAN, find=None))
+        client, world, name, replace(loopback_status(ACCEPTED), plan=replace(PLAN, find=None))
     )
     error = FinderError(FinderStep.LOGIN, "<no>", "AUTHENTICATIONFAILED")
-    failing = replace(standing(ACCEPTED), finder=FinderState(SENT, error, 3, SENT - 60))
+    failing = replace(loopback_status(ACCEPTED), finder=FinderState(SENT, error, 3, SENT - 60))
     assert "failed in step login</span> &lt;no&gt; (AUTHENTICATIONFAILED)" in await page(client, world, name, failing)
 
 
@@ -64,7 +64,7 @@ async def test_a_check_without_a_loopback_shows_none(client: TestClient, world: 
 
 
 async def test_the_api_tells_all_that_is_known(client: TestClient, world: World, name: str) -> None:  # type: ignore[type-arg]
-    world.standings[name] = standing(AHEAD)
+    world.standings[name] = loopback_status(AHEAD)
     answer = (await (await client.get(f"/api/v1/checks/{name}")).json())["loopback"]
     message = answer["messages"][0]
     assert (answer["success"], answer["pending"], answer["finder"]["success"]) == (True, 0, True)

@@ -9,7 +9,7 @@ from smtpcheck.agent.on_demand import Busy, Probed
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.settings import AgentSettings, Settings
 from smtpcheck.diagnosis.catalogue import Catalogue
-from smtpcheck.loopback.status import Standing
+from smtpcheck.loopback.status import LoopbackStatus
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import (
@@ -64,7 +64,7 @@ class World:
     probed: Probed | Busy | None = None
     """What /probe is told; None: a run that is well."""
     asked: list[str] = field(default_factory=list)
-    standings: dict[str, Standing] = field(default_factory=dict)
+    standings: dict[str, LoopbackStatus] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.alerting = Alerting(
@@ -77,7 +77,7 @@ class World:
     def next_run(self, name: str) -> float | None:
         return next((NOW + 30.0 + len(check.name) for check in self.settings.checks if check.name == name), None)
 
-    def loopback(self, name: str) -> Standing | None:
+    def loopback(self, name: str) -> LoopbackStatus | None:
         return self.standings.get(name)
 
     def credentials(self) -> tuple[CredentialState, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from smtpcheck.config import load
 from smtpcheck.limits.connection_limit import ConnectionLimit
-from smtpcheck.loopback.finder import Errand, Search, Sought
+from smtpcheck.loopback.finder import Search, SearchRequest, Target
 from smtpcheck.loopback.plan import Find, FindVia
 from smtpcheck.loopback.search import Finders
 from smtpcheck.model.check import Mechanism, Security, Server
@@ -35,19 +35,19 @@ SCENARIOS = (
 )
 
 
-def new_mark() -> str:
+def new_correlation_id() -> str:
     return f"sc1{uuid.uuid4().hex}"
 
 
-def letter(mark: str, *, subject: str | None = None, headers: Iterable[str] = ()) -> bytes:
+def letter(correlation_id: str, *, subject: str | None = None, headers: Iterable[str] = ()) -> bytes:
     """Return a message as the loopback sends it; without a subject the mark is in there."""
     lines = [
         f"From: {SENDER}",
         f"To: {PROBE}",
-        f"Subject: {f'smtpcheck probe {mark}' if subject is None else subject}",
+        f"Subject: {f'smtpcheck probe {correlation_id}' if subject is None else subject}",
         "Date: Wed, 25 Nov 2026 10:00:00 +0000",
-        f"Message-ID: <{mark}@{DOMAIN}>",
-        f"X-Smtpcheck-Id: {mark}",
+        f"Message-ID: <{correlation_id}@{DOMAIN}>",
+        f"X-Smtpcheck-Id: {correlation_id}",
         *headers,
         "",
         "Hello.",
@@ -63,33 +63,39 @@ class Site:
     world: World
     finders: Finders
     find: Find
-    marks: set[str] = field(default_factory=set)
+    correlation_ids: set[str] = field(default_factory=set)
 
     @property
     def box(self) -> Box:
         return self.world.store.box(self.find.mailbox)
 
-    def send(self, delivery: Delivery = AT_ONCE, **how: object) -> Sought:
+    def send(self, delivery: Delivery = AT_ONCE, **how: object) -> Target:
         """Let a message of ours go its way to the mailbox."""
-        mark = new_mark()
-        self.marks.add(mark)
-        content = letter(mark, **how)  # type: ignore[arg-type]
+        correlation_id = new_correlation_id()
+        self.correlation_ids.add(correlation_id)
+        content = letter(correlation_id, **how)  # type: ignore[arg-type]
         self.world.store.send(SENDER, [self.find.mailbox], content, delivery)
-        return Sought((f"<{mark}@{DOMAIN}>",), mark, time.time())
+        return Target((f"<{correlation_id}@{DOMAIN}>",), correlation_id, time.time())
 
     def put(self, use: Use, content: bytes, *, age: float = 0.0) -> None:
         """Put a message into a folder, as it were arrived `age` seconds ago."""
         self.box.folders[use].add(content, time.time() - age)
 
-    def put_ours(self, use: Use, *, age: float = 0.0) -> Sought:
+    def put_ours(self, use: Use, *, age: float = 0.0) -> Target:
         """Put a message of ours into a folder."""
-        mark = new_mark()
-        self.marks.add(mark)
-        self.put(use, letter(mark), age=age)
-        return Sought((f"<{mark}@{DOMAIN}>",), mark, time.time() - age)
+        correlation_id = new_correlation_id()
+        self.correlation_ids.add(correlation_id)
+        self.put(use, letter(correlation_id), age=age)
+        return Target((f"<{correlation_id}@{DOMAIN}>",), correlation_id, time.time() - age)
 
-    async def search(self, *sought: Sought, find: Find | None = None, timeout: float = 20, **errand: object) -> Search:  # noqa: ASYNC109
-        asked = replace(Errand(sought, self.marks.__contains__), **errand)  # type: ignore[arg-type]
+    async def search(
+        self,
+        *targets: Target,
+        find: Find | None = None,
+        timeout: float = 20,  # noqa: ASYNC109
+        **request: object,
+    ) -> Search:
+        asked = replace(SearchRequest(targets, self.correlation_ids.__contains__), **request)  # type: ignore[arg-type]
         return await self.finders.search(find or self.find, asked, timeout=timeout, token_timeout=10)
 
     def lying(self) -> list[tuple[str, int]]:

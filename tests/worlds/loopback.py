@@ -19,13 +19,13 @@ from smtpcheck.agent.schedule import share
 from smtpcheck.check.kit import Kit, build_kit
 from smtpcheck.config import load
 from smtpcheck.limits.send_limits import Limits
-from smtpcheck.loopback.finder import Errand, FinderError, FolderKind, Search, Sighting
+from smtpcheck.loopback.finder import FinderError, FolderKind, Match, Search, SearchRequest
 from smtpcheck.loopback.message_state import Message, Record
 from smtpcheck.loopback.plan import Find, FindVia, Loopback
 from smtpcheck.loopback.search import Finders
-from smtpcheck.loopback.status import Standing
+from smtpcheck.loopback.status import LoopbackStatus
 from smtpcheck.loopback.timing import next_slot
-from smtpcheck.mail.correlation_id import Marks
+from smtpcheck.mail.correlation_id import CorrelationIds
 from smtpcheck.model.check import Check
 from smtpcheck.sandbox.scenarios import DOMAIN, RECIPIENT, Scenario
 from smtpcheck.sandbox.world import World
@@ -54,29 +54,29 @@ class Searcher:
     """Where each message lies; in no folder at all if empty."""
     headers: tuple[tuple[str, str], ...] = ()
     arrived_at: float | None = None
-    errands: list[Errand] = field(default_factory=list)
+    requests: list[SearchRequest] = field(default_factory=list)
     """Those in the mailbox that the messages go to."""
-    elsewhere: list[tuple[str, Errand]] = field(default_factory=list)
+    elsewhere: list[tuple[str, SearchRequest]] = field(default_factory=list)
     """Those in other mailboxes."""
     gone: set[str] = field(default_factory=set)
     """The marks of messages that were deleted."""
 
-    async def search(self, find: Find, errand: Errand, *, timeout: float, token_timeout: float) -> Search:  # noqa: ASYNC109
+    async def search(self, find: Find, request: SearchRequest, *, timeout: float, token_timeout: float) -> Search:  # noqa: ASYNC109
         await asyncio.sleep(0)
         if find.mailbox != RECIPIENT:
-            self.elsewhere.append((find.mailbox, errand))
+            self.elsewhere.append((find.mailbox, request))
             return Search()
-        self.errands.append(errand)
+        self.requests.append(request)
         if self.error:
             return Search(error=self.error)
-        there = {marks_of(message.content) for message in self.world.exchange.messages} - self.gone
-        if errand.delete:
-            self.gone |= {sought.mark for sought in errand.sought}
+        there = {correlation_ids_of(message.content) for message in self.world.exchange.messages} - self.gone
+        if request.delete:
+            self.gone |= {target.correlation_id for target in request.targets}
         return Search(
             tuple(
-                Sighting(sought.mark, kind.title(), kind, self.arrived_at, self.headers, deleted=errand.delete)
-                for sought in errand.sought
-                if sought.mark in there
+                Match(target.correlation_id, kind.title(), kind, self.arrived_at, self.headers, deleted=request.delete)
+                for target in request.targets
+                if target.correlation_id in there
                 for kind in self.kinds
             )
         )
@@ -89,7 +89,7 @@ def searcher_of_all(monkeypatch: pytest.MonkeyPatch) -> Searcher:
     return searcher
 
 
-def marks_of(content: bytes) -> str:
+def correlation_ids_of(content: bytes) -> str:
     """Return the mark of a message."""
     return str(message_from_bytes(content, policy=compat32)["X-Smtpcheck-Id"])
 
@@ -115,8 +115,8 @@ class Setting:
         return self.service.record(self.check.name)
 
     @property
-    def standing(self) -> Standing:
-        found = self.service.standing(self.check.name)
+    def loopback_status(self) -> LoopbackStatus:
+        found = self.service.loopback_status(self.check.name)
         assert found
         return found
 
@@ -180,7 +180,7 @@ async def sending(
     arrived: list[float] = []
     service = Service(
         state,
-        Marks(KEY),
+        CorrelationIds(KEY),
         searcher,
         changed=changed.append,
         arrived=lambda _check, seconds, _trace_id: arrived.append(seconds),

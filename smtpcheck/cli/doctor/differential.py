@@ -18,7 +18,7 @@ from smtpcheck.cli.doctor.connection_stages import refused_step
 from smtpcheck.cli.doctor.evidence import Evidence, claim
 from smtpcheck.cli.doctor.result import Note, hint, ok, skipped, warning
 from smtpcheck.config import Settings
-from smtpcheck.loopback.finder import Errand, Sought
+from smtpcheck.loopback.finder import SearchRequest, Target
 from smtpcheck.loopback.plan import FindVia
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Depth, Phase
@@ -90,9 +90,11 @@ async def _by_imap(check: Check, settings: Settings, kit: Kit) -> tuple[Note, tu
     find = plan.find if plan else None
     if find is None or find.via is not FindVia.IMAP or find.credential != check.credential or find.scope:
         return skipped("IMAP with the same token: the check has no loopback that is found by it"), ()
-    errand = Errand((Sought(("<nothing@smtpcheck.invalid>",), "", kit.wall()),), is_ours=lambda _: False, delete=False)
+    request = SearchRequest(
+        (Target(("<nothing@smtpcheck.invalid>",), "", kit.wall()),), is_ours=lambda _: False, delete=False
+    )
     search = await kit.finders.search(
-        replace(find, mailbox=check.mailbox), errand, timeout=check.timeout, token_timeout=check.token_timeout
+        replace(find, mailbox=check.mailbox), request, timeout=check.timeout, token_timeout=check.token_timeout
     )
     if search.error is None:
         return ok(

@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from smtpcheck.loopback.finder import Errand, FinderError, FinderStep, FolderKind, Search, Sighting
+from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind, Match, Search, SearchRequest
 from smtpcheck.loopback.graph.client import GraphClient, GraphError
 from smtpcheck.loopback.graph.limits import IDS_PER_REQUEST, WELL_KNOWN
-from smtpcheck.mail.headers import Field, clean, mark_of, told
+from smtpcheck.mail.headers import Field, clean, correlation_id_of, route_fields
 from smtpcheck.mail.message import SUBJECT_WORD
 from smtpcheck.secrets.secret import Secret
 
@@ -41,28 +41,28 @@ class GraphFinder:
         self._context = context
         self._proxy = proxy
 
-    async def search(self, errand: Errand, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
+    async def search(self, request: SearchRequest, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
         """Look for all messages of the errand over one connection; nothing is raised but cancellation.
 
         `timeout` bounds the whole search, in seconds.
         """
         begin = time.monotonic()
-        look = _Look(errand)
+        search = _Search(request)
         try:
             async with (
                 asyncio.timeout(timeout),
                 GraphClient(self._root, token, context=self._context, proxy=self._proxy) as client,
             ):
-                await look.through_all(client)
+                await search.through_all(client)
         except GraphError as error:
-            look.note(error.error)
+            search.note(error.error)
         except TimeoutError:
-            look.note(FinderError(FinderStep.SEARCH, f"not done within {timeout:g} s"))
-        return replace(look.result(), seconds=time.monotonic() - begin)
+            search.note(FinderError(FinderStep.SEARCH, f"not done within {timeout:g} s"))
+        return replace(search.result(), seconds=time.monotonic() - begin)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class GraphMessage:
     """One message as Graph tells of it."""
 
     id: str
@@ -72,22 +72,22 @@ class Letter:
     """Its subject and the header fields that it arrived with; a sent one may have none."""
 
 
-class _Look:
+class _Search:
     """One search as it goes on."""
 
-    def __init__(self, errand: Errand) -> None:
-        self._errand = errand
-        self._sought = {one.mark.lower(): one.mark for one in errand.sought}
-        self._sightings: list[Sighting] = []
+    def __init__(self, request: SearchRequest) -> None:
+        self._request = request
+        self._targets = {one.correlation_id.lower(): one.correlation_id for one in request.targets}
+        self._matches: list[Match] = []
         self._searched: list[str] = []
         self._names: dict[str, str] = {}
         self._handled: set[str] = set()
-        self._swept = 0
+        self._purged = 0
         self._error: FinderError | None = None
 
     def result(self) -> Search:
         """Return what has been seen so far."""
-        return Search(tuple(self._sightings), self._error, tuple(self._searched), self._swept)
+        return Search(tuple(self._matches), self._error, tuple(self._searched), self._purged)
 
     def note(self, error: FinderError) -> None:
         """Keep the first error."""
@@ -95,33 +95,34 @@ class _Look:
 
     async def through_all(self, client: GraphClient) -> None:
         """Search folder by folder, then everywhere for what is missing, then for left-overs."""
-        if self._sought:
+        if self._targets:
             for name, kind in WELL_KNOWN.items():
-                await self._search(client, name, kind, set(self._sought))
+                await self._search(client, name, kind, set(self._targets))
             if missing := self._missing():
                 await self._search(client, _EVERYWHERE, FolderKind.OTHER, missing)
-        if self._errand.sweep_before is not None:
-            await self._sweep(client, self._errand.sweep_before)
+        if self._request.purge_before is not None:
+            await self._purge(client, self._request.purge_before)
 
     def _missing(self) -> set[str]:
-        seen = {one.mark.lower() for one in self._sightings if one.kind is not FolderKind.SENT}
-        return self._sought.keys() - seen
+        seen = {one.correlation_id.lower() for one in self._matches if one.kind is not FolderKind.SENT}
+        return self._targets.keys() - seen
 
-    async def _search(self, client: GraphClient, folder: str, kind: FolderKind, marks: set[str]) -> None:
-        ids = [each for one in self._errand.sought if one.mark.lower() in marks for each in one.message_ids]
+    async def _search(self, client: GraphClient, folder: str, kind: FolderKind, missing: set[str]) -> None:
+        targets = [one for one in self._request.targets if one.correlation_id.lower() in missing]
+        ids = [each for one in targets for each in one.message_ids]
         path = f"/mailFolders/{folder}/messages" if folder else "/messages"
         self._searched.append(folder or "all folders")
         for some in _batches(ids, IDS_PER_REQUEST):
-            for letter in await self._with_ids(client, path, some):
-                mark = mark_of(letter.fields, self._errand.is_ours)
-                if mark is not None and mark.lower() in self._sought and letter.id not in self._handled:
-                    self._handled.add(letter.id)
-                    await self._see(client, letter, self._sought[mark.lower()], kind)
+            for message in await self._with_ids(client, path, some):
+                found = correlation_id_of(message.fields, self._request.is_ours)
+                if found is not None and found.lower() in self._targets and message.id not in self._handled:
+                    self._handled.add(message.id)
+                    await self._see(client, message, self._targets[found.lower()], kind)
 
-    async def _with_ids(self, client: GraphClient, path: str, ids: Sequence[str]) -> list[Letter]:
+    async def _with_ids(self, client: GraphClient, path: str, ids: Sequence[str]) -> list[GraphMessage]:
         wanted = " or ".join(f"internetMessageId eq '{each.replace(chr(39), chr(39) * 2)}'" for each in ids)
         try:
-            return await _letters(client, path, wanted)
+            return await _messages(client, path, wanted)
         except GraphError as refused:
             if refused.error.code in _NO_FOLDER:
                 return []
@@ -130,15 +131,16 @@ class _Look:
         half = len(ids) // 2
         return [*await self._with_ids(client, path, ids[:half]), *await self._with_ids(client, path, ids[half:])]
 
-    async def _see(self, client: GraphClient, letter: Letter, mark: str, kind: FolderKind) -> None:
+    async def _see(self, client: GraphClient, message: GraphMessage, correlation_id: str, kind: FolderKind) -> None:
         """Take note of a message, and delete it if that is wanted."""
         deleted = False
-        folder = await self._name_of(client, letter.folder_id)
+        folder = await self._name_of(client, message.folder_id)
         try:
-            if self._errand.delete:
-                deleted = await self._delete(client, letter)
+            if self._request.delete:
+                deleted = await self._delete(client, message)
         finally:
-            self._sightings.append(Sighting(mark, folder, kind, letter.arrived_at, told(letter.fields), deleted))
+            fields = route_fields(message.fields)
+            self._matches.append(Match(correlation_id, folder, kind, message.arrived_at, fields, deleted))
 
     async def _name_of(self, client: GraphClient, folder_id: str) -> str:
         if folder_id not in self._names:
@@ -151,9 +153,9 @@ class _Look:
             self._names[folder_id] = str(folder.get("displayName") or folder_id)[:200]
         return self._names[folder_id]
 
-    async def _delete(self, client: GraphClient, letter: Letter) -> bool:
+    async def _delete(self, client: GraphClient, message: GraphMessage) -> bool:
         """Delete a message and return whether it is gone; a refusal is noted."""
-        path = f"/messages/{quote(letter.id, safe='')}"
+        path = f"/messages/{quote(message.id, safe='')}"
         try:
             try:
                 await client.delete(f"{path}/permanentDelete", method="POST")
@@ -170,22 +172,23 @@ class _Look:
             return False
         return True
 
-    async def _sweep(self, client: GraphClient, before: float) -> None:
+    async def _purge(self, client: GraphClient, before: float) -> None:
         moment = f"{datetime.fromtimestamp(before, UTC):%Y-%m-%dT%H:%M:%SZ}"
-        for letter in await _letters(
+        for message in await _messages(
             client, "/messages", f"receivedDateTime lt {moment} and contains(subject,'{SUBJECT_WORD}')"
         ):
-            old = letter.arrived_at is not None and letter.arrived_at < before
-            if old and letter.id not in self._handled and mark_of(letter.fields, self._errand.is_ours) is not None:
-                self._swept += await self._delete(client, letter)
+            old = message.arrived_at is not None and message.arrived_at < before
+            ours = correlation_id_of(message.fields, self._request.is_ours) is not None
+            if old and ours and message.id not in self._handled:
+                self._purged += await self._delete(client, message)
 
 
-async def _letters(client: GraphClient, path: str, wanted: str) -> list[Letter]:
+async def _messages(client: GraphClient, path: str, wanted: str) -> list[GraphMessage]:
     query = f"$filter={quote(wanted, safe='')}&$select={_SELECT}&$top={_PAGE}"
-    return [letter async for value in client.pages(f"{path}?{query}") if (letter := read_letter(value)) is not None]
+    return [message async for value in client.pages(f"{path}?{query}") if (message := read_message(value)) is not None]
 
 
-def read_letter(value: Mapping[str, Any]) -> Letter | None:
+def read_message(value: Mapping[str, Any]) -> GraphMessage | None:
     """Return a message as Graph tells of it, None where it lacks what every message has."""
     identity, folder = value.get("id"), value.get("parentFolderId")
     if not (isinstance(identity, str) and identity and isinstance(folder, str) and folder):
@@ -200,7 +203,7 @@ def read_letter(value: Mapping[str, Any]) -> Letter | None:
     for name, key in (("Subject", "subject"), ("Message-ID", "internetMessageId")):
         if name.lower() not in names and isinstance(value.get(key), str):
             headers.append((name, value[key]))
-    return Letter(identity, folder, _time(value.get("receivedDateTime")), clean(headers))
+    return GraphMessage(identity, folder, _time(value.get("receivedDateTime")), clean(headers))
 
 
 def _time(text: object) -> float | None:

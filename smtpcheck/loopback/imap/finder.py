@@ -19,11 +19,11 @@ from typing import TypeVar
 
 from aiohappyeyeballs import start_connection
 
-from smtpcheck.loopback.finder import Errand, FinderError, FinderStep, FolderKind, Search, Sighting
+from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind, Match, Search, SearchRequest
 from smtpcheck.loopback.imap.client import ImapConnection, ImapError
 from smtpcheck.loopback.imap.folders import Folder, in_order, trash_of
 from smtpcheck.loopback.imap.stream import Stream
-from smtpcheck.mail.headers import MARKED, TOLD, Field, mark_of, read_fields, told
+from smtpcheck.mail.headers import ID_HEADERS, ROUTE_HEADERS, Field, correlation_id_of, read_fields, route_fields
 from smtpcheck.model.check import Mechanism, Security, Server
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp.connection import NEXT_ADDRESS_SECONDS, Network
@@ -54,13 +54,13 @@ class ImapFinder:
         self._network = network
         self._threads = threads
 
-    async def search(self, errand: Errand, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
+    async def search(self, request: SearchRequest, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
         """Look for all messages of the errand over one connection; nothing is raised but cancellation.
 
         `timeout` bounds the whole search, in seconds; waiting for a thread is part of it.
         """
         begin = time.monotonic()
-        budget = _BUDGET + _BUDGET_PER_MESSAGE * len(errand.sought)
+        budget = _BUDGET + _BUDGET_PER_MESSAGE * len(request.targets)
         stream: Stream | str
         try:
             async with asyncio.timeout(min(timeout, CONNECT_SECONDS)):
@@ -71,7 +71,7 @@ class ImapFinder:
             stream = (error.strerror or str(error)).lower()
         if isinstance(stream, str):
             return Search(error=FinderError(FinderStep.CONNECT, stream), seconds=time.monotonic() - begin)
-        job = self._threads.submit(self._look, stream, errand, token)
+        job = self._threads.submit(self._search, stream, request, token)
         work = asyncio.wrap_future(job)
         try:
             found = await asyncio.shield(work)
@@ -97,23 +97,23 @@ class ImapFinder:
             opened.close()
             raise
 
-    def _look(self, stream: Stream, errand: Errand, token: Secret) -> Search:
+    def _search(self, stream: Stream, request: SearchRequest, token: Secret) -> Search:
         """Do all of it; blocks."""
         server = self._server
         context: ssl.SSLContext | None = None
         if server.security is not Security.NONE:
             context = self._network.contexts.verified(server)
         connection = ImapConnection(stream, user=self._mailbox, token=token, host=server.host, port=server.port)
-        look = _Look(connection, errand)
+        search = _Search(connection, request)
         try:
             connection.begin(context, server.server_name, early=server.security is Security.IMPLICIT)
             connection.login(self._mechanism)
-            look.through_all()
+            search.through_all()
         except ImapError as error:
-            look.note(error)
+            search.note(error)
         finally:
             connection.leave()
-        return look.result()
+        return search.result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +121,22 @@ class _Ours:
     """One message of ours in the folder."""
 
     uid: int
-    mark: str
+    correlation_id: str
     """In lower case."""
     arrived_at: float | None
     fields: tuple[Field, ...]
 
 
-class _Look:
+class _Search:
     """One search as it goes on."""
 
-    def __init__(self, connection: ImapConnection, errand: Errand) -> None:
+    def __init__(self, connection: ImapConnection, request: SearchRequest) -> None:
         self._connection = connection
-        self._errand = errand
-        self._sought = {one.mark.lower(): one.mark for one in errand.sought}
-        self._sightings: list[Sighting] = []
+        self._request = request
+        self._targets = {one.correlation_id.lower(): one.correlation_id for one in request.targets}
+        self._matches: list[Match] = []
         self._searched: list[str] = []
-        self._swept = 0
+        self._purged = 0
         self._error: FinderError | None = None
         self._trash: str | None = None
         self._moved: dict[str, Sequence[str]] = {}
@@ -144,7 +144,7 @@ class _Look:
 
     def result(self) -> Search:
         """Return what has been seen so far."""
-        return Search(tuple(self._sightings), self._error, tuple(self._searched), self._swept)
+        return Search(tuple(self._matches), self._error, tuple(self._searched), self._purged)
 
     def note(self, error: ImapError) -> None:
         """Keep the first error."""
@@ -162,8 +162,8 @@ class _Look:
 
     def _goes_on(self) -> bool:
         """Return whether folders that are nothing special are of interest."""
-        seen = {sighting.mark for sighting in self._sightings if sighting.kind is not FolderKind.SENT}
-        return self._errand.sweep_before is not None or not seen.issuperset(self._sought.values())
+        seen = {sighting.correlation_id for sighting in self._matches if sighting.kind is not FolderKind.SENT}
+        return self._request.purge_before is not None or not seen.issuperset(self._targets.values())
 
     def _go_through(self, folder: Folder) -> None:
         """Search a folder; its refusal ends nothing, and is told unless a folder of no purpose cannot be searched."""
@@ -176,46 +176,46 @@ class _Look:
                 self.note(error)
 
     def _search(self, folder: Folder) -> None:
-        errand = self._errand
-        self._connection.select(folder.name, readonly=not errand.delete and errand.sweep_before is None)
+        request = self._request
+        self._connection.select(folder.name, readonly=not request.delete and request.purge_before is None)
         self._searched.append(folder.name)
         ours = self._ours(self._connection.candidates(self._since()))
         if self._connection.keeps_all_mail:
-            ours |= self._ours(self._by_message_id({one.mark for one in ours.values()}))
-        moved = [one for one in ours.values() if folder.name == self._trash and one.mark in self._moved]
+            ours |= self._ours(self._by_message_id({one.correlation_id for one in ours.values()}))
+        moved = [one for one in ours.values() if folder.name == self._trash and one.correlation_id in self._moved]
         rest = [one for one in ours.values() if one not in moved]
-        found = self._with_way([one for one in rest if one.mark in self._sought])
-        left_over = [one for one in rest if one.mark not in self._sought and self._is_old(one)]
+        found = self._with_way([one for one in rest if one.correlation_id in self._targets])
+        left_over = [one for one in rest if one.correlation_id not in self._targets and self._is_old(one)]
         removed: set[int] = set()
         try:
-            doomed = found if errand.delete else filter(self._is_old, found)
+            doomed = found if request.delete else filter(self._is_old, found)
             self._remove([*moved, *doomed, *left_over], folder, removed)
         finally:
-            self._swept += sum(one.uid in removed for one in left_over)
-            self._sightings += [self._sighting(one, folder, deleted=one.uid in removed) for one in found]
+            self._purged += sum(one.uid in removed for one in left_over)
+            self._matches += [self._match(one, folder, deleted=one.uid in removed) for one in found]
 
     def _since(self) -> date | None:
         """Return the day from which on messages are of interest: a day early, for servers have time zones."""
-        if self._errand.sweep_before is not None:
+        if self._request.purge_before is not None:
             return None
-        earliest = min(one.sent_at for one in self._errand.sought)
+        earliest = min(one.sent_at for one in self._request.targets)
         return (datetime.fromtimestamp(earliest, UTC) - timedelta(days=1)).date()
 
     def _by_message_id(self, seen: set[str]) -> Sequence[int]:
         """Return the UIDs of what is sought or was moved and has not been seen by other words."""
-        wanted = {one.mark.lower(): one.message_ids for one in self._errand.sought} | self._moved
-        ids = [each for mark, message_ids in wanted.items() if mark not in seen for each in message_ids]
+        wanted = {one.correlation_id.lower(): one.message_ids for one in self._request.targets} | self._moved
+        ids = [each for key, message_ids in wanted.items() if key not in seen for each in message_ids]
         return [uid for some in _batches(ids, _IDS_PER_SEARCH) for uid in self._connection.by_message_id(some)]
 
     def _ours(self, uids: Sequence[int]) -> dict[int, _Ours]:
         """Return those of the messages that are ours, by their UIDs."""
         ours: dict[int, _Ours] = {}
         for batch in _batches(uids[-MOST_CANDIDATES:], _BATCH):
-            for message in self._connection.fetch(batch, MARKED):
+            for message in self._connection.fetch(batch, ID_HEADERS):
                 fields = read_fields(message.header)
-                mark = mark_of(fields, self._errand.is_ours)
-                if mark is not None:
-                    ours[message.uid] = _Ours(message.uid, mark.lower(), message.arrived_at, fields)
+                correlation_id = correlation_id_of(fields, self._request.is_ours)
+                if correlation_id is not None:
+                    ours[message.uid] = _Ours(message.uid, correlation_id.lower(), message.arrived_at, fields)
         return ours
 
     def _with_way(self, found: Sequence[_Ours]) -> list[_Ours]:
@@ -223,12 +223,12 @@ class _Look:
         fields = {
             message.uid: read_fields(message.header)
             for batch in _batches([one.uid for one in found], _BATCH)
-            for message in self._connection.fetch(batch, TOLD)
+            for message in self._connection.fetch(batch, ROUTE_HEADERS)
         }
         return [replace(one, fields=fields.get(one.uid, one.fields)) for one in found]
 
     def _is_old(self, one: _Ours) -> bool:
-        before = self._errand.sweep_before
+        before = self._request.purge_before
         return before is not None and one.arrived_at is not None and one.arrived_at < before
 
     def _remove(self, doomed: Sequence[_Ours], folder: Folder, removed: set[int]) -> None:
@@ -239,12 +239,12 @@ class _Look:
                 self._connection.remove(uids)
             else:
                 self._connection.move(uids, self._trash)
-                self._moved |= {one.mark: _message_ids(one.fields) for one in batch}
+                self._moved |= {one.correlation_id: _message_ids(one.fields) for one in batch}
             removed.update(uids)
 
-    def _sighting(self, one: _Ours, folder: Folder, *, deleted: bool) -> Sighting:
-        mark = self._sought[one.mark]
-        return Sighting(mark, folder.name, folder.kind, one.arrived_at, told(one.fields), deleted)
+    def _match(self, one: _Ours, folder: Folder, *, deleted: bool) -> Match:
+        correlation_id = self._targets[one.correlation_id]
+        return Match(correlation_id, folder.name, folder.kind, one.arrived_at, route_fields(one.fields), deleted)
 
 
 def _message_ids(fields: Sequence[Field]) -> Sequence[str]:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from prometheus_client import exposition as text_format
 from prometheus_client.openmetrics import exposition as openmetrics_format
 
-from smtpcheck.loopback.status import Standing
+from smtpcheck.loopback.status import LoopbackStatus
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import Report
@@ -58,9 +58,9 @@ class Metrics:
         self._rows[check.name] = self._row(check, state)
         self._shown[check.name] = check
 
-    def record_loopback(self, check: Check, standing: Standing) -> None:
+    def record_loopback(self, check: Check, loopback_status: LoopbackStatus) -> None:
         """Render what is known of a check's loopback."""
-        self._loopbacks[check.name] = render_loopback(check, standing, self._label_names)
+        self._loopbacks[check.name] = render_loopback(check, loopback_status, self._label_names)
 
     def observe_delivery(self, check: Check, seconds: float, trace_id: str = "") -> None:
         """Count how long a message took; `trace_id` is that of the run that sent it."""

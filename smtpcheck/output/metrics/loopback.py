@@ -6,21 +6,21 @@ Rule of this file: pure. A folder is shown by what it is for, never by its name,
 from collections.abc import Collection
 
 from smtpcheck.loopback.message_state import Stage
-from smtpcheck.loopback.status import Standing, success
+from smtpcheck.loopback.status import LoopbackStatus, success
 from smtpcheck.model.check import Check
 from smtpcheck.output.metrics import families
 from smtpcheck.output.metrics.check import Row, Samples, written
 
 
-def render_loopback(check: Check, standing: Standing, label_names: Collection[str]) -> Row:
+def render_loopback(check: Check, loopback_status: LoopbackStatus, label_names: Collection[str]) -> Row:
     """Return the fragments of a check that has a loopback."""
-    lines = written(check, _samples(standing), label_names)
+    lines = written(check, _samples(loopback_status), label_names)
     return tuple(lines.get(family, "").encode("utf-8", "replace") for family in families.PER_LOOPBACK)
 
 
-def _samples(standing: Standing) -> Samples:
-    record, totals = standing.record, standing.record.totals
-    if (arrived := success(standing)) is not None:
+def _samples(loopback_status: LoopbackStatus) -> Samples:
+    record, totals = loopback_status.record, loopback_status.record.totals
+    if (arrived := success(loopback_status)) is not None:
         yield families.LOOPBACK_SUCCESS, (), int(arrived)
     yield families.LOOPBACK_PENDING, (), record.pending()
     for family, count in (
@@ -38,5 +38,5 @@ def _samples(standing: Standing) -> Samples:
             yield families.LOOPBACK_FOLDER, (last.kind,), 1
         for method, result in last.authentication:
             yield families.LOOPBACK_AUTHENTICATION, (method, result), 1
-    if standing.finder is not None:
-        yield families.LOOPBACK_FINDER_SUCCESS, (), int(standing.finder.error is None)
+    if loopback_status.finder is not None:
+        yield families.LOOPBACK_FINDER_SUCCESS, (), int(loopback_status.finder.error is None)

@@ -18,9 +18,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpcheck.loopback.finder import Errand, FinderStep, FolderKind, Search, Sought
+from smtpcheck.loopback.finder import FinderStep, FolderKind, Search, SearchRequest, Target
 from smtpcheck.loopback.graph.client import LONGEST_WAIT, MAX_ANSWER
-from smtpcheck.loopback.graph.finder import GraphFinder, read_letter
+from smtpcheck.loopback.graph.finder import GraphFinder, read_message
 from smtpcheck.sandbox.graph_mail import GraphMail
 from smtpcheck.sandbox.mail_store import Use
 from smtpcheck.secrets.secret import Secret
@@ -28,7 +28,7 @@ from tests.worlds.finders import PROBE, Site, by_graph, running
 
 TOKEN = Secret("eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ0aGUgdGVzdHMifQ.c2lnbmF0dXJlLW9mLXRoZS10ZXN0cw")
 MARK = "sc1abcdefghijklmnop"
-ERRAND = Errand((Sought((f"<{MARK}@x>",), MARK, 0.0),), {MARK}.__contains__)
+REQUEST = SearchRequest((Target((f"<{MARK}@x>",), MARK, 0.0),), {MARK}.__contains__)
 DAY = 86400.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -47,15 +47,15 @@ def graph(site: Site) -> GraphMail:
 
 async def test_pages_are_followed(site: Site, graph: GraphMail) -> None:
     graph.page_size = 2
-    sought = [site.send() for _ in range(7)]
-    found = await site.search(*sought)
-    assert (found.error, len(found.sightings), site.lying()) == (None, 7, [])
+    target = [site.send() for _ in range(7)]
+    found = await site.search(*target)
+    assert (found.error, len(found.matches), site.lying()) == (None, 7, [])
 
 
 async def test_a_short_wait_at_graphs_word_is_kept(site: Site, graph: GraphMail) -> None:
     graph.throttled, graph.retry_after = 1, 0
     found = await site.search(site.send())
-    assert (found.error, len(found.sightings)) == (None, 1)
+    assert (found.error, len(found.matches)) == (None, 1)
 
 
 async def test_a_long_wait_is_told_and_not_waited_for(site: Site, graph: GraphMail) -> None:
@@ -86,10 +86,10 @@ async def test_a_token_for_something_else_is_refused(site: Site) -> None:
 
 async def test_a_message_that_shows_itself_late_is_not_seen_before(site: Site, graph: GraphMail) -> None:
     graph.lag = 3600.0
-    sought = site.send()
-    assert (await site.search(sought)).sightings == ()
+    target = site.send()
+    assert (await site.search(target)).matches == ()
     graph.lag = 0.0
-    assert len((await site.search(sought)).sightings) == 1
+    assert len((await site.search(target)).matches) == 1
 
 
 async def test_where_nothing_is_deleted_for_good_a_message_goes_to_the_trash_and_is_swept_from_there(
@@ -97,37 +97,37 @@ async def test_where_nothing_is_deleted_for_good_a_message_goes_to_the_trash_and
 ) -> None:
     """As in the national clouds."""
     graph.permanent = False
-    sought = site.put_ours(Use.INBOX, age=2 * DAY)
-    found = await site.search(sought)
-    assert [(one.kind, one.deleted) for one in found.sightings] == [(FolderKind.INBOX, True)]
+    target = site.put_ours(Use.INBOX, age=2 * DAY)
+    found = await site.search(target)
+    assert [(one.kind, one.deleted) for one in found.matches] == [(FolderKind.INBOX, True)]
     assert site.lying() == [("deleteditems", 1)]
-    swept = await site.search(sweep_before=time.time() - DAY)
-    assert (swept.error, swept.swept, site.lying()) == (None, 1, [])
+    purged = await site.search(purge_before=time.time() - DAY)
+    assert (purged.error, purged.purged, site.lying()) == (None, 1, [])
 
 
 async def test_a_filter_that_is_too_complex_is_asked_in_parts(site: Site, graph: GraphMail) -> None:
     graph.most_clauses = 2
-    sought = [site.send() for _ in range(9)]
-    found = await site.search(*sought)
-    assert (found.error, len(found.sightings)) == (None, 9)
+    target = [site.send() for _ in range(9)]
+    found = await site.search(*target)
+    assert (found.error, len(found.matches)) == (None, 9)
 
 
 async def test_an_application_that_may_only_read_finds_and_says_that_it_cannot_delete(site: Site) -> None:
     for app in site.world.issuer.tenants[0].apps.values():
         app.graph_roles = ("Mail.Read",)
     found = await site.search(site.send())
-    assert [one.deleted for one in found.sightings] == [False]
+    assert [one.deleted for one in found.matches] == [False]
     assert found.error is not None
     assert (found.error.step, found.error.code) == (FinderStep.DELETE, "ErrorAccessDenied")
 
 
 async def test_another_id_that_the_server_gave_is_looked_for_too(site: Site) -> None:
-    sought = site.send()
-    renamed = f"<renamed-{sought.mark}@eurprd05.prod.outlook.com>"
+    target = site.send()
+    renamed = f"<renamed-{target.correlation_id}@eurprd05.prod.outlook.com>"
     stored = site.box.folders[Use.INBOX].messages[0]
-    stored.content = stored.content.replace(sought.message_ids[0].encode(), renamed.encode())
-    found = await site.search(replace(sought, message_ids=(*sought.message_ids, renamed)))
-    assert [one.mark for one in found.sightings] == [sought.mark]
+    stored.content = stored.content.replace(target.message_ids[0].encode(), renamed.encode())
+    found = await site.search(replace(target, message_ids=(*target.message_ids, renamed)))
+    assert [one.correlation_id for one in found.matches] == [target.correlation_id]
 
 
 # -- answers that are none --------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ async def test_another_id_that_the_server_gave_is_looked_for_too(site: Site) -> 
 async def answering(
     handler: Handler,
     *,
-    errand: Errand = ERRAND,
+    request: SearchRequest = REQUEST,
     timeout: float = 5,  # noqa: ASYNC109
 ) -> AsyncIterator[Search]:
     """Search by a Graph that answers everything by the handler."""
@@ -153,7 +153,7 @@ async def answering(
     authority.configure_trust(trust)
     finder = GraphFinder(f"https://localhost:{runner.addresses[0][1]}", PROBE, context=trust, proxy=None)
     try:
-        yield await finder.search(errand, TOKEN, timeout=timeout)
+        yield await finder.search(request, TOKEN, timeout=timeout)
     finally:
         await runner.cleanup()
 
@@ -202,7 +202,7 @@ async def _knows_the_inbox_alone(request: web.Request) -> web.Response:
 
 async def test_what_was_seen_before_an_error_counts() -> None:
     async with answering(_knows_the_inbox_alone) as found:
-        assert [(one.mark, one.folder, one.deleted) for one in found.sightings] == [(MARK, "Posteingang", True)]
+        assert [(one.correlation_id, one.folder, one.deleted) for one in found.matches] == [(MARK, "Posteingang", True)]
         assert found.error is not None and found.error.code == "ErrorInternalServerError"
 
 
@@ -226,8 +226,8 @@ async def test_what_a_filter_lets_through_is_swept_only_if_it_is_old_and_ours() 
         return web.json_response({"value": value})
 
     before = datetime(2026, 11, 20, tzinfo=UTC).timestamp()
-    async with answering(knows_no_filter, errand=replace(ERRAND, sought=(), sweep_before=before)) as found:
-        assert (found.error, found.swept) == (None, 1)
+    async with answering(knows_no_filter, request=replace(REQUEST, targets=(), purge_before=before)) as found:
+        assert (found.error, found.purged) == (None, 1)
     assert [path.split("/")[-2] for path in deleted] == ["old"]
 
 
@@ -250,7 +250,7 @@ async def test_an_answer_that_is_none_is_told(handler: Handler, step: FinderStep
     async with answering(handler) as found:
         assert found.error is not None and found.error.step is step
         assert words in found.error.detail
-        assert found.sightings == ()
+        assert found.matches == ()
 
 
 BOMB = gzip.compress(bytes(20 * MAX_ANSWER))
@@ -287,14 +287,14 @@ async def test_bytes_that_are_no_http_are_told(raw: bytes) -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         finder = GraphFinder(f"https://localhost:{port}", PROBE, context=trust, proxy=None)
-        found = await finder.search(ERRAND, TOKEN, timeout=5)
-    assert found.error is not None and found.sightings == ()
+        found = await finder.search(REQUEST, TOKEN, timeout=5)
+    assert found.error is not None and found.matches == ()
     assert TOKEN.reveal() not in repr(found)
 
 
 async def test_pages_without_end_are_left() -> None:
     async with answering(_never_ends) as found:
-        assert (found.error, found.sightings) == (None, ())
+        assert (found.error, found.matches) == (None, ())
 
 
 async def test_a_search_ends_in_its_time() -> None:
@@ -313,14 +313,14 @@ async def test_a_token_that_graph_repeats_is_not_told() -> None:
 async def test_a_certificate_that_is_not_trusted_gets_no_token(site: Site) -> None:
     assert site.find.server
     finder = GraphFinder(site.find.graph, PROBE, context=ssl.create_default_context(), proxy=None)
-    found = await finder.search(ERRAND, TOKEN, timeout=5)
+    found = await finder.search(REQUEST, TOKEN, timeout=5)
     assert found.error is not None and found.error.step is FinderStep.TLS
     assert "issuer" in found.error.detail or "self-signed" in found.error.detail
 
 
 async def test_a_host_that_nobody_answers_at_is_told() -> None:
     finder = GraphFinder("https://127.0.0.1:1", PROBE, context=ssl.create_default_context(), proxy=None)
-    found = await finder.search(ERRAND, TOKEN, timeout=5)
+    found = await finder.search(REQUEST, TOKEN, timeout=5)
     assert found.error is not None and found.error.step is FinderStep.CONNECT
 
 
@@ -334,7 +334,7 @@ HEADERS = st.lists(st.fixed_dictionaries({"name": JSON, "value": JSON}) | JSON, 
 
 @given(st.dictionaries(st.sampled_from(KEYS), JSON | HEADERS | st.just("2026-11-25T10:00:00Z")))
 def test_whatever_graph_says_of_a_message_is_read_or_left(value: dict[str, object]) -> None:
-    letter = read_letter(value)
+    letter = read_message(value)
     assert (letter is None) == (
         not (isinstance(value.get("id"), str) and value["id"])
         or not (isinstance(value.get("parentFolderId"), str) and value["parentFolderId"])

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smtpcheck.loopback.finder import Errand, FinderStep, Search, Sought
+from smtpcheck.loopback.finder import FinderStep, Search, SearchRequest, Target
 from smtpcheck.loopback.imap.finder import ImapFinder
 from smtpcheck.loopback.imap.stream import MAX_LINE, Stream, StreamError
 from smtpcheck.model.check import Mechanism, Security, Server
@@ -25,7 +25,7 @@ from tests.real.daemon import free_port
 
 TOKEN = Secret("ya29.a0AfH6SMB-the-token-of-the-tests-Zz09")
 MARK = "sc1abcdefghijklmnop"
-ERRAND = Errand((Sought((f"<{MARK}@x>",), MARK, time.time()),), {MARK}.__contains__)
+REQUEST = SearchRequest((Target((f"<{MARK}@x>",), MARK, time.time()),), {MARK}.__contains__)
 CAPABILITY = b"* CAPABILITY IMAP4rev1 AUTH=XOAUTH2 UIDPLUS\r\n"
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -63,7 +63,7 @@ async def _search(port: int, *, timeout: float = 5, security: Security = Securit
     network = Network.for_servers([server])
     with ThreadPoolExecutor(1) as threads:
         finder = ImapFinder(server, "probe@example.org", Mechanism.XOAUTH2, network=network, threads=threads)
-        found = await finder.search(ERRAND, TOKEN, timeout=timeout)
+        found = await finder.search(REQUEST, TOKEN, timeout=timeout)
         await asyncio.wait_for(asyncio.wrap_future(threads.submit(int)), 5)  # the thread is free
     network.close()
     return found
@@ -255,7 +255,7 @@ async def test_a_cancelled_search_cuts_its_connection_and_frees_its_thread() -> 
         network = Network.for_servers([server])
         with ThreadPoolExecutor(1) as threads:
             finder = ImapFinder(server, "probe@example.org", None, network=network, threads=threads)
-            search = asyncio.create_task(finder.search(ERRAND, TOKEN, timeout=3600))
+            search = asyncio.create_task(finder.search(REQUEST, TOKEN, timeout=3600))
             await begun.wait()
             search.cancel()
             await asyncio.wait_for(gone.wait(), 5)
@@ -272,7 +272,7 @@ async def test_a_search_that_waits_for_a_thread_can_be_cancelled_too() -> None:
         with ThreadPoolExecutor(1) as threads:
             threads.submit(free.wait)
             finder = ImapFinder(server, "probe@example.org", None, network=network, threads=threads)
-            search = asyncio.create_task(finder.search(ERRAND, TOKEN, timeout=3600))
+            search = asyncio.create_task(finder.search(REQUEST, TOKEN, timeout=3600))
             while threads._work_queue.qsize() == 0:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             search.cancel()
@@ -353,8 +353,8 @@ def test_no_answer_makes_a_search_fail_inside(answers: list[bytes], sound: int) 
     with ThreadPoolExecutor(1) as threads:
         finder = ImapFinder(server, "probe@example.org", Mechanism.XOAUTH2, network=network, threads=threads)
         wire: socket.socket = _Wire([*SEARCHED[:sound], *answers])  # type: ignore[assignment]
-        found = finder._look(Stream(wire, end=time.monotonic() + 60, budget=1_000_000), ERRAND, TOKEN)
-    assert all(sighting.mark == MARK for sighting in found.sightings)
+        found = finder._search(Stream(wire, end=time.monotonic() + 60, budget=1_000_000), REQUEST, TOKEN)
+    assert all(match.correlation_id == MARK for match in found.matches)
     assert found.error is None or isinstance(found.error.step, FinderStep)
     assert TOKEN.reveal() not in repr(found)
 

@@ -13,7 +13,7 @@ from smtpcheck.sandbox.certificates import Certificate
 from smtpcheck.sandbox.imap import GmailDoorkeeper
 from smtpcheck.sandbox.imap_session import Entry, ImapListener
 from smtpcheck.sandbox.mail_store import NAMES, Box, Use
-from tests.worlds.finders import PROBE, Site, by_gmail, by_imap, letter, more_imap, new_mark, running
+from tests.worlds.finders import PROBE, Site, by_gmail, by_imap, letter, more_imap, new_correlation_id, running
 
 WITHOUT_UIDPLUS = ("IMAP4rev1", "SASL-IR", "MOVE")
 
@@ -32,13 +32,13 @@ def at(site: Site, server: Server) -> Find:
 async def test_both_mechanisms_log_in(site: Site, mechanism: Mechanism) -> None:
     google = Site(site.world, site.finders, by_gmail(site.world, mechanism))
     found = await google.search(google.send())
-    assert (found.error, len(found.sightings)) == (None, 1)
+    assert (found.error, len(found.matches)) == (None, 1)
 
 
 async def test_tls_begins_by_starttls_where_that_is_configured(site: Site) -> None:
     server = await more_imap(site.world, ImapListener(implicit_tls=False))
     found = await site.search(site.send(), find=at(site, server))
-    assert (found.error, len(found.sightings)) == (None, 1)
+    assert (found.error, len(found.matches)) == (None, 1)
 
 
 @pytest.mark.parametrize("implicit", [True, False])
@@ -93,7 +93,7 @@ async def test_without_uidplus_nothing_is_removed_and_that_is_told(site: Site) -
     found = await site.search(site.send(), find=at(site, server))
     assert found.error is not None and found.error.step is FinderStep.DELETE
     assert "UIDPLUS" in found.error.detail
-    assert [one.deleted for one in found.sightings] == [False]
+    assert [one.deleted for one in found.matches] == [False]
     assert site.lying() == [("inbox", 2)]
 
 
@@ -101,14 +101,14 @@ async def test_what_another_client_has_marked_as_deleted_is_not_removed_along(si
     site.put(Use.INBOX, b"Subject: of another\r\n\r\n")
     site.box.folders[Use.INBOX].messages[0].flags.add("\\deleted")
     found = await site.search(site.send())
-    assert (found.error, [one.deleted for one in found.sightings]) == (None, [True])
+    assert (found.error, [one.deleted for one in found.matches]) == (None, [True])
     assert site.lying() == [("inbox", 1)]
 
 
 async def test_what_cannot_be_removed_is_told_of_every_folder(site: Site) -> None:
     server = await more_imap(site.world, ImapListener(capabilities=WITHOUT_UIDPLUS))
     found = await site.search(site.put_ours(Use.ARCHIVE), find=at(site, server))
-    assert [(one.kind, one.deleted) for one in found.sightings] == [(FolderKind.OTHER, False)]
+    assert [(one.kind, one.deleted) for one in found.matches] == [(FolderKind.OTHER, False)]
     assert found.error is not None and found.error.step is FinderStep.DELETE
 
 
@@ -116,20 +116,20 @@ async def test_what_lies_beside_is_not_read_but_for_its_mark(site: Site, monkeyp
     """Thousands of messages of others, or of checks that delete nothing, do not use up what may be received."""
     monkeypatch.setattr("smtpcheck.loopback.imap.finder._BUDGET", 100_000)
     for _ in range(30):
-        site.put(Use.INBOX, letter(new_mark(), headers=["Received: by mx" + ".example" * 1500]) + b"\r\n")
+        site.put(Use.INBOX, letter(new_correlation_id(), headers=["Received: by mx" + ".example" * 1500]) + b"\r\n")
     found = await site.search(site.send())
-    assert (found.error, len(found.sightings)) == (None, 1)
-    assert [name for name, _ in found.sightings[0].headers if name == "Received"]
+    assert (found.error, len(found.matches)) == (None, 1)
+    assert [name for name, _ in found.matches[0].headers if name == "Received"]
 
 
 async def test_folders_are_known_by_name_where_the_server_tells_no_purpose(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ImapListener, "flags", dict.fromkeys(Use, ""))
-    sought = site.put_ours(Use.JUNK)
+    target = site.put_ours(Use.JUNK)
     sent = site.put_ours(Use.SENT)
-    found = await site.search(sought, sent)
-    assert {(one.folder, one.kind) for one in found.sightings} == {
+    found = await site.search(target, sent)
+    assert {(one.folder, one.kind) for one in found.matches} == {
         ("Junk Email", FolderKind.JUNK),
         ("Sent Items", FolderKind.SENT),
     }
@@ -146,8 +146,8 @@ async def test_a_folder_that_refuses_does_not_keep_the_others_from_the_search(
 ) -> None:
     named = Box.named
     monkeypatch.setattr(Box, "named", lambda box, name: None if name == NAMES[Use.JUNK] else named(box, name))
-    sought = site.put_ours(Use.ARCHIVE)
-    found = await site.search(sought)
-    assert [one.kind for one in found.sightings] == [FolderKind.OTHER]
+    target = site.put_ours(Use.ARCHIVE)
+    found = await site.search(target)
+    assert [one.kind for one in found.matches] == [FolderKind.OTHER]
     assert found.error is not None
     assert (found.error.step, found.error.code) == (FinderStep.SEARCH, "NONEXISTENT")

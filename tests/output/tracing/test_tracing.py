@@ -172,8 +172,8 @@ LOOPING = Scenario("looping", "Sends.", check={"interval": "1d", "loopback": {"e
 
 def stage(agent: Agent) -> Stage | None:
     """Return where the message of `LOOPING` stands."""
-    standing = agent.loopback("looping")
-    return standing.record.messages[-1].stage if standing and standing.record.messages else None
+    loopback_status = agent.loopback("looping")
+    return loopback_status.record.messages[-1].stage if loopback_status and loopback_status.record.messages else None
 
 
 async def deliveries(agent: Agent) -> tuple[float, list[str]]:
