@@ -92,7 +92,7 @@ def check(
 def _run_once(settings: "Settings", checks: "list[Check]", depth: str | None, output: Format) -> int:
     code = run_loop(_run(settings, [_at_depth(each, depth) for each in checks], output))
     if output is Format.TEXT and depth is None:
-        _say_what_was_not_sent(checks)
+        _note_unsent(checks)
     return code
 
 
@@ -127,7 +127,7 @@ def _allowed(check: "Check", depth: "Depth") -> "Depth":
     return depth
 
 
-def _say_what_was_not_sent(checks: "list[Check]") -> None:
+def _note_unsent(checks: "list[Check]") -> None:
     from smtpcheck.model.check import Depth
 
     if names := [check.name for check in checks if check.depth is Depth.SEND]:

@@ -102,13 +102,13 @@ async def _login(
         return _refused("The issuer gave no refresh token; most want the scope offline_access for it.")
     print(printable(f"Logged in as {answer.account or 'somebody whom the issuer does not name'}."))
     checks = [check for check in settings.checks if check.credential == file.name]
-    stranger = next((check for check in checks if _is_of_another(check, answer.account)), None)
-    if stranger is not None and not force:
+    other_mailbox = next((check for check in checks if _is_of_another(check, answer.account)), None)
+    if other_mailbox is not None and not force:
         return _refused(
-            f"That is not the mailbox of check {stranger.name}, {stranger.mailbox}. Nothing is kept.\n"
+            f"That is not the mailbox of check {other_mailbox.name}, {other_mailbox.mailbox}. Nothing is kept.\n"
             "Log in as that user; for a shared mailbox that this user may open, add --force."
         )
-    reports = await _tried(settings, checks, file.name, answer.token)
+    reports = await _try_servers(settings, checks, file.name, answer.token)
     if any(_is_login_refused(report) for report in reports) and not force:
         return _refused("The server refuses the login. Nothing is kept; to keep it all the same, add --force.")
     return await asyncio.to_thread(_keep, file, kept, tried=bool(reports) and not any(map(_has_failed, reports)))
@@ -134,10 +134,12 @@ async def _signed_in(credential: "UserCredential", port: int, further: list[str]
 
     task = asyncio.create_task(asyncio.to_thread(credential.sign_in, show, cancelled, port, further))
     try:
-        with _progress() as tell:
+        with _progress() as show_progress:
             while not task.done():
                 left = max(ends[0] - time.time(), 0.0) if ends else 0.0
-                tell(f"Waiting for the login, {left // 60:.0f}:{left % 60:02.0f} left" if ends else "Asking the issuer")
+                show_progress(
+                    f"Waiting for the login, {left // 60:.0f}:{left % 60:02.0f} left" if ends else "Asking the issuer"
+                )
                 await asyncio.wait({task}, timeout=0.5)
         return task.result()
     finally:
@@ -155,7 +157,7 @@ def _progress() -> "Iterator[Callable[[str], None]]":
         yield status.update
 
 
-async def _tried(settings: "Settings", checks: "list[Check]", name: str, token: "Secret") -> "list[Report]":
+async def _try_servers(settings: "Settings", checks: "list[Check]", name: str, token: "Secret") -> "list[Report]":
     """Log in at each check's server with the token, and show what came out."""
     from smtpcheck.agent.run_once import run_round
     from smtpcheck.diagnosis import catalogue

@@ -44,7 +44,8 @@ async def _run(settings: "Settings", checks: "list[Check]", output: Format) -> i
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(run_loopback(settings, check, kit, news=_teller(check, output))) for check in checks
+                group.create_task(run_loopback(settings, check, kit, news=_announcer(check, output)))
+                for check in checks
             ]
     finally:
         await kit.close()
@@ -53,16 +54,16 @@ async def _run(settings: "Settings", checks: "list[Check]", output: Format) -> i
     return Outcome.worst([result.report.outcome for result in results]).exit_code
 
 
-def _teller(check: "Check", output: Format) -> "Callable[[Message], None]":
-    """Return what tells a person at a terminal how a message fares while he waits."""
-    told: set[str] = set()
+def _announcer(check: "Check", output: Format) -> "Callable[[Message], None]":
+    """Return what shows the progress of a message on a terminal."""
+    shown: set[str] = set()
 
-    def tell(message: "Message") -> None:
-        if output is Format.TEXT and sys.stderr.isatty() and message.stage not in told:
-            told.add(message.stage)
+    def show_progress(message: "Message") -> None:
+        if output is Format.TEXT and sys.stderr.isatty() and message.stage not in shown:
+            shown.add(message.stage)
             print(f"{check.name}: message {message.message_id} is {message.stage}", file=sys.stderr)
 
-    return tell
+    return show_progress
 
 
 def _show(checks: "list[Check]", results: "list[LoopbackResult]", output: Format) -> None:
@@ -78,11 +79,11 @@ def _show(checks: "list[Check]", results: "list[LoopbackResult]", output: Format
         return
     rules = catalogue.load()
     if output is Format.JSON:
-        told = [
+        shown = [
             report_as_json(result.report, rules) | {"loopback": loopback_as_json(result.loopback_status, rules)}
             for result in results
         ]
-        print(json.dumps(told, indent=2, default=str))
+        print(json.dumps(shown, indent=2, default=str))
         return
     show(terminal.report_table(reports))
     for check, result in zip(checks, results, strict=True):

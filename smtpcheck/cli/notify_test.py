@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from smtpcheck.alerts.notifiers.notifier import Failure, Notifier
     from smtpcheck.config.alerts import AlertSettings, HeartbeatSettings
 
-EXIT_NOT_TOLD = 2
+EXIT_NOT_SENT = 2
 _SENT = "sent"
 
 
@@ -49,17 +49,17 @@ async def _try(alerts: "AlertSettings", address: str) -> int:
     from smtpcheck.output.finding import show
 
     notifications = trial(time.time(), address)
-    rows = list(await asyncio.gather(*(_told(notifier, notifications) for notifier in alerts.notifiers)))
+    rows = list(await asyncio.gather(*(_send_test(notifier, notifications) for notifier in alerts.notifiers)))
     if alerts.heartbeat is not None:
-        rows.append((LABEL, LABEL, await _called(alerts.heartbeat)))
+        rows.append((LABEL, LABEL, await _call_heartbeat(alerts.heartbeat)))
     table = Table("notifier", "type", "result", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)
     show(table)
-    return 0 if all(result == _SENT for _, _, result in rows) else EXIT_NOT_TOLD
+    return 0 if all(result == _SENT for _, _, result in rows) else EXIT_NOT_SENT
 
 
-async def _told(notifier: "Notifier", notifications: "tuple[Notification, Notification]") -> tuple[str, str, str]:
+async def _send_test(notifier: "Notifier", notifications: "tuple[Notification, Notification]") -> tuple[str, str, str]:
     """Return the row of a notifier."""
     sender = notifier.sender()
     try:
@@ -75,7 +75,7 @@ async def _told(notifier: "Notifier", notifications: "tuple[Notification, Notifi
     return notifier.label, notifier.type, _SENT
 
 
-async def _called(settings: "HeartbeatSettings") -> str:
+async def _call_heartbeat(settings: "HeartbeatSettings") -> str:
     beat = settings.heartbeat()
     try:
         failure: Failure | None = await beat.call()

@@ -24,7 +24,7 @@ from smtpcheck.output.finding import findings_text
 
 _LONGEST_CAUSE = 100
 _STYLES = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.CRITICAL: "red", Outcome.UNKNOWN: "magenta"}
-_MARKS = {Outcome.OK: "✓", Outcome.WARNING: "!", Outcome.CRITICAL: "✗", Outcome.UNKNOWN: "?"}
+_SYMBOLS = {Outcome.OK: "✓", Outcome.WARNING: "!", Outcome.CRITICAL: "✗", Outcome.UNKNOWN: "?"}
 
 _GRAPH_SEARCH = (
     f"A search in Microsoft Graph is at most {LISTS} requests for every {MESSAGES_PER_REQUEST} messages that are"
@@ -52,7 +52,7 @@ def report_table(reports: Sequence[Report]) -> Table:
     table.add_column("seconds", justify="right", no_wrap=True)
     for report in reports:
         phase = expected_refusal.phase_of(report) or ""
-        table.add_row(_mark(report.outcome), report.check, _outcome(report.outcome), phase, *_last_columns(report))
+        table.add_row(_symbol(report.outcome), report.check, _outcome(report.outcome), phase, *_last_columns(report))
     return table
 
 
@@ -79,7 +79,7 @@ def scenario_table(reports: Mapping[str, Report], scenarios: Sequence[Expectatio
         phase = expected_refusal.phase_of(report) or ""
         verdict = Text("as expected", "green") if scenario.name in right else Text("NOT as expected", "bold red")
         cause = _last_columns(report)[0]
-        table.add_row(_mark(report.outcome), report.check, _outcome(report.outcome), phase, cause, verdict)
+        table.add_row(_symbol(report.outcome), report.check, _outcome(report.outcome), phase, cause, verdict)
     return table
 
 
@@ -164,8 +164,8 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _mark(outcome: Outcome) -> Text:
-    return Text(_MARKS[outcome], _STYLES[outcome])
+def _symbol(outcome: Outcome) -> Text:
+    return Text(_SYMBOLS[outcome], _STYLES[outcome])
 
 
 def _outcome(outcome: Outcome) -> Text:

@@ -109,12 +109,12 @@ async def run(request: web.Request) -> web.Response:
     answer = await agent.check_now(found.name)
     page = f"/checks/{quote(found.name, safe='')}"
     if isinstance(answer, Report):
-        if pages.wanted_by(request):
-            return _see(f"{page}?ran=1")
+        if pages.prefers_html(request):
+            return _redirect(f"{page}?ran=1")
         return web.json_response(report_as_json(answer, agent.catalogue))
     wait = math.ceil(answer.seconds)
-    if pages.wanted_by(request):
-        return _see(f"{page}?wait={wait}")
+    if pages.prefers_html(request):
+        return _redirect(f"{page}?wait={wait}")
     return web.json_response(
         {"error": f"the check was run a moment ago; try again in {wait} s"},
         status=429,
@@ -122,7 +122,7 @@ async def run(request: web.Request) -> web.Response:
     )
 
 
-def _see(location: str) -> web.Response:
+def _redirect(location: str) -> web.Response:
     """Return the answer to a posted form: a browser gets the page (RFC 9110 15.4.4)."""
     return web.Response(status=303, headers={"Location": location})
 

@@ -16,7 +16,7 @@ from smtpcheck.web import api, endpoints, history, pages, probe
 from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.auth import Guard
 from smtpcheck.web.keys import AGENT, CLOCK, EXTERNAL_HOST, GUARD
-from smtpcheck.web.security import Handler, harden, host_is_ours, posts_of_our_own
+from smtpcheck.web.security import Handler, harden, host_is_ours, same_origin_posts
 
 _log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ def create_app(agent: AgentView, *, clock: Callable[[], float] = time.time, exte
     `clock` returns Unix seconds. `external_host` is the name by which a reverse proxy on this machine asks for the
     page, if it passes the Host header on; without one only addresses and `localhost` are answered on loopback.
     """
-    app = web.Application(middlewares=[_answers, _guarded, posts_of_our_own])
+    app = web.Application(middlewares=[_answers, _guarded, same_origin_posts])
     app[AGENT] = agent
     app[CLOCK] = clock
     app[EXTERNAL_HOST] = external_host.casefold()
@@ -76,10 +76,10 @@ async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let through who may ask: by name and password where there are users, else by the host that is asked for."""
     guard = request.app[GUARD]
-    if not guard.knows(_from_transport(request, "peercert") or {}):
+    if not guard.allows_certificate(_from_transport(request, "peercert") or {}):
         raise web.HTTPForbidden(text="refused: this client certificate bears no name that is allowed\n")
     if guard.authenticates:
-        if not await guard.admits(request.headers.get("Authorization", "")):
+        if not await guard.authenticate(request.headers.get("Authorization", "")):
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Basic realm="smtpcheck", charset="UTF-8"'})
     elif not host_is_ours(request.host, _local_address(request), request.app[EXTERNAL_HOST]):
         raise web.HTTPMisdirectedRequest(
@@ -94,7 +94,7 @@ def _refusal(request: web.Request, error: web.HTTPException) -> web.Response:
     text = (error.text or error.reason).strip()
     if request.path.startswith("/api/"):
         return web.json_response({"error": text}, status=error.status, headers=kept)
-    if pages.wanted_by(request):
+    if pages.prefers_html(request):
         return pages.refusal(request, error.status, error.reason, text, kept)
     return web.Response(status=error.status, text=f"{text}\n", headers=kept)
 

@@ -40,7 +40,7 @@ class Guard:
         """Return whether a request needs a user and password or a client certificate."""
         return self._config().authenticates
 
-    def knows(self, certificate: Mapping[str, Any]) -> bool:
+    def allows_certificate(self, certificate: Mapping[str, Any]) -> bool:
         """Return whether the client's verified certificate bears a name that is allowed; True if any is."""
         tls = self._config().tls
         if tls is None or not tls.allowed_sans:
@@ -51,7 +51,7 @@ class Guard:
         """Return the headers that the operator adds to every answer."""
         return self._config().headers
 
-    async def admits(self, authorization: str) -> bool:
+    async def authenticate(self, authorization: str) -> bool:
         """Return whether the Authorization header names a user and the right password; True if there are no users."""
         users = self._config().users
         if not users:

@@ -49,7 +49,7 @@ def distance(timestamp: float | None, now: float) -> str:
     return f"in {span}" if seconds > 0 else f"{span} ago"
 
 
-def lasted(seconds: float) -> str:
+def long_duration(seconds: float) -> str:
     """Return a stretch of time in its two largest units: `45 s`, `5 min`, `2 h 10 min`, `3 d 4 h`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

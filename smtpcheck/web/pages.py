@@ -47,7 +47,7 @@ _STATIC = {
 }
 
 
-def wanted_by(request: web.Request) -> bool:
+def prefers_html(request: web.Request) -> bool:
     """Return whether a page is what the request wants: browsers name HTML in `Accept`, others do not."""
     return "text/html" in request.headers.get("Accept", "")
 
@@ -140,7 +140,7 @@ def render(request: web.Request, template: str, **values: object) -> str:
         .render(
             now=now,
             version=__version__,
-            trouble=agent.state.error,
+            state_error=agent.state.error,
             sharding=agent.settings.sharding,
             refresh_seconds=REFRESH_SECONDS,
             distance=partial(formatting.distance, now=now),
@@ -187,7 +187,7 @@ def _environment() -> jinja2.Environment:
     environment.globals.update(
         drawing=drawing,
         timeline=timeline,
-        lasted=formatting.lasted,
+        long_duration=formatting.long_duration,
         outcome_words=formatting.OUTCOME_WORDS,
         secret_expires=secret_expires,
         asset=_asset,

@@ -16,7 +16,7 @@ from smtpcheck.output.metrics import wants_openmetrics
 from smtpcheck.web.endpoints import exposed
 from smtpcheck.web.keys import AGENT
 from smtpcheck.web.pages import named
-from smtpcheck.web.security import refuse_foreign_pages
+from smtpcheck.web.security import refuse_cross_origin
 from smtpcheck.web.transcript import transcript
 
 _TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
@@ -26,7 +26,7 @@ _OFFSET_SECONDS = 0.5
 
 async def probe(request: web.Request) -> web.Response:
     """Answer GET /probe: the metrics of one run, or with `debug=true` what was said in it."""
-    refuse_foreign_pages(request)
+    refuse_cross_origin(request)
     agent, found = request.app[AGENT], _asked_for(request)
     probed = await agent.probe_now(found.name, _seconds(request, found))
     if isinstance(probed, Busy):

@@ -31,14 +31,14 @@ _HEADERS = {
 }
 
 
-def refuse_foreign_pages(request: web.Request) -> None:
+def refuse_cross_origin(request: web.Request) -> None:
     """Refuse a request that a page of another origin makes, as a browser says; an address that is typed is welcome."""
     if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
         raise web.HTTPForbidden(text="refused: the request comes from a page of another origin\n")
 
 
 @web.middleware
-async def posts_of_our_own(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def same_origin_posts(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse whatever is no GET or HEAD and comes from a page that is not ours."""
     if request.method not in {"GET", "HEAD"} and not _same_origin(request):
         raise web.HTTPForbidden(text="refused: the request comes from a page of another origin\n")

@@ -119,7 +119,7 @@ async def serve(
         try:
             await web.TCPSite(runner, host or None, port, ssl_context=_tls(live)).start()
         except OSError as error:
-            raise ServeError(_why_not_bound(host, port, error)) from error
+            raise ServeError(_bind_error(host, port, error)) from error
         bound = runner.addresses[0]
         yield str(bound[0]), int(bound[1])
     finally:
@@ -132,7 +132,7 @@ def exposure_warning(listen: tuple[str, int], config: WebConfig) -> str | None:
     if config.authenticates or host == "localhost" or is_loopback(host):
         return None
     return (
-        f"the page on {_shown(host, port)} is open to everyone who reaches it: mailboxes, server replies and the "
+        f"the page on {_address(host, port)} is open to everyone who reaches it: mailboxes, server replies and the "
         "button that runs a check; listen on 127.0.0.1, or set users or client certificates with --web.config.file"
     )
 
@@ -145,12 +145,12 @@ def _tls(live: LiveWebConfig) -> ssl.SSLContext | None:
     return context
 
 
-def _shown(host: str, port: int) -> str:
+def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _why_not_bound(host: str, port: int, error: OSError) -> str:
-    address = _shown(host, port)
+def _bind_error(host: str, port: int, error: OSError) -> str:
+    address = _address(host, port)
     if error.errno == errno.EADDRINUSE:
         return f"{address} is in use: stop what listens there, or choose another one with --web.listen-address"
     if error.errno == errno.EACCES:

@@ -174,7 +174,7 @@ class Table:
 def read(agent: AgentView, query: Query) -> Table:
     """Return the page of checks that `query` asks for, in its order."""
     rows = _all_rows(agent)
-    found = _ordered([row for row in rows if not query.filtered or _lets_through(query, row)], query.sort)
+    found = _ordered([row for row in rows if not query.filtered or _matches(query, row)], query.sort)
     pages = max(1, -(-len(found) // query.per_page))
     query = replace(query, page=min(query.page, pages))
     begin = (query.page - 1) * query.per_page
@@ -237,7 +237,7 @@ def _ordered(rows: list[Row], sort: str) -> list[Row]:
     return [row for _, row in known] + [row for value, row in keyed if value is None]
 
 
-def _lets_through(query: Query, row: Row) -> bool:
+def _matches(query: Query, row: Row) -> bool:
     if query.outcome and row.status != query.outcome:
         return False
     if query.cause and query.cause not in row.causes:

@@ -24,7 +24,7 @@ from smtpcheck.alerts.notifiers.notifier import Notifier
 from smtpcheck.alerts.notifiers.webhook import Webhook
 from smtpcheck.alerts.thresholds import Thresholds
 from smtpcheck.check.connectivity import Connectivity
-from smtpcheck.cli.doctor.monitoring_stage import Presence, Watcher, monitoring
+from smtpcheck.cli.doctor.monitoring_stage import MonitoringSetup, Presence, monitoring
 from smtpcheck.config.alerts import AlertSettings, HeartbeatSettings
 from smtpcheck.config.settings import AgentSettings, Settings
 from smtpcheck.diagnosis import catalogue
@@ -518,7 +518,7 @@ async def test_alerts_are_counted_by_severity() -> None:
     ],
 )
 def test_the_doctor_says_who_is_told(notifiers: tuple[Notifier, ...], words: str) -> None:
-    found = Watcher("127.0.0.1:9587", Presence.WATCHING, "ok")
+    found = MonitoringSetup("127.0.0.1:9587", Presence.WATCHING, "ok")
     notes = monitoring(check("a", team="finance"), found, settings(*notifiers).alerts).notes
     assert words in notes[-1].text
 

@@ -12,7 +12,7 @@ import pytest
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.model.report import Outcome
 from smtpcheck.web import history_drawing
-from smtpcheck.web.formatting import lasted
+from smtpcheck.web.formatting import long_duration
 from tests.web.conftest import Client
 from tests.web.history_world import HOUR, world_with_a_past
 from tests.web.world import NOW, World, ok_report, refused_report
@@ -194,7 +194,7 @@ def test_a_share_is_never_rounded_up(share: float | None, words: str) -> None:
     ],
 )
 def test_how_long_something_lasted(seconds: float, words: str) -> None:
-    assert lasted(seconds) == words
+    assert long_duration(seconds) == words
 
 
 def test_outcomes_have_a_word_on_the_badge() -> None:

@@ -251,7 +251,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 async def test_a_password_that_was_right_costs_one_comparison(compared: list[str]) -> None:
     guard = Guard(lambda: WebConfig(users={"anna": HASH}))
-    answers = [await guard.admits(_basic("anna", "right")) for _ in range(5)]
+    answers = [await guard.authenticate(_basic("anna", "right")) for _ in range(5)]
     assert (answers, compared) == ([True] * 5, [HASH])
 
 
@@ -261,17 +261,17 @@ async def test_a_wrong_password_and_an_unknown_user_cost_one_comparison_each(
     """Time must not tell whether a user exists; and the hash that stands in for the unknown opens nothing."""
     monkeypatch.setattr(auth_module, "_NOBODY", HASH)
     guard = Guard(lambda: WebConfig(users={"anna": HASH}))
-    wrong = [await guard.admits(_basic("anna", "wrong")) for _ in range(2)]
-    unknown = [await guard.admits(_basic("nobody", "right")) for _ in range(2)]
+    wrong = [await guard.authenticate(_basic("anna", "wrong")) for _ in range(2)]
+    unknown = [await guard.authenticate(_basic("nobody", "right")) for _ in range(2)]
     assert (wrong, unknown, len(compared), compared[:2]) == ([False] * 2, [False] * 2, 4, [HASH] * 2)
 
 
 async def test_a_remembered_password_ends_with_its_hash(compared: list[str]) -> None:
     users = {"anna": HASH}
     guard = Guard(lambda: WebConfig(users=users))
-    before = await guard.admits(_basic("anna", "right"))
+    before = await guard.authenticate(_basic("anna", "right"))
     users["anna"] = OTHER
-    assert (before, await guard.admits(_basic("anna", "right")), compared) == (True, False, [HASH, OTHER])
+    assert (before, await guard.authenticate(_basic("anna", "right")), compared) == (True, False, [HASH, OTHER])
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def _sizes(ehlo: Sequence[str]) -> Iterator[int]:
 # -- stage 7 ----------------------------------------------------------------------------------------------------------
 
 
-def trial(evidence: Evidence, separated: Sequence[Note] = (), excluded: tuple[Cause, ...] = ()) -> Examined:
+def smtp_test(evidence: Evidence, further: Sequence[Note] = (), excluded: tuple[Cause, ...] = ()) -> Examined:
     """Return stage 7; `separated` and `excluded` are what further tests told of an ambiguous refusal."""
     reason = _why_untested(evidence)
     if reason or evidence.report is None:
@@ -130,7 +130,7 @@ def trial(evidence: Evidence, separated: Sequence[Note] = (), excluded: tuple[Ca
     if refused is not None and report.refused_as_expected:
         notes.append(ok(f"{refused.phase}: {expected_refusal.refusal_note(report)}"))
     elif refused is not None:
-        notes += [failed(f"{refused.phase}: {_fault_text(refused)}"), *separated]
+        notes += [failed(f"{refused.phase}: {_fault_text(refused)}"), *further]
         return Examined(Stage.TEST, tuple(notes), _ordered(report.findings, excluded), excluded)
     slow = findings_about(evidence, Cause.SLOW)
     notes += [warning("; ".join(finding.evidence)) for finding in slow]
@@ -167,11 +167,11 @@ def _ordered(findings: tuple[Finding, ...], excluded: tuple[Cause, ...]) -> tupl
 # -- stage 9 ----------------------------------------------------------------------------------------------------------
 
 
-def errors(evidence: Evidence, talk: Conversation | None, reason: str) -> Examined:
+def errors(evidence: Evidence, conversation: Conversation | None, reason: str) -> Examined:
     """Return stage 9: `talk` is a login with a deliberately wrong token; without one, `reason` says why."""
-    if talk is None:
+    if conversation is None:
         return examined(Stage.ERRORS, [skipped(reason)])
-    step = next((step for step in talk.steps if step.phase is Phase.AUTH), None)
+    step = next((step for step in conversation.steps if step.phase is Phase.AUTH), None)
     if step is None:
         return examined(Stage.ERRORS, [warning("the second connection did not come as far as the login")])
     if step.fault is None:

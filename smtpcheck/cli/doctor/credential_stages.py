@@ -100,15 +100,15 @@ _STAGE_OF = {cause: stage for stage, causes in _STAGES.items() for cause in caus
 
 def credential_stages(evidence: Evidence) -> Iterator[Examined]:
     """Yield stages 1 to 5."""
-    judges = {
+    stage_notes = {
         Stage.FLOW: _flow,
         Stage.APPLICATION: _application,
         Stage.PERMISSIONS: _permissions,
         Stage.SCOPES: _scopes,
         Stage.TOKEN: _token,
     }
-    for stage, judge in judges.items():
-        yield _with_refusal(evidence, stage, judge(evidence))
+    for stage, notes_of in stage_notes.items():
+        yield _with_refusal(evidence, stage, notes_of(evidence))
 
 
 def renewal(evidence: Evidence) -> Examined:
@@ -167,8 +167,8 @@ def _flow(evidence: Evidence) -> Iterator[Note]:
         yield ok(f"{_kind(credential)}{f' at {where}' if where else ''}{cloud}")
     if found is None:
         return
-    if found.trouble:
-        yield failed(f"the authority gives no discovery document: {found.trouble}")
+    if found.error:
+        yield failed(f"the authority gives no discovery document: {found.error}")
     elif found.mismatch:
         yield failed(f"the authority's discovery document names another issuer, {found.issuer}")
     else:
@@ -318,7 +318,7 @@ def _token(evidence: Evidence) -> Iterator[Note]:
         yield hint(f"its login line has {line} octets; some servers take no more than {_USUAL_AUTH_LINE}")
     if str(token.claims.get(HEADER_TYPE, "")).casefold() == "at+jwt":
         yield hint("its header says typ at+jwt (RFC 9068), which Dovecot 2.3 refuses")
-    yield from _life(token, evidence.now)
+    yield from _lifetime(token, evidence.now)
 
 
 def auth_line_length(size: int, mailbox: str) -> int:
@@ -326,7 +326,7 @@ def auth_line_length(size: int, mailbox: str) -> int:
     return 4 * ceil((len(f"user={mailbox}\x01auth=Bearer \x01\x01") + size) / 3) + 2
 
 
-def _life(token: TokenFacts, now: float) -> Iterator[Note]:
+def _lifetime(token: TokenFacts, now: float) -> Iterator[Note]:
     if token.expires_at is None:
         yield hint("nobody says when it ends")
         return
@@ -354,7 +354,7 @@ def _renewal(evidence: Evidence) -> Iterator[Note]:
         yield ok(f"the refresh token was last used {date(state.refresh_token_last_refresh_at)}")
     if state.refresh_token_expires_at is not None:
         margin = evidence.check.warn.refresh_token
-        yield ending("the refresh token", state.refresh_token_expires_at, margin, evidence.now)
+        yield expiry_note("the refresh token", state.refresh_token_expires_at, margin, evidence.now)
     if isinstance(credential, Microsoft | ManagedIdentity):
         yield ok("an application needs no refresh token: it just asks again")
     of_user = isinstance(credential, UserCredential)
@@ -372,7 +372,7 @@ def is_of_entra(evidence: Evidence) -> bool:
     return host == "sts.windows.net" or "microsoftonline" in host or isinstance(evidence.credential, CloudCredential)
 
 
-def ending(what: str, end: float, margin: float, now: float) -> Note:
+def expiry_note(what: str, end: float, margin: float, now: float) -> Note:
     """Return a note on something that ends: failed if it has, a warning if that is nearer than `margin` seconds."""
     if end <= now:
         return failed(f"{what} ended {date(end)}")

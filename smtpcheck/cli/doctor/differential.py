@@ -45,27 +45,27 @@ _OF_THE_TOKEN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Separation:
+class Differential:
     """What the further tests told."""
 
     notes: tuple[Note, ...] = ()
     excluded: tuple[Cause, ...] = ()
 
 
-async def separate(evidence: Evidence, settings: Settings, kit: Kit) -> Separation:
+async def run_differential(evidence: Evidence, settings: Settings, kit: Kit) -> Differential:
     """Look into a refusal at the login or after the message; without one, or where it is certain, do nothing."""
     report, refused = evidence.report, refused_step(evidence.report)
     if report is None or refused is None or refused.phase not in {Phase.AUTH, Phase.DATA}:
-        return Separation()
+        return Differential()
     if evidence.check.expect is not None:
-        return Separation((skipped("further logins are not tried: the check expects a refusal"),))
+        return Differential((skipped("further logins are not tried: the check expects a refusal"),))
     own = _own_user(evidence)
     notes = [_identity(evidence, own)]
     if report.findings and report.findings[0].certainty >= _CERTAIN:
-        return Separation((*notes, skipped("further logins are not needed: the reply names its cause")))
+        return Differential((*notes, skipped("further logins are not needed: the reply names its cause")))
     excluded: list[Cause] = []
     if refused.phase is Phase.AUTH and own and own.casefold() != evidence.check.mailbox.casefold():
-        note, ruled_out = _judge_own(own, evidence.check, await _login(evidence.check, own, kit))
+        note, ruled_out = _own_user_note(own, evidence.check, await _login(evidence.check, own, kit))
         notes.append(note)
         excluded += ruled_out
     other = _other(evidence.check, settings, refused.phase)
@@ -73,7 +73,7 @@ async def separate(evidence: Evidence, settings: Settings, kit: Kit) -> Separati
         notes.append(skipped(_no_other(refused.phase)))
     else:
         depth = Depth.AUTH if refused.phase is Phase.AUTH else Depth.SEND
-        note, ruled_out = _judge_other(
+        note, ruled_out = _other_mailbox_note(
             other, evidence.check, refused.phase, await probe(replace(other, depth=depth), kit)
         )
         notes.append(note)
@@ -81,7 +81,7 @@ async def separate(evidence: Evidence, settings: Settings, kit: Kit) -> Separati
     note, ruled_out = await _by_imap(evidence.check, settings, kit)
     notes.append(note)
     excluded += ruled_out
-    return Separation(tuple(notes), tuple(dict.fromkeys(excluded)))
+    return Differential(tuple(notes), tuple(dict.fromkeys(excluded)))
 
 
 async def _by_imap(check: Check, settings: Settings, kit: Kit) -> tuple[Note, tuple[Cause, ...]]:
@@ -123,7 +123,7 @@ def _identity(evidence: Evidence, own: str) -> Note:
     return skipped("the token does not say whom it belongs to")
 
 
-def _judge_own(own: str, check: Check, report: Report) -> tuple[Note, tuple[Cause, ...]]:
+def _own_user_note(own: str, check: Check, report: Report) -> tuple[Note, tuple[Cause, ...]]:
     if _logged_in(report):
         said = f"the login as {own} with the same token is accepted: {check.mailbox} is an alias or a shared mailbox"
         return ok(said), _OF_THE_CREDENTIAL
@@ -153,7 +153,7 @@ def _no_other(phase: Phase) -> str:
     return "another mailbox: the configuration names none with this credential that may send"
 
 
-def _judge_other(other: Check, check: Check, refused: Phase, report: Report) -> tuple[Note, tuple[Cause, ...]]:
+def _other_mailbox_note(other: Check, check: Check, refused: Phase, report: Report) -> tuple[Note, tuple[Cause, ...]]:
     if report.failed_step is None:
         what = "a message from" if refused is Phase.DATA else "the login of"
         said = f"{what} {other.mailbox} with the same credential is accepted: the fault lies with {check.mailbox} alone"

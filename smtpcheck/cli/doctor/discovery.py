@@ -31,7 +31,7 @@ class Discovery:
     """What it calls itself; empty where it said nothing usable."""
     clock_offset: float | None = None
     """Its Date header less our clock, in seconds; None where it sent none."""
-    trouble: str = ""
+    error: str = ""
     """Why there is no answer, or no usable one."""
     mismatch: bool = False
     """Whether it names an issuer of another host."""
@@ -58,15 +58,15 @@ def _ask(credential: Credential, authority: str) -> Discovery:
     try:
         session = IssuerSession(ca_file=credential.ca_file, proxy=credential.proxy)
     except CaUnusableError as error:
-        return Discovery(authority, trouble=str(error))
+        return Discovery(authority, error=str(error))
     try:
         session.get(f"{authority}/v2.0/.well-known/openid-configuration")
     except requests.RequestException as error:
-        return Discovery(authority, trouble=_said(session.trouble(error, requested_scope="")))
+        return Discovery(authority, error=_reason(session.trouble(error, requested_scope="")))
     finally:
         answer = session.last
         session.forget()
-    return _read(authority, answer) if answer else Discovery(authority, trouble="no answer")
+    return _read(authority, answer) if answer else Discovery(authority, error="no answer")
 
 
 def _read(authority: str, answer: Answer) -> Discovery:
@@ -74,12 +74,12 @@ def _read(authority: str, answer: Answer) -> Discovery:
     document = answer.json
     issuer = document.get("issuer") if document and answer.status == 200 else None
     if not isinstance(issuer, str):
-        return Discovery(authority, clock_offset=as_error.clock_offset, trouble=_said(as_error))
+        return Discovery(authority, clock_offset=as_error.clock_offset, error=_reason(as_error))
     home = urlsplit(authority).netloc
     mismatch = home not in _OWN_HOSTS and urlsplit(issuer).netloc != home
     return Discovery(authority, issuer=issuer[:512], clock_offset=as_error.clock_offset, mismatch=mismatch)
 
 
-def _said(error: TokenError) -> str:
+def _reason(error: TokenError) -> str:
     status = f"HTTP {error.http_status}" if error.http_status else ""
     return ": ".join(part for part in (status, error.description or error.error or error.kind.value) if part)

@@ -40,8 +40,8 @@ def _stage(examined: Examined, catalogue: Catalogue) -> Json:
     return {
         "number": int(examined.stage),
         "title": examined.stage.title,
-        "verdict": examined.verdict,
-        "notes": [{"verdict": note.verdict, "text": note.text} for note in examined.notes],
+        "verdict": examined.result,
+        "notes": [{"verdict": note.result, "text": note.text} for note in examined.notes],
         "findings": findings_as_json(examined.findings, catalogue),
         "excluded": list(examined.excluded),
     }

@@ -15,13 +15,13 @@ from dataclasses import replace
 from smtpcheck.check.kit import Kit
 from smtpcheck.check.probe import probe
 from smtpcheck.cli.doctor import connection_stages, credential_stages
-from smtpcheck.cli.doctor.differential import refusal, separate
+from smtpcheck.cli.doctor.differential import refusal, run_differential
 from smtpcheck.cli.doctor.discovery import discover
 from smtpcheck.cli.doctor.evidence import Evidence
 from smtpcheck.cli.doctor.maintenance_stage import maintenance
-from smtpcheck.cli.doctor.monitoring_stage import monitoring, watcher
+from smtpcheck.cli.doctor.monitoring_stage import find_agent, monitoring
 from smtpcheck.cli.doctor.result import Examined
-from smtpcheck.cli.doctor.secrets_stage import secrecy
+from smtpcheck.cli.doctor.secrets_stage import secret_storage
 from smtpcheck.config import Settings
 from smtpcheck.model.check import Check, Depth, Phase
 
@@ -72,12 +72,12 @@ class Examination:
             yield stage
         await self._connect()
         yield connection_stages.connection(self.evidence)
-        separation = await separate(self.evidence, self._settings, self._kit)
-        yield connection_stages.trial(self.evidence, separation.notes, separation.excluded)
+        differential = await run_differential(self.evidence, self._settings, self._kit)
+        yield connection_stages.smtp_test(self.evidence, differential.notes, differential.excluded)
         yield credential_stages.renewal(self.evidence)
         yield await self._refuse()
         yield await self._watched()
-        yield await asyncio.to_thread(secrecy, self.evidence)
+        yield await asyncio.to_thread(secret_storage, self.evidence)
         folder = self._settings.agent.state / "doctor" if self._settings.files else None
         yield await asyncio.to_thread(maintenance, self.evidence, folder)
 
@@ -104,8 +104,8 @@ class Examination:
 
     async def _refuse(self) -> Examined:
         reason = self._why_no_refusal()
-        talk = None if reason else await refusal(self.evidence.check, self.evidence.claims, self._kit)
-        return connection_stages.errors(self.evidence, talk, reason)
+        conversation = None if reason else await refusal(self.evidence.check, self.evidence.claims, self._kit)
+        return connection_stages.errors(self.evidence, conversation, reason)
 
     def _why_no_refusal(self) -> str:
         evidence = self.evidence
@@ -121,5 +121,5 @@ class Examination:
     async def _watched(self) -> Examined:
         settings = self._settings
         can_be_asked = bool(settings.files) and settings.agent.listen[1] != 0
-        found = await watcher(settings.agent, self.evidence.check.name) if can_be_asked else None
+        found = await find_agent(settings.agent, self.evidence.check.name) if can_be_asked else None
         return monitoring(self.evidence.check, found, settings.alerts)

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from smtpcheck.cli.doctor.credential_stages import date, ending, findings_about
+from smtpcheck.cli.doctor.credential_stages import date, expiry_note, findings_about
 from smtpcheck.cli.doctor.evidence import Evidence
 from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, hint, ok, warning
 from smtpcheck.model.cause import Cause
@@ -24,27 +24,27 @@ _MAX_BYTES = 64 * 1024
 _ENDINGS = (Cause.CERTIFICATE_EXPIRING, Cause.SECRET_EXPIRING, Cause.CLIENT_CERTIFICATE_EXPIRING)
 _PASSWORDS = frozenset({"LOGIN", "PLAIN"})
 
-Sight = Mapping[str, object]
+Snapshot = Mapping[str, object]
 """What is compared from one examination to the next: `ehlo`, `tls`, `certificate_issuer`; and `at`, `server`."""
 
 
 def maintenance(evidence: Evidence, folder: Path | None) -> Examined:
     """Return stage 12, and keep what was seen in `folder` if there is one. Blocks on files."""
-    notes = [*_ends(evidence), *_retirements(evidence)]
+    notes = [*_expiries(evidence), *_retirements(evidence)]
     if folder is not None:
         notes += _drift(evidence, folder)
     return examined(Stage.MAINTENANCE, notes, findings_about(evidence, *_ENDINGS))
 
 
-def _ends(evidence: Evidence) -> Iterator[Note]:
+def _expiries(evidence: Evidence) -> Iterator[Note]:
     report, state, warn = evidence.report, evidence.state, evidence.check.warn
     certificate = report.tls.certificate if report and report.tls else None
     if certificate is not None:
-        yield ending("the server's certificate", certificate.not_after, warn.certificate, evidence.now)
+        yield expiry_note("the server's certificate", certificate.not_after, warn.certificate, evidence.now)
     if state is not None and state.client_secret_expires_at is not None:
-        yield ending("the client secret", state.client_secret_expires_at, warn.secret, evidence.now)
+        yield expiry_note("the client secret", state.client_secret_expires_at, warn.secret, evidence.now)
     if state is not None and state.client_certificate_expires_at is not None:
-        yield ending("the client certificate", state.client_certificate_expires_at, warn.secret, evidence.now)
+        yield expiry_note("the client certificate", state.client_certificate_expires_at, warn.secret, evidence.now)
 
 
 def _retirements(evidence: Evidence) -> Iterator[Note]:
@@ -67,7 +67,7 @@ def _retirements(evidence: Evidence) -> Iterator[Note]:
 
 
 def _drift(evidence: Evidence, folder: Path) -> Iterator[Note]:
-    seen = _sight(evidence)
+    seen = _snapshot(evidence)
     if seen is None:
         return
     path = folder / f"{evidence.check.name}.json"
@@ -76,12 +76,12 @@ def _drift(evidence: Evidence, folder: Path) -> Iterator[Note]:
         yield hint("no earlier examination to compare with")
     else:
         yield from _changes(before, seen)
-    trouble = _keep(path, seen)
-    if trouble:
-        yield hint(f"what was seen cannot be kept in {folder} for the next time: {trouble}")
+    reason = _keep(path, seen)
+    if reason:
+        yield hint(f"what was seen cannot be kept in {folder} for the next time: {reason}")
 
 
-def _sight(evidence: Evidence) -> Sight | None:
+def _snapshot(evidence: Evidence) -> Snapshot | None:
     """Return what is to be compared; None where the connection did not come as far as EHLO."""
     if not evidence.ehlo or evidence.report is None:
         return None
@@ -95,10 +95,10 @@ def _sight(evidence: Evidence) -> Sight | None:
     }
 
 
-def _changes(before: Sight, seen: Sight) -> Iterator[Note]:
+def _changes(before: Snapshot, seen: Snapshot) -> Iterator[Note]:
     at = before.get("at")
     since = f"since {date(at)}" if isinstance(at, int | float) and 0 < at < 2**32 else "since the last time"
-    old, new = (_lines(sight.get("ehlo")) for sight in (before, seen))
+    old, new = (_lines(snapshot.get("ehlo")) for snapshot in (before, seen))
     changed = False
     for lines, verb in ((new - old, "has come to"), (old - new, "is gone from")):
         for line in sorted(lines):
@@ -116,7 +116,7 @@ def _lines(value: object) -> frozenset[str]:
     return frozenset(line for line in value if isinstance(line, str)) if isinstance(value, list) else frozenset()
 
 
-def _load(path: Path) -> Sight | None:
+def _load(path: Path) -> Snapshot | None:
     try:
         with path.open("rb") as file:
             value = json.loads(file.read(_MAX_BYTES))
@@ -125,7 +125,7 @@ def _load(path: Path) -> Sight | None:
     return value if isinstance(value, dict) else None
 
 
-def _keep(path: Path, seen: Sight) -> str:
+def _keep(path: Path, seen: Snapshot) -> str:
     """Write what was seen; return why that did not work, else nothing."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

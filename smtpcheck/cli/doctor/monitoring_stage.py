@@ -25,18 +25,18 @@ _OWN = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 class Presence(Enum):
     """What answers at the agent's address."""
 
-    NOBODY = "nobody"
-    STRANGER = "stranger"
+    NOT_RUNNING = "nobody"
+    UNRECOGNIZED = "stranger"
     """Something that does not answer like an agent, or speaks TLS."""
     LOCKED = "locked"
     """An agent whose page asks for a password."""
-    WITHOUT = "without"
+    CHECK_UNKNOWN = "without"
     """An agent that does not know the check."""
     WATCHING = "watching"
 
 
 @dataclass(frozen=True, slots=True)
-class Watcher:
+class MonitoringSetup:
     """What was found at the agent's address."""
 
     address: str
@@ -45,7 +45,7 @@ class Watcher:
     """What the agent says of the check."""
 
 
-async def watcher(agent: AgentSettings, name: str) -> Watcher:
+async def find_agent(agent: AgentSettings, name: str) -> MonitoringSetup:
     """Ask whoever listens at the agent's address for the check called `name`; never raises for what the world does."""
     host, port = agent.listen
     host = _OWN.get(host, host)
@@ -56,27 +56,27 @@ async def watcher(agent: AgentSettings, name: str) -> Watcher:
             async with session.get(f"http://{address}/-/healthy", allow_redirects=False) as answer:
                 if answer.status != 200:
                     locked = answer.status in {401, 403}
-                    return Watcher(address, Presence.LOCKED if locked else Presence.STRANGER)
+                    return MonitoringSetup(address, Presence.LOCKED if locked else Presence.UNRECOGNIZED)
             async with session.get(f"http://{address}/api/v1/checks/{name}", allow_redirects=False) as answer:
                 return await _read(address, answer)
     except aiohttp.ClientConnectorError:
-        return Watcher(address, Presence.NOBODY)
+        return MonitoringSetup(address, Presence.NOT_RUNNING)
     except (aiohttp.ClientError, TimeoutError, ValueError):
-        return Watcher(address, Presence.STRANGER)
+        return MonitoringSetup(address, Presence.UNRECOGNIZED)
 
 
-async def _read(address: str, answer: aiohttp.ClientResponse) -> Watcher:
+async def _read(address: str, answer: aiohttp.ClientResponse) -> MonitoringSetup:
     if answer.status in {401, 403}:
-        return Watcher(address, Presence.LOCKED)
+        return MonitoringSetup(address, Presence.LOCKED)
     if answer.status == 404:
-        return Watcher(address, Presence.WITHOUT)
+        return MonitoringSetup(address, Presence.CHECK_UNKNOWN)
     body = await answer.json() if answer.status == 200 else None
     if not isinstance(body, dict):
-        return Watcher(address, Presence.STRANGER)
-    return Watcher(address, Presence.WATCHING, str(body.get("status", ""))[:40])
+        return MonitoringSetup(address, Presence.UNRECOGNIZED)
+    return MonitoringSetup(address, Presence.WATCHING, str(body.get("status", ""))[:40])
 
 
-def monitoring(check: Check, found: Watcher | None, alerts: AlertSettings | None) -> Examined:
+def monitoring(check: Check, found: MonitoringSetup | None, alerts: AlertSettings | None) -> Examined:
     """Return stage 10; `found` is None where no configuration file names an agent that could be asked."""
     if found is None:
         notes = [skipped("no configuration file names an agent's address, so nobody watches this mailbox from here")]
@@ -84,21 +84,21 @@ def monitoring(check: Check, found: Watcher | None, alerts: AlertSettings | None
     return examined(Stage.MONITORING, [_presence(found), *_advice(check, alerts)])
 
 
-def _presence(found: Watcher) -> Note:
+def _presence(found: MonitoringSetup) -> Note:
     match found.presence:
-        case Presence.NOBODY:
+        case Presence.NOT_RUNNING:
             return warning(f"no agent runs at {found.address}: nobody notices when this breaks (smtpcheck run)")
-        case Presence.STRANGER:
+        case Presence.UNRECOGNIZED:
             return hint(f"something at {found.address} does not answer like an agent without TLS and password")
         case Presence.LOCKED:
             return ok(f"the page at {found.address} asks for a password, so an agent is likely to run")
-        case Presence.WITHOUT:
+        case Presence.CHECK_UNKNOWN:
             return warning(f"the agent at {found.address} does not know this check: reload it (SIGHUP)")
         case Presence.WATCHING:
             return ok(f"the agent at {found.address} watches this check; it says {found.status}")
 
 
-def _told(check: Check, alerts: AlertSettings) -> Note:
+def _notified(check: Check, alerts: AlertSettings) -> Note:
     """Return who is told when the check fails."""
     notification_logs = {
         notifier.label: NotificationLog(notifier.match, RepeatIntervals(None)) for notifier in alerts.notifiers
@@ -120,7 +120,7 @@ def _advice(check: Check, alerts: AlertSettings | None) -> list[Note]:
     if not check.labels:
         notes.append(hint("it has no labels; labels such as team let alerts find their owner"))
     if alerts is not None and alerts.notifiers:
-        return [*notes, _told(check, alerts)]
+        return [*notes, _notified(check, alerts)]
     notes.append(
         hint(
             "alert on smtpcheck_success == 0 over two runs, on smtpcheck_fresh_token_success == 0, on the "

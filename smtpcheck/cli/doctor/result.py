@@ -13,7 +13,7 @@ from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Finding, Outcome
 
 
-class Verdict(StrEnum):
+class Result(StrEnum):
     """How something is. Only notes can be hints."""
 
     OK = "ok"
@@ -66,36 +66,36 @@ _TITLES = {
 class Note:
     """One thing that was looked at."""
 
-    verdict: Verdict
+    result: Result
     text: str
 
 
 def ok(text: str) -> Note:
     """Return a note on what is right."""
-    return Note(Verdict.OK, text)
+    return Note(Result.OK, text)
 
 
 def hint(text: str) -> Note:
     """Return a note on what is good to know."""
-    return Note(Verdict.HINT, text)
+    return Note(Result.HINT, text)
 
 
 def warning(text: str) -> Note:
     """Return a note on what will or may do harm."""
-    return Note(Verdict.WARNING, text)
+    return Note(Result.WARNING, text)
 
 
 def failed(text: str) -> Note:
     """Return a note on what does not work."""
-    return Note(Verdict.FAILED, text)
+    return Note(Result.FAILED, text)
 
 
 def skipped(text: str) -> Note:
     """Return a note on what was not looked at; the text gives the reason."""
-    return Note(Verdict.SKIPPED, text)
+    return Note(Result.SKIPPED, text)
 
 
-_BADNESS = (Verdict.FAILED, Verdict.WARNING, Verdict.OK, Verdict.SKIPPED)
+_BADNESS = (Result.FAILED, Result.WARNING, Result.OK, Result.SKIPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +111,10 @@ class Examined:
     """Causes that give the same reply, and that a further test has ruled out."""
 
     @property
-    def verdict(self) -> Verdict:
+    def result(self) -> Result:
         """Return ok, warning, failed or skipped."""
-        seen = {Verdict.OK if note.verdict is Verdict.HINT else note.verdict for note in self.notes}
-        return next(verdict for verdict in _BADNESS if verdict in seen)
+        seen = {Result.OK if note.result is Result.HINT else note.result for note in self.notes}
+        return next(result for result in _BADNESS if result in seen)
 
     @property
     def is_our_own_fault(self) -> bool:
@@ -128,10 +128,10 @@ def outcome_of(stages: Sequence[Examined]) -> Outcome:
 
 
 def _outcome(examined: Examined) -> Outcome:
-    match examined.verdict:
-        case Verdict.FAILED:
+    match examined.result:
+        case Result.FAILED:
             return Outcome.UNKNOWN if examined.is_our_own_fault else Outcome.CRITICAL
-        case Verdict.WARNING:
+        case Result.WARNING:
             return Outcome.WARNING
         case _:
             return Outcome.OK

@@ -32,7 +32,7 @@ _EVERY_MAILBOX = {
     "imap.accessasapp": "reads mailboxes by IMAP",
     "pop.accessasapp": "reads mailboxes by POP",
 }
-_HAZARDS = {
+_WARNING_TEXTS = {
     SecretWarning.LINE_END: "ends with a line end, which another application may send along",
     SecretWarning.BLANK: "begins or ends with a blank",
     SecretWarning.BYTE_ORDER_MARK: "begins with a byte order mark",
@@ -43,7 +43,7 @@ _WORDS = {"source": "the token", "file": "the client key", "passphrase": "the ke
 _PUBLIC_FILES = frozenset({"ca_file"})
 
 
-def secrecy(evidence: Evidence) -> Examined:
+def secret_storage(evidence: Evidence) -> Examined:
     """Return stage 11. Looks at files; blocks on them."""
     credential = evidence.credential
     notes = [] if credential is None else [*_held(credential), *_kind(credential)]
@@ -98,7 +98,7 @@ def _warnings(what: str, source: SecretSource) -> Iterator[Note]:
     except SecretUnreadableError as error:
         yield warning(f"{what} cannot be read: {error}")
         return
-    yield from (warning(f"{what} {text}") for hazard, text in _HAZARDS.items() if hazard in found)
+    yield from (warning(f"{what} {text}") for hazard, text in _WARNING_TEXTS.items() if hazard in found)
 
 
 def _kind(credential: Credential) -> Iterator[Note]:

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from smtpcheck.cli.doctor.result import Examined, Stage, Verdict, outcome_of
+from smtpcheck.cli.doctor.result import Examined, Result, Stage, outcome_of
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Outcome
@@ -20,13 +20,13 @@ from smtpcheck.output.finding import findings_text, printable
 
 _PIPE_WIDTH = 80
 _STYLES = {
-    Verdict.OK: "green",
-    Verdict.HINT: "cyan",
-    Verdict.WARNING: "yellow",
-    Verdict.FAILED: "red",
-    Verdict.SKIPPED: "dim",
+    Result.OK: "green",
+    Result.HINT: "cyan",
+    Result.WARNING: "yellow",
+    Result.FAILED: "red",
+    Result.SKIPPED: "dim",
 }
-_MARKS = {Verdict.OK: "✓", Verdict.HINT: "i", Verdict.WARNING: "!", Verdict.FAILED: "✗", Verdict.SKIPPED: "-"}
+_SYMBOLS = {Result.OK: "✓", Result.HINT: "i", Result.WARNING: "!", Result.FAILED: "✗", Result.SKIPPED: "-"}
 _OUTCOMES = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.CRITICAL: "red", Outcome.UNKNOWN: "magenta"}
 
 
@@ -61,20 +61,20 @@ class View:
 
     def show(self, examined: Examined) -> None:
         """Show a step."""
-        stage, verdict = examined.stage, examined.verdict
+        stage, result = examined.stage, examined.result
         head = Table.grid(padding=(0, 1))
         head.add_column(width=1)
         head.add_column(justify="right", width=2)
         head.add_column(width=30)
         head.add_column()
-        style = _STYLES[verdict]
-        head.add_row(Text(_MARKS[verdict], style), str(stage.value), Text(stage.title, "bold"), Text(verdict, style))
+        style = _STYLES[result]
+        head.add_row(Text(_SYMBOLS[result], style), str(stage.value), Text(stage.title, "bold"), Text(result, style))
         self._print(head)
         notes = Table.grid(padding=(0, 1))
         notes.add_column(width=1)
         notes.add_column(overflow="fold")
         for note in examined.notes:
-            notes.add_row(Text(_MARKS[note.verdict], _STYLES[note.verdict]), Text(printable(note.text)))
+            notes.add_row(Text(_SYMBOLS[note.result], _STYLES[note.result]), Text(printable(note.text)))
         self._print(Padding(notes, (0, 0, 0, 5)))
         if examined.findings:
             self._print(Padding(findings_text(examined.findings, self._catalogue), (0, 0, 0, 3)))
@@ -88,8 +88,8 @@ class View:
         """Show the whole in one line."""
         self._status.stop()
         outcome = outcome_of(stages)
-        counts = {verdict: sum(stage.verdict is verdict for stage in stages) for verdict in Verdict}
-        said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+        counts = {result: sum(stage.result is result for stage in stages) for result in Result}
+        said = ", ".join(f"{count} {result}" for result, count in counts.items() if count)
         self._print(Text.assemble((outcome.value, _OUTCOMES[outcome]), f": {said}"))
 
     def _announce(self, stage: Stage) -> None:

@@ -19,7 +19,7 @@ from smtpcheck.check.kit import build_kit
 from smtpcheck.cli.doctor.document import as_json
 from smtpcheck.cli.doctor.examination import Examination
 from smtpcheck.cli.doctor.redacted_bundle import redacted
-from smtpcheck.cli.doctor.result import Examined, Stage, Verdict, outcome_of
+from smtpcheck.cli.doctor.result import Examined, Result, Stage, outcome_of
 from smtpcheck.config import Settings, load
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome
@@ -74,18 +74,18 @@ class Seen:
         self.document = document
         self.bundle = redacted(document, examination.evidence)
 
-    def verdict(self, stage: Stage) -> Verdict:
-        """Return a step's verdict."""
-        return self.stages[stage].verdict
+    def result(self, stage: Stage) -> Result:
+        """Return a step's result."""
+        return self.stages[stage].result
 
     def causes(self, stage: Stage) -> Sequence[Cause]:
         """Return a step's causes, best first."""
         return [finding.cause for finding in self.stages[stage].findings]
 
-    def text(self, stage: Stage, verdict: Verdict | None = None) -> str:
-        """Return a step's notes, or those of one verdict, a line each."""
+    def text(self, stage: Stage, result: Result | None = None) -> str:
+        """Return a step's notes, or those of one result, a line each."""
         notes = self.stages[stage].notes
-        return "\n".join(note.text for note in notes if verdict in {None, note.verdict})
+        return "\n".join(note.text for note in notes if result in {None, note.result})
 
 
 async def examine(settings: Settings, name: str, *, send: bool = False, probe_refusal: bool = False) -> Seen:
@@ -131,7 +131,7 @@ async def test_every_scenario_has_its_cause_in_the_right_step(tmp_path: Path) ->
     assert [name for name, one in seen.items() if list(one.stages) != list(Stage)] == []
     for scenario in SCENARIOS:
         one = seen[scenario.name]
-        failed = [stage for stage in Stage if one.verdict(stage) is Verdict.FAILED]
+        failed = [stage for stage in Stage if one.result(stage) is Result.FAILED]
         # A loopback waits for mail, and doctor does not.
         cause, warnings = (None, frozenset()) if "loopback" in scenario.check else (scenario.cause, scenario.warnings)
         wanted = {cause} if cause else set(warnings)
@@ -139,7 +139,7 @@ async def test_every_scenario_has_its_cause_in_the_right_step(tmp_path: Path) ->
         assert len(named) == bool(wanted), scenario.name
         assert scenario.name not in STAGES or named == {STAGES[scenario.name]}, scenario.name
         for stage in named:
-            assert one.verdict(stage) is (Verdict.FAILED if cause else Verdict.WARNING), scenario.name
+            assert one.result(stage) is (Result.FAILED if cause else Result.WARNING), scenario.name
         assert bool(failed) == bool(cause), (scenario.name, failed)
         assert one.outcome is (Outcome.CRITICAL if cause else Outcome.WARNING), scenario.name
 
@@ -149,16 +149,16 @@ async def test_it_goes_on_after_a_failure(tmp_path: Path) -> None:
     async with World(tmp_path, only("secret-expired")) as world:
         seen = await examine(settings_of(world.config), "secret-expired")
         assert world.exchange.logins.total() == 0
-    assert [seen.verdict(stage) for stage in Stage][:9] == [
-        Verdict.OK,
-        Verdict.FAILED,
-        *[Verdict.SKIPPED] * 1,
-        Verdict.OK,
-        Verdict.SKIPPED,
-        Verdict.OK,
-        Verdict.SKIPPED,
-        Verdict.OK,
-        Verdict.SKIPPED,
+    assert [seen.result(stage) for stage in Stage][:9] == [
+        Result.OK,
+        Result.FAILED,
+        *[Result.SKIPPED] * 1,
+        Result.OK,
+        Result.SKIPPED,
+        Result.OK,
+        Result.SKIPPED,
+        Result.OK,
+        Result.SKIPPED,
     ]
     assert "EHLO offers AUTH LOGIN XOAUTH2" in seen.text(Stage.CONNECTION)
     assert seen.text(Stage.TEST) == "there is no token to log in with"
@@ -170,10 +170,10 @@ async def test_an_issuer_that_cannot_be_reached_belongs_to_the_first_step(tmp_pa
         settings = settings_of(world.config)
         await world.issuer.close()
         seen = await examine(settings, "healthy")
-    assert (seen.verdict(Stage.FLOW), seen.verdict(Stage.CONNECTION)) == (Verdict.FAILED, Verdict.OK)
-    assert "the authority gives no discovery document" in seen.text(Stage.FLOW, Verdict.FAILED)
+    assert (seen.result(Stage.FLOW), seen.result(Stage.CONNECTION)) == (Result.FAILED, Result.OK)
+    assert "the authority gives no discovery document" in seen.text(Stage.FLOW, Result.FAILED)
     assert seen.causes(Stage.FLOW) != []
-    assert [stage for stage in Stage if seen.verdict(stage) is Verdict.FAILED] == [Stage.FLOW]
+    assert [stage for stage in Stage if seen.result(stage) is Result.FAILED] == [Stage.FLOW]
 
 
 async def test_the_token_is_asked_for_past_the_one_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ async def test_the_wrong_audience_is_read_from_the_token(tmp_path: Path) -> None
     """The scope and the claims say it before any server is asked."""
     async with World(tmp_path, only("audience-wrong")) as world:
         seen = await examine(settings_of(world.config), "audience-wrong")
-    assert seen.verdict(Stage.SCOPES) is Verdict.FAILED
+    assert seen.result(Stage.SCOPES) is Result.FAILED
     assert "the token is for Microsoft Graph (https://graph.microsoft.com)" in seen.text(Stage.SCOPES)
 
 
@@ -212,7 +212,7 @@ async def test_another_mailbox_of_the_credential_separates(tmp_path: Path) -> No
     assert (
         "the login of healthy-sender@contoso.example with the same credential is accepted: "
         "the fault lies with healthy@contoso.example alone"
-    ) in seen.text(Stage.TEST, Verdict.OK)
+    ) in seen.text(Stage.TEST, Result.OK)
     excluded = set(seen.stages[Stage.TEST].excluded)
     assert {Cause.SERVICE_PRINCIPAL_NOT_REGISTERED, Cause.WRONG_TOKEN_AUDIENCE} <= excluded
     ruled_out = [cause in excluded for cause in seen.causes(Stage.TEST)]
@@ -246,7 +246,7 @@ async def test_a_reply_that_names_its_cause_needs_no_further_login(tmp_path: Pat
     async with World(tmp_path, only("smtp-auth-disabled", "healthy")) as world:
         seen = await examine(settings_of(world.config), "smtp-auth-disabled")
         assert dict(world.exchange.logins) == {"smtp-auth-disabled@contoso.example": 1}
-    assert "further logins are not needed" in seen.text(Stage.TEST, Verdict.SKIPPED)
+    assert "further logins are not needed" in seen.text(Stage.TEST, Result.SKIPPED)
 
 
 async def test_the_tokens_own_user_separates_a_shared_mailbox(tmp_path: Path) -> None:
@@ -269,8 +269,8 @@ async def test_the_tokens_own_user_separates_a_shared_mailbox(tmp_path: Path) ->
         assert dict(world.exchange.logins) == {"healthy@contoso.example": 1, "healthy-sender@contoso.example": 1}
     assert (
         "the token belongs to healthy-sender@contoso.example, and healthy@contoso.example is to log in"
-    ) in seen.text(Stage.TEST, Verdict.WARNING)
-    assert "healthy@contoso.example is an alias or a shared mailbox" in seen.text(Stage.TEST, Verdict.OK)
+    ) in seen.text(Stage.TEST, Result.WARNING)
+    assert "healthy@contoso.example is an alias or a shared mailbox" in seen.text(Stage.TEST, Result.OK)
     assert seen.causes(Stage.TEST)[0] in {Cause.USER_MISMATCH, Cause.SHARED_MAILBOX_AS_AUTH_IDENTITY}
 
 
@@ -282,7 +282,7 @@ async def test_nothing_is_sent_and_no_login_added_without_being_asked(tmp_path: 
         assert (len(world.exchange.messages), world.exchange.logins.total()) == (0, 1)
         assert world.issuer.token_requests.total() == 1
         assert "the recipient probe@contoso.example is accepted" in seen.text(Stage.TEST)
-        assert seen.verdict(Stage.ERRORS) is Verdict.SKIPPED
+        assert seen.result(Stage.ERRORS) is Result.SKIPPED
         await examine(settings, "healthy-send", send=True)
         assert len(world.exchange.messages) == 1
 
@@ -293,7 +293,7 @@ async def test_the_proof_of_refusal(tmp_path: Path) -> None:
         settings = settings_of(world.config)
         seen = await examine(settings, "healthy", probe_refusal=True)
         assert world.exchange.logins.total() == 2
-        assert seen.verdict(Stage.ERRORS) is Verdict.OK
+        assert seen.result(Stage.ERRORS) is Result.OK
         assert f"a wrong token is refused: {replies.AUTH_UNSUCCESSFUL}" in seen.text(Stage.ERRORS)
         tokens = []
 
@@ -303,8 +303,8 @@ async def test_the_proof_of_refusal(tmp_path: Path) -> None:
 
         world.exchange._permits = take  # type: ignore[method-assign,assignment]
         careless = await examine(settings, "healthy", probe_refusal=True)
-    assert (careless.verdict(Stage.ERRORS), careless.causes(Stage.ERRORS)) == (
-        Verdict.FAILED,
+    assert (careless.result(Stage.ERRORS), careless.causes(Stage.ERRORS)) == (
+        Result.FAILED,
         [Cause.UNEXPECTED_SUCCESS],
     )
     right, wrong = (jwt.decode(token, options={"verify_signature": False}) for token in tokens)
@@ -316,7 +316,7 @@ async def test_a_wrong_token_proves_nothing_where_the_right_one_is_refused(tmp_p
     async with World(tmp_path, only("smtp-auth-disabled")) as world:
         seen = await examine(settings_of(world.config), "smtp-auth-disabled", probe_refusal=True)
         assert world.exchange.logins.total() == 1
-    assert seen.verdict(Stage.ERRORS) is Verdict.SKIPPED
+    assert seen.result(Stage.ERRORS) is Result.SKIPPED
 
 
 async def test_what_has_changed_since_the_last_examination(tmp_path: Path) -> None:
@@ -332,7 +332,7 @@ async def test_what_has_changed_since_the_last_examination(tmp_path: Path) -> No
         before["ehlo"] = ["XGONE", *(line for line in before["ehlo"] if not line.startswith("AUTH"))]
         before |= {"tls": "TLSv1.2 OLD", "certificate_issuer": "CN=Old CA"}
         kept.write_text(json.dumps(before))
-        changed = (await examine(settings, "healthy")).text(Stage.MAINTENANCE, Verdict.WARNING)
+        changed = (await examine(settings, "healthy")).text(Stage.MAINTENANCE, Result.WARNING)
         assert "have not changed since" in (await examine(settings, "healthy")).text(Stage.MAINTENANCE)
         assert sorted(path.name for path in kept.parent.iterdir()) == ["healthy.json"]
     for text in ("AUTH LOGIN XOAUTH2 has come to EHLO", "XGONE is gone", "TLS was TLSv1.2 OLD", "was CN=Old CA"):
@@ -346,7 +346,7 @@ async def test_a_kept_file_that_is_no_use_does_no_harm(tmp_path: Path, content: 
         kept.parent.mkdir(parents=True)
         kept.write_text(content)
         seen = await examine(settings_of(world.config), "healthy")
-    assert seen.verdict(Stage.MAINTENANCE) in {Verdict.OK, Verdict.WARNING}
+    assert seen.result(Stage.MAINTENANCE) in {Result.OK, Result.WARNING}
     assert json.loads(kept.read_text())["certificate_issuer"]
 
 
@@ -354,8 +354,8 @@ async def test_a_state_folder_that_cannot_be_written_is_said_and_no_fault(tmp_pa
     async with World(tmp_path, only("healthy")) as world:
         (tmp_path / "state").write_text("a file, where the folder should be")
         seen = await examine(settings_of(world.config), "healthy")
-    assert seen.verdict(Stage.MAINTENANCE) is Verdict.OK
-    assert "cannot be kept in" in seen.text(Stage.MAINTENANCE, Verdict.HINT)
+    assert seen.result(Stage.MAINTENANCE) is Result.OK
+    assert "cannot be kept in" in seen.text(Stage.MAINTENANCE, Result.HINT)
 
 
 async def test_secrets_that_others_can_read_and_rights_beyond_smtp(tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ async def test_secrets_that_others_can_read_and_rights_beyond_smtp(tmp_path: Pat
     async with World(tmp_path, [wide]) as world:
         (tmp_path / "contoso.secret").chmod(0o644)
         seen = await examine(settings_of(world.config), "healthy")
-    warned = seen.text(Stage.SECRETS, Verdict.WARNING)
+    warned = seen.text(Stage.SECRETS, Result.WARNING)
     assert "contoso.secret can be read by every user of this machine (mode 0644)" in warned
     assert "Mail.ReadWrite, which reads and changes the mail of every mailbox" in warned
 
@@ -375,7 +375,7 @@ async def test_ends_are_warned_of_in_the_last_step(tmp_path: Path) -> None:
     async with World(tmp_path, only("healthy")) as world:
         settings = edit(world.config, contoso={"client_secret_expires": "2026-01-02"})
         seen = await examine(settings, "healthy")
-    assert "the client secret ended 2026-01-02" in seen.text(Stage.MAINTENANCE, Verdict.FAILED)
+    assert "the client secret ended 2026-01-02" in seen.text(Stage.MAINTENANCE, Result.FAILED)
     assert seen.causes(Stage.MAINTENANCE) == [Cause.SECRET_EXPIRING]
 
 
@@ -401,10 +401,10 @@ async def test_the_agent_that_watches_is_asked(tmp_path: Path) -> None:
             asked = replace(settings, agent=replace(settings.agent, listen=address))
             known, unknown = [await examine(asked, name) for name in ("healthy", "healthy-sender")]
         gone = await examine(asked, "healthy")
-    assert known.verdict(Stage.MONITORING) is Verdict.OK
+    assert known.result(Stage.MONITORING) is Result.OK
     assert "watches this check" in known.text(Stage.MONITORING)
-    assert "does not know this check" in unknown.text(Stage.MONITORING, Verdict.WARNING)
-    assert "no agent runs at" in gone.text(Stage.MONITORING, Verdict.WARNING)
+    assert "does not know this check" in unknown.text(Stage.MONITORING, Result.WARNING)
+    assert "no agent runs at" in gone.text(Stage.MONITORING, Result.WARNING)
 
 
 async def test_a_fault_of_our_own_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,8 +427,8 @@ async def test_an_expected_refusal_is_a_test_that_is_passed_and_needs_no_further
     async with World(tmp_path, only(name, "healthy")) as world:
         seen = await examine(settings_of(world.config), name, probe_refusal=True)
         logins = world.exchange.logins.total()
-    assert seen.verdict(Stage.TEST) is Verdict.OK
-    assert "refused as expected: 5" in seen.text(Stage.TEST, Verdict.OK)
+    assert seen.result(Stage.TEST) is Result.OK
+    assert "refused as expected: 5" in seen.text(Stage.TEST, Result.OK)
     assert seen.text(Stage.ERRORS) == "the check expects a refusal already"
     assert logins == (name != "relay-must-fail")
 
@@ -439,7 +439,7 @@ async def test_a_check_that_expects_a_refusal_is_no_other_mailbox_to_compare_wit
     async with World(tmp_path, [refused, *only("mailbox-must-fail")]) as world:
         seen = await examine(settings_of(world.config), "healthy")
         assert world.exchange.logins.total() == 1
-    assert "another mailbox: the configuration names none" in seen.text(Stage.TEST, Verdict.SKIPPED)
+    assert "another mailbox: the configuration names none" in seen.text(Stage.TEST, Result.SKIPPED)
 
 
 async def test_another_refusal_than_the_expected_one_fails_the_test(tmp_path: Path) -> None:
@@ -458,9 +458,9 @@ async def test_a_refusal_of_a_message_is_tested_only_if_one_may_be_sent(tmp_path
     async with World(tmp_path, [wanted]) as world:
         settings = settings_of(world.config)
         shallow, deep = await examine(settings, wanted.name), await examine(settings, wanted.name, send=True)
-    hints = shallow.text(Stage.TEST, Verdict.HINT)
+    hints = shallow.text(Stage.TEST, Result.HINT)
     assert hints == "a refusal 5xx 5.2.252 in phase data is expected, and only --send comes so far"
-    assert "data: refused as expected: 554 5.2.252 SendAsDenied" in deep.text(Stage.TEST, Verdict.OK)
+    assert "data: refused as expected: 554 5.2.252 SendAsDenied" in deep.text(Stage.TEST, Result.OK)
 
 
 async def test_a_password_is_examined_without_a_word_of_tokens(tmp_path: Path) -> None:
@@ -470,9 +470,9 @@ async def test_a_password_is_examined_without_a_word_of_tokens(tmp_path: Path) -
         (tmp_path / "site.password").unlink()
         unread = await examine(settings, "password")
     assert seen.text(Stage.FLOW) == f"a password from file {tmp_path / 'site.password'}; no issuer is asked"
-    assert {seen.verdict(stage) for stage in (Stage.APPLICATION, Stage.PERMISSIONS, Stage.SCOPES, Stage.TOKEN)} == {
-        Verdict.SKIPPED
+    assert {seen.result(stage) for stage in (Stage.APPLICATION, Stage.PERMISSIONS, Stage.SCOPES, Stage.TOKEN)} == {
+        Result.SKIPPED
     }
-    assert "the login as password@contoso.example is accepted" in seen.text(Stage.TEST, Verdict.OK)
+    assert "the login as password@contoso.example is accepted" in seen.text(Stage.TEST, Result.OK)
     assert unread.causes(Stage.APPLICATION) == [Cause.SECRET_UNREADABLE]
     assert unread.text(Stage.TEST) == "there is no password to log in with"

@@ -7,14 +7,14 @@ import pytest
 from pydantic import BaseModel
 
 from smtpcheck.cli.doctor.connection_stages import connection
-from smtpcheck.cli.doctor.credential_stages import auth_line_length, credential_stages, ending, renewal
+from smtpcheck.cli.doctor.credential_stages import auth_line_length, credential_stages, expiry_note, renewal
 from smtpcheck.cli.doctor.discovery import Discovery
 from smtpcheck.cli.doctor.evidence import Evidence
 from smtpcheck.cli.doctor.maintenance_stage import maintenance
 from smtpcheck.cli.doctor.result import (
     Examined,
+    Result,
     Stage,
-    Verdict,
     examined,
     failed,
     hint,
@@ -23,7 +23,7 @@ from smtpcheck.cli.doctor.result import (
     skipped,
     warning,
 )
-from smtpcheck.cli.doctor.secrets_stage import secrecy
+from smtpcheck.cli.doctor.secrets_stage import secret_storage
 from smtpcheck.config import from_options
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import (
@@ -108,22 +108,22 @@ def stage(seen: Evidence, wanted: Stage) -> Examined:
     return next(found for found in credential_stages(seen) if found.stage is wanted)
 
 
-def said(found: Examined, verdict: Verdict) -> str:
-    """Return the notes of one verdict."""
-    return "\n".join(note.text for note in found.notes if note.verdict is verdict)
+def said(found: Examined, result: Result) -> str:
+    """Return the notes of one result."""
+    return "\n".join(note.text for note in found.notes if note.result is result)
 
 
 def test_a_step_is_as_bad_as_its_worst_note() -> None:
     """A hint makes nothing worse, and what was skipped counts only where nothing else was looked at."""
     rows = {
-        (ok("a"), hint("b")): Verdict.OK,
-        (hint("a"), skipped("b")): Verdict.OK,
-        (skipped("a"),): Verdict.SKIPPED,
-        (ok("a"), warning("b"), skipped("c")): Verdict.WARNING,
-        (warning("a"), failed("b")): Verdict.FAILED,
-        (): Verdict.SKIPPED,
+        (ok("a"), hint("b")): Result.OK,
+        (hint("a"), skipped("b")): Result.OK,
+        (skipped("a"),): Result.SKIPPED,
+        (ok("a"), warning("b"), skipped("c")): Result.WARNING,
+        (warning("a"), failed("b")): Result.FAILED,
+        (): Result.SKIPPED,
     }
-    assert {notes: examined(Stage.FLOW, notes).verdict for notes in rows} == rows
+    assert {notes: examined(Stage.FLOW, notes).result for notes in rows} == rows
 
 
 def test_the_outcome_is_the_worst_step() -> None:
@@ -136,67 +136,67 @@ def test_the_outcome_is_the_worst_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("offset", "verdict", "text"),
+    ("offset", "result", "text"),
     [
-        (1.0, Verdict.OK, "agrees"),
-        (-60.0, Verdict.WARNING, "60 s ahead of the issuer's"),
-        (400.0, Verdict.FAILED, "400 s behind the issuer's"),
+        (1.0, Result.OK, "agrees"),
+        (-60.0, Result.WARNING, "60 s ahead of the issuer's"),
+        (400.0, Result.FAILED, "400 s behind the issuer's"),
     ],
 )
-def test_the_clock_is_compared_with_the_issuers(offset: float, verdict: Verdict, text: str) -> None:
+def test_the_clock_is_compared_with_the_issuers(offset: float, result: Result, text: str) -> None:
     found = stage(
         replace(evidence(), discovery=Discovery("https://x", issuer="https://x/y", clock_offset=offset)), Stage.FLOW
     )
-    assert (found.verdict, text in said(found, verdict)) == (verdict, True)
+    assert (found.result, text in said(found, result)) == (result, True)
 
 
 def test_an_authority_without_its_document_or_with_anothers() -> None:
-    silent = replace(evidence(), discovery=Discovery("https://x", trouble="no route to host"))
+    silent = replace(evidence(), discovery=Discovery("https://x", error="no route to host"))
     other = replace(evidence(), discovery=Discovery("https://x", issuer="https://evil", mismatch=True))
-    assert "no route to host" in said(stage(silent, Stage.FLOW), Verdict.FAILED)
-    assert "another issuer, https://evil" in said(stage(other, Stage.FLOW), Verdict.FAILED)
+    assert "no route to host" in said(stage(silent, Stage.FLOW), Result.FAILED)
+    assert "another issuer, https://evil" in said(stage(other, Stage.FLOW), Result.FAILED)
 
 
 @pytest.mark.parametrize(
-    ("claims", "verdict", "text"),
+    ("claims", "result", "text"),
     [
-        ({}, Verdict.OK, "SMTP.SendAsApp to the application"),
-        ({"roles": None}, Verdict.HINT, "RBAC for applications"),
-        ({"roles": ["IMAP.AccessAsApp"]}, Verdict.WARNING, "SMTP wants SMTP.SendAsApp"),
-        ({"roles": None, "scp": "SMTP.Send openid"}, Verdict.OK, "grants SMTP.Send"),
-        ({"roles": None, "scp": "Mail.Send"}, Verdict.FAILED, "not SMTP.Send"),
+        ({}, Result.OK, "SMTP.SendAsApp to the application"),
+        ({"roles": None}, Result.HINT, "RBAC for applications"),
+        ({"roles": ["IMAP.AccessAsApp"]}, Result.WARNING, "SMTP wants SMTP.SendAsApp"),
+        ({"roles": None, "scp": "SMTP.Send openid"}, Result.OK, "grants SMTP.Send"),
+        ({"roles": None, "scp": "Mail.Send"}, Result.FAILED, "not SMTP.Send"),
     ],
 )
-def test_permissions_are_read_from_the_claims(claims: dict[str, object], verdict: Verdict, text: str) -> None:
+def test_permissions_are_read_from_the_claims(claims: dict[str, object], result: Result, text: str) -> None:
     """No roles at all are a hint, not a fault."""
     found = stage(evidence({name: value for name, value in (CLAIMS | claims).items() if value}), Stage.PERMISSIONS)
-    assert text in said(found, verdict)
-    assert found.verdict is (Verdict.OK if verdict is Verdict.HINT else verdict)
+    assert text in said(found, result)
+    assert found.result is (Result.OK if result is Result.HINT else result)
 
 
 @pytest.mark.parametrize(
-    ("audience", "verdict"),
+    ("audience", "result"),
     [
-        ("https://outlook.office365.com", Verdict.OK),
-        ("https://outlook.office.com/", Verdict.OK),
-        ("00000002-0000-0ff1-ce00-000000000000", Verdict.OK),
-        ("https://outlook.office365.us", Verdict.OK),
-        ("https://graph.microsoft.com", Verdict.FAILED),
-        ("00000003-0000-0000-c000-000000000000", Verdict.FAILED),
-        ("https://vault.azure.net", Verdict.WARNING),
+        ("https://outlook.office365.com", Result.OK),
+        ("https://outlook.office.com/", Result.OK),
+        ("00000002-0000-0ff1-ce00-000000000000", Result.OK),
+        ("https://outlook.office365.us", Result.OK),
+        ("https://graph.microsoft.com", Result.FAILED),
+        ("00000003-0000-0000-c000-000000000000", Result.FAILED),
+        ("https://vault.azure.net", Result.WARNING),
     ],
 )
-def test_the_audience_must_be_exchange_online(audience: str, verdict: Verdict) -> None:
-    assert stage(evidence(CLAIMS | {"aud": audience}), Stage.SCOPES).verdict is verdict
+def test_the_audience_must_be_exchange_online(audience: str, result: Result) -> None:
+    assert stage(evidence(CLAIMS | {"aud": audience}), Stage.SCOPES).result is result
 
 
 def test_the_requested_scope_must_be_for_smtp() -> None:
     graph = microsoft(scope="https://graph.microsoft.com/.default")
     other = microsoft(scope="https://vault.azure.net/.default")
-    assert stage(evidence(credential=graph), Stage.SCOPES).verdict is Verdict.FAILED
-    assert stage(evidence(credential=other), Stage.SCOPES).verdict is Verdict.WARNING
+    assert stage(evidence(credential=graph), Stage.SCOPES).result is Result.FAILED
+    assert stage(evidence(credential=other), Stage.SCOPES).result is Result.WARNING
     google = stage(evidence(None, credential=other, provider=Provider.GOOGLE), Stage.SCOPES)
-    assert "https://mail.google.com/ alone" in said(google, Verdict.FAILED)
+    assert "https://mail.google.com/ alone" in said(google, Result.FAILED)
 
 
 def test_form_size_and_life_of_the_token() -> None:
@@ -205,14 +205,14 @@ def test_form_size_and_life_of_the_token() -> None:
         auth_line_length(1700, "a@example.org")
         == 4 * ((1700 + len("user=a@example.org\x01auth=Bearer \x01\x01") + 2) // 3) + 2
     )
-    assert stage(evidence(), Stage.TOKEN).verdict is Verdict.OK
-    assert "a JWT of 1700 characters" in said(stage(evidence(), Stage.TOKEN), Verdict.OK)
-    assert "an opaque token" in said(stage(evidence(None), Stage.TOKEN), Verdict.OK)
-    assert "RFC 4954" in said(stage(evidence(size=9300), Stage.TOKEN), Verdict.FAILED)
-    assert "some servers" in said(stage(evidence(size=4000), Stage.TOKEN), Verdict.HINT)
-    assert "it ended" in said(stage(evidence(life=-5.0), Stage.TOKEN), Verdict.FAILED)
-    assert "it ends in 120 s" in said(stage(evidence(life=120.0), Stage.TOKEN), Verdict.WARNING)
-    assert "Dovecot" in said(stage(evidence(CLAIMS | {"header_typ": "at+jwt"}), Stage.TOKEN), Verdict.HINT)
+    assert stage(evidence(), Stage.TOKEN).result is Result.OK
+    assert "a JWT of 1700 characters" in said(stage(evidence(), Stage.TOKEN), Result.OK)
+    assert "an opaque token" in said(stage(evidence(None), Stage.TOKEN), Result.OK)
+    assert "RFC 4954" in said(stage(evidence(size=9300), Stage.TOKEN), Result.FAILED)
+    assert "some servers" in said(stage(evidence(size=4000), Stage.TOKEN), Result.HINT)
+    assert "it ended" in said(stage(evidence(life=-5.0), Stage.TOKEN), Result.FAILED)
+    assert "it ends in 120 s" in said(stage(evidence(life=120.0), Stage.TOKEN), Result.WARNING)
+    assert "Dovecot" in said(stage(evidence(CLAIMS | {"header_typ": "at+jwt"}), Stage.TOKEN), Result.HINT)
 
 
 @pytest.mark.parametrize(
@@ -231,52 +231,52 @@ def test_a_refused_token_belongs_to_one_step_alone(cause: Cause, wanted: Stage) 
     error = TokenError(TokenErrorKind.OAUTH, NOW, error="invalid", description="AADSTS1: so it is")
     seen = evidence(error=error, cause=cause)
     found = {one.stage: one for one in (*credential_stages(seen), renewal(seen))}
-    assert [step for step, one in found.items() if one.verdict is Verdict.FAILED] == [wanted]
+    assert [step for step, one in found.items() if one.result is Result.FAILED] == [wanted]
     assert [finding.cause for finding in found[wanted].findings] == [cause]
-    assert "AADSTS1: so it is" in said(found[wanted], Verdict.FAILED)
+    assert "AADSTS1: so it is" in said(found[wanted], Result.FAILED)
 
 
 def test_renewal_tells_what_ends_and_how_to_make_it_known() -> None:
     state = CredentialState("c", "microsoft", refresh_token_expires_at=NOW + 86400.0)
     found = renewal(replace(evidence(), state=state))
-    assert "after 30 minutes" in said(found, Verdict.OK)
-    assert "client_secret_expires" in said(found, Verdict.HINT)
-    assert "the refresh token ends" in said(found, Verdict.WARNING)
+    assert "after 30 minutes" in said(found, Result.OK)
+    assert "client_secret_expires" in said(found, Result.HINT)
+    assert "the refresh token ends" in said(found, Result.WARNING)
     known = replace(state, refresh_token_expires_at=None, client_secret_expires_at=NOW + 9e6)
-    assert "client_secret_expires" not in said(renewal(replace(evidence(), state=known)), Verdict.HINT)
+    assert "client_secret_expires" not in said(renewal(replace(evidence(), state=known)), Result.HINT)
 
 
-@pytest.mark.parametrize(("left", "verdict"), [(-1.0, Verdict.FAILED), (10.0, Verdict.WARNING), (1e6, Verdict.OK)])
-def test_what_ends_soon_is_a_warning(left: float, verdict: Verdict) -> None:
-    assert ending("it", NOW + left, 100.0, NOW).verdict is verdict
+@pytest.mark.parametrize(("left", "result"), [(-1.0, Result.FAILED), (10.0, Result.WARNING), (1e6, Result.OK)])
+def test_what_ends_soon_is_a_warning(left: float, result: Result) -> None:
+    assert expiry_note("it", NOW + left, 100.0, NOW).result is result
 
 
 @pytest.mark.parametrize(
-    ("source", "verdict", "text"),
+    ("source", "result", "text"),
     [
-        ({"value": "Q~secret"}, Verdict.WARNING, "in the configuration itself"),
-        ({"env": "SMTPCHECK_TEST_SECRET"}, Verdict.HINT, "variable SMTPCHECK_TEST_SECRET"),
-        ({"command": ["/bin/false"]}, Verdict.OK, "from the command /bin/false"),
-        ({"file": "/nowhere/secret"}, Verdict.WARNING, "does not exist"),
-        ({"value": "11111111-2222-3333-4444-555555555555"}, Verdict.WARNING, "form of a GUID"),
+        ({"value": "Q~secret"}, Result.WARNING, "in the configuration itself"),
+        ({"env": "SMTPCHECK_TEST_SECRET"}, Result.HINT, "variable SMTPCHECK_TEST_SECRET"),
+        ({"command": ["/bin/false"]}, Result.OK, "from the command /bin/false"),
+        ({"file": "/nowhere/secret"}, Result.WARNING, "does not exist"),
+        ({"value": "11111111-2222-3333-4444-555555555555"}, Result.WARNING, "form of a GUID"),
     ],
 )
 def test_where_the_secret_lies(
-    source: dict[str, object], verdict: Verdict, text: str, monkeypatch: pytest.MonkeyPatch
+    source: dict[str, object], result: Result, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SMTPCHECK_TEST_SECRET", "Q~secret")
-    found = secrecy(evidence(credential=microsoft(client_secret=source)))
-    assert text in said(found, verdict)
+    found = secret_storage(evidence(credential=microsoft(client_secret=source)))
+    assert text in said(found, result)
 
 
-@pytest.mark.parametrize(("mode", "verdict"), [(0o600, Verdict.OK), (0o640, Verdict.HINT), (0o604, Verdict.WARNING)])
-def test_who_can_read_the_secrets_file(mode: int, verdict: Verdict, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("mode", "result"), [(0o600, Result.OK), (0o640, Result.HINT), (0o604, Result.WARNING)])
+def test_who_can_read_the_secrets_file(mode: int, result: Result, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("Q~secret")
     secret.chmod(mode)
     ready = StaticToken.model_validate({"from": {"file": secret}})
     for credential in (microsoft(client_secret={"file": secret}), ready):
-        assert f"(mode {mode:04o})" in said(secrecy(evidence(credential=credential)), verdict)
+        assert f"(mode {mode:04o})" in said(secret_storage(evidence(credential=credential)), result)
 
 
 def test_retirements_are_told_where_they_matter() -> None:
@@ -289,10 +289,10 @@ def test_retirements_are_told_where_they_matter() -> None:
     with_login = replace(seen, report=connected(["AUTH LOGIN XOAUTH2"]))
     with_password = replace(with_login, credential=Password())  # type: ignore[arg-type]
     elsewhere = replace(with_login, check=replace(seen.check, provider=Provider.GENERIC))
-    assert "December 2026" in said(maintenance(with_login, None), Verdict.HINT)
-    assert "December 2026" in said(maintenance(with_password, None), Verdict.WARNING)
+    assert "December 2026" in said(maintenance(with_login, None), Result.HINT)
+    assert "December 2026" in said(maintenance(with_password, None), Result.WARNING)
     for quiet in (elsewhere, replace(seen, report=connected(["AUTH XOAUTH2"]))):
-        assert "December 2026" not in said(maintenance(quiet, None), Verdict.HINT)
+        assert "December 2026" not in said(maintenance(quiet, None), Result.HINT)
 
 
 def connected(ehlo: list[str], *attempts: Attempt, fault: Fault | None = None) -> Report:
@@ -309,8 +309,8 @@ def test_the_connection_tells_of_every_address_and_of_ehlo() -> None:
         Attempt("192.0.2.1", 4, None),
     )
     found = connection(replace(evidence(), report=report))
-    assert said(found, Verdict.HINT) == "2001:db8::1 (IPv6) port 587: no route"
-    assert said(found, Verdict.OK).splitlines() == [
+    assert said(found, Result.HINT) == "2001:db8::1 (IPv6) port 587: no route"
+    assert said(found, Result.OK).splitlines() == [
         "192.0.2.1 (IPv4) port 587 answers",
         "EHLO offers AUTH LOGIN XOAUTH2",
         "it takes messages up to 1000 octets",
