@@ -127,7 +127,8 @@ def _configuration() -> Panel:
             "instance": Column("Agent", links=PAGE_OF_CHOSEN),
         },
         Query(
-            f"{q.one('smtpcheck_check_info')} * on ({q.IDENTITY}) group_left () {q.one('smtpcheck_interval_seconds')}"
+            f"{q.one('smtpcheck_check_info')} * on ({q.IDENTITY}) group_left () "
+            f"{q.per_check(q.one('smtpcheck_interval_seconds'))}"
         ),
         Query(f"max by (instance, check, version, cipher) ({q.one('smtpcheck_tls_info')})"),
         hidden=["Value #B", "check"],

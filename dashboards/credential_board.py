@@ -114,7 +114,8 @@ def _over_time() -> Sequence[Panel]:
     asked = f"60 * sum by (credential, result) ({q.rate(q.credentials('smtpcheck_token_requests_total'))})"
     took = f"max by (credential) ({q.credentials('smtpcheck_token_acquisition_duration_seconds')})"
     used = f"time() - max by (credential) ({q.credentials('smtpcheck_refresh_token_last_refresh_timestamp_seconds')})"
-    bound = f'on ({q.IDENTITY}) group_left (credential) smtpcheck_check_info{{{q.CREDENTIAL}, credential!=""}}'
+    info = q.per_check(f'smtpcheck_check_info{{{q.CREDENTIAL}, credential!=""}}')
+    bound = f"on ({q.IDENTITY}) group_left (credential) {info}"
     failing = f"sum by (credential) (({q.agents('smtpcheck_success')} == bool 0) * {bound})"
     return (
         graph(

@@ -147,7 +147,7 @@ def _failing() -> Panel:
     failure = q.checks("smtpcheck_failure_info")
     success = f"smtpcheck_last_success_timestamp_seconds{{{q.CHECK}}}"
     since = q.either(
-        f"({failure}) * on ({q.IDENTITY}) group_left () (time() - {success})",
+        f"({failure}) * on ({q.IDENTITY}) group_left () (time() - {q.per_check(success)})",
         f"-1 * (({failure}) unless on ({q.IDENTITY}) {success})",
     )
     return table(

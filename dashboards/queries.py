@@ -100,7 +100,12 @@ def ends() -> str:
 
 def remedied(series: str) -> str:
     """Return series that have a cause, with its remedy as a label; none without the rules that record it."""
-    return f"({series}) * on (cause) group_left (remedy) smtpcheck:remedy:info"
+    return f"({series}) * on (cause) group_left (remedy) topk by (cause) (1, smtpcheck:remedy:info)"
+
+
+def per_check(series: str) -> str:
+    """Return one series of each check, for the right side of a join: two would make the whole query fail."""
+    return f"topk by ({IDENTITY}) (1, {series})"
 
 
 def either(*expressions: str) -> str:

@@ -10,7 +10,7 @@ import yaml
 
 _HEAD = """\
 # What to do for each cause: smtpcheck/diagnosis/causes.yaml as series, written by `python -m dashboards`.
-# A failing check joins it by `* on (cause) group_left (remedy) smtpcheck:remedy:info`.
+# A failing check joins it by `* on (cause) group_left (remedy) topk by (cause) (1, smtpcheck:remedy:info)`.
 groups:
   - name: smtpcheck-remedies
     interval: 2m
