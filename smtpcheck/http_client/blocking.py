@@ -103,6 +103,11 @@ class BlockingSession(requests.Session):
         assert self.last is not None  # noqa: S101 - the request has just returned
         return self.last
 
+    @property
+    def response(self) -> Response | None:
+        """Return the last response since `forget`; None where the last exchange brought none."""
+        return self.last if isinstance(self.last, Response) else None
+
     def forget(self) -> None:
         """Forget the last exchange, and what was sent, and close the connections; the session can still be used."""
         self.last = None

@@ -40,6 +40,11 @@ def host_of(url: object) -> str:
     return origin[1] if origin else ""
 
 
+def netloc_of(url: object) -> str:
+    """Return host and port of a URL as they are written, empty if it has none."""
+    return urlsplit(url).netloc if isinstance(url, str) and origin_of(url) else ""
+
+
 def endpoint_of(url: str) -> str:
     """Return the URL without user, query and fragment; empty if it cannot be read."""
     if origin_of(url) is None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Event
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse
@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 5
 
     def do_GET(self) -> None:
-        answer = dict(parse_qsl(urlsplit(self.path).query))
+        answer = dict(parse_qsl(self.path.partition("?")[2]))
         ours = hmac.compare_digest(answer.get("state", "").encode(), self.server.state.encode())
         if ours:
             self.server.answer = answer

@@ -3,8 +3,10 @@
 import time
 from threading import Event
 
+from smtpcheck.http_client.exchange import Response
+from smtpcheck.http_client.parsing import parse_seconds
 from smtpcheck.model.report import TokenError, TokenErrorKind
-from smtpcheck.oauth.answer import Answer, TokenResponse, seconds_of
+from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.registration import Client, Registration
 from smtpcheck.oauth.user_credential import Invitation, Show
 
@@ -49,11 +51,11 @@ def _is_passing(error: TokenError) -> bool:
     return error.kind in _PASSING or (error.kind is TokenErrorKind.HTTP and (error.http_status or 0) >= 500)
 
 
-def _invitation(answer: Answer) -> tuple[str, Invitation, float]:
+def _invitation(answer: Response) -> tuple[str, Invitation, float]:
     """Return the device code, what to show, and the seconds between two requests."""
     body = answer.json or {}
-    seconds = min(seconds_of(body.get("expires_in")) or _LONGEST, _LONGEST)
+    seconds = min(parse_seconds(body.get("expires_in")) or _LONGEST, _LONGEST)
     # Google's own name for it is older than the RFC.
     address = body.get("verification_uri") or body.get("verification_url") or ""
     invitation = Invitation(str(address), str(body.get("user_code", "")), answer.at + seconds)
-    return str(body["device_code"]), invitation, seconds_of(body.get("interval")) or _INTERVAL
+    return str(body["device_code"]), invitation, parse_seconds(body.get("interval")) or _INTERVAL

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from smtpcheck.http_client.trust import CaUnusableError
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.certificate import CertificateUnusableError, ClientKey, load_client_key
 from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
 from smtpcheck.oauth.msal_client import MsalClient
 from smtpcheck.oauth.secret_expiry import Graph, read_secret_expiry
-from smtpcheck.oauth.session import CaUnusableError, IssuerSession
+from smtpcheck.oauth.session import IssuerSession
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
+from smtpcheck.http_client.trust import CaUnusableError
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.msal_client import MsalClient, Question
 from smtpcheck.oauth.refresh import RefreshFlow, Terms
-from smtpcheck.oauth.session import CaUnusableError, IssuerSession
+from smtpcheck.oauth.session import IssuerSession
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.oauth.user_credential import Invitation, Show
 from smtpcheck.secrets.secret import Secret

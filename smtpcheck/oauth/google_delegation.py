@@ -14,19 +14,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import requests
 from google.auth import iam, identity_pool
 from google.auth.credentials import Credentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport import Request
 from google.oauth2 import service_account
 
+from smtpcheck.http_client.blocking import ExchangeError
+from smtpcheck.http_client.trust import CaUnusableError
+from smtpcheck.http_client.urls import endpoint_of, host_of
 from smtpcheck.model.report import TokenError, TokenErrorKind
-from smtpcheck.oauth.answer import token_error, token_response
+from smtpcheck.oauth.answer import has_token, token_error, token_response
 from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
-from smtpcheck.oauth.session import CaUnusableError, IssuerSession
+from smtpcheck.oauth.session import IssuerSession, unanswered
 
 _TOKEN_URI = "https://oauth2.googleapis.com/token"
 _IAM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -55,7 +56,7 @@ class DelegationFlow(Flow):
     @property
     def issuer(self) -> str:
         """The host that is asked, as the key's file says since it was read first."""
-        return urlsplit(self._token_uri).hostname or ""
+        return host_of(self._token_uri)
 
     @property
     def lifetime(self) -> CredentialLifetime:
@@ -84,19 +85,22 @@ class DelegationFlow(Flow):
         transport, asked_at = _Transport(session), time.time()
         try:
             self._credentials(info, transport, subject, scope).refresh(transport)
-        except requests.RequestException as error:
-            return session.trouble(error, requested_scope=scope)
+        except ExchangeError as error:
+            return unanswered(error.fault, requested_scope=scope)
         except _KeyUnusableError as error:
             return self._failure(TokenErrorKind.CERTIFICATE_UNUSABLE, str(error), scope)
         except GoogleAuthError as error:
-            if session.last is None:
+            if session.response is None:
                 return self._failure(TokenErrorKind.SECRET_UNREADABLE, str(error)[:500], scope)
-        except Exception:
-            if session.last is None or session.last.has_token:
+        except (OverflowError, ValueError, TypeError):  # a number that google-auth does not expect; ours is read below
+            if session.response is None or session.response.endpoint != endpoint_of(self._token_uri):
                 raise
-        if session.last is None or not session.last.has_token:
+        except Exception:
+            if session.response is None or has_token(session.response):
+                raise
+        if session.response is None or not has_token(session.response):
             return self._refusal(session, scope)
-        answer = token_response(session.last, asked_at=asked_at)
+        answer = token_response(session.response, asked_at=asked_at)
         return IssuedToken(answer.token, answer.expires_at)
 
     def _credentials(self, info: Mapping[str, Any], transport: "_Transport", subject: str | None, scope: str) -> Any:
@@ -125,9 +129,9 @@ class DelegationFlow(Flow):
         )
 
     def _refusal(self, session: IssuerSession, scope: str) -> TokenError:
-        if session.last is None:
+        if session.response is None:
             raise RuntimeError("nobody was asked")
-        return token_error(session.last, requested_scope=scope)
+        return token_error(session.response, requested_scope=scope)
 
     def _failure(self, kind: TokenErrorKind, description: str, scope: str) -> TokenError:
         return TokenError(

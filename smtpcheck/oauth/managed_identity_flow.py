@@ -9,16 +9,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import msal
-import requests
 
+from smtpcheck.http_client.blocking import ExchangeError
+from smtpcheck.http_client.parsing import parse_seconds
+from smtpcheck.http_client.urls import host_of
 from smtpcheck.model.report import TokenError, TokenErrorKind
-from smtpcheck.oauth.answer import token_error, token_response
+from smtpcheck.oauth.answer import has_token, token_error, token_response
 from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
 from smtpcheck.oauth.msal_client import NoTokenCache
-from smtpcheck.oauth.session import IssuerSession
+from smtpcheck.oauth.session import IssuerSession, unanswered
 
 _VARIABLES = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT", "AZURE_POD_IDENTITY_AUTHORITY_HOST")
 _METADATA_SERVICE = "169.254.169.254"
@@ -36,7 +37,7 @@ class ManagedIdentityFlow(Flow):
     def issuer(self) -> str:
         """The host of the endpoint."""
         named = (os.environ.get(name) for name in _VARIABLES)
-        return next((host for url in named if url and (host := urlsplit(url).hostname)), _METADATA_SERVICE)
+        return next((host for url in named if (host := host_of(url))), _METADATA_SERVICE)
 
     @property
     def lifetime(self) -> CredentialLifetime:
@@ -50,19 +51,20 @@ class ManagedIdentityFlow(Flow):
         asked_at = time.time()
         try:
             result = self._client(session).acquire_token_for_client(resource=scope.removesuffix("/.default"))
-        except requests.RequestException as error:
-            return session.trouble(error, requested_scope=scope)
+        except ExchangeError as error:
+            return unanswered(error.fault, requested_scope=scope)
         except Exception:
-            if session.last is None or session.last.has_token:
+            if session.response is None or has_token(session.response):
                 raise
             return self._refusal(session, scope)
         finally:
             session.close()
-        if session.last is None or not session.last.has_token:
+        if session.response is None or not has_token(session.response):
             return self._refusal(session, scope)
-        answer = token_response(session.last, asked_at=asked_at)
+        answer = token_response(session.response, asked_at=asked_at)
         # App Service says `expires_on`, which MSAL has made `expires_in`.
-        return IssuedToken(answer.token, asked_at + float(result["expires_in"]))
+        seconds = parse_seconds(result.get("expires_in"))
+        return IssuedToken(answer.token, answer.expires_at if seconds is None else asked_at + seconds)
 
     def _client(self, session: IssuerSession) -> Any:
         named = self._identity
@@ -70,7 +72,7 @@ class ManagedIdentityFlow(Flow):
         return msal.ManagedIdentityClient(who, http_client=session, token_cache=NoTokenCache(), http_cache={})
 
     def _refusal(self, session: IssuerSession, scope: str) -> TokenError:
-        if session.last is None:
+        if session.response is None:
             raise RuntimeError("the managed identity endpoint was not asked")
-        error = token_error(session.last, requested_scope=scope)
+        error = token_error(session.response, requested_scope=scope)
         return replace(error, kind=TokenErrorKind.HTTP) if error.kind is TokenErrorKind.DISCOVERY else error

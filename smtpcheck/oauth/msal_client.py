@@ -18,12 +18,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msal
-import requests
 from msal.authority import WELL_KNOWN_AUTHORITY_HOSTS
 
+from smtpcheck.http_client.blocking import ExchangeError
+from smtpcheck.http_client.urls import netloc_of
 from smtpcheck.model.report import TokenError, TokenErrorKind
-from smtpcheck.oauth.answer import TokenResponse, token_error, token_response
-from smtpcheck.oauth.session import IssuerSession
+from smtpcheck.oauth.answer import TokenResponse, has_token, token_error, token_response
+from smtpcheck.oauth.session import IssuerSession, unanswered
 
 logging.getLogger("msal").setLevel(logging.CRITICAL)
 
@@ -54,23 +55,23 @@ class MsalClient:
                 self._msal = self._application()
             question(self._msal)
             return self._response(asked_at)
-        except requests.RequestException as error:
-            return self._session.trouble(error, requested_scope=scope)
+        except ExchangeError as error:
+            return unanswered(error.fault, requested_scope=scope)
         except _MismatchError as error:
             return replace(error.error, requested_scope=scope)
         except Exception:
-            answer = self._session.last
+            answer = self._session.response
             discovered = self._msal is not None and answer is not None and answer.method == "GET"
-            if answer is None or answer.has_token or discovered:
+            if answer is None or has_token(answer) or discovered:
                 raise
             return token_error(answer, requested_scope=scope)
         finally:
             self._session.forget()
 
     def _response(self, asked_at: float) -> TokenResponse:
-        if self._session.last is None:
+        if self._session.response is None:
             raise ValueError("no answer")
-        return token_response(self._session.last, asked_at=asked_at)
+        return token_response(self._session.response, asked_at=asked_at)
 
     def _application(self) -> Any:
         common = {
@@ -92,14 +93,14 @@ class MsalClient:
 
     def _refuse_another_issuer(self) -> None:
         """Raise _MismatchError where an issuer sends us to another host. Microsoft's own have several names."""
-        answer = self._session.last
+        answer = self._session.response
         document = answer.json if answer else None
         home = urlsplit(self._authority).netloc
         if home in WELL_KNOWN_AUTHORITY_HOSTS or answer is None or document is None:
             return
         for key in ("issuer", "token_endpoint"):
             named = document.get(key)
-            if not isinstance(named, str) or urlsplit(named).netloc != home:
+            if netloc_of(named) != home:
                 raise _MismatchError(
                     replace(
                         token_error(answer, requested_scope=""),

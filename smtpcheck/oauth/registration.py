@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote_plus, urlsplit, urlunsplit
 
-import requests
-
+from smtpcheck.http_client.exchange import Fault, Response
+from smtpcheck.http_client.trust import CaUnusableError
+from smtpcheck.http_client.urls import host_of, is_same_origin
 from smtpcheck.model.report import TokenError, TokenErrorKind
-from smtpcheck.oauth.answer import Answer, TokenResponse, token_error, token_response
+from smtpcheck.oauth.answer import TokenResponse, has_token, token_error, token_response
 from smtpcheck.oauth.certificate import CertificateUnusableError, load_signing_key
-from smtpcheck.oauth.session import CaUnusableError, IssuerSession
+from smtpcheck.oauth.session import IssuerSession, unanswered
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
 _T = TypeVar("_T")
@@ -81,7 +82,7 @@ class Registration:
     @property
     def host(self) -> str:
         """Return the host that is asked for tokens."""
-        return urlsplit(self.endpoints.token or self.issuer or "").hostname or ""
+        return host_of(self.endpoints.token or self.issuer)
 
 
 class Refusal(Exception):  # noqa: N818 - it never leaves this room
@@ -105,7 +106,7 @@ class Client:
         """Ask for tokens with the grant that `form` describes."""
         return self._ask(lambda conversation: conversation.tokens(form))
 
-    def device_authorization(self) -> Answer | TokenError:
+    def device_authorization(self) -> Response | TokenError:
         """Ask for a device code (RFC 8628 3.1)."""
         return self._ask(lambda conversation: conversation.device_authorization())
 
@@ -123,9 +124,6 @@ class Client:
             conversation = _Conversation(registration, session, self._endpoints)
             self._endpoints = conversation.endpoints
             return question(conversation)
-        except requests.RequestException as error:
-            self._endpoints = None
-            return session.trouble(error, requested_scope=registration.scope)
         except SecretUnreadableError as error:
             return _failure(registration, TokenErrorKind.SECRET_UNREADABLE, str(error))
         except CertificateUnusableError as error:
@@ -149,23 +147,22 @@ class _Conversation:
     def tokens(self, form: Mapping[str, str]) -> TokenResponse:
         asked_at = time.time()
         answer = self._post(self._required("token", self.endpoints.token), form)
-        if not answer.has_token:
+        if not has_token(answer):
             raise self._refusal(answer)
         return token_response(answer, asked_at=asked_at)
 
-    def device_authorization(self) -> Answer:
+    def device_authorization(self) -> Response:
         url = self._required("device_authorization", self.endpoints.device)
         answer = self._post(url, {"scope": self._registration.scope})
         if answer.status != 200 or answer.json is None or "device_code" not in answer.json:
             raise self._refusal(answer)
         return answer
 
-    def _post(self, url: str, form: Mapping[str, str]) -> Answer:
+    def _post(self, url: str, form: Mapping[str, str]) -> Response:
         registration = self._registration
         headers, proof = self._proof(url)
         fields = {**dict(registration.parameters), **form, **proof}
-        self._session.post(url, data={name: value for name, value in fields.items() if value}, headers=headers)
-        return self._answer()
+        return self._answer("POST", url, headers, {name: value for name, value in fields.items() if value})
 
     def _proof(self, url: str) -> tuple[dict[str, str], dict[str, str]]:
         """Return the headers and the fields by which the client proves itself (RFC 6749 2.3, RFC 7523 2.2)."""
@@ -224,12 +221,11 @@ class _Conversation:
         )
         return Endpoints(token, configured.device or device, configured.authorization or authorization)
 
-    def _document(self, issuer: str) -> Answer:
+    def _document(self, issuer: str) -> Response:
         parts = urlsplit(issuer)
         rfc_8414 = urlunsplit((parts.scheme, parts.netloc, _RFC_8414 + parts.path.rstrip("/"), "", ""))
         for url in (issuer.rstrip("/") + _OIDC, rfc_8414):
-            self._session.get(url, headers={"Accept": "application/json"})
-            answer = self._answer()
+            answer = self._answer("GET", url, {"Accept": "application/json"})
             if answer.status != 404:
                 break
         document = answer.json
@@ -238,7 +234,7 @@ class _Conversation:
         return answer
 
     def _is_same_host(self, url: object) -> bool:
-        return isinstance(url, str) and urlsplit(url)[:2] == urlsplit(self._registration.issuer or "")[:2]
+        return is_same_origin(url, self._registration.issuer)
 
     def _required(self, name: str, url: str | None) -> str:
         if url is None:
@@ -247,18 +243,21 @@ class _Conversation:
             raise Refusal(_failure(self._registration, TokenErrorKind.DISCOVERY, text))
         return url
 
-    def _mismatch(self, answer: Answer, text: str) -> Refusal:
+    def _mismatch(self, answer: Response, text: str) -> Refusal:
         error = token_error(answer, requested_scope=self._registration.scope)
         text = f"the discovery document names {text}"
         return Refusal(replace(error, kind=TokenErrorKind.ISSUER_MISMATCH, body="", description=text))
 
-    def _refusal(self, answer: Answer) -> Refusal:
+    def _refusal(self, answer: Response) -> Refusal:
         return Refusal(token_error(answer, requested_scope=self._registration.scope))
 
-    def _answer(self) -> Answer:
-        answer = self._session.last
-        assert answer is not None  # noqa: S101 - the request has just returned
-        return answer
+    def _answer(
+        self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None
+    ) -> Response:
+        exchange = self._session.exchange(method, url, headers=headers, body=form)
+        if isinstance(exchange, Fault):
+            raise Refusal(unanswered(exchange, requested_scope=self._registration.scope))
+        return exchange
 
 
 def _failure(registration: Registration, kind: TokenErrorKind, description: str) -> TokenError:

@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-import requests
 import structlog
 
+from smtpcheck.http_client.exchange import Fault
 from smtpcheck.model.report import TokenError
 from smtpcheck.oauth.msal_client import MsalClient
 from smtpcheck.oauth.session import IssuerSession
@@ -54,20 +54,16 @@ def read_secret_expiry(
         _log.warning("no token for Graph, the secret's end stays unknown", client_id=client_id, error=token.error)
         return None
     url = f"{graph.url}/v1.0/applications(appId='{quote(client_id, safe='')}')?$select=id,appId,passwordCredentials"
-    try:
-        session.get(url, headers={"Authorization": f"Bearer {token.token.reveal()}", "Accept": "application/json"})
-        answer = session.last
-    except requests.RequestException as error:
-        problem = session.trouble(error, requested_scope=graph.scope)
-        _log.warning("Graph not reached, the secret's end stays unknown", client_id=client_id, kind=str(problem.kind))
+    headers = {"Authorization": f"Bearer {token.token.reveal()}", "Accept": "application/json"}
+    answer = session.exchange("GET", url, headers=headers)
+    session.forget()
+    if isinstance(answer, Fault):
+        _log.warning("Graph not reached, the secret's end stays unknown", client_id=client_id, kind=str(answer.kind))
         return None
-    finally:
-        session.forget()
-    body = answer.json if answer is not None and answer.status == 200 else None
+    body = answer.json if answer.status == 200 else None
     if body is None:
-        status = answer.status if answer else None
-        reason = "the application needs Application.Read.All" if status == 403 else ""
-        _log.warning("Graph does not tell the secret's end", client_id=client_id, status=status, reason=reason)
+        reason = "the application needs Application.Read.All" if answer.status == 403 else ""
+        _log.warning("Graph does not tell the secret's end", client_id=client_id, status=answer.status, reason=reason)
         return None
     return _expiry_of(secret, body.get("passwordCredentials"), time.time())
 
@@ -85,5 +81,5 @@ def _expiry_of(secret: Secret, listed: Any, now: float) -> SecretExpiry | None:
 def _time(text: object) -> float:
     try:
         return datetime.fromisoformat(str(text)).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0

@@ -4,15 +4,15 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import requests
-
+from smtpcheck.http_client.exchange import Fault, Response
+from smtpcheck.http_client.trust import CaUnusableError
+from smtpcheck.http_client.urls import endpoint_of, host_of, query_secrets
 from smtpcheck.model.report import TokenError, TokenErrorKind
-from smtpcheck.oauth.answer import Answer, token_error, token_response
+from smtpcheck.oauth.answer import has_token, token_error, token_response
 from smtpcheck.oauth.claims import expiry
 from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
-from smtpcheck.oauth.session import CaUnusableError, IssuerSession
+from smtpcheck.oauth.session import IssuerSession, unanswered
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
@@ -36,7 +36,7 @@ class TokenUrlFlow(Flow):
     @property
     def issuer(self) -> str:
         """The broker's host."""
-        return urlsplit(self._url).hostname or ""
+        return host_of(self._url)
 
     @property
     def lifetime(self) -> CredentialLifetime:
@@ -47,32 +47,30 @@ class TokenUrlFlow(Flow):
         """Ask the broker; `subject` and `scope` have no meaning here."""
         try:
             headers = {name: source.read().reveal() for name, source in self._headers.items()}
-            session = IssuerSession(
-                ca_file=self._ca_file,
-                proxy=self._proxy,
-                local=self._url.startswith("http:"),
-                private_headers=tuple(headers),
-            )
+            local = self._url.startswith("http:")
+            session = IssuerSession(ca_file=self._ca_file, proxy=self._proxy, local=local)
         except SecretUnreadableError as error:
             return self._failure(TokenErrorKind.SECRET_UNREADABLE, str(error))
         except CaUnusableError as error:
             return self._failure(TokenErrorKind.TLS, str(error))
         asked_at = time.time()
-        try:
-            session.get(self._url, headers={"Accept": "application/json, text/plain", **headers})
-        except requests.RequestException as error:
-            return session.trouble(error, requested_scope="")
-        finally:
-            session.close()
-        assert session.last is not None  # noqa: S101 - the request has just returned
-        return _granted(session.last, asked_at, self._again) or token_error(session.last, requested_scope="")
+        with session:
+            answer = session.exchange(
+                "GET",
+                self._url,
+                headers={"Accept": "application/json, text/plain", **headers},
+                secrets=[*headers.values(), *query_secrets(self._url)],
+            )
+        if isinstance(answer, Fault):
+            return unanswered(answer, requested_scope="")
+        return _granted(answer, asked_at, self._again) or token_error(answer, requested_scope="")
 
     def _failure(self, kind: TokenErrorKind, description: str) -> TokenError:
-        return TokenError(kind, at=time.time(), endpoint=self._url.partition("?")[0], description=description)
+        return TokenError(kind, at=time.time(), endpoint=endpoint_of(self._url), description=description)
 
 
-def _granted(answer: Answer, asked_at: float, again: float) -> IssuedToken | None:
-    if answer.has_token:
+def _granted(answer: Response, asked_at: float, again: float) -> IssuedToken | None:
+    if has_token(answer):
         response = token_response(answer, asked_at=asked_at)
         return IssuedToken(response.token, response.expires_at, refresh_in=again)
     text = answer.text.strip()

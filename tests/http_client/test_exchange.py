@@ -203,7 +203,8 @@ def test_addresses_that_do_not_answer_end_in_time_as_a_whole(monkeypatch: pytest
         (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort", {FaultKind.CLOSED}),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello", {FaultKind.PROTOCOL}),
         (
-            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n" + gzip.compress(b"x" * 99)[:20],
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n"
+            + gzip.compress(b"x" * 99, mtime=0)[:20],
             {FaultKind.PROTOCOL},
         ),
         (

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from smtpcheck.http_client.exchange import Limits
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth import session
 from smtpcheck.oauth.credential import Credential
@@ -242,7 +243,10 @@ def test_a_token_is_not_replayed_either(issuer: Issuer, ca_file: Path) -> None:
     assert len(issuer.forms) == 2
 
 
-@pytest.mark.parametrize(("expires_in", "seconds"), [("1200", 1200), (None, 3600), ("soon", 3600), (-5, 3600)])
+@pytest.mark.parametrize(
+    ("expires_in", "seconds"),
+    [("1200", 1200), (None, 3600), ("soon", 3600), (-5, 3600), (10**309, 3600), ("9" * 309, 3600)],
+)
 def test_expires_in_of_any_form(issuer: Issuer, ca_file: Path, expires_in: object, seconds: int) -> None:
     issuer.token = lambda _: _as_json(200, {"access_token": "t", "token_type": "Bearer", "expires_in": expires_in})
     answer = _credential(issuer, ca_file).flow().request(None)
@@ -335,6 +339,10 @@ def test_what_answers_amount_to(
             _as_json(200, {"token_endpoint": "http://localhost/plain", "authorization_endpoint": "x"}),
             TokenErrorKind.DISCOVERY,
         ),
+        (
+            _as_json(200, {"token_endpoint": "https://[::1", "authorization_endpoint": "x", "issuer": "https://[::1"}),
+            TokenErrorKind.DISCOVERY,
+        ),
         ((502, {}, "bad gateway"), TokenErrorKind.HTTP),
         ((302, {"Location": "http://portal.example/"}, "<html>moved</html>"), TokenErrorKind.NOT_JSON),
         ((200, {}, "<html>portal</html>"), TokenErrorKind.NOT_JSON),
@@ -353,6 +361,7 @@ def test_what_documents_amount_to(issuer: Issuer, ca_file: Path, reply: Reply, k
         {"issuer": "https://login.example.org/x/v2.0"},
         {"token_endpoint": "https://evil.example.org/token"},
         {"token_endpoint": "https://localhost/another/port"},
+        {"issuer": "https://[::1"},
     ],
 )
 def test_a_document_that_sends_us_elsewhere_is_refused_before_the_secret_leaves(
@@ -363,11 +372,18 @@ def test_a_document_that_sends_us_elsewhere_is_refused_before_the_secret_leaves(
     assert issuer.forms == []
 
 
+def test_the_body_of_a_redirect_is_not_read(issuer: Issuer, ca_file: Path) -> None:
+    """It may be a bomb: a megabyte of it makes a gigabyte, which requests would read to look for the next request."""
+    issuer.token = lambda _: (302, {"Location": "https://localhost:1/", "Content-Length": "9" * 12}, "x" * 8192)
+    error = _ask(_credential(issuer, ca_file).flow())
+    assert (error.kind, error.http_status, error.body) == (TokenErrorKind.NOT_JSON, 302, "")
+
+
 # -- what never answers -----------------------------------------------------------------------------------------------
 
 
 def test_a_slow_issuer_is_a_timeout(issuer: Issuer, ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(session, "LIMITS", Limits(seconds=0.5))
 
     def wait(_: Form) -> Reply:
         issuer.released.wait(30)
@@ -379,10 +395,10 @@ def test_a_slow_issuer_is_a_timeout(issuer: Issuer, ca_file: Path, monkeypatch: 
 
 
 def test_an_answer_that_drips_ends_in_time(issuer: Issuer, ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(session, "LIMITS", Limits(seconds=0.5))
     issuer.drip = 0.1
     error = _ask(_credential(issuer, ca_file).flow())
-    assert (error.kind, error.description) == (TokenErrorKind.TIMEOUT, "the answer did not end within 0.3 s")
+    assert (error.kind, error.description) == (TokenErrorKind.TIMEOUT, "no complete response within 0.5 s")
 
 
 def test_an_answer_that_breaks_off(issuer: Issuer, ca_file: Path) -> None:
@@ -397,7 +413,7 @@ def test_an_answer_of_a_broken_encoding(issuer: Issuer, ca_file: Path) -> None:
 
 
 def test_an_answer_without_end_is_cut(issuer: Issuer, ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "MAX_ANSWER", 10_000)
+    monkeypatch.setattr(session, "LIMITS", Limits(octets=10_000))
     issuer.token = lambda _: (200, {}, "x" * 1_000_000)
     assert _ask(_credential(issuer, ca_file).flow()).body == "x" * 8192
 

@@ -79,6 +79,15 @@ def test_each_mailbox_gets_a_token_by_an_assertion_that_names_it(issuer: HttpsIs
     assert flow.issuer == "localhost"
 
 
+@pytest.mark.parametrize("expires_in", [10**309, 10**20, "9" * 309, "soon", None, [], -1])
+def test_a_period_that_is_none_is_an_hour(issuer: HttpsIssuer, tmp_path: Path, expires_in: object) -> None:
+    """What google-auth cannot count with is read by our own parser."""
+    issuer.answer("/token", as_json(200, {"access_token": "ya29.a", "expires_in": expires_in}))
+    answer = _account(issuer, tmp_path).flow().request("a@example.org")
+    assert isinstance(answer, IssuedToken)
+    assert answer.expires_at == pytest.approx(time.time() + 3600, abs=30)
+
+
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [

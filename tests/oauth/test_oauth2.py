@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from pydantic import ValidationError
 
+from smtpcheck.http_client.exchange import Limits
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth import device_login, session
 from smtpcheck.oauth.answer import TokenResponse
@@ -169,6 +170,8 @@ def test_a_document_of_rfc_8414_does_as_well(issuer: HttpsIssuer) -> None:
         {"issuer": "https://id.example.org/t1"},
         {"issuer": None},
         {"token_endpoint": "https://evil.example.org/token"},
+        {"token_endpoint": "https://[::1"},
+        {"issuer": "https://[::1"},
         {"token_endpoint": "http://localhost/token"},
     ],
 )
@@ -218,7 +221,7 @@ def test_the_issuers_error_is_kept_without_what_was_sent(issuer: HttpsIssuer) ->
 def test_an_issuer_that_takes_no_connection_in_time_was_not_reached(
     issuer: HttpsIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(session, "LIMITS", Limits(connect_seconds=0.2))
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
         for _ in range(3):
             waiting = stack.enter_context(socket.socket())
@@ -231,11 +234,10 @@ def test_an_issuer_that_takes_no_connection_in_time_was_not_reached(
 def test_an_issuer_that_drips_its_headers_holds_nobody_for_ever(
     issuer: HttpsIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "CONNECT_SECONDS", 0.2)
-    monkeypatch.setattr(session, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(session, "LIMITS", Limits(seconds=0.5))
     issuer.drip = 0.1
     error = _error(issuer)
-    assert (error.kind, error.description) == (TokenErrorKind.TIMEOUT, "the answer did not begin within 0.5 s")
+    assert (error.kind, error.description) == (TokenErrorKind.TIMEOUT, "no complete response within 0.5 s")
 
 
 @pytest.mark.parametrize(

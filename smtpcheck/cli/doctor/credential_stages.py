@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from smtpcheck.cli.doctor.discovery import authority_of
 from smtpcheck.cli.doctor.evidence import Evidence, claim, words
 from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, failed, hint, ok, skipped, warning
+from smtpcheck.http_client.urls import host_of
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Provider
 from smtpcheck.model.report import Finding, TokenFacts
@@ -299,7 +300,7 @@ def _audience(audience: str) -> Note:
     bare = audience.rstrip("/")
     if bare in _EXCHANGE_AUDIENCES:
         return ok(f"the token is for Exchange Online ({audience})")
-    if bare == _GRAPH_ID or urlsplit(bare).hostname in _GRAPH_HOSTS:
+    if bare == _GRAPH_ID or host_of(bare) in _GRAPH_HOSTS:
         return failed(f"the token is for Microsoft Graph ({audience}); SMTP refuses it, whatever it grants")
     return warning(f"the token is for {audience}, not for Exchange Online")
 
@@ -368,7 +369,7 @@ def _renewal(evidence: Evidence) -> Iterator[Note]:
 
 def is_of_entra(evidence: Evidence) -> bool:
     """Return whether the token comes from Microsoft Entra, or from one that speaks like it."""
-    host = urlsplit(claim(evidence.claims, "iss")).hostname or ""
+    host = host_of(claim(evidence.claims, "iss"))
     return host == "sts.windows.net" or "microsoftonline" in host or isinstance(evidence.credential, CloudCredential)
 
 

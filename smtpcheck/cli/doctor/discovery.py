@@ -9,15 +9,16 @@ import asyncio
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import requests
-
+from smtpcheck.http_client.exchange import Fault, Response
+from smtpcheck.http_client.trust import CaUnusableError
+from smtpcheck.http_client.urls import netloc_of
 from smtpcheck.model.report import TokenError
-from smtpcheck.oauth.answer import Answer, token_error
+from smtpcheck.oauth.answer import token_error
 from smtpcheck.oauth.clouds import CLOUDS
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.oauth.microsoft_user import MicrosoftUser
-from smtpcheck.oauth.session import CaUnusableError, IssuerSession
+from smtpcheck.oauth.session import IssuerSession, unanswered
 
 _OWN_HOSTS = frozenset(facts.authority for facts in CLOUDS.values())
 
@@ -59,24 +60,21 @@ def _ask(credential: Credential, authority: str) -> Discovery:
         session = IssuerSession(ca_file=credential.ca_file, proxy=credential.proxy)
     except CaUnusableError as error:
         return Discovery(authority, error=str(error))
-    try:
-        session.get(f"{authority}/v2.0/.well-known/openid-configuration")
-    except requests.RequestException as error:
-        return Discovery(authority, error=_reason(session.trouble(error, requested_scope="")))
-    finally:
-        answer = session.last
-        session.forget()
-    return _read(authority, answer) if answer else Discovery(authority, error="no answer")
+    with session:
+        answer = session.exchange("GET", f"{authority}/v2.0/.well-known/openid-configuration")
+    if isinstance(answer, Fault):
+        return Discovery(authority, error=_reason(unanswered(answer, requested_scope="")))
+    return _read(authority, answer)
 
 
-def _read(authority: str, answer: Answer) -> Discovery:
+def _read(authority: str, answer: Response) -> Discovery:
     as_error = token_error(answer, requested_scope="")
     document = answer.json
     issuer = document.get("issuer") if document and answer.status == 200 else None
     if not isinstance(issuer, str):
         return Discovery(authority, clock_offset=as_error.clock_offset, error=_reason(as_error))
     home = urlsplit(authority).netloc
-    mismatch = home not in _OWN_HOSTS and urlsplit(issuer).netloc != home
+    mismatch = home not in _OWN_HOSTS and netloc_of(issuer) != home
     return Discovery(authority, issuer=issuer[:512], clock_offset=as_error.clock_offset, mismatch=mismatch)
 
 

@@ -10,13 +10,13 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
 from smtpcheck.cli.doctor.credential_stages import is_of_entra
 from smtpcheck.cli.doctor.evidence import Evidence, words
 from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, hint, ok, skipped, warning
+from smtpcheck.http_client.urls import host_of
 from smtpcheck.model.check import Security
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.microsoft import Microsoft
@@ -132,7 +132,7 @@ def _excess(evidence: Evidence) -> Iterator[Note]:
             yield hint(f"the token also grants {scope}, which SMTP does not need")
     if all(word.casefold() in _NEEDED for word in (*roles, *scopes)):
         yield ok("the token grants nothing beyond SMTP")
-    graph = (urlsplit(" ".join(words(claims.get("aud")))).hostname or "").startswith("graph.")
+    graph = host_of(" ".join(words(claims.get("aud")))).startswith("graph.")
     if "SMTP.SendAsApp" in roles and not graph:
         yield hint(
             "FullAccess lets the application read the mailbox too; Exchange's RBAC for applications (role "
