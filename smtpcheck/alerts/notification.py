@@ -7,7 +7,6 @@ Rules of this file:
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -17,6 +16,7 @@ from smtpcheck.alerts.notification_log import MAX_NAMED, DueNotification, Reason
 from smtpcheck.diagnosis.explain import CERTAIN, Catalogue, describe
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Finding
+from smtpcheck.model.timestamp import utc_text
 
 Json = dict[str, Any]
 
@@ -99,9 +99,9 @@ class Notification:
 
     def text(self) -> str:
         """Return all that it says below its title, as plain lines."""
-        lines = [f"{self.key.severity.capitalize()} since {_time(self.started_at)}"]
+        lines = [f"{self.key.severity.capitalize()} since {utc_text(self.started_at)}"]
         if self.ended_at is not None:
-            lines = [f"From {_time(self.started_at)} to {_time(self.ended_at)}"]
+            lines = [f"From {utc_text(self.started_at)} to {utc_text(self.ended_at)}"]
         if self.key.subject is not Subject.CHECK and self.checks:
             more = max(self.count - len(self.checks), 0)
             lines.append(f"Checks: {', '.join(self.checks)}{f' and {more} more' if more else ''}")
@@ -222,7 +222,3 @@ def _path(key: Key, cause: str) -> str:
         return "/?outcome=unknown"
     outcome = "critical" if key.severity is Severity.CRITICAL else "warning"
     return "/?" + urlencode({"outcome": outcome, "cause": cause})
-
-
-def _time(timestamp: float) -> str:
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -9,13 +9,13 @@ Rules of this file:
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Protocol
 
 from smtpcheck.model import expected_refusal
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Phase, Warn
 from smtpcheck.model.report import Fault, FaultKind, Finding, Outcome, Report, TokenError, TokenErrorKind
+from smtpcheck.model.timestamp import utc_text
 
 _DAY = 86400.0
 _CONNECTING_PHASES = frozenset({Phase.DNS, Phase.CONNECT})
@@ -63,7 +63,7 @@ def expiries(check: Check, report: Report, credential: CredentialExpiries | None
         ends += _credential_expiries(credential, check.warn)
     for cause, end, margin in ends:
         if end is not None and end - now < margin:
-            yield _warning(cause, f"{_SUBJECT[cause]} ends {_date(end)}, {_remaining(end - now)}")
+            yield _warning(cause, f"{_SUBJECT[cause]} ends {utc_text(end)}, {_remaining(end - now)}")
     if report.seconds > check.warn.duration:
         slowest = max(report.steps, key=lambda step: step.seconds)
         yield _warning(
@@ -78,7 +78,7 @@ def fresh_token_failing(trouble: TokenError, root: Finding) -> tuple[Finding, ..
 
     `root` is the finding that explains `trouble`.
     """
-    seen = f"a fresh token has been refused since {_date(trouble.at)}; the one at hand still works"
+    seen = f"a fresh token has been refused since {utc_text(trouble.at)}; the one at hand still works"
     return (_warning(Cause.FRESH_TOKEN_FAILING, seen, *root.evidence), root)
 
 
@@ -143,10 +143,6 @@ def _credential_expiries(credential: CredentialExpiries, warn: Warn) -> list[tup
 
 def _warning(cause: Cause, *evidence: str) -> Finding:
     return Finding(cause, 1.0, rule=f"judge.{cause}", evidence=evidence)
-
-
-def _date(timestamp: float) -> str:
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _remaining(seconds: float) -> str:

@@ -90,9 +90,9 @@ def _credential(settings: "Settings", name: str) -> "UserCredential":
 async def _login(
     settings: "Settings", credential: "UserCredential", file: "TokenFile", *, port: int, force: bool
 ) -> int:
+    from smtpcheck.model.printable import printable
     from smtpcheck.model.report import TokenError
     from smtpcheck.oauth.refresh import first_login
-    from smtpcheck.output.finding import printable
 
     answer = await _signed_in(credential, port, _scopes_of_finders(settings, file.name))
     if isinstance(answer, TokenError):
@@ -122,7 +122,7 @@ def _scopes_of_finders(settings: "Settings", name: str) -> list[str]:
 
 async def _signed_in(credential: "UserCredential", port: int, further: list[str]) -> "TokenResponse | TokenError":
     """Let somebody log in, and show on a terminal how long there is time for it."""
-    from smtpcheck.output.finding import printable
+    from smtpcheck.model.printable import printable
 
     ends: list[float] = []
     cancelled = threading.Event()
@@ -130,7 +130,7 @@ async def _signed_in(credential: "UserCredential", port: int, further: list[str]
     def show(invitation: "Invitation") -> None:
         ends.append(invitation.expires_at)
         code = f"\nand type the code\n\n    {invitation.code}\n" if invitation.code else ""
-        print(printable(f"To log in, open\n\n    {invitation.address}\n{code}"), flush=True)
+        print(printable(f"To log in, open\n\n    {invitation.address}\n{code}", keep="\n"), flush=True)
 
     task = asyncio.create_task(asyncio.to_thread(credential.sign_in, show, cancelled, port, further))
     try:
@@ -218,7 +218,7 @@ def _reason(error: "TokenError") -> str:
 
 
 def _refused(text: str) -> int:
-    from smtpcheck.output.finding import printable
+    from smtpcheck.model.printable import printable
 
-    print(printable(text), file=sys.stderr)
+    print(printable(text, keep="\n"), file=sys.stderr)
     return REFUSED

@@ -4,7 +4,6 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import typer
@@ -68,8 +67,9 @@ def _announcer(check: "Check", output: Format) -> "Callable[[Message], None]":
 
 def _show(checks: "list[Check]", results: "list[LoopbackResult]", output: Format) -> None:
     from smtpcheck.diagnosis import catalogue
+    from smtpcheck.model.printable import printable
     from smtpcheck.output import terminal
-    from smtpcheck.output.finding import printable, show
+    from smtpcheck.output.finding import show
     from smtpcheck.output.loopback_json import loopback_as_json
     from smtpcheck.output.report_json import report_as_json
 
@@ -88,7 +88,7 @@ def _show(checks: "list[Check]", results: "list[LoopbackResult]", output: Format
     show(terminal.report_table(reports))
     for check, result in zip(checks, results, strict=True):
         for message in result.loopback_status.record.messages:
-            show(printable(f"\n{check.name}  {message.message_id}"))
+            show(printable(f"\n{check.name}  {message.message_id}", keep="\n"))
             show(_timeline(message))
         if result.report.outcome is not result.report.outcome.OK:
             show(terminal.details(result.report, check, rules))
@@ -101,20 +101,21 @@ def _timeline(message: "Message") -> "Table":
     from rich.text import Text
 
     from smtpcheck.loopback.timeline import timeline
-    from smtpcheck.output.finding import printable
+    from smtpcheck.model.printable import printable
+    from smtpcheck.model.timestamp import clock_text
 
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 2))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for event in timeline(message):
-        at = "" if event.at is None else datetime.fromtimestamp(event.at, UTC).strftime("%H:%M:%S")
+        at = "" if event.at is None else clock_text(event.at)
         after = (
             "" if event.seconds is None else f"{event.seconds if event.clocks_differ else abs(event.seconds):+.1f} s"
         )
         more = " (the clocks differ)" if event.clocks_differ else ""
         said = f"\n{event.detail}" if event.detail else ""
-        table.add_row(at, after, Text(printable(f"{event.text}{more}{said}")))
+        table.add_row(at, after, Text(printable(f"{event.text}{more}{said}", keep="\n")))
     for method, result in message.authentication:
         table.add_row("", "", f"{method}={result}")
     return table

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSc
 from smtpcheck.config.problems import nearest
 from smtpcheck.model.check import Depth
 from smtpcheck.model.duration import DURATION_JSON, parse_duration, parse_period
+from smtpcheck.secrets.file_state import state_of
 
 NAME = re.compile(r"[a-zA-Z0-9_.-]{1,200}")
 """What a check's name may consist of."""
@@ -231,8 +232,7 @@ NumberAsText = BeforeValidator(_number_as_text)
 def trust_error(file: str) -> str:
     """Return what is wrong with a file of certificates to trust, empty if nothing is."""
     try:
-        found = Path(file).stat()
-        _load_trust(file, (found.st_mtime_ns, found.st_size, found.st_ino))
+        _load_trust(file, state_of(Path(file).stat()))
     except ssl.SSLError:
         return "holds no certificate in PEM form"
     except (OSError, ValueError):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal, Protocol
 
+from smtpcheck.model.printable import printable
+
 Severity = Literal["error", "warning"]
 KeyPath = tuple[str | int, ...]
 """Keys and indices from the top of a document down to a value."""
@@ -105,12 +107,12 @@ class Problems:
     def _add(self, severity: Severity, place: Place, message: str, value: object, hint: str) -> None:
         problem = Problem(
             severity="error" if self._strict else severity,
-            message=_printable(message),
+            message=printable(message),
             file=place.source.name,
             line=place.source.line(place.path),
-            path=_printable(place.source.shown(place.path)),
+            path=printable(place.source.shown(place.path)),
             value=shown_value(value) if place.shows else None,
-            hint=_printable(hint),
+            hint=printable(hint),
         )
         self._found.setdefault((problem.file, problem.line, problem.path, problem.message), problem)
 
@@ -135,11 +137,6 @@ def shown_value(value: object) -> str | None:
         return json.dumps(value)
     text = value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + "..."
     return json.dumps(text, ensure_ascii=False) if text.isprintable() else json.dumps(text)
-
-
-def _printable(text: str) -> str:
-    """Return the text with everything escaped that would move a terminal's cursor."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

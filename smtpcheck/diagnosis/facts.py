@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.observation import Observation
 from smtpcheck.diagnosis.reading import server_time
+from smtpcheck.model.timestamp import span_text
 
 GRANT_TAKES = 7200
 """Seconds that Exchange Online takes at most until a right holds everywhere."""
@@ -144,11 +145,11 @@ def _token_facts(seen: Observation, now: float | None) -> Iterator[tuple[str, st
     expiry = expiry if expiry is not None else seen.token_expires_at
     if now is not None and expiry is not None:
         if expiry < now:
-            yield "expired", f"the token ended {_span(now - expiry)} before the login (exp)"
+            yield "expired", f"the token ended {span_text(now - expiry)} before the login (exp)"
         else:
-            yield "still_valid", f"the token is valid for another {_span(expiry - now)}"
+            yield "still_valid", f"the token is valid for another {span_text(expiry - now)}"
     if now is not None and begin is not None and begin > now + 60:
-        yield "not_yet_valid", f"the token begins only {_span(begin - now)} after the login (nbf): a clock is wrong"
+        yield "not_yet_valid", f"the token begins only {span_text(begin - now)} after the login (nbf): a clock is wrong"
 
 
 def _audience_facts(seen: Observation, audiences: list[str]) -> Iterator[tuple[str, str]]:
@@ -270,17 +271,17 @@ def _clock_facts(seen: Observation, now: float | None) -> Iterator[tuple[str, st
     if seen.clock_offset is not None and abs(seen.clock_offset) > 120:
         yield (
             "clock_off",
-            f"the issuer's clock is {_span(abs(seen.clock_offset))} {_side(seen.clock_offset)} ours",
+            f"the issuer's clock is {span_text(abs(seen.clock_offset))} {_side(seen.clock_offset)} ours",
         )
     if seen.granted_at is not None and now is not None and now >= seen.granted_at:
         since = now - seen.granted_at
         name = "granted_lately" if since < GRANT_TAKES else "granted_long_ago"
-        yield name, f"a right was granted {_span(since)} before the login"
+        yield name, f"a right was granted {span_text(since)} before the login"
     if seen.refresh_token_age is not None:
         days = seen.refresh_token_age / 86400
         name = "week_old_refresh_token" if 6.5 <= days <= 8 else "young_refresh_token" if days < 6.5 else ""
         if name:
-            yield name, f"the sign-in behind the refresh token is {_span(seen.refresh_token_age)} old"
+            yield name, f"the sign-in behind the refresh token is {span_text(seen.refresh_token_age)} old"
 
 
 def _certificate_facts(seen: Observation) -> Iterator[tuple[str, str]]:
@@ -334,10 +335,3 @@ def _shown(address: str) -> str:
 
 def _side(offset: float) -> str:
     return "ahead of" if offset > 0 else "behind"
-
-
-def _span(seconds: float) -> str:
-    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} seconds"

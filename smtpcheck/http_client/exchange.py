@@ -13,6 +13,7 @@ from typing import Any
 
 from smtpcheck.http_client.parsing import parse_http_date, parse_retry_after
 from smtpcheck.http_client.urls import endpoint_of
+from smtpcheck.model.printable import printable
 from smtpcheck.secrets.redaction import redact
 
 KEPT_HEADERS = ("content-type", "date", "retry-after")
@@ -143,8 +144,3 @@ def chosen(headers: Iterable[tuple[str, str]], keep: Iterable[str] = ()) -> dict
         if name.lower() in names:
             found.setdefault(name.lower(), printable(value)[:MAX_HEADER])
     return found
-
-
-def printable(text: str) -> str:
-    """Return the text with a blank for each character that is not printable."""
-    return text if text.isprintable() else "".join(sign if sign.isprintable() else " " for sign in text)

@@ -14,9 +14,10 @@ import time
 from collections.abc import Iterable
 
 from smtpcheck.http_client.body import BodyError
-from smtpcheck.http_client.exchange import MAX_DETAIL, Fault, FaultKind, Limits, printable
+from smtpcheck.http_client.exchange import MAX_DETAIL, Fault, FaultKind, Limits
 from smtpcheck.http_client.trust import CaUnusableError
 from smtpcheck.http_client.urls import endpoint_of, user_secrets
+from smtpcheck.model.printable import printable
 from smtpcheck.secrets.redaction import redact
 
 _LONGEST_CHAIN = 16

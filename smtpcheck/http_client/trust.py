@@ -5,6 +5,8 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
+from smtpcheck.secrets.file_state import state_of
+
 
 class CaUnusableError(Exception):
     """The CA file cannot be used. Says which file and why."""
@@ -16,8 +18,7 @@ def client_context(ca_file: Path | None) -> ssl.SSLContext:
     Blocks: building one costs some 20 ms.
     """
     try:
-        found = ca_file.stat() if ca_file else None
-        return _context(ca_file, (found.st_mtime_ns, found.st_size, found.st_ino) if found else None)
+        return _context(ca_file, state_of(ca_file.stat()) if ca_file else None)
     except ssl.SSLError:
         raise CaUnusableError(f"CA file {ca_file} holds no certificate in PEM form") from None
     except OSError as error:

@@ -19,6 +19,7 @@ from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
 from smtpcheck.oauth.msal_client import MsalClient
 from smtpcheck.oauth.secret_expiry import Graph, read_secret_expiry
 from smtpcheck.oauth.session import IssuerSession
+from smtpcheck.secrets.file_state import file_state
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
@@ -128,7 +129,8 @@ class EntraFlow(Flow):
 
     def _credential(self) -> tuple[str | dict[str, Any], str]:
         """Return what MSAL takes as `client_credential`, and what tells it from another."""
-        application, trust = self._application, _stamp(self._application.ca_file)
+        application = self._application
+        trust = str(file_state(application.ca_file)) if application.ca_file else ""
         if application.assertion is not None:
             self._assertion = application.assertion.read()
             return {"client_assertion": self._current_assertion}, trust
@@ -156,10 +158,3 @@ class EntraFlow(Flow):
             description=description,
             requested_scope=scope,
         )
-
-
-def _stamp(path: Path | None) -> str:
-    try:
-        return str(path.stat().st_mtime_ns) if path else ""
-    except OSError:
-        return ""

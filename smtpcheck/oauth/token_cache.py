@@ -9,12 +9,12 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 from math import inf
-from pathlib import Path
 
 from smtpcheck.model.report import TokenError, TokenFacts
 from smtpcheck.oauth.backoff import Backoff
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.token_store import TokenStore
+from smtpcheck.secrets.file_state import file_state
 from smtpcheck.secrets.secret import Secret
 
 
@@ -116,12 +116,4 @@ def spread_fraction(name: str, subject: str | None) -> float:
 def state_on_disk(source: CredentialTokens) -> tuple[object, ...]:
     """Return what tells the state of a credential's files, and its login, from another one."""
     source.flow.reload()
-    return (source.flow.lifetime.login_at, *map(_stamp, source.files))
-
-
-def _stamp(file: Path) -> object:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return (source.flow.lifetime.login_at, *map(file_state, source.files))

@@ -27,6 +27,7 @@ from urllib.parse import quote
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from smtpcheck.secrets.file_state import state_of
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
@@ -190,8 +191,7 @@ class TokenFile:
             LoginUnusableError: The file cannot be read, decrypted or understood.
         """
         try:
-            found = self.path.stat()
-            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+            stamp = state_of(self.path.stat())
             if self._seen is not None and self._seen[0] == stamp:
                 return self._seen[1]
             with self.path.open("rb") as file:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.diagnosis.explain import describe
+from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Finding
 
 _MOST_NAMED = 4
@@ -34,13 +35,6 @@ def show(text: RenderableType) -> None:
     print("\n".join(line.rstrip() for line in captured.get().splitlines()))  # noqa: T201
 
 
-def printable(text: str) -> str:
-    """Return a text whose control characters, but line ends, are escaped."""
-    if text.isprintable():
-        return text
-    return "".join(sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in text)
-
-
 def findings_text(findings: Sequence[Finding], catalogue: Catalogue) -> RenderableType:
     """Return the first finding whole, and each of the next few in one line."""
     grid = Table.grid(padding=(0, 2))
@@ -57,9 +51,9 @@ def _add_whole(grid: Table, finding: Finding, catalogue: Catalogue) -> None:
     told = describe(finding, catalogue)
     grid.add_row("cause", _name(finding, catalogue))
     for number, sentence in enumerate(told.evidence):
-        grid.add_row("" if number else "seen", Text(printable(sentence)))
+        grid.add_row("" if number else "seen", Text(printable(sentence, keep="\n")))
     for number, step in enumerate(told.remedy):
-        grid.add_row("" if number else "repair", Text(printable(f"{number + 1}. {step}")))
+        grid.add_row("" if number else "repair", Text(printable(f"{number + 1}. {step}", keep="\n")))
     if told.tell_apart:
         grid.add_row("tell apart", Text(told.tell_apart))
     if told.reference:

@@ -33,6 +33,7 @@ from pydantic import (
     model_validator,
 )
 
+from smtpcheck.secrets.file_state import FileState, state_of
 from smtpcheck.secrets.secret import Secret
 
 COMMAND_SECONDS = 10.0
@@ -123,7 +124,7 @@ class _Memory:
     """The last content of a file. It is no part of what a source is: two sources are equal whatever they have read."""
 
     def __init__(self) -> None:
-        self.content: tuple[tuple[int, int, int], ReadSecret] | None = None
+        self.content: tuple[FileState, ReadSecret] | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Memory)
@@ -213,10 +214,10 @@ class SecretSource(BaseModel):
             if not stat.S_ISREG(found.st_mode):
                 raise SecretUnreadableError(self, "is no regular file")
             memory = self._memory.content
-            if memory is not None and memory[0] == _state(found):
+            if memory is not None and memory[0] == state_of(found):
                 return memory[1]
             with path.open("rb") as file:
-                state = _state(os.fstat(file.fileno()))
+                state = state_of(os.fstat(file.fileno()))
                 content = file.read(_MAX_BYTES + 1)
         except (OSError, ValueError) as error:
             raise SecretUnreadableError(self, _reason(error)) from None
@@ -302,10 +303,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 def files_of(*sources: SecretSource | None) -> tuple[Path, ...]:
     """Return the files among the sources."""
     return tuple(source.file for source in sources if source is not None and source.file is not None)
-
-
-def _state(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _reason(error: OSError | ValueError) -> str:

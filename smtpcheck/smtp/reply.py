@@ -13,6 +13,7 @@ Rules of this file:
 import functools
 import re
 
+from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Fault, FaultKind, Reply
 
 MAX_LINE = 8192
@@ -100,7 +101,7 @@ class ReplyParser:
         return None if self._plausible() else Fault(FaultKind.PROTOCOL, escaped(self._buffer))
 
     def _take_text(self, raw: bytes) -> None:
-        text = _printable(raw)
+        text = printable(raw.decode("utf-8", "backslashreplace"))
         match = _ENHANCED.match(text)
         if match is not None:
             self._enhanced = self._enhanced or match[1]
@@ -125,11 +126,3 @@ def _whole(data: bytes) -> Reply | None:
 def escaped(data: bytes) -> str:
     """Return the first octets of something that is no SMTP, with every octet outside printable ASCII escaped."""
     return repr(data[:_SHOWN])[2:-1]
-
-
-def _printable(raw: bytes) -> str:
-    """Decode reply text; what is no UTF-8 and control characters are escaped, for text meets terminals."""
-    text = raw.decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

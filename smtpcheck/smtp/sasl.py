@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator
 
 from smtpcheck.model.check import Mechanism, Provider
+from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Reply
 from smtpcheck.secrets.secret import Secret
 
@@ -189,4 +190,4 @@ def _plain_forms(password: str) -> Iterator[str]:
     """Yield the password as a reply's text may hold it: control characters are escaped there, and what is no UTF-8."""
     yield from (password, json.dumps(password)[1:-1])
     for text in (password, password.encode("latin-1", "replace").decode("utf-8", "backslashreplace")):
-        yield "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+        yield printable(text)

@@ -7,9 +7,9 @@ Rules of this file:
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from smtpcheck.model.report import Outcome
+from smtpcheck.model.timestamp import rfc3339, utc_text_with_seconds
 
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
@@ -61,12 +61,12 @@ def long_duration(seconds: float) -> str:
 
 def whole(timestamp: float | None) -> str:
     """Return a time (Unix seconds) as `2026-03-01 12:00:00 UTC`; nothing for None."""
-    return _utc(timestamp).strftime("%Y-%m-%d %H:%M:%S UTC") if timestamp is not None else ""
+    return utc_text_with_seconds(timestamp) if timestamp is not None else ""
 
 
 def machine(timestamp: float | None) -> str:
     """Return a time (Unix seconds) as RFC 3339 writes it, in UTC and whole seconds; nothing for None."""
-    return _utc(timestamp).strftime("%Y-%m-%dT%H:%M:%SZ") if timestamp is not None else ""
+    return rfc3339(timestamp) if timestamp is not None else ""
 
 
 def plain(identifier: str) -> str:
@@ -87,10 +87,6 @@ def step(text: str) -> Step:
     """Return a step with its ready command, which ends it after a colon, apart."""
     found = _COMMAND.search(text)
     return Step(text[: found.start()].rstrip(), found[0]) if found else Step(text, "")
-
-
-def _utc(timestamp: float) -> datetime:
-    return datetime.fromtimestamp(timestamp, UTC)
 
 
 def _span(seconds: float) -> str:

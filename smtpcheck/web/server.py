@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from smtpcheck.secrets.file_state import file_state
 from smtpcheck.web.auth import Guard
 from smtpcheck.web.keys import GUARD
 from smtpcheck.web.security import is_loopback
@@ -40,7 +41,7 @@ class LiveWebConfig:
         self._context: ssl.SSLContext | None = None
         self._stamp: tuple[object, ...] = ()
         if path is not None:
-            self._stamp = (_stamp(path),)
+            self._stamp = (file_state(path),)
             config, problems = load(path)
             if config is None:
                 raise ServeError("\n".join(str(problem) for problem in problems))
@@ -77,16 +78,7 @@ class LiveWebConfig:
     def _stamps(self, config: WebConfig) -> tuple[object, ...]:
         tls = config.tls
         files = (self._path, *((tls.cert_file, tls.key_file, tls.client_ca_file) if tls else ()))
-        return tuple(_stamp(file) for file in files if file is not None)
-
-
-def _stamp(file: Path) -> tuple[int, ...] | None:
-    """Return what changes when a file does; None while it is missing."""
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+        return tuple(file_state(file) for file in files if file is not None)
 
 
 class _LiveContext(ssl.SSLContext):

@@ -6,13 +6,13 @@ Rules of this file:
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from smtpcheck.agent.on_demand import Probed
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.diagnosis.explain import describe
+from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Exchange, Finding, Report, Step, TokenError, TokenFacts
-from smtpcheck.output.finding import printable
+from smtpcheck.model.timestamp import rfc3339
 
 
 def transcript(probed: Probed, catalogue: Catalogue, metrics: str) -> str:
@@ -27,12 +27,12 @@ def transcript(probed: Probed, catalogue: Catalogue, metrics: str) -> str:
             if probed.resumes_at == probed.breaker.until
             else "run a moment ago"
         )
-        lines.append(f"not run: {why}; the next run may come at {_time(probed.resumes_at)}")
-    return "\n".join((*(printable(line).replace("\n", "\\n") for line in lines), "", "metrics:", metrics))
+        lines.append(f"not run: {why}; the next run may come at {rfc3339(probed.resumes_at)}")
+    return "\n".join((*(printable(line) for line in lines), "", "metrics:", metrics))
 
 
 def _run(report: Report, catalogue: Catalogue) -> Iterator[str]:
-    yield f"run {_time(report.started_at)}: {report.outcome} after {report.seconds:.3f} s"
+    yield f"run {rfc3339(report.started_at)}: {report.outcome} after {report.seconds:.3f} s"
     if report.waited:
         yield f"waited {report.waited:.3f} s for its turn"
     for step in report.steps:
@@ -43,7 +43,7 @@ def _run(report: Report, catalogue: Catalogue) -> Iterator[str]:
         yield from _token_error(report.token_error)
     if report.tls is not None:
         certificate = report.tls.certificate
-        ends = f", certificate until {_time(certificate.not_after)}" if certificate else ""
+        ends = f", certificate until {rfc3339(certificate.not_after)}" if certificate else ""
         yield f"tls {report.tls.version} {report.tls.cipher}{ends}"
     for finding in (*report.findings, *report.warnings):
         yield from _finding(finding, catalogue)
@@ -70,7 +70,7 @@ def _exchange(exchange: Exchange) -> Iterator[str]:
 
 
 def _token(token: TokenFacts) -> str:
-    ends = f", until {_time(token.expires_at)}" if token.expires_at is not None else ""
+    ends = f", until {rfc3339(token.expires_at)}" if token.expires_at is not None else ""
     source = "from memory" if token.from_cache else "from the issuer"
     return f"token {source}: {token.form}, {token.size} characters, fingerprint {token.fingerprint}{ends}"
 
@@ -87,7 +87,3 @@ def _finding(finding: Finding, catalogue: Catalogue) -> Iterator[str]:
     yield f"finding {finding.cause} ({finding.certainty:.0%}): {told.summary}"
     yield from (f"    seen: {sentence}" for sentence in told.evidence)
     yield from (f"    {number}. {step}" for number, step in enumerate(told.remedy, 1))
-
-
-def _time(timestamp: float) -> str:
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -14,7 +14,6 @@ import asyncio
 import json
 import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -26,6 +25,7 @@ from smtpcheck.alerts.notification import Notification, Status
 from smtpcheck.alerts.notifiers.http import HttpNotifier, read_headers
 from smtpcheck.alerts.notifiers.notifier import Failure, Route, SecretUrl, Sender
 from smtpcheck.alerts.notifiers.webhook import address_problem, routes_of
+from smtpcheck.model.timestamp import rfc3339_milliseconds
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
 REFRESH_SECONDS = 60.0
@@ -120,8 +120,8 @@ def as_alert(notification: Notification, now: float) -> dict[str, Any]:
     return {
         "labels": labels(notification),
         "annotations": {name: text for name, text in annotations.items() if text},
-        "startsAt": _time(notification.started_at),
-        "endsAt": _time(ended),
+        "startsAt": rfc3339_milliseconds(notification.started_at),
+        "endsAt": rfc3339_milliseconds(ended),
         "generatorURL": notification.page,
     }
 
@@ -155,7 +155,3 @@ def _description(notification: Notification) -> str:
         more = notification.count - len(notification.checks)
         lines.insert(0, f"Checks: {', '.join(notification.checks)}{f' and {more} more' if more > 0 else ''}")
     return "\n".join(lines)
-
-
-def _time(timestamp: float) -> str:
-    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -7,13 +7,14 @@ Rules of this file:
 
 from collections.abc import Iterator, Sequence
 
-from smtpcheck.cli.doctor.credential_stages import date, findings_about
+from smtpcheck.cli.doctor.credential_stages import findings_about
 from smtpcheck.cli.doctor.evidence import Evidence
 from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, failed, hint, ok, skipped, warning
 from smtpcheck.model import expected_refusal
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Depth, Phase, Provider, Security
 from smtpcheck.model.report import Fault, FaultKind, Finding, Report, Step
+from smtpcheck.model.timestamp import utc_text
 from smtpcheck.smtp.connection import Conversation
 
 _TEST_PHASES = (Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA)
@@ -87,7 +88,7 @@ def _session(evidence: Evidence) -> Iterator[Note]:
         certificate = report.tls.certificate
         if certificate is not None:
             names = ", ".join(certificate.names[:4]) or certificate.subject
-            said = f"certificate of {names}, issued by {certificate.issuer}, until {date(certificate.not_after)}"
+            said = f"certificate of {names}, issued by {certificate.issuer}, until {utc_text(certificate.not_after)}"
             yield ok(said) if certificate.verified else failed(f"unverified {said}")
     if evidence.ehlo:
         offered = " ".join(evidence.mechanisms) or "no mechanism"

@@ -9,7 +9,6 @@ Rules of this file:
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from math import ceil
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ from smtpcheck.http_client.urls import host_of
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Provider
 from smtpcheck.model.report import Finding, TokenFacts
+from smtpcheck.model.timestamp import utc_text
 from smtpcheck.oauth.claims import HEADER_TYPE, JWT
 from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS
@@ -333,11 +333,11 @@ def _lifetime(token: TokenFacts, now: float) -> Iterator[Note]:
         return
     left = token.expires_at - now
     if left <= 0:
-        yield failed(f"it ended {date(token.expires_at)}")
+        yield failed(f"it ended {utc_text(token.expires_at)}")
     elif left < _SHORT_LIFE:
         yield warning(f"it ends in {left:.0f} s, and was asked for only now")
     else:
-        yield ok(f"it lives {left / 60:.0f} more minutes, until {date(token.expires_at)}")
+        yield ok(f"it lives {left / 60:.0f} more minutes, until {utc_text(token.expires_at)}")
 
 
 def _renewal(evidence: Evidence) -> Iterator[Note]:
@@ -352,7 +352,7 @@ def _renewal(evidence: Evidence) -> Iterator[Note]:
     if state is None:
         return
     if state.refresh_token_last_refresh_at is not None:
-        yield ok(f"the refresh token was last used {date(state.refresh_token_last_refresh_at)}")
+        yield ok(f"the refresh token was last used {utc_text(state.refresh_token_last_refresh_at)}")
     if state.refresh_token_expires_at is not None:
         margin = evidence.check.warn.refresh_token
         yield expiry_note("the refresh token", state.refresh_token_expires_at, margin, evidence.now)
@@ -376,14 +376,9 @@ def is_of_entra(evidence: Evidence) -> bool:
 def expiry_note(what: str, end: float, margin: float, now: float) -> Note:
     """Return a note on something that ends: failed if it has, a warning if that is nearer than `margin` seconds."""
     if end <= now:
-        return failed(f"{what} ended {date(end)}")
-    said = f"{what} ends {date(end)}, in {(end - now) / 86400:.0f} days"
+        return failed(f"{what} ended {utc_text(end)}")
+    said = f"{what} ends {utc_text(end)}, in {(end - now) / 86400:.0f} days"
     return warning(said) if end - now < margin else ok(said)
-
-
-def date(timestamp: float) -> str:
-    """Return a time (Unix seconds) as `2026-03-01 12:00 UTC`."""
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def findings_about(evidence: Evidence, *causes: Cause) -> tuple[Finding, ...]:

@@ -14,11 +14,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from smtpcheck.cli.doctor.credential_stages import date, expiry_note, findings_about
+from smtpcheck.cli.doctor.credential_stages import expiry_note, findings_about
 from smtpcheck.cli.doctor.evidence import Evidence
 from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, hint, ok, warning
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Provider
+from smtpcheck.model.timestamp import utc_text
 
 _MAX_BYTES = 64 * 1024
 _ENDINGS = (Cause.CERTIFICATE_EXPIRING, Cause.SECRET_EXPIRING, Cause.CLIENT_CERTIFICATE_EXPIRING)
@@ -97,7 +98,7 @@ def _snapshot(evidence: Evidence) -> Snapshot | None:
 
 def _changes(before: Snapshot, seen: Snapshot) -> Iterator[Note]:
     at = before.get("at")
-    since = f"since {date(at)}" if isinstance(at, int | float) and 0 < at < 2**32 else "since the last time"
+    since = f"since {utc_text(at)}" if isinstance(at, int | float) and 0 < at < 2**32 else "since the last time"
     old, new = (_lines(snapshot.get("ehlo")) for snapshot in (before, seen))
     changed = False
     for lines, verb in ((new - old, "has come to"), (old - new, "is gone from")):

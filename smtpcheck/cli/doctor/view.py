@@ -15,8 +15,9 @@ from rich.text import Text
 from smtpcheck.cli.doctor.result import Examined, Result, Stage, outcome_of
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.model.check import Check
+from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Outcome
-from smtpcheck.output.finding import findings_text, printable
+from smtpcheck.output.finding import findings_text
 
 _PIPE_WIDTH = 80
 _STYLES = {
@@ -74,7 +75,7 @@ class View:
         notes.add_column(width=1)
         notes.add_column(overflow="fold")
         for note in examined.notes:
-            notes.add_row(Text(_SYMBOLS[note.result], _STYLES[note.result]), Text(printable(note.text)))
+            notes.add_row(Text(_SYMBOLS[note.result], _STYLES[note.result]), Text(printable(note.text, keep="\n")))
         self._print(Padding(notes, (0, 0, 0, 5)))
         if examined.findings:
             self._print(Padding(findings_text(examined.findings, self._catalogue), (0, 0, 0, 3)))

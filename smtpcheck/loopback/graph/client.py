@@ -22,6 +22,7 @@ from requests.utils import get_environ_proxies
 from yarl import URL
 
 from smtpcheck.loopback.finder import FinderError, FinderStep
+from smtpcheck.model.printable import printable
 from smtpcheck.secrets.redaction import redact
 from smtpcheck.secrets.secret import Secret
 
@@ -143,8 +144,7 @@ class GraphClient:
         return FinderError(step, detail, self._words(code)[:80], _retry_after(response.headers.get("Retry-After")))
 
     def _words(self, text: str) -> str:
-        printable = "".join(sign if sign.isprintable() else " " for sign in text)
-        return redact(printable, (self._token.reveal(),))[:_LONGEST_DETAIL].strip()
+        return redact(printable(text), (self._token.reveal(),))[:_LONGEST_DETAIL].strip()
 
 
 async def _read(response: aiohttp.ClientResponse, step: FinderStep) -> bytes:

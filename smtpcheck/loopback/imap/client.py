@@ -28,6 +28,7 @@ from smtpcheck.loopback.imap.stream import InjectionError, Stream, StreamError, 
 from smtpcheck.mail.correlation_id import PREFIX
 from smtpcheck.mail.message import SUBJECT_WORD, UNIQUE_HEADER
 from smtpcheck.model.check import Mechanism, Provider
+from smtpcheck.model.printable import printable
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp.sasl import Redaction, challenge_answer, choose, client_messages, sasl_name
 
@@ -236,8 +237,7 @@ class ImapConnection:
         return ImapError(step, text, code[1].upper() if code else "", over=over)
 
     def _words(self, text: str) -> str:
-        printable = "".join(sign if sign.isprintable() else " " for sign in text)
-        return self._redaction.text(printable)[:_LONGEST_DETAIL].strip()
+        return self._redaction.text(printable(text))[:_LONGEST_DETAIL].strip()
 
 
 class _Client(IMAPClient):  # type: ignore[misc]
