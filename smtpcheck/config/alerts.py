@@ -68,7 +68,7 @@ def parse_moment(value: str) -> str:
         ValueError: It is neither.
     """
     if not _MOMENT.fullmatch(value):
-        raise mistake("is no moment of a week", 'write "Sun 02:00", or "02:00" for each day')
+        raise mistake("is not a valid time of the week", 'write "Sun 02:00", or "02:00" for every day')
     return value
 
 
@@ -79,7 +79,9 @@ def parse_zone(value: str) -> str:
         ValueError: There is none of that name.
     """
     if value not in available_timezones():
-        raise mistake("is no time zone", nearest(value, available_timezones()) or "write it as Europe/Berlin or UTC")
+        raise mistake(
+            "is not a valid time zone", nearest(value, available_timezones()) or "write it as Europe/Berlin or UTC"
+        )
     return value
 
 
@@ -89,14 +91,14 @@ _Moment = Annotated[str, AfterValidator(parse_moment)]
 class MaintenanceSection(ConfigSection):
     """Hours in which failures are expected."""
 
-    begin: _Moment = Field(alias="from", description='When it begins: "Sun 02:00", or "02:00" for each day.')
-    end: _Moment = Field(alias="to", description="When it ends, in the same form.")
-    timezone: Annotated[str, AfterValidator(parse_zone)] = Field(default="UTC", description="As Europe/Berlin.")
-    labels: Labels = Field(default={}, description="For checks with these labels only.")
+    begin: _Moment = Field(alias="from", description='Start: "Sun 02:00", or "02:00" for every day.')
+    end: _Moment = Field(alias="to", description="End, in the same form.")
+    timezone: Annotated[str, AfterValidator(parse_zone)] = Field(default="UTC", description="Such as Europe/Berlin.")
+    labels: Labels = Field(default={}, description="Only for checks with these labels.")
 
 
 class HeartbeatSection(ConfigSection):
-    """An address that is called while the agent is well."""
+    """An address that is called while the agent is healthy."""
 
     url: SecretUrl = Field(description="The address, as text or as {env: ...} and the like.")
     every: Period = Field(default=60.0, description="How often it is called.")
@@ -107,12 +109,12 @@ class HeartbeatSection(ConfigSection):
 class AlertsSection(ConfigSection):
     """Alerts of its own, for sites without Prometheus' rules."""
 
-    fail_after: int = Field(default=3, ge=1, le=100, description="Failing runs in a row until an alert fires.")
-    recover_after: int = Field(default=2, ge=1, le=100, description="Good runs in a row until it is resolved.")
-    remind_every: Duration = Field(default=12 * 3600.0, description="How often it is told again; 0s: never.")
+    fail_after: int = Field(default=3, ge=1, le=100, description="Consecutive failures until an alert fires.")
+    recover_after: int = Field(default=2, ge=1, le=100, description="Consecutive successes until it is resolved.")
+    remind_every: Duration = Field(default=12 * 3600.0, description="How often a reminder is sent; 0s: never.")
     maintenance: list[MaintenanceSection] = Field(default=[], description="Hours in which failures do not count.")
     heartbeat: HeartbeatSection | None = Field(
-        default=None, description="An address that is called while the agent is well."
+        default=None, description="An address that is called while the agent is healthy."
     )
 
 
@@ -150,7 +152,7 @@ def alert_settings(
 
 def _notifiers(raw: Any, place: Place, folder: Path | None, problems: Problems) -> list[tuple[Notifier, Place]]:
     if not isinstance(raw, list):
-        problems.error(place, "must be a list of notifiers", hint='begin each one with "- type:"')
+        problems.error(place, "must be a list of notifiers", hint='start each one with "- type:"')
         return []
     types = {str(kind.model_fields["type"].default): kind for kind in NOTIFIER_TYPES}
     found: list[tuple[Notifier, Place]] = []
@@ -159,7 +161,7 @@ def _notifiers(raw: Any, place: Place, folder: Path | None, problems: Problems) 
         given = each.get("type") if isinstance(each, Mapping) else None
         kind = types.get(given) if isinstance(given, str) else None
         if not isinstance(each, Mapping):
-            problems.error(at, "must be a mapping", hint=f"begin it with type: {', '.join(sorted(types))}")
+            problems.error(at, "must be a mapping", hint=f"start it with type: {', '.join(sorted(types))}")
         elif kind is None:
             message = "there is no such type" if "type" in each else "is missing"
             hint = nearest(given if isinstance(given, str) else "", types)
@@ -200,7 +202,7 @@ def _check_match(match: Mapping[str, str], at: Place, checks: Sequence[Check], p
         elif checks and value not in known.get(name, set()):
             is_error = name == "severity"
             tell = problems.error if is_error else problems.warning
-            tell(at / name, "fits no check" if not is_error else "must be critical or warning", value=value)
+            tell(at / name, "matches no check" if not is_error else "must be critical or warning", value=value)
 
 
 def _check_routes(routes: Iterable[Route], at: Place, checks: Sequence[Check], problems: Problems) -> None:
@@ -219,7 +221,7 @@ def _check_routes(routes: Iterable[Route], at: Place, checks: Sequence[Check], p
             what = f"goes through mail of {host}, which is being checked"
         else:
             continue
-        hint = "it would fail together with what it tells of: choose a way without this host and without its mail"
+        hint = "it would fail together with what it reports: choose a notifier without this host and its mail"
         problems.error(at, what, hint=hint)
         return
 
@@ -238,10 +240,10 @@ def _check_heartbeat(beat: HeartbeatSection, at: Place, checks: Sequence[Check],
 def _window(section: MaintenanceSection, at: Place, checks: Sequence[Check], problems: Problems) -> Window:
     (begin, weekly), (end, also) = _minutes(section.begin), _minutes(section.end)
     if weekly != also:
-        hint = 'write a day in both, as "Sun 02:00", or in neither'
-        problems.error(at / "to", "does not fit from: one names a day, the other does not", hint=hint)
+        hint = 'write a day in both, such as "Sun 02:00", or in neither'
+        problems.error(at / "to", "does not match from: one names a day, the other does not", hint=hint)
     elif begin == end:
-        problems.error(at / "to", "is the same moment as from", value=section.end)
+        problems.error(at / "to", "is the same time as from", value=section.end)
     names = {name for check in checks for name, _ in check.labels}
     for name in section.labels if checks else ():
         if name not in names:

@@ -28,7 +28,7 @@ def _codes(value: object) -> tuple[str, ...]:
     """Return reply codes, each of them a number or a class as `5xx`.
 
     Raises:
-        ValueError: One is none, or is no refusal (RFC 5321 4.2.1).
+        ValueError: One is none, or is not a refusal (RFC 5321 4.2.1).
     """
     return tuple(_code(item) for item in _items(value))
 
@@ -36,9 +36,9 @@ def _codes(value: object) -> tuple[str, ...]:
 def _code(value: object) -> str:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not _REPLY_CODE.fullmatch(text):
-        raise mistake("is no reply code", "write three digits, as 535, or a class, as 5xx")
+        raise mistake("is not a valid reply code", "write three digits, such as 535, or a class, such as 5xx")
     if text[0] not in "45":
-        raise mistake("is no refusal", "servers refuse with 5xx, or for now with 4xx (RFC 5321 4.2.1)")
+        raise mistake("is not a refusal", "servers refuse with 5xx, or temporarily with 4xx (RFC 5321 4.2.1)")
     return text.lower()
 
 
@@ -46,25 +46,27 @@ def _enhanced_codes(value: object) -> tuple[str, ...]:
     """Return enhanced codes (RFC 3463), each of them whole or with `*` for any number.
 
     Raises:
-        ValueError: One is none, or is no refusal.
+        ValueError: One is none, or is not a refusal.
     """
     return tuple(_enhanced(item) for item in _items(value))
 
 
 def _enhanced(value: object) -> str:
     if isinstance(value, float):
-        raise mistake("is no enhanced code", f'write "{value:g}.*" in quotes for all that begin so')
+        raise mistake("is not a valid enhanced code", f'write "{value:g}.*" in quotes for all that start with it')
     if not isinstance(value, str) or not _ENHANCED_CODE.fullmatch(value):
-        raise mistake("is no enhanced code", 'write "5.7.60", or "5.7.*" for all that begin so (RFC 3463)')
+        raise mistake(
+            "is not a valid enhanced code", 'write "5.7.60", or "5.7.*" for all that start with 5.7 (RFC 3463)'
+        )
     if value[0] == "2":
-        raise mistake("is no refusal", "those of refusals begin with 5, or for now with 4 (RFC 3463)")
+        raise mistake("is not a refusal", "refusals start with 5, or temporarily with 4 (RFC 3463)")
     return value if value.count(".") == 2 else f"{value}.*"
 
 
 def _items(value: object) -> tuple[object, ...]:
     items = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not items:
-        raise mistake("must not be empty", "leave it out, or name what must come")
+        raise mistake("must not be empty", "remove it, or name what is expected")
     return items
 
 
@@ -79,10 +81,10 @@ class ExpectSection(ConfigSection):
         description="Where: auth (login), mail (sender), rcpt (recipient), data (the message; it is sent if it passes)."
     )
     code: Annotated[tuple[str, ...], BeforeValidator(_codes), _one_or_more({"type": ["integer", "string"]})] = Field(
-        default=("5xx",), description="Reply codes that may come, as 535 or 5xx; one or a list. Default: 5xx."
+        default=("5xx",), description="Expected reply codes, such as 535 or 5xx; one or a list. Default: 5xx."
     )
     enhanced: Annotated[tuple[str, ...], BeforeValidator(_enhanced_codes), _one_or_more({"type": "string"})] = Field(
-        default=(), description='Enhanced codes that must come, as "5.7.60" or "5.7.*"; one or a list. Default: any.'
+        default=(), description='Expected enhanced codes, such as "5.7.60" or "5.7.*"; one or a list. Default: any.'
     )
 
     def expect(self) -> Expect:
@@ -95,13 +97,13 @@ def check_depth(expect: Expect, depth: Depth, place: Place, problems: Problems) 
     if depth < expect.depth:
         problems.error(
             place,
-            f"does not come to phase {expect.phase}, where the refusal is expected",
+            f"does not reach phase {expect.phase}, where the refusal is expected",
             value=str(depth),
-            hint=f"leave it out, or write depth: {expect.depth}",
+            hint=f"remove it, or write depth: {expect.depth}",
         )
     elif depth > expect.depth:
-        message = f"has no meaning: a run ends in phase {expect.phase}, where the refusal is expected"
-        problems.warning(place, message, value=str(depth), hint="leave it out")
+        message = f"has no effect: a run ends in phase {expect.phase}, where the refusal is expected"
+        problems.warning(place, message, value=str(depth), hint="remove it")
     return depth >= expect.depth
 
 
@@ -116,8 +118,8 @@ def check_interval(check: Check, place: Place, problems: Problems) -> bool:
     what = "in phase data " if check.expect.phase is Phase.DATA else what
     problems.error(
         place,
-        f"a refusal that is expected {what}needs an interval of {shortest / _HOUR:g}h or more, not {check.interval:g}s",
-        hint="repeated refusals are punished; leave it out for once a day",
+        f"an expected refusal {what}needs an interval of {shortest / _HOUR:g}h or more, not {check.interval:g}s",
+        hint="repeated refusals are penalized; remove it for once a day",
     )
     return False
 
@@ -130,13 +132,13 @@ def check_expectation(check: Check, place: Place, problems: Problems) -> None:
     for code in (code for code in expect.codes if code.startswith("4")):
         problems.warning(
             place / "code",
-            f"{code} is a refusal for now, which passing trouble looks like too (RFC 5321 4.2.1)",
+            f"{code} is a temporary refusal, which any temporary error looks like (RFC 5321 4.2.1)",
             hint="narrow it by enhanced, or expect 5xx alone",
         )
     if check.provider is Provider.MICROSOFT and expect.phase in {Phase.MAIL, Phase.RCPT} and check.credential:
         problems.warning(
             place / "phase",
-            "Exchange Online judges sender and recipient only after a whole message",
+            "Exchange Online checks sender and recipient only after the whole message",
             value=str(expect.phase),
-            hint="write phase: data; what must be refused is delivered to the recipient if it is not",
+            hint="write phase: data; the message is delivered to the recipient if it is not refused",
         )

@@ -64,7 +64,7 @@ def parse_listen(value: object) -> tuple[str, int]:
     """
     host, colon, port = str(value).rpartition(":")
     if not colon or not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
-        raise mistake("is no address to listen on", "write host:port, as 127.0.0.1:9587")
+        raise mistake("is not a valid listen address", "write host:port, such as 127.0.0.1:9587")
     if not host:
         raise mistake(
             "names no host", f"write 0.0.0.0:{port} to listen on every address, 127.0.0.1:{port} for this machine"
@@ -72,7 +72,9 @@ def parse_listen(value: object) -> tuple[str, int]:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise mistake("is no address to listen on", f"write an IPv6 address in brackets: [{host.strip('[]')}]:{port}")
+        raise mistake(
+            "is not a valid listen address", f"write an IPv6 address in brackets: [{host.strip('[]')}]:{port}"
+        )
     return parse_host(host), int(port)
 
 
@@ -89,7 +91,7 @@ def parse_url(value: str) -> str:
     except ValueError:
         usable = False
     if not usable or " " in value:
-        raise mistake("is no address of a page", "write it as https://smtpcheck.example.org")
+        raise mistake("is not a valid page URL", "write it as https://smtpcheck.example.org")
     return value.rstrip("/")
 
 
@@ -109,16 +111,16 @@ def parse_host(value: str) -> str:
         ValueError: It is neither.
     """
     if "://" in value:
-        raise mistake("is a URL, not a host", "write the name alone, as smtp.example.org")
+        raise mistake("is a URL, not a host", "write only the name, such as smtp.example.org")
     if is_address(value):
         return value
     name, _, port = value.partition(":")
     if port.isdigit():
-        raise mistake("is no host", f"write the port apart: host: {name}, port: {port}")
+        raise mistake("is not a valid host", f"write the port separately: host: {name}, port: {port}")
     if value != value.strip():
-        raise mistake("has a blank at its end" if value == value.lstrip() else "has a blank before it", "remove it")
+        raise mistake("has a trailing space" if value == value.lstrip() else "has a leading space", "remove it")
     if not _is_name(value, _HOST_LABEL):
-        raise mistake("is no host name and no address", "write it as smtp.example.org")
+        raise mistake("is neither a host name nor an address", "write it as smtp.example.org")
     return value
 
 
@@ -136,7 +138,10 @@ def parse_domain(value: str) -> str:
     literal = value[1:-1].removeprefix("IPv6:") if value.startswith("[") and value.endswith("]") else ""
     if is_address(literal) or (_is_name(value, _DOMAIN_LABEL) and not is_address(value)):
         return value
-    raise mistake("is no domain", "write a domain as host.example.org, or an address as [192.0.2.1] (RFC 5321 4.1.3)")
+    raise mistake(
+        "is not a valid domain",
+        "write a domain such as host.example.org, or an address such as [192.0.2.1] (RFC 5321 4.1.3)",
+    )
 
 
 def parse_mailbox(value: str) -> str:
@@ -148,20 +153,20 @@ def parse_mailbox(value: str) -> str:
     bare = value.strip(" \t\r\n,;")
     if value != bare:
         pasted = value.removeprefix(bare) if value.startswith(bare) else value
-        what = "a comma" if "," in pasted else "a semicolon" if ";" in pasted else "a blank"
+        what = "a comma" if "," in pasted else "a semicolon" if ";" in pasted else "a space"
         where = "at its end" if value.startswith(bare) else "around it"
         raise mistake(f"has {what} {where}", f"write {bare}" if bare else "")
     if value.lower().startswith("mailto:") or "<" in value:
-        raise mistake("is more than an address", "write the address alone, as name@example.org")
+        raise mistake("is more than an address", "write only the address, such as name@example.org")
     if not value.isascii():
-        raise mistake("holds characters beyond ASCII", "write the domain in its xn-- form; SMTPUTF8 is not spoken here")
+        raise mistake("has characters beyond ASCII", "write the domain in its xn-- form; SMTPUTF8 is not supported")
     local, at, domain = value.rpartition("@")
     if not at:
-        raise mistake("has no @", "write the whole address, as name@example.org")
+        raise mistake("has no @", "write the whole address, such as name@example.org")
     if len(local) > 64 or len(value) > 254:
         raise mistake("is longer than RFC 5321 4.5.3.1 allows (64 before the @, 254 in all)")
     if not _LOCAL_PART.fullmatch(local) or not _is_name(domain, _DOMAIN_LABEL):
-        raise mistake("is no mail address", "write it as name@example.org")
+        raise mistake("is not a valid mail address", "write it as name@example.org")
     return value
 
 
@@ -172,7 +177,7 @@ def parse_name(value: str) -> str:
         ValueError: It holds other characters than letters, digits, `_`, `.` and `-`.
     """
     if not NAME.fullmatch(value):
-        raise mistake("is no name for a check", "use letters, digits, _ . and -; at most 200 of them")
+        raise mistake("is not a valid check name", "use letters, digits, _ . and -; at most 200 of them")
     return value
 
 
@@ -183,9 +188,9 @@ def parse_label(name: str) -> str:
         ValueError: Prometheus does not allow it, or it is taken.
     """
     if not _LABEL.fullmatch(name):
-        raise mistake("is no label name", "use letters, digits and _, and no digit first")
+        raise mistake("is not a valid label name", "use letters, digits and _, and no digit first")
     if name.startswith("__") or name in _RESERVED_LABELS:
-        raise mistake("is a reserved label name", "choose another one")
+        raise mistake("is a reserved label name", "choose another")
     return name
 
 
@@ -234,7 +239,7 @@ def trust_error(file: str) -> str:
     try:
         _load_trust(file, state_of(Path(file).stat()))
     except ssl.SSLError:
-        return "holds no certificate in PEM form"
+        return "has no certificate in PEM form"
     except (OSError, ValueError):
         return "cannot be read"
     return ""

@@ -91,21 +91,21 @@ def lint_secret(source: SecretSource, place: Place, problems: Problems) -> None:
     if SecretWarning.GUID in warnings and place.path[-1] == "client_secret":
         problems.error(
             place,
-            f"{source} holds a GUID, which is the id of a client secret and not its value",
+            f"{source} contains a GUID, which is the id of a client secret and not its value",
             hint='copy the column "Value" of the portal; it is shown only once, so make a new secret if it is gone',
         )
     if SecretWarning.LINE_END in warnings:
         problems.warning(
             place,
-            f"{source} ends with a line end; {'it is dropped here' if source.file else 'it is part of the secret'}",
+            f"{source} ends with a newline; {'it is dropped here' if source.file else 'it is part of the secret'}",
             hint="another application that reads it may send it: write it with printf '%s', not with echo",
         )
     if SecretWarning.BLANK in warnings:
-        problems.warning(place, f"{source} begins or ends with a blank, which is part of the secret")
+        problems.warning(place, f"{source} starts or ends with a space, which is part of the secret")
     if SecretWarning.BYTE_ORDER_MARK in warnings:
         problems.warning(
             place,
-            f"{source} begins with a byte order mark, which is dropped here",
+            f"{source} starts with a byte order mark, which is dropped here",
             hint="another application that reads it may send it: save it as UTF-8 without BOM",
         )
 
@@ -137,7 +137,7 @@ def _check_plaintext(check: Check, entry: Entry, problems: Problems) -> None:
             entry.at(("server", "security")),
             f"without TLS no {_secret_of(check)} is sent, and depth {check.depth} needs to send one",
             value=str(server.security),
-            hint="use starttls or implicit; where nobody can listen, set allow_plaintext: true",
+            hint="use starttls or implicit; where nobody can eavesdrop, set allow_plaintext: true",
         )
 
 
@@ -149,7 +149,7 @@ def _check_schedule(check: Check, entry: Entry, problems: Problems) -> None:
     if check.depth is Depth.SEND and not check.scheduled:
         problems.warning(
             entry.at(("depth",)),
-            "with schedule: false a message is sent only when a person asks for it: /probe goes as far as recipient",
+            "with schedule: false a message is sent only on a user's request: /probe goes to recipient at most",
             value=str(check.depth),
             hint="let the agent schedule it, or write depth: recipient",
         )
@@ -181,13 +181,13 @@ def _check_exchange(check: Check, credential: Credential | None, entry: Entry, p
     if check.password and check.expect is None:
         problems.error(
             entry.at(("credential",)),
-            f"credential {check.credential} is a password, which Exchange Online retires (basic authentication)",
-            hint="use a credential that gives tokens; or see that passwords are refused, with expect: {phase: auth}",
+            f"credential {check.credential} is a password, which Exchange Online is retiring (basic authentication)",
+            hint="use a credential that gets tokens; or check that passwords are refused, with expect: {phase: auth}",
         )
     if server.host.lower().endswith(_INBOUND_HOST) and check.depth > Depth.TOKEN and check.uses_credential:
         problems.warning(
             entry.at(("server", "host")),
-            "is where mail from outside arrives; clients cannot log in there",
+            "receives mail from outside; clients cannot log in there",
             value=server.host,
             hint=f"write {_host_of(credential)}",
         )

@@ -60,7 +60,7 @@ def _files(paths: Sequence[Path], problems: Problems) -> list[Path]:
         if path.is_dir():
             inside = _inside(path)
             if not inside:
-                problems.error(Place(Document(str(path))), "is a folder without any .yaml file that can be seen")
+                problems.error(Place(Document(str(path))), "is a folder without a visible .yaml file")
             files += inside
         else:
             files.append(path)
@@ -114,7 +114,7 @@ class Loading:
             elif key in self._parts:
                 other = self._parts[key][0]
                 self._problems.error(
-                    at, f"stands in {_where(other)} already", hint="keep it in one file; it holds for all"
+                    at, f"is already in {_where(other)}", hint="keep it in one file; it applies to all"
                 )
             else:
                 self._parts[key] = (at, part, folder)
@@ -126,7 +126,7 @@ class Loading:
         for name, raw in part.items():
             at = place / name
             if name in self._credential_places:
-                message = f"a credential of this name stands in {_where(self._credential_places[name])} already"
+                message = f"a credential of this name is already in {_where(self._credential_places[name])}"
                 self._problems.error(at, message)
                 continue
             self._credential_places[name] = at
@@ -137,7 +137,7 @@ class Loading:
     def _credential(self, raw: Any, place: Place, folder: Path | None) -> Credential | None:
         types = {str(kind.model_fields["type"].default): kind for kind in CREDENTIAL_TYPES}
         if not isinstance(raw, Mapping):
-            self._problems.error(place, "must be a mapping", hint=f"begin with type: {' or '.join(types)}")
+            self._problems.error(place, "must be a mapping", hint=f"start with type: {' or '.join(types)}")
             return None
         given = raw.get("type")
         kind = types.get(given) if isinstance(given, str) else None
@@ -151,11 +151,11 @@ class Loading:
 
     def _add_checks(self, part: Any, place: Place, folder: Path | None) -> None:
         if not isinstance(part, list):
-            self._problems.error(place, "must be a list of checks", hint='begin each one with "- name:"')
+            self._problems.error(place, "must be a list of checks", hint='start each one with "- name:"')
             return
         for index, raw in enumerate(part):
             if not isinstance(raw, Mapping):
-                self._problems.error(place / index, "must be a mapping", hint="begin it with name:")
+                self._problems.error(place / index, "must be a mapping", hint="start it with name:")
                 continue
             entries, table = expand(raw, place / index, folder, self._problems)
             self._entries += [(entry, folder) for entry in entries]

@@ -29,23 +29,23 @@ LONGEST_LOST_AFTER = 43200.0
 
 def _parse_contact(value: str) -> str:
     if not value.isprintable() or len(value) > 200:
-        raise mistake("is no contact", "write one line of text, at most 200 characters")
+        raise mistake("is not a valid contact", "write one line of text, at most 200 characters")
     return value
 
 
 def _parse_authserv_id(value: str) -> str:
     if len(value) > 253 or any(character.isspace() or character in ';="' for character in value):
-        raise mistake("is no name of a server", "write it as it stands in Authentication-Results, as mx.google.com")
+        raise mistake("is not a valid server name", "write it as in Authentication-Results, such as mx.google.com")
     return value
 
 
 class LoopbackSection(ConfigSection):
-    """Messages that are sent and found again."""
+    """Messages that are sent and found."""
 
-    every: Period = Field(default=900.0, description="The time from one message to the next; 5m or more. Default 15m.")
+    every: Period = Field(default=900.0, description="The interval between messages; 5m or more. Default 15m.")
     sender: Mailbox | None = Field(default=None, alias="from", description="From whom. Default: the check's sender.")
     recipient: Mailbox = Field(alias="to", description="To whom: a mailbox of your own.")
-    find: FindSection = Field(description="How the messages are found again.")
+    find: FindSection = Field(description="How the messages are found.")
     warn_after: Period = Field(default=60.0, description="A message that took longer is late. Default 1m.")
     lost_after: Period = Field(
         default=900.0, description="A message not found until then is lost; at most 12h. Default 15m."
@@ -57,12 +57,12 @@ class LoopbackSection(ConfigSection):
         default=MAILBOX.per_hour, ge=1, le=120, description="Messages of the mailbox in one hour, at most. Default 12."
     )
     contact: Annotated[str, AfterValidator(_parse_contact)] = Field(
-        default="", description="Whom to ask about the messages; it stands in them."
+        default="", description="Whom to ask about the messages; they name it."
     )
     authserv_id: Annotated[str, AfterValidator(_parse_authserv_id)] | None = Field(
         default=None,
-        description="Whose Authentication-Results are believed, as mx.google.com; "
-        'empty ("") for such without a name, as Exchange Online writes them.',
+        description="Whose Authentication-Results are trusted, such as mx.google.com; "
+        'empty ("") for those without a name, as at Exchange Online.',
     )
     delete: bool = Field(default=True, description="Whether messages that were found are deleted.")
 
@@ -85,7 +85,9 @@ class LoopbackResolver:
         )
         usable = find is not None
         if check.expect is not None:
-            self._problems.error(at(()), "stands beside expect", hint="what must be refused cannot arrive: keep one")
+            self._problems.error(
+                at(()), "cannot be combined with expect", hint="what must be refused cannot arrive: keep one"
+            )
             usable = False
         elif check.credential is None:
             self._problems.error(at(()), "needs a credential", hint="name one in the check")
@@ -103,8 +105,8 @@ class LoopbackResolver:
             self._problems.warning(
                 at(("every",)),
                 f"makes more messages than max_per_day: {section.max_per_day} and max_per_hour: {section.max_per_hour} "
-                "allow; the rest is left out",
-                hint="send more seldom, or raise the limits",
+                "allow; the rest is skipped",
+                hint="send less often, or raise the limits",
             )
         if not usable or find is None:
             return None

@@ -52,14 +52,14 @@ class ImapServerSection(ConfigSection):
         default="1.2", description="The oldest TLS accepted."
     )
     allow_plaintext: bool = Field(
-        default=False, description="With `security: none`, whether a token may be sent in clear."
+        default=False, description="With `security: none`, whether a token may be sent in plaintext."
     )
 
 
 class FindSection(ConfigSection):
     """How messages are found again."""
 
-    via: FindVia = Field(description="imap, graph (Microsoft Graph), or none: they are not looked for.")
+    via: FindVia = Field(description="imap, graph (Microsoft Graph), or none: they are not searched for.")
     credential: str | None = Field(default=None, description="The name of a credential. Default: the check's.")
     mailbox: Mailbox | None = Field(
         default=None, description="Whose folders are searched. Default: the one that the messages go to."
@@ -113,13 +113,13 @@ class FindResolver:
     def _in_graph(self, section: FindSection, name: str, credential: Credential, at: At) -> Find | None:
         usable = self._is_alone(section, at, _FOR_IMAP)
         if (credential.proxy or "").startswith("socks"):
-            message = f"Microsoft Graph is not asked by a SOCKS proxy, which credential {name} has"
+            message = f"Microsoft Graph cannot be used through a SOCKS proxy, which credential {name} has"
             self._problems.error(at(("via",)), message, value=str(FindVia.GRAPH), hint="use an http:// proxy, or imap")
             usable = False
         if not isinstance(credential, CloudCredential):
             self._problems.error(
                 at(("via",)),
-                f"Microsoft Graph takes tokens of Microsoft alone, and credential {name} is of type {credential.type}",
+                f"Microsoft Graph accepts only tokens of Microsoft, and credential {name} is of type {credential.type}",
                 value=str(FindVia.GRAPH),
                 hint="write via: imap, or name a credential whose type begins with microsoft",
             )
@@ -143,7 +143,7 @@ class FindResolver:
     def _is_alone(self, section: FindSection, at: At, without: Collection[str]) -> bool:
         unused = [key for key in without if key in section.model_fields_set]
         for key in unused:
-            self._problems.error(at((key,)), f"has no meaning with via: {section.via}", hint="remove it")
+            self._problems.error(at((key,)), f"has no effect with via: {section.via}", hint="remove it")
         return not unused
 
     def _credential(self, name: str | None, at: At) -> Credential | None:
@@ -158,7 +158,7 @@ class FindResolver:
     def _server(self, section: ImapServerSection, credential: Credential, at: At) -> Server | None:
         host = section.host or _host_of(credential)
         if host is None:
-            hint = "name the IMAP server; the credential does not tell it"
+            hint = "name the IMAP server; the credential does not imply it"
             self._problems.error(at(("server", "host")), "is missing", hint=hint)
             return None
         early = section.security in {Security.STARTTLS, Security.NONE}
@@ -190,7 +190,7 @@ def _server_mistakes(server: Server) -> Iterator[tuple[str, str, str]]:
     if server.ca_file and (trouble := trust_error(server.ca_file)):
         yield "ca_file", trouble, ""
     if server.security is Security.NONE and not server.allow_plaintext:
-        hint = "use implicit or starttls; where nobody can listen, set allow_plaintext: true"
+        hint = "use implicit or starttls; where nobody can eavesdrop, set allow_plaintext: true"
         yield "security", "without TLS no token is sent, and the search needs to send one", hint
 
 
@@ -205,7 +205,7 @@ def _host_mistakes(host: str, name: str, credential: Credential) -> Iterator[tup
         message = f"belongs to {of_host.title()}, and credential {name} gives tokens of {of_credential.title()}"
         yield "host", message, f"write {right}, or name a credential of the server's provider"
     elif of_host and host.lower().startswith("smtp"):
-        yield "host", "is where mail is submitted, not where it is read", f"write {right}"
+        yield "host", "is for submission, not for reading", f"write {right}"
     elif homes and isinstance(credential, CloudCredential) and credential.cloud not in homes:
         message = f"belongs to cloud {' or '.join(sorted(homes))}, and credential {name} to {credential.cloud}"
         yield "host", message, f"write {right}, or set the right cloud in the credential"

@@ -66,7 +66,7 @@ def expand(
     if "mailboxes" not in raw:
         return [Entry(raw, place)], None
     if "mailbox" in raw:
-        problems.error(place / "mailboxes", "stands beside mailbox", hint="keep one of the two")
+        problems.error(place / "mailboxes", "cannot be combined with mailbox", hint="keep one of the two")
         return [], None
     rest = {key: value for key, value in raw.items() if key != "mailboxes"}
     given, at = raw["mailboxes"], place / "mailboxes"
@@ -112,7 +112,7 @@ def _of_file(rest: Mapping[str, Any], file: Path, place: Place, at: Place, probl
             yield from _rows(Entry(rest, place), rows, columns, table, problems)
     except csv.Error as error:
         table.lines.append(rows.line_num)
-        problems.error(Place(table, (len(table.lines) - 1,)), f"is no CSV: {error}")
+        problems.error(Place(table, (len(table.lines) - 1,)), f"is not valid CSV: {error}")
 
 
 def _columns(header: list[str], table: Table, problems: Problems) -> list[KeyPath] | None:
@@ -125,7 +125,7 @@ def _columns(header: list[str], table: Table, problems: Problems) -> list[KeyPat
             problems.error(place, "unknown column", value=column, hint=nearest(column, known))
             wrong = True
         elif header.count(column) > 1:
-            problems.error(place, "a column stands twice", value=column)
+            problems.error(place, "duplicate column", value=column)
             wrong = True
     if "mailbox" not in header:
         problems.error(place, "has no column mailbox", hint="the first line names the columns")
@@ -179,7 +179,7 @@ def _with_names(entries: list[Entry], problems: Problems) -> list[Entry]:
         elif unknown := [part for part in _PART.findall(name) if part not in _PARTS]:
             hint = "use {local}, {domain} or {mailbox}"
             problems.error(
-                entry.at(("name",)), f"holds {{{unknown[0]}}}, which is no part of an address", value=name, hint=hint
+                entry.at(("name",)), f"holds {{{unknown[0]}}}, which is not a part of an address", value=name, hint=hint
             )
         elif len(entries) > 1 and "{" not in name and ("name",) not in entry.moved:
             hint = "put {local}, {domain} or {mailbox} into it"

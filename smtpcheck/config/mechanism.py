@@ -16,6 +16,6 @@ def check_mechanism(
         place,
         f"carries {carried}, and credential {name} gives {given}",
         value=str(mechanism),
-        hint="leave it out: what the server offers is taken",
+        hint="remove it: what the server offers is used",
     )
     return False

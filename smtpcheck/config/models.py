@@ -32,7 +32,9 @@ from smtpcheck.secrets.source import ConfiguredPath, SecretSource
 class OtlpSection(ConfigSection):
     """An endpoint of OpenTelemetry's protocol, over HTTP."""
 
-    endpoint: str = Field(pattern=r"^https?://[^/\s?#@]+(/[^\s?#]*)?$", description="A URL, as http://collector:4318.")
+    endpoint: str = Field(
+        pattern=r"^https?://[^/\s?#@]+(/[^\s?#]*)?$", description="A URL, such as http://collector:4318."
+    )
     headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], SecretSource] = Field(
         default={}, description="Headers of each request; their values are secrets."
     )
@@ -44,14 +46,15 @@ class AgentSection(ConfigSection):
     listen: Annotated[tuple[str, int], PlainValidator(parse_listen), WithJsonSchema({"type": "string"})] = Field(
         default=("127.0.0.1", 9587), description="host:port of the web page and the metrics."
     )
-    state: ConfiguredPath | None = Field(default=None, description="The folder of what outlives a restart.")
+    state: ConfiguredPath | None = Field(default=None, description="The folder of what survives a restart.")
     max_open_connections: int = Field(default=200, ge=1, le=10_000, description="SMTP connections open at once.")
-    expose_addresses: bool = Field(default=False, description="Whether mailboxes may stand in metrics.")
+    expose_addresses: bool = Field(default=False, description="Whether metrics may show mailboxes.")
     fresh_every: Period = Field(
-        default=3600.0, description="A token is asked for past every cache at least this often."
+        default=3600.0, description="A token is force-refreshed, bypassing caches, at least this often."
     )
     external_url: Annotated[str, AfterValidator(parse_url)] | None = Field(
-        default=None, description="Where others find the page, as https://smtpcheck.example.org; alerts link to it."
+        default=None,
+        description="Where others find the page, such as https://smtpcheck.example.org; alerts link to it.",
     )
     otlp: OtlpSection | None = Field(default=None, description="Where traces of the runs go.")
     token_key: SecretSource | None = Field(
@@ -60,25 +63,27 @@ class AgentSection(ConfigSection):
 
 
 class WarnSection(ConfigSection):
-    """From when on a check that still works is a warning."""
+    """When a check that still works becomes a warning."""
 
-    certificate: Duration | None = Field(default=None, description="Before the server's certificate ends. Default 14d.")
-    secret: Duration | None = Field(
-        default=None, description="Before the client secret or certificate ends. Default 30d."
+    certificate: Duration | None = Field(
+        default=None, description="Before the server's certificate expires. Default 14d."
     )
-    refresh_token: Duration | None = Field(default=None, description="Before the refresh token ends. Default 14d.")
+    secret: Duration | None = Field(
+        default=None, description="Before the client secret or certificate expires. Default 30d."
+    )
+    refresh_token: Duration | None = Field(default=None, description="Before the refresh token expires. Default 14d.")
     duration: Duration | None = Field(default=None, description="When a run takes longer. Default 10s.")
 
 
 class DefaultsSection(ConfigSection):
     """What holds for every check that does not say otherwise."""
 
-    interval: Period = Field(default=60.0, description="The time from one run to the next.")
+    interval: Period = Field(default=60.0, description="The interval between runs.")
     timeout: Period = Field(default=20.0, description="For the SMTP part of one run.")
     token_timeout: Period = Field(default=10.0, description="How long one run waits for the issuer.")
     depth: DepthName = Field(default=Depth.AUTH, description="How far a check goes.")
-    schedule: bool = Field(default=True, description="false: a check runs only when /probe or a person asks for it.")
-    warn: WarnSection = Field(default=WarnSection(), description="From when on a check that still works is a warning.")
+    schedule: bool = Field(default=True, description="false: a check runs only when /probe or a user requests it.")
+    warn: WarnSection = Field(default=WarnSection(), description="When a check that still works becomes a warning.")
 
 
 class ServerSection(ConfigSection):
@@ -103,14 +108,16 @@ class ServerSection(ConfigSection):
         default="1.2", description="The oldest TLS accepted."
     )
     allow_plaintext: bool = Field(
-        default=False, description="With `security: none`, whether a token may be sent in clear."
+        default=False, description="With `security: none`, whether a token may be sent in plaintext."
     )
 
 
 class MailboxesFile(ConfigSection):
     """A table of mailboxes."""
 
-    file: ConfiguredPath = Field(description="CSV with a column `mailbox` and any key of a check, as `labels.team`.")
+    file: ConfiguredPath = Field(
+        description="CSV with a column `mailbox` and any key of a check, such as `labels.team`."
+    )
 
 
 class CheckSection(ConfigSection):
@@ -121,8 +128,8 @@ class CheckSection(ConfigSection):
     credential: str | None = Field(default=None, description="The name of a credential; needed for a login.")
     server: ServerSection = Field(default=ServerSection(), description="Default: the provider's.")
     depth: DepthName | None = Field(default=None, description="How far the check goes.")
-    interval: Period | None = Field(default=None, description="The time from one run to the next.")
-    schedule: bool | None = Field(default=None, description="false: it runs only when /probe or a person asks for it.")
+    interval: Period | None = Field(default=None, description="The interval between runs.")
+    schedule: bool | None = Field(default=None, description="false: it runs only when /probe or a user requests it.")
     timeout: Period | None = Field(default=None, description="For the SMTP part of one run.")
     token_timeout: Period | None = Field(default=None, description="How long one run waits for the issuer.")
     sender: Mailbox | None = Field(default=None, description="The envelope sender. Default: the mailbox.")
@@ -132,19 +139,20 @@ class CheckSection(ConfigSection):
     mechanism: Mechanism | None = Field(
         default=None, description="The SASL mechanism. Default: what the server offers."
     )
-    warn: WarnSection = Field(default=WarnSection(), description="From when on a check that still works is a warning.")
+    warn: WarnSection = Field(default=WarnSection(), description="When a check that still works becomes a warning.")
     labels: Labels = Field(default={}, description="Labels of its metrics.")
     expect: ExpectSection | None = Field(
-        default=None, description="A refusal that must come: the check turned around. Default interval 24h."
+        default=None, description="An expected refusal: it inverts the check. Default interval 24h."
     )
-    loopback: LoopbackSection | None = Field(default=None, description="Messages that are sent and found again.")
+    loopback: LoopbackSection | None = Field(default=None, description="Messages that are sent and found.")
     granted: AwareDatetime | None = Field(
-        default=None, description="When rights were last granted, as 2026-11-20T10:00Z: they take up to two hours."
+        default=None,
+        description="When permissions were last granted, such as 2026-11-20T10:00Z: they take up to two hours.",
     )
 
 
 class ChecksSection(CheckSection):
     """What to do for one mailbox, or for each of several."""
 
-    name: str = Field(description="Unique. With mailboxes {local}, {domain} and {mailbox} stand for their parts.")
+    name: str = Field(description="Unique. With mailboxes {local}, {domain} and {mailbox} are replaced by their parts.")
     mailboxes: MailboxesFile | list[Mailbox] | None = Field(default=None, description="One check for each of them.")

@@ -89,7 +89,7 @@ def from_options(options: Mapping[str, object], *, strict: bool = False) -> Load
         value["credentials"] = {_CREDENTIAL: {"type": kind, **trust, **credential}}
     for name in (name for others in _KINDS.values() for name in others if name in options and name not in keys):
         given = next(_option(name) for name in keys if name in options)
-        problems.error(Place(source, (name,)), f"stands beside {given}", hint="give one of the two")
+        problems.error(Place(source, (name,)), f"cannot be combined with {given}", hint="give one of the two")
     loading = Loading(problems)
     loading.add(source, value, None)
     settings = loading.settings()

@@ -64,7 +64,7 @@ class Resolver:
         credential = self._credentials.get(section.credential or "")
         host = section.server.host or _host_of(credential)
         if host is None and usable:
-            hint = "name the server; the credential does not tell it"
+            hint = "name the server; the credential does not imply it"
             self._problems.error(entry.at(("server", "host")), "is missing", hint=hint)
         if host is None or not usable:
             return None
@@ -136,9 +136,9 @@ class Resolver:
 
     def _has_recipient(self, section: CheckSection, entry: Entry, depth: Depth) -> bool:
         if section.recipient is None and depth >= Depth.RECIPIENT:
-            hint = "name a mailbox of your own: an unknown recipient again and again gets the sender throttled"
+            hint = "name a mailbox of your own: repeated unknown recipients get the sender throttled"
             if section.credential is None and section.expect is not None:
-                hint = "name an address elsewhere, to which the server must not relay"
+                hint = "name an external address, to which the server must not relay"
             self._problems.error(entry.at(("recipient",)), f"is missing, and depth {depth} needs one", hint=hint)
             return False
         return True

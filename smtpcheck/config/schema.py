@@ -34,7 +34,7 @@ def json_schema() -> dict[str, Any]:
     alerts: Any = create_model(
         "Alerts",
         __base__=AlertsSection,
-        notify=(list[notifier] | None, Field(default=None, description="Who is told.")),
+        notify=(list[notifier] | None, Field(default=None, description="Who is notified.")),
     )
     file = create_model(
         "Checks",
@@ -43,7 +43,10 @@ def json_schema() -> dict[str, Any]:
         agent=(AgentSection | None, Field(default=None, description="The agent as a whole.")),
         alerts=(alerts | None, Field(default=None, description="Alerts of its own.")),
         defaults=(DefaultsSection | None, Field(default=None, description="For checks that do not say otherwise.")),
-        credentials=(dict[str, credential] | None, Field(default=None, description="How tokens are got, by name.")),
+        credentials=(
+            dict[str, credential] | None,
+            Field(default=None, description="How tokens are obtained, by name."),
+        ),
         checks=(list[ChecksSection] | None, Field(default=None, description="What to do, one item for each mailbox.")),
     )
     return {"$schema": GenerateJsonSchema.schema_dialect, **file.model_json_schema(schema_generator=_Schema)}

@@ -25,10 +25,10 @@ class AgentSettings:
     listen: tuple[str, int]
     """Host and port of the web page and the metrics; port 0 takes a free one."""
     state: Path
-    """The folder of what outlives a restart."""
+    """The folder of what survives a restart."""
     max_open_connections: int = 200
     expose_addresses: bool = False
-    """Whether mailboxes may stand in metrics."""
+    """Whether metrics may show mailboxes."""
     fresh_every: float = 3600.0
     """Seconds after which a token is asked for past every cache, at the latest."""
     token_key: SecretSource | None = None

@@ -48,9 +48,9 @@ _SENTENCES = {
     "less_than_equal": "must be {le} or less",
     "enum": "must be one of {expected}",
     "literal_error": "must be one of {expected}",
-    "string_pattern_mismatch": "does not have the form that is wanted here",
-    "date_from_datetime_parsing": "is no date",
-    "date_type": "is no date",
+    "string_pattern_mismatch": "does not have the required form",
+    "date_from_datetime_parsing": "is not a valid date",
+    "date_type": "is not a valid date",
 }
 
 

@@ -99,7 +99,7 @@ class _Refused(Exception):  # noqa: N818 - it never leaves this file
 
 
 def _tagged(line: int) -> _Refused:
-    return _Refused("a tag (a word that begins with !) has no meaning here", line, "write the value in quotes")
+    return _Refused("a tag (a word that starts with !) has no meaning here", line, "write the value in quotes")
 
 
 def read(path: Path, problems: Problems) -> Document | None:
@@ -133,12 +133,12 @@ def parse(content: bytes, name: str, problems: Problems) -> Document | None:
         at = _Line(name, mark.line + 1 if mark else None)
         # libyaml scans ahead of its events, and newer ones have a limit of their own.
         too_deep = "nesting depth" in reason
-        message = _TOO_DEEP if too_deep else f"is no YAML: {reason}"
+        message = _TOO_DEEP if too_deep else f"is not valid YAML: {reason}"
         problems.error(Place(at), message, hint=_hint(error.problem or ""))
     except yaml.YAMLError:
         first = next((index for index, character in enumerate(text) if not _allowed(character)), 0)
         at = _Line(name, text.count("\n", 0, first) + 1)
-        problems.error(Place(at), "holds a control character, which YAML does not allow")
+        problems.error(Place(at), "contains a control character, which YAML does not allow")
     finally:
         loader.dispose()
     return None
@@ -150,11 +150,11 @@ def _allowed(character: str) -> bool:
 
 def _hint(problem: str) -> str:
     if "cannot start any token" in problem:
-        return "indent with blanks, not with tabs; write a value that begins with @, % or ` in quotes"
+        return "indent with spaces, not with tabs; write a value that starts with @, % or ` in quotes"
     if "mapping values are not allowed" in problem:
-        return "look at the indentation; write a value that holds a colon and a blank in quotes"
+        return "check the indentation; write a value that contains a colon and a space in quotes"
     if "undefined alias" in problem or "alias" in problem:
-        return "write a value that begins with * in quotes"
+        return "write a value that starts with * in quotes"
     return ""
 
 
@@ -181,7 +181,7 @@ class _Builder:
         if not isinstance(following, yaml.StreamEndEvent):
             line = following.start_mark.line + 1
             raise _Refused(
-                "holds a second document", line, "make two files of it: -c may be repeated, or name a folder"
+                "contains a second document", line, "split it into two files: -c may be repeated, or name a folder"
             )
         return value
 
@@ -208,7 +208,7 @@ class _Builder:
 
     def _repeated(self, event: Any, line: int) -> Any:
         if event.anchor not in self._anchors:
-            raise _Refused("is no YAML: found undefined alias", line, _hint("undefined alias"))
+            raise _Refused("is not valid YAML: found undefined alias", line, _hint("undefined alias"))
         value, size = self._anchors[event.anchor]
         self._values += size
         self._repeated_values += size
@@ -221,14 +221,14 @@ class _Builder:
         while not isinstance(event := self._loader.get_event(), MappingEndEvent):
             line = event.start_mark.line + 1
             if not isinstance(event, ScalarEvent):
-                raise _Refused("a key must be plain text", line, "write a value that begins with *, { or [ in quotes")
+                raise _Refused("a key must be plain text", line, "write a value that starts with *, { or [ in quotes")
             value = self._node(self._loader.get_event(), depth + 1)
             if event.implicit[0] and event.value == "<<":
                 merged.append((value, line))
             elif event.value in section:
                 first = section.lines[event.value]
                 twice = Place(_Line(self._name, line))
-                self._problems.error(twice, f"a key stands twice in one mapping: it is in line {first} already")
+                self._problems.error(twice, f"duplicate key in a mapping: it is already in line {first}")
             else:
                 section[event.value] = value
                 section.lines[event.value] = line
@@ -262,5 +262,5 @@ class _Builder:
         try:
             return self._loader.construct_object(yaml.ScalarNode(tag, event.value))
         except (ValueError, yaml.YAMLError):
-            hint = "write a date as 2027-03-01, and a text that looks like one in quotes"
-            raise _Refused("is no number and no date that exists", line, hint) from None
+            hint = "write a date such as 2027-03-01, and a text that looks like one in quotes"
+            raise _Refused("is neither a number nor a valid date", line, hint) from None

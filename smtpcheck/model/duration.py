@@ -18,13 +18,13 @@ def parse_duration(value: object) -> float:
     """Return the seconds of `500ms`, `60s`, `15m`, `1h30m`, `7d`, `2w` (units in falling order, each once).
 
     Raises:
-        ValueError: It is no duration, or longer than ten years.
+        ValueError: It is not a valid duration, or longer than ten years.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError(f"a duration needs a unit\nwrite {value}s for seconds")  # noqa: TRY004 - pydantic knows no other
     match = _DURATION.fullmatch(value) if isinstance(value, str) and value.isascii() and len(value) < 64 else None
     if match is None:
-        raise ValueError("is no duration\nwrite 500ms, 60s, 15m, 1h30m or 7d")
+        raise ValueError("is not a valid duration\nwrite 500ms, 60s, 15m, 1h30m or 7d")
     seconds = sum(int(count) * unit for count, unit in zip(match.groups(), _UNITS.values(), strict=True) if count)
     if seconds > _LONGEST:
         raise ValueError("is longer than ten years")
@@ -39,5 +39,5 @@ def parse_period(value: object) -> float:
     """
     seconds = parse_duration(value)
     if seconds <= 0:
-        raise ValueError("must be longer than nothing")
+        raise ValueError("must be greater than zero")
     return seconds

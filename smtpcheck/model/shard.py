@@ -78,7 +78,7 @@ def parse_shard(text: str) -> Shard:
     found = _FORM.fullmatch(text)
     if found is None:
         raise ValueError(
-            "is no shard\nwrite I/N, as 0/3, 1/3 and 2/3 for three agents; I may be a pod's name: mail-0/3"
+            "is not a valid shard\nwrite I/N: 0/3, 1/3 and 2/3 for three agents; I may be a pod's name: mail-0/3"
         )
     shard = Shard(int(found["number"]), int(found["of"]))
     if not 1 <= shard.of <= MOST_SHARDS:

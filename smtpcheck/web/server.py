@@ -144,10 +144,10 @@ def _address(host: str, port: int) -> str:
 def _bind_error(host: str, port: int, error: OSError) -> str:
     address = _address(host, port)
     if error.errno == errno.EADDRINUSE:
-        return f"{address} is in use: stop what listens there, or choose another one with --web.listen-address"
+        return f"{address} is in use: stop what listens there, or choose another with --web.listen-address"
     if error.errno == errno.EACCES:
         return f"no permission to listen on {address}: choose a port from 1024 on with --web.listen-address"
     if error.errno in {errno.EADDRNOTAVAIL, None}:  # asyncio since Python 3.13 says it in words only
-        return f"{address} is no address of this machine: choose another one with --web.listen-address"
+        return f"{address} is no address of this machine: choose another with --web.listen-address"
     reason = (error.strerror or str(error)).lower()
     return f"cannot listen on {address} ({reason}): choose another address with --web.listen-address"

@@ -104,8 +104,8 @@ def test_every_key_counts(tmp_path: Path) -> None:
         (f"{LOOPBACK}, lost_after: 1m", "loopback.lost_after: must not be 60s"),
         (f"{LOOPBACK}, lost_after: 1d", "loopback.lost_after: must not be 86400s"),
         (f"{LOOPBACK}, max_per_day: 5000", "loopback.max_per_day: must be 1000 or less"),
-        (f"{LOOPBACK}, contact: 'a\\nb'", "loopback.contact: is no contact"),
-        (f"{LOOPBACK}, authserv_id: 'a b'", "loopback.authserv_id: is no name of a server"),
+        (f"{LOOPBACK}, contact: 'a\\nb'", "loopback.contact: is not a valid contact"),
+        (f"{LOOPBACK}, authserv_id: 'a b'", "loopback.authserv_id: is not a valid server name"),
         (f"{LOOPBACK}, evry: 15m", "loopback.evry: unknown key"),
         ("to: probe@contoso.com, find: {via: imap, credential: nobody}", "loopback.find.credential: there is no"),
     ],
@@ -147,7 +147,7 @@ def test_what_must_be_refused_is_not_looked_for(tmp_path: Path) -> None:
         "checks: [{name: a, sender: a@example.org, server: {host: smtp.example.org}, expect: {phase: mail},"
         " loopback: {to: b@example.org, find: {via: none}}}]"
     )
-    assert [problem.message for problem in load([file]).problems] == ["stands beside expect"]
+    assert [problem.message for problem in load([file]).problems] == ["cannot be combined with expect"]
 
 
 def test_a_shard_sends_for_its_own_checks_with_the_credentials_that_they_need(tmp_path: Path) -> None:

@@ -154,19 +154,23 @@ def test_none_says_nothing_else(tmp_path: Path) -> None:
             "contoso",
             'credential: "contso": there is no credential of this name\n  hint: did you mean "contoso"?',
         ),
-        ("{via: imap, mailbox: probe}", "contoso", 'mailbox: "probe": has no @\n  hint: write the whole address, as'),
+        (
+            "{via: imap, mailbox: probe}",
+            "contoso",
+            'mailbox: "probe": has no @\n  hint: write the whole address, such as',
+        ),
         (
             "{via: none, mailbox: probe@contoso.com}",
             "contoso",
-            "mailbox: has no meaning with via: none\n  hint: remove it",
+            "mailbox: has no effect with via: none\n  hint: remove it",
         ),
-        ("{via: graph, server: {port: 993}}", "contoso", "server: has no meaning with via: graph\n  hint: remove it"),
-        ("{via: graph, mechanism: xoauth2}", "contoso", "mechanism: has no meaning with via: graph\n  hint: remove it"),
+        ("{via: graph, server: {port: 993}}", "contoso", "server: has no effect with via: graph\n  hint: remove it"),
+        ("{via: graph, mechanism: xoauth2}", "contoso", "mechanism: has no effect with via: graph\n  hint: remove it"),
         (
             "{via: graph}",
             "workspace",
             (
-                'via: "graph": Microsoft Graph takes tokens of Microsoft alone, and credential workspace is of type '
+                'via: "graph": Microsoft Graph accepts only tokens of Microsoft, and credential workspace is of type '
                 "google-service-account\n  hint: write via: imap, or name a credential whose type begins with microsoft"
             ),
         ),
@@ -174,14 +178,14 @@ def test_none_says_nothing_else(tmp_path: Path) -> None:
             "{via: graph}",
             "socks",
             (
-                'via: "graph": Microsoft Graph is not asked by a SOCKS proxy, which credential socks has\n'
+                'via: "graph": Microsoft Graph cannot be used through a SOCKS proxy, which credential socks has\n'
                 "  hint: use an http:// proxy, or imap"
             ),
         ),
         (
             "{via: imap}",
             "private",
-            "server.host: is missing\n  hint: name the IMAP server; the credential does not tell it",
+            "server.host: is missing\n  hint: name the IMAP server; the credential does not imply it",
         ),
         (
             "{via: imap, server: {port: 587}}",
@@ -192,7 +196,7 @@ def test_none_says_nothing_else(tmp_path: Path) -> None:
             "{via: imap, server: {host: smtp.office365.com}}",
             "contoso",
             (
-                'server.host: "smtp.office365.com": is where mail is submitted, not where it is read\n'
+                'server.host: "smtp.office365.com": is for submission, not for reading\n'
                 "  hint: write outlook.office365.com"
             ),
         ),
@@ -217,7 +221,7 @@ def test_none_says_nothing_else(tmp_path: Path) -> None:
             "site",
             (
                 'server.security: "none": without TLS no token is sent, and the search needs to send one\n'
-                "  hint: use implicit or starttls; where nobody can listen, set allow_plaintext: true"
+                "  hint: use implicit or starttls; where nobody can eavesdrop, set allow_plaintext: true"
             ),
         ),
         ("{via: imap, server: {host: m.org, ca_file: gone.pem}}", "site", "cannot be read"),

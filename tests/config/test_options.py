@@ -71,7 +71,7 @@ def test_a_password_and_a_server_are_enough(tmp_path: Path) -> None:
     assert loaded.settings is not None
     assert (loaded.problems, loaded.settings.checks[0].password) == ((), True)
     told = [str(problem) for problem in from_options({**given, "tenant": "x"}).problems]
-    assert told == ["--tenant: stands beside --password-file\n  hint: give one of the two"]
+    assert told == ["--tenant: cannot be combined with --password-file\n  hint: give one of the two"]
 
 
 def test_a_connection_needs_a_host_only() -> None:
@@ -108,8 +108,8 @@ def test_problems_of_a_whole_check_name_the_option() -> None:
         "warning: --client-secret-file: the secret cannot be read: file nowhere does not exist",
         "--port: 465: Exchange Online does not offer implicit TLS on port 465",
         f"{credential}: is missing, and depth auth needs a token",
-        "--tenant: stands beside --token-file",
-        "--client-id: stands beside --token-file",
+        "--tenant: cannot be combined with --token-file",
+        "--client-id: cannot be combined with --token-file",
         "warning: --token-file: the secret cannot be read: file nowhere does not exist",
     ]
 

@@ -72,8 +72,8 @@ def test_agent_and_defaults_stand_in_one_file_only(tmp_path: Path) -> None:
     two.write_text("agent: {}\ndefaults: {}\n")
     told = [(problem.line, problem.path, problem.message) for problem in load([one, two]).problems]
     assert told == [
-        (1, "agent", f"stands in {one}:1 already"),
-        (2, "defaults", f"stands in {one}:2 already"),
+        (1, "agent", f"is already in {one}:1"),
+        (2, "defaults", f"is already in {one}:2"),
     ]
 
 
@@ -86,7 +86,7 @@ def test_names_are_unique_over_all_files(tmp_path: Path) -> None:
     two.write_text(text)
     told = [(problem.file, problem.path, problem.message) for problem in load([tmp_path]).problems]
     assert told == [
-        (str(two), "credentials.c", f"a credential of this name stands in {one}:1 already"),
+        (str(two), "credentials.c", f"a credential of this name is already in {one}:1"),
         (str(two), "checks[0].name", f"another check has this name: {one}:2"),
     ]
 
@@ -95,7 +95,7 @@ def test_a_folder_without_files_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / ".hidden.yaml").write_text("checks: []")
     (tmp_path / "notes.txt").write_text("x")
     [problem] = load([tmp_path]).problems
-    assert str(problem) == f"{tmp_path}: is a folder without any .yaml file that can be seen"
+    assert str(problem) == f"{tmp_path}: is a folder without a visible .yaml file"
 
 
 def test_strict_makes_every_warning_an_error(tmp_path: Path) -> None:

@@ -88,12 +88,12 @@ async def test_a_port_in_use_is_one_line_that_says_what_to_do(world: World) -> N
             async with serve(create_app(world), ("127.0.0.1", port)):
                 pass
     assert str(error.value) == (
-        f"127.0.0.1:{port} is in use: stop what listens there, or choose another one with --web.listen-address"
+        f"127.0.0.1:{port} is in use: stop what listens there, or choose another with --web.listen-address"
     )
 
 
 async def test_an_address_that_is_not_ours_says_so(world: World) -> None:
-    with pytest.raises(ServeError, match=r"^192\.0\.2\.1:9587 is no address of this machine: choose another one"):
+    with pytest.raises(ServeError, match=r"^192\.0\.2\.1:9587 is no address of this machine: choose another"):
         async with serve(create_app(world), ("192.0.2.1", 9587)):
             pass
 
