@@ -117,7 +117,8 @@ class Client:
     async def _read(self, response: aiohttp.ClientResponse) -> BodyReader:
         limit = self._limits.octets
         if limit == 0 or 300 <= response.status < 400:
-            response.close()
+            if not response.content.is_eof():  # else the connection may be used again
+                response.close()
             return BodyReader("", limit)
         body = BodyReader(response.headers.get("Content-Encoding", ""), limit)
         async for chunk in response.content.iter_chunked(CHUNK):

@@ -88,8 +88,8 @@ def detail_of(error: BaseException) -> str:
         is_url = any(not _NOT_A_URL.isdisjoint(_names(link)) for link in links)
         return "not a URL that can be requested" if is_url else "a header cannot be sent as it is"
     for link in links:
-        if isinstance(link, ssl.SSLCertVerificationError):
-            return f"certificate verify failed: {link.verify_message}"
+        if message := getattr(link, "verify_message", ""):
+            return f"certificate verify failed: {message}"
     system = [link for link in links if isinstance(link, OSError) and link.strerror]
     named = [link for link in links if str(link)]
     root = (system or named or links)[-1]

@@ -1,6 +1,7 @@
 """A server that writes the octets that a test gives it, HTTP or not, and keeps what it was sent."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -50,8 +51,10 @@ def endless(*parts: bytes) -> Iterator[bytes]:
 
 
 @contextmanager
-def serving(answers: Iterable[Iterable[bytes]], server: RawServer | None = None) -> Iterator[RawServer]:
-    """Answer each connection with the next of these, the last one again and again."""
+def serving(
+    answers: Iterable[Iterable[bytes]], server: RawServer | None = None, *, context: ssl.SSLContext | None = None
+) -> Iterator[RawServer]:
+    """Answer each connection with the next of these, the last one again and again; by TLS with a context."""
     server = server or RawServer()
     waiting = list(answers)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -65,7 +68,7 @@ def serving(answers: Iterable[Iterable[bytes]], server: RawServer | None = None)
                 except OSError:
                     return
                 answer = waiting.pop(0) if len(waiting) > 1 else waiting[0]
-                thread = threading.Thread(target=_talk, args=(connection, answer, server), daemon=True)
+                thread = threading.Thread(target=_talk, args=(connection, answer, server, context), daemon=True)
                 thread.start()
                 threads.append(thread)
 
@@ -82,8 +85,12 @@ def serving(answers: Iterable[Iterable[bytes]], server: RawServer | None = None)
                 thread.join(10)
 
 
-def _talk(connection: socket.socket, answer: Iterable[bytes], server: RawServer) -> None:
+def _talk(
+    connection: socket.socket, answer: Iterable[bytes], server: RawServer, context: ssl.SSLContext | None
+) -> None:
     with connection, suppress(OSError):
+        if context is not None:
+            connection = context.wrap_socket(connection, server_side=True)
         got = bytearray()
         while b"\r\n\r\n" not in got:
             got += connection.recv(65536) or b"\r\n\r\n"

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import socket
+import ssl
 import threading
 import time
 import zlib
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import pytest
+import trustme
 
 from smtpcheck.http_client.blocking import BlockingSession
 from smtpcheck.http_client.client import Client
@@ -240,6 +242,16 @@ def test_a_refused_connection(ask: Ask) -> None:
         taken.bind(("127.0.0.1", 0))
         fault = failed(ask(f"http://127.0.0.1:{taken.getsockname()[1]}/x"))
     assert (fault.kind, fault.detail) == (FaultKind.REFUSED, "Connection refused")
+
+
+def test_a_certificate_that_is_not_trusted_gets_nothing(ask: Ask) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with serving([answer()], context=context) as server:
+        fault = failed(ask(server.url.replace("http:", "https:"), headers={"Authorization": f"Bearer {SECRET}"}))
+    assert fault.kind is FaultKind.TLS
+    assert fault.detail.startswith("certificate verify failed: ")
+    assert server.requests == []
 
 
 def test_a_name_that_does_not_exist(ask: Ask) -> None:

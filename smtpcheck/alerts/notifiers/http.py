@@ -1,35 +1,28 @@
-"""The one way in which notifiers speak HTTP, and what each that does has in its configuration.
+"""How notifiers speak HTTP, and what each that does has in its configuration.
 
 Rules of this file:
-- Every request has an end in time, and of an answer only its status and Retry-After are read.
-- Redirects are not followed: one would carry what is told, and the key in the address, to another host.
-- The environment decides nothing but the proxy, and that only where none is configured (HTTPS_PROXY, NO_PROXY).
+- The exchange is that of `http_client`, so a redirect is not followed: it would carry what is said, and the key in the
+  address, to another host.
 - No address is repeated in what is said of a failure, for it may hold a key: only its host is.
 """
 
-import asyncio
-import email.utils
-import os
-import ssl
-import time
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from smtpcheck.alerts.notifiers.notifier import Failure, Headers, Notifier
+from smtpcheck.http_client.exchange import Exchange, Fault, FaultKind, Limits
+from smtpcheck.http_client.urls import host_of, url_secrets
 from smtpcheck.secrets.source import ConfiguredPath, SecretSource
 
 if TYPE_CHECKING:
-    import aiohttp
+    from smtpcheck.http_client import client as http_client
 
-CONNECT_SECONDS = 5.0
-REQUEST_SECONDS = 15.0
-LONGEST_RETRY_AFTER = 3600.0
-"""Which wait that a server asks for is believed, in seconds."""
+LIMITS = Limits(seconds=15.0, connect_seconds=5.0, octets=0)
+"""Of an answer only its status and Retry-After are read."""
 
 _RETRYABLE = frozenset({401, 403, 404, 407, 408, 409, 423, 425, 429})
 """4xx that may go away by themselves, or by a repair on either side, while what is told stays the same."""
@@ -63,60 +56,34 @@ class HttpNotifier(Notifier):
 
 
 class Client:
-    """Sends requests by one session."""
+    """Sends notifications over connections that it keeps."""
 
     def __init__(self, *, ca_file: Path | None = None, proxy: str | None = None) -> None:
         """Trust `ca_file` alone if there is one; ask by `proxy` if there is one."""
         self._ca_file = ca_file
         self._proxy = proxy
-        self._session: aiohttp.ClientSession | None = None
-        self._opening = asyncio.Lock()
+        self._client: http_client.Client | None = None
 
     async def request(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None) -> Failure | None:
         """Send one request; anything but 2xx is a failure."""
-        import aiohttp  # noqa: PLC0415 - only where one is configured
+        if self._client is None:
+            from smtpcheck.http_client import client  # noqa: PLC0415 - aiohttp, only where one is configured
 
-        host = urlsplit(url).hostname or "its address"
-        try:
-            session = await self._opened()
-            async with session.request(
-                method, url, headers=headers, data=body, allow_redirects=False, proxy=self._proxy_for(url)
-            ) as answer:
-                return failure_of(host, answer.status, answer.headers.get("Retry-After", ""), time.time())
-        except aiohttp.InvalidURL:
-            return Failure("its address is no URL")
-        except TimeoutError:
-            return Failure(f"{host} did not answer in time")
-        except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
-            return Failure(f"{host} {_reason_of(error)}")
+            self._client = client.Client(ca_file=self._ca_file, proxy=self._proxy, limits=LIMITS)
+        exchange = await self._client.request(method, url, headers=headers, body=body, secrets=url_secrets(url))
+        return failure_of(host_of(url), exchange)
 
     async def close(self) -> None:
         """Close what is open."""
-        if self._session is not None:
-            await self._session.close()
-
-    async def _opened(self) -> "aiohttp.ClientSession":
-        import aiohttp  # noqa: PLC0415
-
-        async with self._opening:
-            if self._session is None:
-                context = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca_file)
-                self._session = aiohttp.ClientSession(
-                    timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS, connect=CONNECT_SECONDS),
-                    connector=aiohttp.TCPConnector(ssl=context, limit=8),
-                    cookie_jar=aiohttp.DummyCookieJar(),
-                    headers={"User-Agent": "smtpcheck"},
-                )
-        return self._session
-
-    def _proxy_for(self, url: str) -> str | None:
-        from requests.utils import get_environ_proxies  # noqa: PLC0415 - it reads NO_PROXY as curl does
-
-        return self._proxy or get_environ_proxies(url).get(urlsplit(url).scheme)
+        if self._client is not None:
+            await self._client.close()
 
 
-def failure_of(host: str, status: int, retry_after: str, now: float) -> Failure | None:
-    """Return what an answer means."""
+def failure_of(host: str, exchange: Exchange) -> Failure | None:
+    """Return what an exchange with a host means; only 2xx is success."""
+    if isinstance(exchange, Fault):
+        return Failure(_reason(host, exchange))
+    status = exchange.status
     if 200 <= status < 300:
         return None
     try:
@@ -126,30 +93,25 @@ def failure_of(host: str, status: int, retry_after: str, now: float) -> Failure 
     if 300 <= status < 400:
         return Failure(f"{host} answered {words}; redirects are not followed")
     permanent = 400 <= status < 500 and status not in _RETRYABLE
-    return Failure(f"{host} answered {words}", retry_after=_seconds(retry_after, now), permanent=permanent)
+    return Failure(f"{host} answered {words}", retry_after=exchange.retry_after, permanent=permanent)
 
 
-def _seconds(text: str, now: float) -> float | None:
-    """Return the seconds of Retry-After (RFC 9110 10.2.3): a number, or a date; at most `LONGEST_RETRY_AFTER`."""
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text), LONGEST_RETRY_AFTER)
-    try:
-        return min(max(email.utils.parsedate_to_datetime(text).timestamp() - now, 0.0), LONGEST_RETRY_AFTER)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _reason_of(error: BaseException) -> str:
-    """Return what the system says, without the address that a library would repeat."""
-    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
-    if isinstance(inner, BaseException):
-        return _reason_of(inner)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"shows a certificate that is not trusted: {error.verify_message}"
-    number = getattr(error, "errno", None)
-    reason = os.strerror(number) if isinstance(number, int) and number > 0 else getattr(error, "strerror", None)
-    return f"cannot be reached: {reason.lower()}" if reason else f"ended the connection ({type(error).__name__})"
+def _reason(host: str, fault: Fault) -> str:
+    match fault.kind:
+        case FaultKind.REQUEST:
+            return f"its address or a header is not valid: {fault.detail}"
+        case FaultKind.TIMEOUT:
+            return f"{host} did not answer in time"
+        case FaultKind.TLS:
+            return f"{host} cannot be trusted: {fault.detail}"
+        case FaultKind.PROXY:
+            return f"the proxy cannot be used: {fault.detail.lower()}"
+        case FaultKind.CLOSED | FaultKind.PROTOCOL:
+            return f"{host} ended the connection: {fault.detail.lower()}"
+        case FaultKind.OUT_OF_RESOURCES:
+            return f"this machine cannot send: {fault.detail.lower()}"
+        case _:
+            return f"{host} cannot be reached: {fault.detail.lower()}"
 
 
 def read_headers(headers: Mapping[str, SecretSource]) -> dict[str, str]:

@@ -20,10 +20,12 @@ from smtpcheck.alerts.notification import Notification, Status, notification_of,
 from smtpcheck.alerts.notification_log import DueNotification, Entry, Reason
 from smtpcheck.alerts.notifiers.alertmanager import LIFETIME_SECONDS, Alertmanager, as_alert
 from smtpcheck.alerts.notifiers.apprise import Apprise, message, redacted
-from smtpcheck.alerts.notifiers.http import LONGEST_RETRY_AFTER, Client, failure_of
+from smtpcheck.alerts.notifiers.http import Client, failure_of
 from smtpcheck.alerts.notifiers.notifier import Failure
 from smtpcheck.alerts.notifiers.webhook import identity, key_bytes, signature
 from smtpcheck.diagnosis import catalogue
+from smtpcheck.http_client.exchange import Response
+from smtpcheck.http_client.parsing import MAX_RETRY_AFTER
 from smtpcheck.model.cause import Cause
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.secrets.source import SecretSource
@@ -56,13 +58,17 @@ def notification(
 # -- answers ----------------------------------------------------------------------------------------------------------
 
 
+def response(status: int, retry_after: str, now: float) -> Response:
+    return Response("POST", "https://example.org/", status, {"retry-after": retry_after}, b"", frozenset(), at=now)
+
+
 @given(status=st.integers(100, 999), retry_after=st.text(max_size=40), now=st.floats(0, 4e9))
 def test_every_answer_means_something(status: int, retry_after: str, now: float) -> None:
     """Only 2xx is success, and no answer makes us wait without end."""
-    failure = failure_of("example.org", status, retry_after, now)
+    failure = failure_of("example.org", response(status, retry_after, now))
     assert (failure is None) == (200 <= status < 300)
     if failure is not None:
-        assert failure.retry_after is None or 0 <= failure.retry_after <= LONGEST_RETRY_AFTER
+        assert failure.retry_after is None or 0 <= failure.retry_after <= MAX_RETRY_AFTER
         assert not (failure.permanent and not 400 <= status < 500)
 
 
@@ -77,7 +83,7 @@ def test_every_answer_means_something(status: int, retry_after: str, now: float)
     ],
 )
 def test_retry_after_is_a_number_or_a_date(text: str, seconds: float | None) -> None:
-    failure = failure_of("example.org", 429, text, NOW)
+    failure = failure_of("example.org", response(429, text, NOW))
     assert failure is not None
     assert (failure.retry_after, failure.permanent) == (seconds, False)
 
@@ -96,7 +102,7 @@ async def test_an_untrusted_certificate_is_named_and_a_trusted_one_is_not_asked_
     server = TestServer(app, scheme="https", host="127.0.0.1")
     await server.start_server(ssl=context)
     try:
-        for ca_file, expected in ((None, "shows a certificate that is not trusted"), (tmp_path / "ca.pem", None)):
+        for ca_file, expected in ((None, "cannot be trusted: certificate verify failed"), (tmp_path / "ca.pem", None)):
             client = Client(ca_file=ca_file)
             failure = await client.request("GET", str(server.make_url("/")), headers={}, body=None)
             await client.close()
@@ -111,7 +117,7 @@ async def test_an_untrusted_certificate_is_named_and_a_trusted_one_is_not_asked_
     [
         ("http://127.0.0.1:1/T0PS3CRET", "127.0.0.1 cannot be reached: connection refused"),
         ("http://nowhere.invalid/T0PS3CRET", "nowhere.invalid cannot be reached"),
-        ("T0PS3CRET", "its address"),
+        ("T0PS3CRET", "its address or a header is not valid"),
     ],
 )
 async def test_what_cannot_be_reached_is_named_without_its_key(url: str, reason: str) -> None:
