@@ -1,39 +1,40 @@
 """Asks Microsoft Graph by HTTP, with every failure in Graph's own words.
 
 Rules of this file:
-- The token goes to the host of Graph alone: no redirect is followed, and a further page is asked for only at the same
-  address.
-- An answer has a greatest size, and every wait an end; the whole search is bounded by whoever asks.
-- Where Graph asks to wait a moment (429, 503, 504 with Retry-After), that is done once; a longer wait is told.
-- The environment decides nothing but the proxy, and that only where none is configured.
+- The token goes to the host of Graph alone: a further page is asked for only at the same address.
+- The exchange is that of `http_client`; the whole search is bounded by whoever asks.
+- Where Graph asks to wait a moment (429, 503, 504 with Retry-After), that is done once; a longer wait is reported.
 """
 
 import asyncio
-import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
-import aiohttp
-from requests.utils import get_environ_proxies
-from yarl import URL
-
+from smtpcheck.http_client.client import Client
+from smtpcheck.http_client.exchange import Fault, FaultKind, Limits, Response
+from smtpcheck.http_client.urls import is_same_origin
 from smtpcheck.loopback.finder import FinderError, FinderStep
 from smtpcheck.model.printable import printable
-from smtpcheck.secrets.redaction import redact
 from smtpcheck.secrets.secret import Secret
 
-MAX_ANSWER = 2 * 1024 * 1024
+LIMITS = Limits(seconds=30.0, connect_seconds=10.0, octets=2 * 1024 * 1024)
 MOST_PAGES = 50
 LONGEST_WAIT = 5.0
-"""Seconds that are waited at Graph's word; what is longer is told instead."""
+"""Seconds that are waited at Graph's word; a longer wait is reported instead."""
 
-_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
 _LONGEST_DETAIL = 300
 _BUSY = frozenset({429, 503, 504})
+_STEPS = {
+    FaultKind.TLS: FinderStep.TLS,
+    FaultKind.PROXY: FinderStep.CONNECT,
+    FaultKind.NAME_NOT_FOUND: FinderStep.CONNECT,
+    FaultKind.REFUSED: FinderStep.CONNECT,
+    FaultKind.CONNECT: FinderStep.CONNECT,
+    FaultKind.OUT_OF_RESOURCES: FinderStep.CONNECT,
+}
+"""Where a search ends that got no response; any other fault is of the step itself."""
 
 
 class GraphError(Exception):
@@ -52,28 +53,25 @@ class GraphClient:
     def __init__(self, root: str, token: Secret, *, context: ssl.SSLContext, proxy: str | None) -> None:
         """Ask the URL `root`; by `proxy`, or by what the environment names."""
         self._root = root
-        self._token = token
-        self._context = context
-        self._proxy = proxy or get_environ_proxies(root).get("https")
-        self._session: aiohttp.ClientSession
-
-    async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._context, limit=1),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=_TIMEOUT,
+        self._client = Client(
+            context=context,
+            proxy=proxy,
+            limits=LIMITS,
             headers={
-                "Authorization": f"Bearer {self._token.reveal()}",
+                "Authorization": f"Bearer {token.reveal()}",
                 "Accept": "application/json",
                 "Prefer": 'IdType="ImmutableId"',
             },
+            connections=1,
         )
+
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._session.close()
+        await self._client.close()
 
     async def get(self, path: str) -> Mapping[str, Any]:
         """Return the object at a path below the root, query included. Raises GraphError."""
@@ -90,18 +88,12 @@ class GraphClient:
             for value in values if isinstance(values, list) else ():
                 if isinstance(value, Mapping):
                     yield value
-            if url is not None and not self._is_ours(url):
+            if url is not None and not is_same_origin(url, self._root):
                 raise GraphError(FinderError(FinderStep.SEARCH, "the next page is said to be at another address"))
 
     async def delete(self, path: str, *, method: str = "DELETE") -> None:
         """Delete the object at a path. Raises GraphError."""
         await self._ask(method, f"{self._root}{path}", FinderStep.DELETE)
-
-    def _is_ours(self, url: object) -> bool:
-        if not isinstance(url, str):
-            return False
-        theirs, ours = urlsplit(url), urlsplit(self._root)
-        return (theirs.scheme, theirs.netloc.lower()) == (ours.scheme, ours.netloc.lower())
 
     async def _ask(self, method: str, url: str, step: FinderStep) -> Mapping[str, Any]:
         try:
@@ -114,78 +106,31 @@ class GraphClient:
         return await self._once(method, url, step)
 
     async def _once(self, method: str, url: str, step: FinderStep) -> Mapping[str, Any]:
-        try:
-            async with self._session.request(
-                method, URL(url, encoded=True), proxy=self._proxy, allow_redirects=False
-            ) as response:
-                body = await _read(response, step)
-                if response.status // 100 != 2:
-                    raise GraphError(self._refusal(response, body, step), response.status)
-        except aiohttp.ClientError as error:
-            raise GraphError(FinderError(_step_of(error, step), self._words(_reason(error)))) from None
-        except TimeoutError:
-            raise GraphError(FinderError(step, "Graph does not answer")) from None
-        if not body:
-            return {}
-        answer = _json(body)
+        exchange = await self._client.request(method, url, keep=("request-id",))
+        if isinstance(exchange, Fault):
+            late = exchange.kind is FaultKind.TIMEOUT
+            detail = "Graph does not answer" if late else exchange.detail[:_LONGEST_DETAIL]
+            raise GraphError(FinderError(_STEPS.get(exchange.kind, step), detail))
+        if exchange.status // 100 != 2:
+            raise GraphError(_refusal(exchange, step), exchange.status)
+        if not exchange.is_whole:
+            raise GraphError(FinderError(step, f"the answer has more than {LIMITS.octets} octets"))
+        answer = exchange.json if exchange.body else {}
         if answer is None:
             raise GraphError(FinderError(step, "the answer is no JSON object"))
         return answer
 
-    def _refusal(self, response: aiohttp.ClientResponse, body: bytes, step: FinderStep) -> FinderError:
-        outer = _json(body) or {}
-        error = outer.get("error")
-        inner = error if isinstance(error, Mapping) else {}
-        code, message = str(inner.get("code") or ""), str(inner.get("message") or f"HTTP {response.status}")
-        request_id = response.headers.get("request-id", "")
-        detail = self._words(f"{message} (request-id {request_id})" if request_id else message)
-        if step is FinderStep.SEARCH and response.status in {401, 403}:
-            step = FinderStep.LOGIN
-        return FinderError(step, detail, self._words(code)[:80], _retry_after(response.headers.get("Retry-After")))
 
-    def _words(self, text: str) -> str:
-        return redact(printable(text), (self._token.reveal(),))[:_LONGEST_DETAIL].strip()
+def _refusal(response: Response, step: FinderStep) -> FinderError:
+    error = (response.json or {}).get("error")
+    inner = error if isinstance(error, Mapping) else {}
+    code, message = str(inner.get("code") or ""), str(inner.get("message") or f"HTTP {response.status}")
+    request_id = response.headers.get("request-id", "")
+    detail = f"{message} (request-id {request_id})" if request_id else message
+    if step is FinderStep.SEARCH and response.status in {401, 403}:
+        step = FinderStep.LOGIN
+    return FinderError(step, _text(response, detail, _LONGEST_DETAIL), _text(response, code, 80), response.retry_after)
 
 
-async def _read(response: aiohttp.ClientResponse, step: FinderStep) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(64 * 1024):
-        body += chunk
-        if len(body) > MAX_ANSWER:
-            raise GraphError(FinderError(step, f"the answer has more than {MAX_ANSWER} octets"))
-    return bytes(body)
-
-
-def _json(body: bytes) -> Mapping[str, Any] | None:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, Mapping) else None
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Return the seconds of a Retry-After header (RFC 9110 10.2.3); a date is a wait longer than a moment."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return min(float(value), 86400.0)
-    try:
-        parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return 60.0
-
-
-def _step_of(error: aiohttp.ClientError, step: FinderStep) -> FinderStep:
-    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch):
-        return FinderStep.TLS
-    return FinderStep.CONNECT if isinstance(error, aiohttp.ClientConnectionError) else step
-
-
-def _reason(error: aiohttp.ClientError) -> str:
-    """Return what the system said, rather than what aiohttp makes of it."""
-    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return cause.verify_message
-    return str(getattr(cause, "strerror", None) or str(error) or type(error).__name__)
+def _text(response: Response, text: str, limit: int) -> str:
+    return printable(response.shown(text, limit)).strip()

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpcheck.loopback.finder import FinderStep, FolderKind, Search, SearchRequest, Target
-from smtpcheck.loopback.graph.client import LONGEST_WAIT, MAX_ANSWER
+from smtpcheck.loopback.graph.client import LIMITS, LONGEST_WAIT
 from smtpcheck.loopback.graph.finder import GraphFinder, read_message
 from smtpcheck.sandbox.graph_mail import GraphMail
 from smtpcheck.sandbox.mail_store import Use
@@ -237,12 +237,14 @@ async def test_what_a_filter_lets_through_is_swept_only_if_it_is_old_and_ours() 
         (_says(b"<html>"), FinderStep.SEARCH, "no JSON object"),
         (_says(b"[]"), FinderStep.SEARCH, "no JSON object"),
         (_says(b"[" * 100_000), FinderStep.SEARCH, "no JSON object"),
-        (_says(b"x" * (MAX_ANSWER + 1)), FinderStep.SEARCH, "the answer has more than"),
+        (_says(b"x" * (LIMITS.octets + 1)), FinderStep.SEARCH, "the answer has more than"),
         (_says(b"", 302, {"Location": "https://graph.example.org/"}), FinderStep.SEARCH, "HTTP 302"),
         (_says(b"<html>", 502), FinderStep.SEARCH, "HTTP 502"),
         (_says(b"{}", 503, {"Retry-After": "Wed, 25 Nov 2026 10:00:00 GMT"}), FinderStep.SEARCH, "HTTP 503"),
         (_says(b'{"error": {"code": 7, "message": ["x"]}}', 500), FinderStep.SEARCH, "['x']"),
         (_leads_elsewhere, FinderStep.SEARCH, "at another address"),
+        (_says(b'{"value": [], "@odata.nextLink": "https://[::1"}'), FinderStep.SEARCH, "at another address"),
+        (_says(b'{"value": [], "@odata.nextLink": 7}'), FinderStep.SEARCH, "at another address"),
         (_cuts, FinderStep.SEARCH, ""),
     ],
 )
@@ -253,7 +255,7 @@ async def test_an_answer_that_is_none_is_told(handler: Handler, step: FinderStep
         assert found.matches == ()
 
 
-BOMB = gzip.compress(bytes(20 * MAX_ANSWER))
+BOMB = gzip.compress(bytes(20 * LIMITS.octets))
 
 
 @pytest.mark.parametrize(
