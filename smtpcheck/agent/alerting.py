@@ -1,9 +1,9 @@
-"""The agent's alerts: every run goes in, and whoever is configured is told.
+"""The agent's alerts: every run goes in, and each configured notifier is served.
 
 Rules of this file:
-- It only ties together: what fires is decided by `alerts`, how it is told by `notify`, and `store` keeps both.
+- It only ties together: `alerts` decides what fires, its notifiers send it, and `state` keeps both.
 - Nothing here waits for a notifier: each is served by a task of its own.
-- What was told is kept, so that a restart tells nothing twice and forgets nothing; a check that leaves the
+- What was sent is kept, so that after a restart nothing is sent twice and nothing is forgotten; a check that leaves the
   configuration leaves its alerts, which are then resolved.
 """
 
@@ -29,12 +29,12 @@ from smtpcheck.model.shard import WHOLE
 from smtpcheck.state.state import State
 
 _PAGE = ""
-"""What the page's own ledger is called in the state file."""
+"""The name of the page's own log in the state file of 0.1.0."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotifierState:
-    """What the page and the metrics say of one notifier; the heartbeat is one of them."""
+    """What the page and the metrics show of one notifier; the heartbeat is one of them."""
 
     name: str
     type: str
@@ -43,7 +43,7 @@ class NotifierState:
     failure: str
     """Why the last attempt failed; empty when it did not."""
     waiting: int
-    """Alerts that are still to be told."""
+    """Notifications that are still to be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Alerting:
     # -- what happens -------------------------------------------------------------------------------------------------
 
     def observe(self, check: Check, report: Report) -> None:
-        """Take the report of a run that counts."""
+        """Count the report of a run."""
         if self._alerts is None:
             return
         muted = report.outcome is not Outcome.OK and self._in_maintenance(check)
@@ -91,7 +91,7 @@ class Alerting:
             self._apply(check, change)
 
     async def start(self) -> None:
-        """Take up what was kept, and begin to tell."""
+        """Restore what was kept, and begin to send."""
         streaks, entries = await asyncio.gather(self._state.alerts.streaks(), self._state.alerts.entries())
         for name, each in streaks.items():
             self._alert_state.restore(name, each)
@@ -103,7 +103,7 @@ class Alerting:
             self._state.alerts.put_entries(name, dict.fromkeys(entries[name]))
 
     async def replace(self, settings: Settings) -> None:
-        """Take other settings: what is unchanged goes on being told without a gap."""
+        """Apply other settings; a notifier that is unchanged goes on without a gap."""
         before = self._alerts
         self._configure(settings)
         if self._alerts is None and before is None:
@@ -113,17 +113,19 @@ class Alerting:
             for each in self._active.values()
             if each.notifier not in self._notifiers or each.intervals != self._intervals_for(each.dispatcher)
         ]
-        left: dict[str, dict[Key, Entry]] = {}
-        for each in changed:
-            del self._active[each.dispatcher.name]
-            left[each.dispatcher.name] = dict(each.dispatcher.notification_log.entries)
+        # Until it has stopped a notifier is an active one: what it still sends is in its log, and the log is persisted.
         await asyncio.gather(*(each.dispatcher.stop(flush=False) for each in changed), self._end_heartbeat())
+        self._persist()
+        left = {
+            each.dispatcher.name: dict(self._active.pop(each.dispatcher.name).dispatcher.notification_log.entries)
+            for each in changed
+        }
         self._apply_settings(left)
         for name in left.keys() - self._active.keys():
             self._state.alerts.put_entries(name, dict.fromkeys(left[name]))
 
     async def close(self) -> None:
-        """Tell what is due, if that can be done in time, and end."""
+        """Send what is due, if that can be done in time, and end."""
         served = tuple(self._active.values())
         await asyncio.gather(*(each.dispatcher.stop(flush=True) for each in served), self._end_heartbeat())
 
@@ -135,7 +137,7 @@ class Alerting:
         return self._alerts is not None
 
     def firing(self, most: int | None = None) -> list[Notification]:
-        """Return the alerts that fire, the worst and oldest first, and no more than `most` of them."""
+        """Return the alerts that fire, the worst and oldest first, at most `most`."""
         entries = sorted(self._page.entries.items(), key=lambda item: (item[0].severity, item[1].since))
         return [self._as_notification(key, entry) for key, entry in entries[:most]]
 
@@ -185,7 +187,7 @@ class Alerting:
         self._common: dict[tuple[NotificationLog, Key], tuple[int, dict[str, str]]] = {}
 
     def _apply_settings(self, kept: Mapping[str, Mapping[Key, Entry]]) -> None:
-        """Bring board, ledgers and tasks into line with the settings."""
+        """Bring alert state, logs and tasks into line with the settings."""
         for name in tuple(self._alert_state.streaks):
             if self._alerts is None or name not in self._checks:
                 self._alert_state.drop(name)
@@ -263,7 +265,7 @@ class Alerting:
         return ()
 
     def _as_notification(self, key: Key, entry: Entry) -> Notification:
-        return self._render(self._page, DueNotification(key, entry, Reason.NEW, self._page.checks(key)))
+        return self._render(self._page, DueNotification(key, entry, Reason.NEW))
 
     def _render(self, notification_log: NotificationLog, due: DueNotification) -> Notification:
         key = due.key
@@ -312,7 +314,7 @@ class Alerting:
             return unhealthy_reason
         remote = [each.dispatcher for each in self._active.values() if each.dispatcher.is_remote]
         if remote and all(dispatcher.failure for dispatcher in remote):
-            return f"no notifier can be told; {remote[0].name}: {remote[0].failure}"
+            return f"no notifier can be reached; {remote[0].name}: {remote[0].failure}"
         return ""
 
     def _notification_logs(self) -> dict[str, NotificationLog]:

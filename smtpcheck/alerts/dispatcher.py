@@ -1,11 +1,11 @@
-"""Sends what one notifier has to be told, one sending after the other.
+"""Sends one notifier the notifications that its log has due, one request after the other.
 
 Rules of this file:
 - A notifier has a task of its own: one that hangs or fails delays no other, and no check.
-- What failed is tried again, first after seconds, then after minutes, and never before the time that the other side
-  asks for. What will be refused again, and what waits beyond the bound, is given up loudly and counted.
-- Alerts that come together are told together: after the first one there is a short wait for more. After each failure
-  half as many are told at once, so that one that cannot be told holds up no other, and is given up alone.
+- A failed request is retried with back-off, from seconds to minutes, and never before the time that the other side asks
+  for. What it will refuse again, and what ended more than a day ago, is dropped: logged and counted.
+- Alerts that begin together go out together, as many in one request as the notifier takes: after the first one there is
+  a short wait for more.
 """
 
 import asyncio
@@ -21,20 +21,20 @@ from smtpcheck.alerts.notification_log import DueNotification, NotificationLog, 
 from smtpcheck.alerts.notifiers.notifier import Failure, Sender
 
 BATCH_SECONDS = 1.0
-"""How long alerts are waited for that come together with the first one."""
+"""How long to wait for alerts that begin together with the first one."""
 POLL_SECONDS = 5.0
-"""How often it is looked whether a reminder is due."""
+"""How often to look for a reminder that is due."""
 SEND_SECONDS = 30.0
-"""How long one sending may take."""
+"""How long one request may take."""
 CLOSE_SECONDS = 5.0
-"""How long the end waits for what is due to be told; what is not told then is told after the next start."""
+"""How long a stop waits for what is due; what is not sent by then is sent after the next start."""
 FIRST_RETRY = 5.0
 LONGEST_RETRY = 300.0
 _log = structlog.get_logger(__name__)
 
 
 class Dispatcher:
-    """Tells one notifier what its ledger has due."""
+    """Serves one notifier."""
 
     def __init__(
         self,
@@ -47,16 +47,16 @@ class Dispatcher:
         is_muted: Callable[[Key], bool],
         wall: Callable[[], float],
     ) -> None:
-        """Take the notifier and its ledger.
+        """Serve a notifier by its notification log.
 
-        `word` puts an alert into words, `keep` has the ledger's changes kept before and after something is told,
-        `quiet` tells of which alerts nobody is to be reminded, and `wall` is the time (Unix seconds).
+        `render` puts what is due into words, `persist` writes the log's changes to the state file, before and after
+        each request, `is_muted` says of which alerts no reminder is sent, and `wall` is the time (Unix seconds).
         """
         self.name = name
         self.notification_log = notification_log
         self.counts: Counter[str] = Counter(success=0, error=0, dropped=0)
         self.failure = ""
-        """Why the last sending failed; empty when it did not."""
+        """Why the last request failed; empty when it did not."""
         self._sender = sender
         self._render, self._persist, self._is_muted, self._wall = render, persist, is_muted, wall
         self._woken, self._end = asyncio.Event(), asyncio.Event()
@@ -70,19 +70,19 @@ class Dispatcher:
 
     @property
     def refresh_every(self) -> float | None:
-        """Return after how many seconds the notifier forgets what it is not told again."""
+        """Return after how many seconds the notifier forgets an alert that is not sent again."""
         return self._sender.refresh_every
 
     def wake(self) -> None:
-        """Have it looked soon whether something is due."""
+        """Look soon for what is due."""
         self._woken.set()
 
     def start(self) -> None:
-        """Begin to tell what is due."""
+        """Begin to send what is due."""
         self._task = asyncio.create_task(self._run(), name=f"notifier {self.name}")
 
     async def stop(self, *, flush: bool) -> None:
-        """End, but let what is being sent be sent; with `tell` also what else is due, if that can be done in time."""
+        """End once the present request has ended; with `flush` send also what else is due, within `CLOSE_SECONDS`."""
         self._end.set()
         self._woken.set()
         try:
@@ -92,7 +92,7 @@ class Dispatcher:
                 while flush and await self.send_due() == 0.0:
                     pass
         except TimeoutError:
-            _log.warning("not everything could be told before the end", notifier=self.name)
+            _log.warning("not every notification could be sent before the end", notifier=self.name)
         finally:
             await self._sender.close()
 
@@ -100,7 +100,7 @@ class Dispatcher:
         while not self._end.is_set():
             try:
                 wait = await self.send_due()
-            except Exception:  # noqa: BLE001 - a fault of ours ends no notifier
+            except Exception:  # noqa: BLE001 - a bug of ours ends no notifier
                 _log.exception("internal error", notifier=self.name)
                 wait = LONGEST_RETRY
             if wait is None and await _within(self._woken, POLL_SECONDS):
@@ -110,10 +110,10 @@ class Dispatcher:
                 await _within(self._end, wait)
 
     async def send_due(self) -> float | None:
-        """Send once, if something is due. Return how many seconds to wait until the next time; None: nothing waits."""
-        if lost := self.notification_log.shed(self._wall()):
+        """Send one request, if one is due; return how many seconds to wait for the next, None: nothing is due."""
+        if stale := self.notification_log.drop_stale(self._wall()):
             await self._persist()
-            self._drop(lost, "too many alerts wait")
+            self._drop(stale, "they ended more than a day ago")
         batch = self._batch()
         if not batch:
             return None
@@ -121,29 +121,22 @@ class Dispatcher:
             self.notification_log.mark_started(due)
         await self._persist()
         failure = await self._send(batch)
-        if failure is not None and failure.permanent and len(batch) > 1:
-            self._failures += 1
-            return 0.0
         if failure is None or failure.permanent:
             for due in batch:
                 self.notification_log.mark_sent(due, self._wall())
             await self._persist()
         if failure is None:
-            self._failures = 0
-            self.counts["success"] += len(batch)
-            if self.failure:
-                _log.info("the notifier works again", notifier=self.name)
-            self.failure = ""
-        else:
-            self._record_failure(failure, batch)
-        return 0.0 if failure is None or failure.permanent else self._backoff(failure)
+            self._record_success(batch)
+            return 0.0
+        self._record_failure(failure, batch)
+        return 0.0 if failure.permanent else self._backoff(failure)
 
     def _batch(self) -> list[DueNotification]:
-        """Return what is sent next, all firing or all resolved; as many as the sender takes, fewer after failures."""
+        """Return what goes into the next request: all firing or all resolved, and no more than the sender takes."""
         due = self.notification_log.due(self._wall(), self._is_muted)
         resolved = bool(due) and due[0].reason is Reason.RESOLVED
-        most = max(self._sender.max_batch >> self._failures, 1)
-        return [each for each in due if (each.reason is Reason.RESOLVED) == resolved][:most]
+        same = [each for each in due if (each.reason is Reason.RESOLVED) == resolved]
+        return same[: self._sender.max_batch]
 
     async def _send(self, batch: list[DueNotification]) -> Failure | None:
         try:
@@ -154,6 +147,12 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - what is wrong with one notifier stops no other
             _log.exception("internal error", notifier=self.name)
             return Failure(f"{type(error).__name__} inside smtpcheck; the log holds the traceback")
+
+    def _record_success(self, batch: list[DueNotification]) -> None:
+        self.counts["success"] += len(batch)
+        if self.failure:
+            _log.info("the notifier works again", notifier=self.name)
+        self.failure, self._failures = "", 0
 
     def _record_failure(self, failure: Failure, batch: list[DueNotification]) -> None:
         self.counts["error"] += len(batch)
@@ -173,7 +172,7 @@ class Dispatcher:
 
     def _drop(self, count: int, reason: str) -> None:
         self.counts["dropped"] += count
-        _log.error("alerts are not told", notifier=self.name, count=count, reason=reason)
+        _log.error("notifications dropped", notifier=self.name, count=count, reason=reason)
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:

@@ -1,8 +1,8 @@
-"""An alert in words: what a notifier is handed, and how it reads.
+"""An alert in words: what a notifier sends, and how it reads.
 
 Rules of this file:
-- Pure. A notice holds no token and no secret: neither does a finding.
-- It says what is wrong, of how many checks, why, and what to do; and where the page is that says more.
+- Pure. A notification holds no token and no secret: neither does a finding.
+- It says what is wrong, of how many checks, why, and what to do, and links to the page that says more.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 
 class Status(StrEnum):
-    """Whether an alert fires still."""
+    """Whether an alert still fires."""
 
     FIRING = "firing"
     RESOLVED = "resolved"
@@ -30,10 +30,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One alert, ready to be told."""
+    """One alert, ready to be sent."""
 
     id: str
-    """Tells this time that the alert fires from every other one; the same from firing to resolved."""
+    """Distinguishes this time that the alert fires from every other one; the same from firing to resolved."""
     key: Key
     status: Status
     reason: Reason
@@ -55,14 +55,14 @@ class Notification:
     started_at: float
     ended_at: float | None
     """Unix seconds; None while it fires."""
-    told_at: float | None
-    """When it was told before, None if it was not."""
+    notified_at: float | None
+    """When it was sent before, None if it was not."""
     address: str
     """Where the page is served, without a slash at its end."""
     path: str
     """The part of the page that says more."""
     shard: str = ""
-    """Which of several agents tells it, as `0/3`; empty where there is one."""
+    """Which of several agents sends it, as `0/3`; empty where there is one."""
 
     @property
     def page(self) -> str:
@@ -70,7 +70,7 @@ class Notification:
         return self.address + self.path
 
     def as_json(self) -> Json:
-        """Return the notice as a webhook sends it; names are never renamed, new ones may come."""
+        """Return it as a webhook sends it; names are never renamed, new ones may come."""
         return {
             "id": self.id,
             "status": str(self.status),
@@ -94,7 +94,7 @@ class Notification:
 
     def title(self) -> str:
         """Return one line: status and summary."""
-        word = {Reason.REMINDER: "STILL FIRING", Reason.GROWN: "GROWING"}.get(self.reason, self.status.upper())
+        word = "STILL FIRING" if self.reason is Reason.REMINDER else self.status.upper()
         return f"[{word}] {self.summary}"
 
     def text(self) -> str:
@@ -132,8 +132,8 @@ def notification_of(
     resolved = due.reason is Reason.RESOLVED
     key, entry = due.key, due.entry
     count = 0 if resolved else max(len(names), 1)
-    told = [describe(_of_all(each, count), catalogue) for each in entry.findings]
-    first = told[0] if told else None
+    described = [describe(_of_all(each, count), catalogue) for each in entry.findings]
+    first = described[0] if described else None
     cause = str(first.cause) if first else str(key.cause or "")
     return Notification(
         id=due.id,
@@ -143,7 +143,7 @@ def notification_of(
         cause=cause,
         summary=_summary(key, first.summary if first else cause.replace("_", " "), count, max(total, count)),
         evidence=first.evidence if first else (),
-        remedy=_remedy(entry.findings, [each.remedy for each in told], catalogue),
+        remedy=_remedy(entry.findings, [each.remedy for each in described], catalogue),
         reference=first.reference if first else "",
         checks=entry.names if resolved else tuple(sorted(names)[:MAX_NAMED]),
         count=count,
@@ -151,7 +151,7 @@ def notification_of(
         labels=labels,
         started_at=entry.since,
         ended_at=entry.ended_at if resolved else None,
-        told_at=entry.told_at,
+        notified_at=entry.notified_at,
         address=address,
         path=_path(key, cause),
         shard=shard,
@@ -159,7 +159,7 @@ def notification_of(
 
 
 def trial(now: float, address: str) -> tuple[Notification, Notification]:
-    """Return an alert that only tries whether it arrives, as it fires and as it is resolved, at Unix time `now`."""
+    """Return a test alert, as it fires and as it is resolved, at Unix time `now`."""
     key = Key(Subject.AGENT, "smtpcheck", Severity.WARNING, None)
     firing = Notification(
         id=alert_id(key, now),
@@ -177,11 +177,11 @@ def trial(now: float, address: str) -> tuple[Notification, Notification]:
         labels={"test": "true"},
         started_at=now,
         ended_at=None,
-        told_at=None,
+        notified_at=None,
         address=address,
         path="/",
     )
-    return firing, replace(firing, status=Status.RESOLVED, reason=Reason.RESOLVED, ended_at=now, told_at=now)
+    return firing, replace(firing, status=Status.RESOLVED, reason=Reason.RESOLVED, ended_at=now, notified_at=now)
 
 
 def _of_all(finding: Finding, count: int) -> Finding:

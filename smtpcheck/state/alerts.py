@@ -1,9 +1,9 @@
-"""Alerts in the state file: the watches of each check, and what each notifier was told.
+"""Alerts in the state file: the streaks of each check, and what each notifier was sent.
 
 Rules of this file:
 - Rows follow what happens within a second; of those for one key only the last is written. An alert is in the file
-  before it is told, for one that a kill makes unknown would never be told to be over; that it was told is written
-  before anything else is. A file that hangs holds up an alert for seconds.
+  before it is sent, for of one that a kill makes unknown the end would never be sent; that it was sent is written
+  before the next request. A file that hangs delays an alert for seconds.
 - A row of what is over is emptied at once and deleted with the next cleaning.
 """
 
@@ -20,6 +20,7 @@ from smtpcheck.alerts.grouping import Key, Severity, Subject
 from smtpcheck.alerts.notification_log import Entry
 from smtpcheck.alerts.thresholds import Streak
 from smtpcheck.model.cause import Cause
+from smtpcheck.model.report import Finding
 from smtpcheck.state.database import Database, Values, Write
 from smtpcheck.state.serialization import UnreadableReportError, pack, unpack_as
 
@@ -35,9 +36,21 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _KeptStreaks:
-    """What a row of watches holds."""
+    """What a row of `alert_watches` holds; the name is that of the files of 0.1.0."""
 
     watches: dict[str, Streak]
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptEntry:
+    """What a row of `alert_entries` holds; the names are those of the files of 0.1.0."""
+
+    since: float
+    findings: tuple[Finding, ...]
+    names: tuple[str, ...]
+    told_at: float | None = None
+    ended_at: float | None = None
+    ending: bool = False
 
 
 class AlertRows:
@@ -50,7 +63,7 @@ class AlertRows:
         """Puts all that is in memory, for a new file."""
 
     async def streaks(self) -> dict[str, dict[str, Streak]]:
-        """Return the watches of each check that has any."""
+        """Return the streaks of each check that has any."""
         if self._file is None:
             return {}
         rows = await self._file.read("SELECT name, watches FROM alert_watches WHERE watches IS NOT NULL")
@@ -63,18 +76,18 @@ class AlertRows:
             return found
         rows = await self._file.read("SELECT notifier, alert, entry FROM alert_entries WHERE entry IS NOT NULL")
         for notifier, text, packed in rows:
-            key, entry = _key(text), _unpacked(packed, Entry)
-            if key is not None and entry is not None:
-                found.setdefault(notifier, {})[key] = entry
+            key, kept = _key(text), _unpacked(packed, _KeptEntry)
+            if key is not None and kept is not None:
+                found.setdefault(notifier, {})[key] = _entry(kept)
         return found
 
-    def put_streaks(self, name: str, watches: Mapping[str, Streak]) -> None:
-        """Have the watches of a check written."""
+    def put_streaks(self, name: str, streaks: Mapping[str, Streak]) -> None:
+        """Have the streaks of a check written."""
         if self._file is not None:
-            self._file.put((_STREAKS, name, partial(_streaks_row, name, dict(watches))))
+            self._file.put((_STREAKS, name, partial(_streaks_row, name, dict(streaks))))
 
     def put_entries(self, notifier: str, entries: Mapping[Key, Entry | None]) -> None:
-        """Have written what a notifier was told; None for what is over."""
+        """Have written what a notifier was sent; None for what is over."""
         if self._file is not None and entries:
             self._file.put(
                 *(
@@ -84,7 +97,7 @@ class AlertRows:
             )
 
     async def written(self) -> None:
-        """Wait until what was put is in the file, so that a kill does not undo it; of a file in trouble nothing is.
+        """Wait until what was put is in the file, so that a kill does not undo it; of a file with an error nothing is.
 
         A file that hangs is waited for `WRITTEN_SECONDS`.
         """
@@ -103,12 +116,20 @@ class AlertRows:
             self._file.put((_OLD_STREAKS, "", tuple), (_OLD_ENTRIES, "", tuple))
 
 
-def _streaks_row(name: str, watches: dict[str, Streak]) -> Values:
-    return name, pack(_KeptStreaks(watches)) if watches else None
+def _streaks_row(name: str, streaks: dict[str, Streak]) -> Values:
+    return name, pack(_KeptStreaks(streaks)) if streaks else None
 
 
 def _entry_row(notifier: str, key: Key, entry: Entry | None) -> Values:
-    return notifier, _text(key), pack(entry) if entry else None
+    return notifier, _text(key), pack(_kept(entry)) if entry else None
+
+
+def _entry(kept: _KeptEntry) -> Entry:
+    return Entry(kept.since, kept.findings, kept.names, kept.told_at, kept.ended_at, kept.ending)
+
+
+def _kept(entry: Entry) -> _KeptEntry:
+    return _KeptEntry(entry.since, entry.findings, entry.names, entry.notified_at, entry.ended_at, entry.ending)
 
 
 def _text(key: Key) -> str:

@@ -5,7 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,9 +19,10 @@ from smtpcheck.agent.alerting import Alerting
 from smtpcheck.alerts import dispatcher
 from smtpcheck.alerts.grouping import Severity
 from smtpcheck.alerts.maintenance import Window
+from smtpcheck.alerts.notification import Notification
 from smtpcheck.alerts.notifiers.log import Log
-from smtpcheck.alerts.notifiers.notifier import Notifier
-from smtpcheck.alerts.notifiers.webhook import Webhook
+from smtpcheck.alerts.notifiers.notifier import Failure, Notifier
+from smtpcheck.alerts.notifiers.webhook import Webhook, WebhookSender
 from smtpcheck.alerts.thresholds import Thresholds
 from smtpcheck.check.connectivity import Connectivity
 from smtpcheck.cli.doctor.monitoring_stage import MonitoringSetup, Presence, monitoring
@@ -226,11 +227,10 @@ async def test_what_the_other_side_will_never_take_is_given_up_loudly() -> None:
                 world.run(good, "a")
                 got = await receiver.until(lambda got: len(got) == 2)
     assert [status for status, _, _ in told(got)] == ["firing", "resolved"]
-    assert [line["log_level"] for line in logs if line["event"] == "alerts are not told"] == ["error"]
+    assert [line["log_level"] for line in logs if line["event"] == "notifications dropped"] == ["error"]
 
 
-async def test_one_alert_that_is_never_taken_holds_up_no_other() -> None:
-    """It is found by telling fewer and fewer at once, and given up alone."""
+async def test_a_webhook_gets_one_alert_a_request_and_one_that_it_refuses_holds_up_no_other() -> None:
     refused = lambda name: bad(name, Phase.AUTH, Cause.USER_MISMATCH)  # noqa: E731
     names = tuple(f"c{number}" for number in range(8))
     async with Receiver() as receiver:
@@ -239,16 +239,17 @@ async def test_one_alert_that_is_never_taken_holds_up_no_other() -> None:
         async with alerts(wanted) as world:
             world.run(refused, *names)
             await until(lambda: world.counts()["success"] == 7 and world.counts()["dropped"] == 1)
+    assert {len(got.json["alerts"]) for got in receiver.got} == {1}
     taken = [each["subject"]["name"] for got in receiver.taken for each in got.json["alerts"]]
     assert sorted(taken) == sorted(set(names) - {"c5"})
 
 
 async def test_retry_after_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     paused: list[float] = []
-    patience = dispatcher.Dispatcher._backoff
+    backoff = dispatcher.Dispatcher._backoff
 
     def noted(self: Any, failure: Any) -> float:
-        paused.append(patience(self, failure))
+        paused.append(backoff(self, failure))
         return 0.0
 
     monkeypatch.setattr(dispatcher.Dispatcher, "_backoff", noted)
@@ -439,6 +440,35 @@ async def test_a_new_notifier_is_told_of_what_fires_and_one_that_stays_hears_not
         assert len(old.got) == 1
 
 
+async def test_a_reload_while_a_changed_notifier_sends_sends_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old one ends its request, and the new one knows of it; so does the next start."""
+    post, answered = WebhookSender.send, asyncio.Event()
+
+    async def slow(self: WebhookSender, notifications: Sequence[Notification]) -> Failure | None:
+        failure = await post(self, notifications)
+        await answered.wait()
+        return failure
+
+    monkeypatch.setattr(WebhookSender, "send", slow)
+    async with Receiver() as receiver:
+        wanted = settings(Webhook(url=source(receiver.url("/old"))))
+        changed = settings(Webhook(url=source(receiver.url("/new"))))
+        async with alerts(wanted, tmp_path) as world:
+            world.run(bad, "a")
+            await receiver.until(lambda got: got)
+            reload = asyncio.create_task(world.alerting.replace(changed))
+            await asyncio.sleep(0)
+            answered.set()
+            await reload
+            world.run(bad, "b")
+        async with alerts(changed, tmp_path) as world:
+            world.run(good, "a", "b")
+            await receiver.until(lambda got: len(got) == 2)
+    assert [(one.path, one.json["status"]) for one in receiver.got] == [("/old", "firing"), ("/new", "resolved")]
+
+
 async def test_a_notifier_that_is_no_longer_for_a_check_is_told_that_its_alert_is_over(tmp_path: Path) -> None:
     """And one that is removed is told nothing more, nor when it comes back."""
     checks = (check("a", team="finance"), check("b", team="sales"))
@@ -548,7 +578,7 @@ async def test_no_heartbeat_while_nobody_can_be_told() -> None:
         async with alerts(wanted) as world:
             await receiver.until(lambda got: got)
             world.run(bad, "a")
-            await until(lambda: "no notifier can be told" in world.failure("heartbeat"))
+            await until(lambda: "no notifier can be reached" in world.failure("heartbeat"))
             hook.answers.clear()
             await until(lambda: not world.failure("heartbeat"))
 

@@ -16,8 +16,7 @@ from smtpcheck.alerts.grouping import Key, Severity, Subject, issues_of
 from smtpcheck.alerts.maintenance import DAY_MINUTES, Window
 from smtpcheck.alerts.notification import Notification, Status, notification_of
 from smtpcheck.alerts.notification_log import (
-    GROWN_SECONDS,
-    MOST_WAITING,
+    STALE_SECONDS,
     DueNotification,
     Entry,
     NotificationLog,
@@ -265,42 +264,77 @@ def test_a_window_is_for_the_checks_that_have_its_labels() -> None:
 DAY = 86400.0
 
 
-def told(notification_log: NotificationLog, now: float) -> list[tuple[Key, Reason, int]]:
-    """Tell everything that is due, and return it."""
+def told(notification_log: NotificationLog, now: float) -> list[tuple[Key, Reason]]:
+    """Send everything that is due, and return it."""
     due = notification_log.due(now)
     for each in due:
         notification_log.mark_sent(each, now)
-    return [(each.key, each.reason, each.checks) for each in due]
+    return [(each.key, each.reason) for each in due]
 
 
 def test_an_alert_is_told_once_then_reminded_of_then_resolved() -> None:
     notification_log = NotificationLog({}, RepeatIntervals(remind_every=DAY / 2))
     notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
-    assert told(notification_log, NOW) == [(CONTOSO_DEAD, Reason.NEW, 1)]
+    assert told(notification_log, NOW) == [(CONTOSO_DEAD, Reason.NEW)]
     assert told(notification_log, NOW + DAY / 2 - 1) == []
-    assert told(notification_log, NOW + DAY / 2) == [(CONTOSO_DEAD, Reason.REMINDER, 1)]
+    assert told(notification_log, NOW + DAY / 2) == [(CONTOSO_DEAD, Reason.REMINDER)]
     notification_log.left(CONTOSO_DEAD, NOW + DAY)
-    assert told(notification_log, NOW + DAY) == [(CONTOSO_DEAD, Reason.RESOLVED, 0)]
+    assert told(notification_log, NOW + DAY) == [(CONTOSO_DEAD, Reason.RESOLVED)]
     assert told(notification_log, NOW + 2 * DAY) == []
     assert dict(notification_log.entries) == {}
 
 
-def test_it_is_told_that_more_checks_have_joined_but_not_at_once() -> None:
-    notification_log = NotificationLog({}, RepeatIntervals(remind_every=None))
+def test_a_group_that_grows_is_not_notified_again() -> None:
+    notification_log = NotificationLog({}, RepeatIntervals(remind_every=2 * DAY))
     notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
     told(notification_log, NOW)
     notification_log.joined(CONTOSO_DEAD, "b", (), NOW + 1)
-    assert told(notification_log, NOW + GROWN_SECONDS - 1) == []
-    assert told(notification_log, NOW + GROWN_SECONDS) == [(CONTOSO_DEAD, Reason.GROWN, 2)]
-    notification_log.left(CONTOSO_DEAD, NOW + 400)
     assert told(notification_log, NOW + DAY) == []
+    assert notification_log.entries[CONTOSO_DEAD].names == ("a", "b")
+
+
+@pytest.mark.parametrize("seconds", [-10 * DAY, -DAY, DAY, 10 * DAY])
+@pytest.mark.parametrize(
+    ("intervals", "reason"),
+    [(RepeatIntervals(DAY), Reason.REMINDER), (RepeatIntervals(None, refresh_every=60.0), Reason.REFRESH)],
+)
+def test_a_clock_that_was_set_delays_no_reminder_and_no_refresh(
+    intervals: RepeatIntervals, reason: Reason, seconds: float
+) -> None:
+    """An Alertmanager that hears nothing for four minutes believes that the alert is over."""
+    notification_log = NotificationLog({}, intervals)
+    notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
+    told(notification_log, NOW)
+    assert told(notification_log, NOW + seconds) == [(CONTOSO_DEAD, reason)]
+    assert told(notification_log, NOW + seconds + 1) == []
+
+
+def test_a_clock_set_back_a_little_makes_nothing_wait_longer_than_twice_its_interval() -> None:
+    notification_log = NotificationLog({}, RepeatIntervals(None, refresh_every=60.0))
+    notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
+    told(notification_log, NOW)
+    assert told(notification_log, NOW - 59) == []
+    assert told(notification_log, NOW - 59 + 120) == [(CONTOSO_DEAD, Reason.REFRESH)]
+
+
+def test_an_end_is_dropped_after_a_day_and_what_still_fires_is_not() -> None:
+    """What fires is news however long it has waited; a clock that was set back makes nothing too old."""
+    notification_log, other = NotificationLog({}, RepeatIntervals(None)), replace(CONTOSO_DEAD, name="fabrikam")
+    notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
+    notification_log.joined(other, "b", (), NOW)
+    notification_log.left(other, NOW + 5)
+    for moment in (NOW - 10 * DAY, NOW + 5 + STALE_SECONDS):
+        assert notification_log.drop_stale(moment) == 0
+    assert notification_log.drop_stale(NOW + 6 + STALE_SECONDS) == 1
+    assert told(notification_log, NOW + 10 * DAY) == [(CONTOSO_DEAD, Reason.NEW)]
+    assert notification_log.changes()[other] is None
 
 
 def test_what_ended_before_it_could_be_told_is_told_once() -> None:
     notification_log = NotificationLog({}, RepeatIntervals(None))
     notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
     notification_log.left(CONTOSO_DEAD, NOW + 5)
-    assert told(notification_log, NOW + 9) == [(CONTOSO_DEAD, Reason.RESOLVED, 0)]
+    assert told(notification_log, NOW + 9) == [(CONTOSO_DEAD, Reason.RESOLVED)]
 
 
 def test_an_alert_that_fires_again_before_its_end_was_told_goes_on() -> None:
@@ -315,7 +349,7 @@ def test_an_alert_that_fires_again_before_its_end_was_told_goes_on() -> None:
     assert [due.id for due in notification_log.due(NOW + 9)] == [first]
 
 
-def test_an_alert_that_fires_again_after_it_was_tried_to_tell_its_end_is_told_anew() -> None:
+def test_an_alert_that_fires_again_after_a_request_with_its_end_is_sent_again() -> None:
     """The answer may have been lost: the notifier may believe that it is over."""
     notification_log = NotificationLog({}, RepeatIntervals(None))
     notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
@@ -343,9 +377,9 @@ def test_an_alert_that_fires_again_while_its_end_is_being_told_is_a_new_one() ->
 def test_a_notifier_that_forgets_is_told_again_and_again() -> None:
     notification_log = NotificationLog({}, RepeatIntervals(remind_every=DAY, refresh_every=60.0))
     notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
-    assert [reason for _, reason, _ in told(notification_log, NOW)] == [Reason.NEW]
-    assert [reason for _, reason, _ in told(notification_log, NOW + 59)] == []
-    assert [reason for _, reason, _ in told(notification_log, NOW + 60)] == [Reason.REFRESH]
+    assert [reason for _, reason in told(notification_log, NOW)] == [Reason.NEW]
+    assert [reason for _, reason in told(notification_log, NOW + 59)] == []
+    assert [reason for _, reason in told(notification_log, NOW + 60)] == [Reason.REFRESH]
 
 
 def test_no_reminder_of_what_is_quiet() -> None:
@@ -380,22 +414,11 @@ def test_what_failed_to_be_told_lets_others_go_first() -> None:
     assert [due.key.name for due in notification_log.due(NOW + 2)] == ["fabrikam", "contoso"]
 
 
-def test_what_waits_is_bounded_and_the_oldest_is_given_up() -> None:
-    notification_log = NotificationLog({}, RepeatIntervals(None))
-    keys = [Key(Subject.CHECK, f"c{number}", Severity.CRITICAL, None) for number in range(MOST_WAITING + 3)]
-    for number, key in enumerate(keys):
-        notification_log.joined(key, key.name, (), NOW + number)
-    assert notification_log.shed(NOW) == 3
-    assert [due.key for due in notification_log.due(NOW)] == keys[3:]
-    notification_log.left(keys[0], NOW)
-    assert (keys[0], Reason.RESOLVED) in [(due.key, due.reason) for due in notification_log.due(NOW)]
-
-
 def test_after_a_start_what_fires_is_known_and_what_is_gone_is_resolved() -> None:
     gone = replace(CONTOSO_DEAD, name="gone")
     notification_log = NotificationLog({}, RepeatIntervals(None))
-    notification_log.restore(CONTOSO_DEAD, Entry(NOW, (), ("a",), told_at=NOW, told_checks=1))
-    notification_log.restore(gone, Entry(NOW, (), ("b",), told_at=NOW, told_checks=1))
+    notification_log.restore(CONTOSO_DEAD, Entry(NOW, (), ("a",), notified_at=NOW))
+    notification_log.restore(gone, Entry(NOW, (), ("b",), notified_at=NOW))
     new = replace(CONTOSO_DEAD, name="new")
     notification_log.reconcile([(CONTOSO_DEAD, "a"), (new, "c")], lambda _key, _name: (), NOW + 9)
     assert sorted((each.key.name, each.reason) for each in notification_log.due(NOW + 9)) == [
@@ -419,7 +442,7 @@ def notification(
 
 def test_a_dead_credential_is_named_with_its_count_its_cause_and_its_repair() -> None:
     finding = replace(bad("a").findings[0], evidence=("error: invalid_client AADSTS7000222",))
-    due = DueNotification(CONTOSO_DEAD, Entry(NOW, (finding,), ("a",)), Reason.NEW, 30)
+    due = DueNotification(CONTOSO_DEAD, Entry(NOW, (finding,), ("a",)), Reason.NEW)
     told = notification(due, [f"c{number:02}" for number in range(30)], 500, {"team": "finance"})
     assert told.title() == (
         "[FIRING] credential contoso: the client secret (or certificate) of the app has expired (30 of 500 checks)"
@@ -435,17 +458,17 @@ def test_a_dead_credential_is_named_with_its_count_its_cause_and_its_repair() ->
 def test_the_repair_of_one_mailbox_names_it_and_that_of_many_names_none() -> None:
     finding = replace(bad("a", Phase.AUTH, Cause.SMTP_AUTH_DISABLED_MAILBOX).findings[0])
     key = Key(Subject.CHECK, "a", Severity.CRITICAL, None)
-    one = notification(DueNotification(key, Entry(NOW, (finding,), ("a",)), Reason.NEW, 1), ["a"], 1)
+    one = notification(DueNotification(key, Entry(NOW, (finding,), ("a",)), Reason.NEW), ["a"], 1)
     assert "a@contoso.com" in one.text()
     assert one.page == "https://mon.example.org/checks/a"
-    many = notification(DueNotification(CONTOSO_DEAD, Entry(NOW, (finding,), ("a",)), Reason.NEW, 2), ["a", "b"], 2)
+    many = notification(DueNotification(CONTOSO_DEAD, Entry(NOW, (finding,), ("a",)), Reason.NEW), ["a", "b"], 2)
     assert "a@contoso.com" not in many.text()
     assert "<mailbox>" in many.text()
 
 
 def test_a_resolved_alert_says_how_long_it_lasted_and_repairs_nothing() -> None:
-    entry = Entry(NOW, bad("a").findings, ("a", "b"), told_at=NOW, told_checks=2, ended_at=NOW + 7200)
-    told = notification(DueNotification(CONTOSO_DEAD, entry, Reason.RESOLVED, 0), [], 500)
+    entry = Entry(NOW, bad("a").findings, ("a", "b"), notified_at=NOW, ended_at=NOW + 7200)
+    told = notification(DueNotification(CONTOSO_DEAD, entry, Reason.RESOLVED), [], 500)
     assert (told.status, told.count, told.checks) == (Status.RESOLVED, 0, ("a", "b"))
     assert told.title().startswith("[RESOLVED] credential contoso: ")
     assert "From 2026-10-14 17:46 UTC to 2026-10-14 19:46 UTC" in told.text()
@@ -454,12 +477,12 @@ def test_a_resolved_alert_says_how_long_it_lasted_and_repairs_nothing() -> None:
 
 def test_what_is_not_certain_names_the_other_causes() -> None:
     findings = (*bad("a", certainty=0.5).findings, Finding(Cause.SECRET_INVALID, 0.3, "a.rule"))
-    told = notification(DueNotification(CONTOSO_DEAD, Entry(NOW, findings, ("a",)), Reason.NEW, 1), ["a"], 1)
+    told = notification(DueNotification(CONTOSO_DEAD, Entry(NOW, findings, ("a",)), Reason.NEW), ["a"], 1)
     assert told.remedy[-1].startswith("If it is not that: ")
 
 
 def test_a_reminder_says_so() -> None:
-    due = DueNotification(CONTOSO_DEAD, Entry(NOW, (), ("a",)), Reason.REMINDER, 1)
+    due = DueNotification(CONTOSO_DEAD, Entry(NOW, (), ("a",)), Reason.REMINDER)
     assert notification(due, ["a"], 1).title() == "[STILL FIRING] credential contoso: secret expired (1 of 1 checks)"
 
 
@@ -557,7 +580,7 @@ class Telling(RuleBasedStateMachine):
         before = self.heard.get(due.key)
         if due.reason is Reason.NEW:
             assert before is not Status.FIRING or due.key in self.unsure, "told twice that it fires"
-        elif due.reason in {Reason.GROWN, Reason.REMINDER}:
+        elif due.reason is Reason.REMINDER:
             assert before is Status.FIRING
         else:
             assert due.id not in self.over or due.key in self.unsure, "told twice that it is over"

@@ -5,13 +5,18 @@ key that the version knew, and `state-STEPS.sql`, a dump of a file that the code
 renamed so far. One that moves to another part is told so by itself (`configs/elsewhere.yaml`).
 """
 
+import json
 import re
 import sqlite3
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from smtpcheck.alerts.grouping import Key, Severity, Subject
+from smtpcheck.alerts.notification_log import Entry
+from smtpcheck.alerts.thresholds import Streak
 from smtpcheck.config import load
 from smtpcheck.limits.send_limits import DAY, Limits
 from smtpcheck.limits.tenure import Tenure
@@ -146,6 +151,41 @@ async def test_a_state_file_of_any_version_is_found_again_whole(tmp_path: Path, 
     await state.join(Shard(0, 2), NOON + 120)
     assert state._tenures == (Tenure(0.0, Shard(0, 1)), Tenure(NOON + 120, Shard(0, 2)))
     await state.close()
+
+
+def packed(value: object) -> bytes:
+    """Return what 0.1.0 wrote for a value."""
+    return zlib.compress(json.dumps(value).encode(), 1)
+
+
+async def test_the_alerts_of_0_1_0_are_found_again(tmp_path: Path) -> None:
+    """What fires, what was sent of it, and each check's runs in a row; what is no longer counted is passed over."""
+    key = {"subject": "credential", "name": "contoso", "severity": "critical", "cause": "secret_expired"}
+    finding = {"cause": "secret_expired", "certainty": 0.9, "rule": "entra", "evidence": ["seen"], "values": {}}
+    entry = {"since": NOON, "findings": [finding], "names": ["billing"]}
+    told = entry | {"told_at": NOON + 60, "told_checks": 3, "ended_at": NOON + 90, "ending": True}
+    watches = {"failure": {"alert": key, "seen": key, "bad": 0, "good": 1}}
+    file_of(tmp_path, len(schema.STEPS))
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    with connection:
+        row = "INSERT INTO alert_entries (notifier, alert, entry) VALUES (?, ?, ?)"
+        connection.execute(row, ("hook", "critical|credential|secret_expired|contoso", packed(told)))
+        connection.execute(row, ("", "critical|credential|secret_expired|contoso", packed(entry)))
+        connection.execute(
+            "INSERT INTO alert_watches (name, watches) VALUES (?, ?)", ("a", packed({"watches": watches}))
+        )
+    connection.close()
+    alert = Key(Subject.CREDENTIAL, "contoso", Severity.CRITICAL, Cause.SECRET_EXPIRED)
+    findings = (Finding(Cause.SECRET_EXPIRED, 0.9, "entra", ("seen",), {}),)
+    state = await State.kept(tmp_path)
+    try:
+        assert await state.alerts.entries() == {
+            "hook": {alert: Entry(NOON, findings, ("billing",), NOON + 60, NOON + 90, ending=True)},
+            "": {alert: Entry(NOON, findings, ("billing",))},
+        }
+        assert await state.alerts.streaks() == {"a": {"failure": Streak(alert, alert, good=1)}}
+    finally:
+        await state.close()
 
 
 def test_no_step_that_files_were_written_with_has_changed() -> None:

@@ -2,16 +2,16 @@
 
 The body, version 1 (names are never renamed, new ones may come; times are Unix seconds):
 
-    {"version": 1, "status": "firing" | "resolved", "alerts": [ALERT, ...]}
+    {"version": 1, "status": "firing" | "resolved", "alerts": [ALERT]}      one alert a request
 
     ALERT = {"id": "0123456789abcdef",     the same from firing to resolved, another one the next time
-             "status", "reason": "new" | "grown" | "reminder" | "resolved",
+             "status", "reason": "new" | "reminder" | "resolved",
              "severity": "critical" | "warning",
              "subject": {"kind": "credential" | "host" | "check" | "agent", "name": ...},
              "cause": id of the cause, "summary", "evidence": [...], "remedy": [...], "reference": ...,
              "checks": names of up to 20 checks, "count": how many it is now, "total": how many it could be,
              "labels": {...}, "started_at", "ended_at": null while it fires, "page": address of the page,
-             "shard": which of several agents tells it, as "0/3"; null where there is one}
+             "shard": which of several agents sends it, as "0/3"; null where there is one}
 
 With `hmac_key` the request is signed as https://www.standardwebhooks.com says: `webhook-id` (the same when the same is
 sent again), `webhook-timestamp`, and `webhook-signature: v1,BASE64`, the HMAC-SHA256 of `ID.TIMESTAMP.BODY`. A key that
@@ -68,9 +68,7 @@ class Webhook(HttpNotifier):
 
 
 class WebhookSender(Sender):
-    """Posts alerts, many in one request."""
-
-    max_batch = 100
+    """Posts each alert in a request of its own."""
 
     def __init__(self, webhook: Webhook) -> None:
         """Take where to post; nothing is read or opened yet."""
@@ -112,7 +110,7 @@ class WebhookSender(Sender):
 
 def identity(notifications: Sequence[Notification]) -> str:
     """Return the id of a message: the same when the same is sent again."""
-    text = json.dumps([[each.id, each.status, each.reason, each.told_at] for each in notifications])
+    text = json.dumps([[each.id, each.status, each.reason, each.notified_at] for each in notifications])
     return f"msg_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 

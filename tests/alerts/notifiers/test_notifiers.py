@@ -43,7 +43,7 @@ def notification(
     key: Key = CONTOSO_DEAD, names: Sequence[str] = ("a", "b"), *, ended: float | None = None, shard: str = ""
 ) -> Notification:
     entry = Entry(NOW, bad("a").findings, tuple(names), ended_at=ended)
-    due = DueNotification(key, entry, Reason.RESOLVED if ended else Reason.NEW, 0 if ended else len(names))
+    due = DueNotification(key, entry, Reason.RESOLVED if ended else Reason.NEW)
     return notification_of(
         due,
         names=names,
@@ -163,8 +163,8 @@ def test_a_signature_is_that_of_the_standard() -> None:
 
 def test_a_message_that_is_sent_again_has_the_same_id_and_the_next_one_another() -> None:
     first = notification()
-    reminder = replace(first, reason=Reason.REMINDER, told_at=NOW)
-    messages = [[first], [first], [reminder], [replace(reminder, told_at=NOW + 9)], [replace(first, id="x")]]
+    reminder = replace(first, reason=Reason.REMINDER, notified_at=NOW)
+    messages = [[first], [first], [reminder], [replace(reminder, notified_at=NOW + 9)], [replace(first, id="x")]]
     ids = [identity(each) for each in messages]
     assert ids[0] == ids[1]
     assert len(set(ids)) == 4
