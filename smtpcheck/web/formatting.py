@@ -2,9 +2,11 @@
 
 Rules of this file:
 - Pure: the present time is an argument.
-- A time is always shown twice: as a distance ("in 3 d") for the eye, and whole, in UTC, for whoever needs it.
+- A time is always shown twice: as a distance ("in 3 d") for the eye, and whole, in UTC, for exact reading.
+- Total: times come from tokens and certificates of third parties, and none of them raises.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -16,6 +18,8 @@ _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 _COMMAND = re.compile(r"(?<=: )(?:[A-Z][a-z]+-[A-Z]\w+|openssl|curl|nc|getent|printf|date)\b.*$")
 """A cmdlet of PowerShell, or one of the programs that the steps use, and what follows."""
 
+_NOT_FINITE = "not a valid time"
+"""What is shown for a number of seconds that is infinite or not a number."""
 OUTCOME_WORDS = {
     Outcome.OK: "OK",
     Outcome.WARNING: "Warning",
@@ -28,6 +32,8 @@ def duration(seconds: float | None) -> str:
     """Return seconds as `840 µs`, `12 ms`, `1.24 s` or `2 min 5 s`; nothing for None."""
     if seconds is None:
         return ""
+    if not math.isfinite(seconds):
+        return _NOT_FINITE
     if seconds < 0.001:
         return f"{seconds * 1e6:.0f} µs"
     if seconds < 0.9995:
@@ -43,6 +49,8 @@ def distance(timestamp: float | None, now: float) -> str:
     if timestamp is None:
         return ""
     seconds = timestamp - now
+    if not math.isfinite(seconds):
+        return _NOT_FINITE
     span = _span(abs(seconds))
     if span == "0 s":
         return "now"
@@ -51,6 +59,8 @@ def distance(timestamp: float | None, now: float) -> str:
 
 def long_duration(seconds: float) -> str:
     """Return a stretch of time in its two largest units: `45 s`, `5 min`, `2 h 10 min`, `3 d 4 h`."""
+    if not math.isfinite(seconds):
+        return _NOT_FINITE
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

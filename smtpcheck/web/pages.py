@@ -4,15 +4,18 @@ Rules of this file:
 - Made on the server, complete without script. The script only saves the reload: it fetches the same page again and puts
   the parts marked `data-live` in place, so that focus and what is typed stay.
 - Whatever comes from a server or issuer is escaped by Jinja2; nothing is marked safe.
+- No value can break a page: each row and each card is rendered by `guarded`, and text is encoded with replacements.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from importlib.resources import files
 
 import jinja2
+import structlog
 from aiohttp import web
+from markupsafe import Markup
 
 from smtpcheck import __version__
 from smtpcheck.diagnosis.explain import describe
@@ -24,6 +27,7 @@ from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.keys import AGENT, CLOCK
 from smtpcheck.web.table import Query, read, row_of, secret_expires
 
+_log = structlog.get_logger(__name__)
 REFRESH_SECONDS = 15
 MOST_ALERTS = 20
 """How many alerts the list shows."""
@@ -128,7 +132,8 @@ def refusal(request: web.Request, status: int, reason: str, text: str, headers: 
 
 def page(request: web.Request, template: str, **values: object) -> web.Response:
     """Return a page by a template and its values, besides those that every page has."""
-    return web.Response(text=render(request, template, **values), content_type="text/html")
+    body = render(request, template, **values).encode("utf-8", "replace")
+    return web.Response(body=body, content_type="text/html", charset="utf-8")
 
 
 def render(request: web.Request, template: str, **values: object) -> str:
@@ -148,6 +153,17 @@ def render(request: web.Request, template: str, **values: object) -> str:
             **values,
         )
     )
+
+
+def guarded(macro: Callable[..., Markup], fallback: Callable[..., Markup], *values: object) -> Markup:
+    """Return what a macro makes of some values; where it fails, what `fallback` makes of them, and the log says why."""
+    try:
+        return macro(*values)
+    except Exception as error:  # noqa: BLE001
+        part = getattr(macro, "name", "")
+        _log.error("part of a page cannot be shown", part=part, error=type(error).__name__)
+        _log.debug("part of a page cannot be shown", part=part, exc_info=error)
+        return fallback(*values)
 
 
 def _notice(query: Mapping[str, str]) -> str:
@@ -191,6 +207,7 @@ def _environment() -> jinja2.Environment:
         outcome_words=formatting.OUTCOME_WORDS,
         secret_expires=secret_expires,
         asset=_asset,
+        guarded=guarded,
     )
     return environment
 

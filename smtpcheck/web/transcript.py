@@ -2,7 +2,7 @@
 
 Rules of this file:
 - A report holds no token and no secret, and neither does this text: a credential that was sent stands here as its size.
-- What foreigners wrote is shown with its control characters escaped, line ends too: each line here is one of ours.
+- What third parties wrote is shown with its control characters escaped, line ends too: each line here is one of ours.
 """
 
 from collections.abc import Iterator

@@ -10,7 +10,7 @@ import pytest
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Expect, Phase
-from smtpcheck.model.report import Finding, Outcome
+from smtpcheck.model.report import Finding, Outcome, Report
 from smtpcheck.web.table import Query, read
 from tests.web.conftest import Client
 from tests.web.world import NOW, World, check, ok_report, refused_report, settings
@@ -243,3 +243,45 @@ def test_ten_thousand_checks_cost_one_page(catalogue: Catalogue) -> None:
     table = read(world, Query.parse({"sort": "-latency", "page": "2", "outcome": "ok"}))
     assert (table.total, table.found, table.pages, len(table.rows)) == (10_000, 3334, 34, 100)
     assert (table.rows[0].check.name, table.rows[-1].check.name) == ("check-09699", "check-09402")
+
+
+@pytest.mark.parametrize("expiry", [1.8e12, -1e15, float("inf")])
+async def test_an_expiry_that_no_calendar_has_breaks_no_page(
+    world: World, connect: Callable[[World], Awaitable[Client]], expiry: float
+) -> None:
+    """A broker that writes `exp` in milliseconds is shown beside the other checks."""
+    world.record(_with_expiry(ok_report("billing"), expiry))
+    client = await connect(world)
+    assert len(await _names(client, "")) == 6
+    for path in ("/", "/checks/billing"):
+        page = await _page(client, path)
+        assert "not a valid time" in page
+        assert "cannot be shown" not in page
+
+
+async def test_what_cannot_be_rendered_is_shown_as_such_and_the_rest_stays(
+    world: World, connect: Callable[[World], Awaitable[Client]]
+) -> None:
+    world.record(_with_expiry(ok_report("billing"), "soon"))
+    client = await connect(world)
+    page = await _page(client, "/")
+    assert page.count("This row cannot be shown") == 1
+    assert sorted(await _names(client, "")) == [
+        "billing", "invoices", "newsletter", "orders", "printer-3rd-floor", "scanner",
+    ]  # fmt: skip
+    page = await _page(client, "/checks/billing")
+    assert page.count("This part of the page cannot be shown") == 1
+    assert "TLSv1.3" in page
+
+
+async def test_a_lone_surrogate_breaks_no_page(world: World, connect: Callable[[World], Awaitable[Client]]) -> None:
+    world.record(refused_report("billing", text="a lone surrogate: \ud800"))
+    client = await connect(world)
+    assert "a lone surrogate: ?" in await _page(client, "/checks/billing")
+    assert (await client.get("/", headers=HTML)).status == 200
+
+
+def _with_expiry(report: Report, expiry: object) -> Report:
+    assert report.token is not None
+    facts = replace(report.token, expires_at=expiry, claims={"exp": expiry})  # type: ignore[arg-type]
+    return replace(report, token=facts)
