@@ -86,7 +86,8 @@ class Alerting:
             return
         muted = report.outcome is not Outcome.OK and self._in_maintenance(check)
         thresholds = self._alerts.thresholds.for_interval(check.interval)
-        change = self._alert_state.observe(check, report, thresholds, muted=muted)
+        severity = self._alerts.agent_severity
+        change = self._alert_state.observe(check, report, thresholds, agent_severity=severity, muted=muted)
         if change is not None:
             self._apply(check, change)
 
@@ -257,9 +258,10 @@ class Alerting:
 
     def _findings(self, key: Key, name: str) -> tuple[Finding, ...]:
         """Return why a check is part of an alert, by its last run or its last failure."""
+        severity = self._alerts.agent_severity if self._alerts else Severity.CRITICAL
         state = self._state.checks.get(name)
         for report in (state.report, state.failure) if state else ():
-            for issue in issues_of(self._checks[name], report).values() if report else ():
+            for issue in issues_of(self._checks[name], report, severity).values() if report else ():
                 if issue.key == key:
                     return issue.findings
         return ()

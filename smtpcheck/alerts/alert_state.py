@@ -2,20 +2,20 @@
 
 Rules of this file:
 - Pure: one run after the other goes in, and what that changes comes out.
-- A check that is well costs nothing: it has no watch.
+- A healthy check costs nothing: it has no streak.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from smtpcheck.alerts.grouping import AGENT, FAILURE, Issue, Key, concerns, issues_of
+from smtpcheck.alerts.grouping import AGENT, FAILURE, Issue, Key, Severity, concerns, issues_of
 from smtpcheck.alerts.thresholds import Streak, Thresholds, after_issue, after_success
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Outcome, Report
 
 Streaks = Mapping[str, Streak]
-"""The watches of one check, by name."""
+"""The streaks of one check, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class Change:
     """What a run changed."""
 
     streaks: Streaks | None
-    """Those of the check after it; None where they are as they were."""
+    """Those of the check after it; None if they are as before."""
     left: tuple[Key, ...] = ()
     joined: tuple[Key, ...] = ()
     current: tuple[Issue, ...] = ()
-    """The troubles of the run that belong to alerts which the check is part of."""
+    """The issues of the run that belong to alerts which the check is part of."""
 
 
 class AlertState:
@@ -40,20 +40,28 @@ class AlertState:
 
     @property
     def streaks(self) -> Mapping[str, Streaks]:
-        """Return a live view of the watches of each check that is not well."""
+        """Return a live view of the streaks of each check that is not healthy."""
         return MappingProxyType(self._streaks)
 
     def restore(self, name: str, streaks: Streaks) -> None:
-        """Take a check's watches as they were kept."""
+        """Restore the kept streaks of a check."""
         for kind, streak in streaks.items():
             self._put(name, kind, streak)
 
-    def observe(self, check: Check, report: Report, thresholds: Thresholds, *, muted: bool = False) -> Change | None:
-        """Take a run, and return what it changed; None for nothing. While `muted` only success counts."""
+    def observe(
+        self,
+        check: Check,
+        report: Report,
+        thresholds: Thresholds,
+        *,
+        agent_severity: Severity = Severity.CRITICAL,
+        muted: bool = False,
+    ) -> Change | None:
+        """Count a run, and return what it changed; None for nothing. While `muted` only success counts."""
         if report.outcome is Outcome.OK and check.name not in self._streaks:
             return None
         before = dict(self._streaks.get(check.name, {}))
-        seen = {} if muted else issues_of(check, report)
+        seen = {} if muted else issues_of(check, report, agent_severity)
         for kind in before.keys() - seen.keys():
             if concerns(report, kind) and not (muted and _shows_issue(report, kind)):
                 self._put(check.name, kind, after_success(before[kind], thresholds))
@@ -104,7 +112,7 @@ class AlertState:
 
 
 def _shows_issue(report: Report, kind: str) -> bool:
-    """Return whether a run shows the trouble that is watched there."""
+    """Return whether a run shows the issue that the streak of that name counts."""
     if kind == FAILURE:
         return report.outcome is Outcome.CRITICAL
     if kind == AGENT:

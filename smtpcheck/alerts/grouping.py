@@ -4,8 +4,8 @@ Rules of this file:
 - Pure.
 - Checks that fail for the same reason are one alert: all that get no token of one credential, all that do not reach one
   host. What concerns a mailbox alone is its check's own alert, whatever its cause: it may change from run to run.
-- A run without a verdict (unknown) says nothing of the check. That the agent is cut off, or at fault, is an alert of
-  the agent's own.
+- A run whose outcome is unknown says nothing of the check. That the agent has no connectivity, or is at fault, is an
+  alert of the agent's own.
 """
 
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ AGENT = "agent"
 
 
 class Severity(StrEnum):
-    """How bad an alert is."""
+    """How severe an alert is."""
 
     CRITICAL = "critical"
-    """A check does not reach its depth."""
+    """A check does not reach its depth, or the agent cannot check."""
     WARNING = "warning"
-    """It does, and something will break it."""
+    """A check reaches its depth, and something will break it."""
 
 
 class Subject(StrEnum):
@@ -40,11 +40,11 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """What makes an alert the same alert."""
+    """What identifies an alert."""
 
     subject: Subject
     name: str
-    """Of the credential or the check; of a host with its port."""
+    """Of the credential or the check, or a host with its port."""
     severity: Severity
     cause: Cause | None
     """None for a check's failure."""
@@ -56,7 +56,7 @@ class Issue:
 
     key: Key
     findings: tuple[Finding, ...]
-    """Why, the first before all."""
+    """Why, the most probable first."""
 
 
 _OF_HOST = frozenset(
@@ -77,7 +77,7 @@ _OF_CREDENTIAL = frozenset(
         Cause.TOKEN_EXPIRED,
     }
 )
-"""Causes of a refused login that lie in the application or its tenant, not in the mailbox."""
+"""Causes of a refused login that concern the application or its tenant, not the mailbox."""
 
 _EXPIRING = {
     Cause.CERTIFICATE_EXPIRING: Subject.HOST,
@@ -89,18 +89,21 @@ _EXPIRING = {
 """What warnings are about that concern more than one check."""
 
 
-def issues_of(check: Check, report: Report) -> Mapping[str, Issue]:
-    """Return what is wrong by a run, under the name of the watch that it belongs to."""
+def issues_of(check: Check, report: Report, agent_severity: Severity = Severity.CRITICAL) -> Mapping[str, Issue]:
+    """Return what is wrong by a run, under the name of the streak that it belongs to.
+
+    `agent_severity` is that of the agent's own alert.
+    """
     if report.outcome is Outcome.CRITICAL:
         return {FAILURE: _failure(check, report)}
     if report.outcome is Outcome.UNKNOWN:
-        key = Key(Subject.AGENT, "smtpcheck", Severity.WARNING, report.cause or Cause.UNKNOWN)
+        key = Key(Subject.AGENT, "smtpcheck", agent_severity, report.cause or Cause.UNKNOWN)
         return {AGENT: Issue(key, report.findings[:1])}
     return _warnings(check, report.warnings)
 
 
 def concerns(report: Report, streak: str) -> bool:
-    """Return whether a run tells anything of the watch of that name."""
+    """Return whether a run says anything about the streak of that name."""
     if report.outcome is Outcome.UNKNOWN:
         return streak == AGENT
     return report.outcome is not Outcome.CRITICAL or streak in {FAILURE, AGENT}
@@ -132,11 +135,11 @@ def _warnings(check: Check, findings: tuple[Finding, ...]) -> dict[str, Issue]:
     rest = list(findings)
     while rest:
         finding = rest.pop(0)
-        # Behind a fresh token that fails stands why it fails; that is no trouble of its own.
-        told = (finding, rest.pop(0)) if finding.cause is Cause.FRESH_TOKEN_FAILING and rest else (finding,)
+        # After a failing fresh token comes the reason why it fails; that is no issue of its own.
+        both = (finding, rest.pop(0)) if finding.cause is Cause.FRESH_TOKEN_FAILING and rest else (finding,)
         subject = _EXPIRING.get(finding.cause, Subject.CHECK)
         key = Key(subject, _name(subject, check), Severity.WARNING, finding.cause)
-        found.setdefault(finding.cause.value, Issue(key, told))
+        found.setdefault(finding.cause.value, Issue(key, both))
     return found
 
 

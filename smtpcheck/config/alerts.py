@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field
 
+from smtpcheck.alerts.grouping import Severity
 from smtpcheck.alerts.maintenance import DAY_MINUTES, DAYS, Window
 from smtpcheck.alerts.notifiers import NOTIFIER_TYPES
 from smtpcheck.alerts.notifiers.heartbeat import LABEL, Heartbeat
@@ -56,6 +57,8 @@ class AlertSettings:
     thresholds: Thresholds
     remind_every: float | None
     """Seconds; None: never."""
+    agent_severity: Severity = Severity.CRITICAL
+    """Of the agent's own alert: it has no connectivity, or is at fault."""
     maintenance: tuple[Window, ...] = ()
     notifiers: tuple[Notifier, ...] = ()
     heartbeat: HeartbeatSettings | None = None
@@ -112,6 +115,10 @@ class AlertsSection(ConfigSection):
     fail_after: int = Field(default=3, ge=1, le=100, description="Consecutive failures until an alert fires.")
     recover_after: int = Field(default=2, ge=1, le=100, description="Consecutive successes until it is resolved.")
     remind_every: Duration = Field(default=12 * 3600.0, description="How often a reminder is sent; 0s: never.")
+    agent_severity: Severity = Field(
+        default=Severity.CRITICAL,
+        description="Of the alert that the agent has no connectivity, or is at fault.",
+    )
     maintenance: list[MaintenanceSection] = Field(default=[], description="Hours in which failures do not count.")
     heartbeat: HeartbeatSection | None = Field(
         default=None, description="An address that is called while the agent is healthy."
@@ -144,6 +151,7 @@ def alert_settings(
     return AlertSettings(
         thresholds=Thresholds(section.fail_after, section.recover_after),
         remind_every=section.remind_every or None,
+        agent_severity=section.agent_severity,
         maintenance=windows,
         notifiers=tuple(notifier for notifier, _ in notifiers),
         heartbeat=HeartbeatSettings(beat.url, beat.every, beat.ca_file, beat.proxy) if beat else None,

@@ -40,7 +40,7 @@ from smtpcheck.state import alerts as alert_rows
 from smtpcheck.state import database
 from smtpcheck.state.state import FILE_NAME, State
 from tests.agent.test_agent import HEALTHY, edit, running, shown
-from tests.alerts.test_alerts import bad, check, good
+from tests.alerts.test_alerts import bad, check, good, unknown
 from tests.state.test_state_file import damaged, holding, overwrite
 from tests.worlds.receiver import CUT, HANG, Got, Receiver
 
@@ -506,6 +506,20 @@ async def test_without_alerts_in_the_configuration_nothing_is_kept_or_told(tmp_p
             assert (world.alerting.firing(), world.alerting.notifiers(), world.alerting.counts()) == ([], [], {})
         async with alerts(wanted, tmp_path) as world:
             assert world.alerting.firing() == []
+
+
+@pytest.mark.parametrize(("chosen", "severity"), [({}, "critical"), ({"agent_severity": Severity.WARNING}, "warning")])
+async def test_an_agent_without_connectivity_is_an_alert_of_the_severity_that_is_configured(
+    chosen: dict[str, Any], severity: str
+) -> None:
+    async with Receiver() as receiver:
+        hook = Webhook(url=source(receiver.url()), match={"severity": severity})
+        async with alerts(settings(hook, **chosen)) as world:
+            world.run(unknown, "a", "b")
+            (got,) = await receiver.until(lambda got: got)
+            assert world.alerting.counts()[severity] == 1
+    (alert,) = got.json["alerts"]
+    assert (alert["severity"], alert["subject"]["kind"], alert["cause"]) == (severity, "agent", "agent_cut_off")
 
 
 async def test_a_check_of_once_a_day_is_told_of_after_one_run() -> None:

@@ -104,7 +104,7 @@ def run(
             good("a", Cause.CERTIFICATE_EXPIRING),
             Key(Subject.HOST, "smtp.office365.com:587", Severity.WARNING, Cause.CERTIFICATE_EXPIRING),
         ),
-        (unknown("a"), Key(Subject.AGENT, "smtpcheck", Severity.WARNING, Cause.AGENT_CUT_OFF)),
+        (unknown("a"), Key(Subject.AGENT, "smtpcheck", Severity.CRITICAL, Cause.AGENT_CUT_OFF)),
     ],
 )
 def test_what_is_wrong_belongs_to_whom_it_concerns(report: Report, key: Key) -> None:
