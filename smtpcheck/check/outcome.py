@@ -73,12 +73,12 @@ def expiries(check: Check, report: Report, credential: CredentialExpiries | None
         )
 
 
-def fresh_token_failing(trouble: TokenError, root: Finding) -> tuple[Finding, ...]:
+def fresh_token_failing(since: float, root: Finding) -> tuple[Finding, ...]:
     """Return the warnings for a token that cannot be renewed while the one at hand still holds.
 
-    `root` is the finding that explains `trouble`.
+    `since` is when the first attempt in a row failed, `root` the finding that explains the latest.
     """
-    seen = f"a fresh token has been refused since {utc_text(trouble.at)}; the one at hand still works"
+    seen = f"a fresh token has been refused since {utc_text(since)}; the one at hand still works"
     return (_warning(Cause.FRESH_TOKEN_FAILING, seen, *root.evidence), root)
 
 

@@ -128,7 +128,8 @@ def _with_outcome(check: Check, kit: Kit, report: Report, grant: AcquiredToken |
     if grant is not None and grant.renewal_error is not None:
         step = Step(Phase.TOKEN, 0.0, 0.0, fault=token_fault(grant.renewal_error))
         refused = replace(report, token_error=grant.renewal_error, steps=(step,))
-        warnings = fresh_token_failing(grant.renewal_error, _explain(check, kit, refused, (), now)[0]) + warnings
+        since = grant.renewal_error.at if grant.failing_since is None else grant.failing_since
+        warnings = fresh_token_failing(since, _explain(check, kit, refused, (), now)[0]) + warnings
     return with_outcome(report, (), warnings)
 
 

@@ -95,8 +95,8 @@ class Response:
         return None if date is None else date - self.at
 
     def shown(self, text: str, limit: int) -> str:
-        """Return a text of the response as it may be shown: redacted, at most `limit` characters."""
-        return redact(text, self.sent)[:limit]
+        """Return a text of the response as it may be shown: redacted, printable, at most `limit` characters."""
+        return printable(redact(text, self.sent), keep="\n\t", limit=limit)
 
 
 class FaultKind(StrEnum):

@@ -187,6 +187,8 @@ class TokenErrorKind(StrEnum):
     """The discovery document names another issuer."""
     DISCOVERY = "discovery"
     """The discovery document is refused or lacks what it must have."""
+    NO_SLOT = "no_slot"
+    """All our own places for requests were taken: the issuer was not asked."""
 
 
 @dataclass(frozen=True, slots=True)

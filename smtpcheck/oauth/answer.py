@@ -12,6 +12,7 @@ from typing import Any
 
 from smtpcheck.http_client.exchange import Response
 from smtpcheck.http_client.parsing import parse_seconds
+from smtpcheck.model.printable import printable
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.claims import all_claims, expiry
 from smtpcheck.secrets.secret import Secret
@@ -23,6 +24,9 @@ ASSUMED_SECONDS = 3600.0
 """The life of a token whose answer does not say it (RFC 6749 5.1 recommends that it does)."""
 
 _MAX_TEXT = 4096
+_VSCHAR = re.compile(r"[ -~]+")
+"""What tokens consist of (RFC 6749 A.12, A.17): anything else could not be sent on."""
+_CLOCK_TOLERANCE = 2.0
 _BROKEN_ASSERTION = ("Invalid JWT", "Invalid grant: account not found")
 _CLIENT_ERRORS = frozenset({"invalid_client", "deleted_client", "disabled_client"})
 _AADSTS = re.compile(r"AADSTS(\d{4,9})")
@@ -47,8 +51,7 @@ class TokenResponse:
 def has_token(answer: Response) -> bool:
     """Return whether it is a token response (RFC 6749 5.1)."""
     body = answer.json if answer.status == 200 else None
-    token = body.get("access_token") if body else None
-    return isinstance(token, str) and bool(token)
+    return _token(body, "access_token") is not None
 
 
 def token_response(answer: Response, *, asked_at: float) -> TokenResponse:
@@ -60,17 +63,31 @@ def token_response(answer: Response, *, asked_at: float) -> TokenResponse:
     body = answer.json
     if body is None or not has_token(answer):
         raise ValueError("no token response")
-    token, seconds = body["access_token"], parse_seconds(body.get("expires_in"))
-    refresh_token, id_token = body.get("refresh_token"), body.get("id_token")
+    token, id_token = body["access_token"], body.get("id_token")
     # Keycloak says 0 for a refresh token without end.
     refresh_seconds = parse_seconds(body.get("refresh_token_expires_in", body.get("refresh_expires_in"))) or None
     return TokenResponse(
         token=Secret(token),
-        expires_at=asked_at + seconds if seconds is not None else expiry(token) or asked_at + ASSUMED_SECONDS,
-        refresh_token=Secret(refresh_token) if isinstance(refresh_token, str) and refresh_token else None,
+        expires_at=_expiry(answer, token, asked_at),
+        refresh_token=_token(body, "refresh_token"),
         refresh_token_expires_at=None if refresh_seconds is None else asked_at + refresh_seconds,
         account=_account(all_claims(id_token) if isinstance(id_token, str) else {}) or _account(all_claims(token)),
     )
+
+
+def _token(body: Mapping[str, object] | None, key: str) -> Secret | None:
+    value = body.get(key) if body else None
+    return Secret(value) if isinstance(value, str) and _VSCHAR.fullmatch(value) else None
+
+
+def _expiry(answer: Response, token: str, asked_at: float) -> float:
+    """Return when the token expires by our clock: the earlier of what the answer and the token itself say."""
+    seconds = parse_seconds((answer.json or {}).get("expires_in"))
+    stated = None if seconds is None else asked_at + seconds
+    own, offset = expiry(token), answer.clock_offset or 0.0
+    if own is not None and abs(offset) > _CLOCK_TOLERANCE:
+        own -= offset
+    return min((each for each in (stated, own) if each is not None), default=asked_at + ASSUMED_SECONDS)
 
 
 def concerns_client(error: TokenError) -> bool:
@@ -87,6 +104,9 @@ def token_error(answer: Response, *, requested_scope: str) -> TokenError:
     """Return what the answer amounts to, given that it is no token response."""
     body = answer.json
     error, description = _text(answer, body, "error"), _text(answer, body, "error_description")
+    unusable = answer.status == 200 and bool((body or {}).get("access_token"))
+    if unusable:
+        description = "the access token is not text of the characters that RFC 6749 A.12 allows"
     return TokenError(
         kind=_kind(answer, body, error),
         at=answer.at,
@@ -100,7 +120,7 @@ def token_error(answer: Response, *, requested_scope: str) -> TokenError:
         trace_id=_text(answer, body, "trace_id") or _found(_TRACE, description),
         retry_after=answer.retry_after,
         clock_offset=answer.clock_offset,
-        body="" if error else answer.shown(answer.text, MAX_BODY),
+        body="" if error or unusable else answer.shown(answer.text, MAX_BODY),
         requested_scope=requested_scope,
     )
 
@@ -109,7 +129,7 @@ def _account(claims: Mapping[str, object]) -> str:
     for name in ("email", "preferred_username", "upn", "unique_name"):
         value = claims.get(name)
         if isinstance(value, str) and "@" in value:
-            return value[:320]
+            return printable(value, limit=320)
     return ""
 
 

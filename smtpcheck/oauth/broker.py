@@ -29,10 +29,12 @@ import structlog
 
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import TokenError, TokenErrorKind, TokenFacts
+from smtpcheck.model.timestamp import is_plausible_expiry
 from smtpcheck.oauth.answer import concerns_client
 from smtpcheck.oauth.claims import token_facts
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import CredentialLifetime, IssuedToken
+from smtpcheck.oauth.request_slots import HANGING, RequestSlots
 from smtpcheck.oauth.token_cache import (
     AcquiredToken,
     CredentialTokens,
@@ -45,7 +47,8 @@ from smtpcheck.oauth.token_cache import (
 from smtpcheck.oauth.token_store import TokenStore
 
 MARGIN_SECONDS = 90.0
-"""A token is not used when it ends sooner than this; of a short life, a tenth."""
+SHORT_MARGIN_SECONDS = 5.0
+"""A token is not used when it expires sooner than the first; of a short lifetime, than a tenth or the second."""
 SPACING_SECONDS = 10.0
 """The least time between two requests for one token, whoever asks."""
 FORGET_SECONDS = 86400.0
@@ -71,7 +74,7 @@ class TokenBroker:
         *,
         store: TokenStore | None = None,
         fresh_every: float = 3600,
-        threads: int = 8,
+        threads: int = 64,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -83,7 +86,7 @@ class TokenBroker:
         self._fresh_every = fresh_every
         self._wall = wall
         self._monotonic = monotonic
-        self._places = asyncio.Semaphore(threads)
+        self._slots = RequestSlots(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="token")
         self._sources: dict[str, CredentialTokens] = {}
         self.replace(credentials)
@@ -118,7 +121,7 @@ class TokenBroker:
         start = self._monotonic()
         slot.used, slot.wanted_at = True, start
         if slot.pending is None or not fresh:
-            known = None if fresh and self._may_request(source, slot, start) else self._known(source, slot, start)
+            known = None if fresh and self._may_request_now(source, slot, start) else self._known(source, slot, start)
             if known is not None:
                 return known
         pending = slot.pending or self._start_request(source, slot)
@@ -126,7 +129,7 @@ class TokenBroker:
         if isinstance(answer, AcquiredToken):
             return replace(answer, waited=self._monotonic() - start, start=start)
         held = self._held(slot)
-        return replace(held, renewal_error=answer) if held else answer
+        return replace(held, renewal_error=answer, failing_since=slot.failing_since) if held else answer
 
     async def refresh_due(self) -> None:
         """Begin to renew what is due, and look after changed files; returns without waiting for any issuer."""
@@ -229,6 +232,13 @@ class TokenBroker:
         forbidden = any(each.is_active(now) if unasked else each.forbids(now) for each in backoffs)
         return slot.pending is None and not forbidden and now >= slot.asked_at + SPACING_SECONDS
 
+    def _may_request_now(self, source: CredentialTokens, slot: TokenSlot, now: float) -> bool:
+        """Return whether a user may have the issuer asked: even while it wants to be left alone, but then once."""
+        if slot.pending is not None or now < slot.asked_at + SPACING_SECONDS:
+            return False
+        forbidding = [backoff for backoff in (source.backoff, slot.backoff) if backoff.forbids(now)]
+        return all(backoff.take_exception() for backoff in forbidding)
+
     def _is_due(self, source: CredentialTokens, slot: TokenSlot, now: float) -> bool:
         if not slot.used or now < slot.refresh_at or self._held(slot, touch=False) is None:
             return False
@@ -251,7 +261,7 @@ class TokenBroker:
 
     async def _side_request(self, source: CredentialTokens) -> None:
         try:
-            async with self._places:
+            async with self._slots.slot(source.flow.issuer):
                 await asyncio.get_running_loop().run_in_executor(self._pool, source.flow.side_request)
         except Exception:  # noqa: BLE001 - nobody waits for it
             _log.exception("side request failed inside smtpcheck", credential=source.name)
@@ -273,15 +283,20 @@ class TokenBroker:
             async with asyncio.timeout(seconds):
                 await pending.ended.wait()
         except TimeoutError:
-            return self._too_late(source, slot, seconds)
+            if pending.begun.is_set():
+                return self._unanswered(source, slot, TokenErrorKind.TIMEOUT, f"no answer within {seconds:g} s")
+            waited = f"no place for the request became free within {QUEUE_SECONDS:g} s; the issuer was not asked"
+            return slot.error or self._unanswered(source, slot, TokenErrorKind.NO_SLOT, waited)
         return pending.task.result()
 
-    def _too_late(self, source: CredentialTokens, slot: TokenSlot, seconds: float) -> TokenError:
+    def _unanswered(
+        self, source: CredentialTokens, slot: TokenSlot, kind: TokenErrorKind, description: str
+    ) -> TokenError:
         return TokenError(
-            TokenErrorKind.TIMEOUT,
+            kind,
             at=self._wall(),
             endpoint=f"https://{source.flow.issuer}" if source.flow.issuer else "",
-            description=f"no answer within {seconds:g} s",
+            description=description,
             requested_scope=slot.scope or source.credential.scope,
         )
 
@@ -302,7 +317,7 @@ class TokenBroker:
 
     async def _request(self, source: CredentialTokens, slot: TokenSlot, begun: asyncio.Event) -> TokenOrError:
         try:
-            async with source.lock, self._places:
+            async with source.lock, self._slots.slot(source.flow.issuer):
                 is_one_of_many = slot.subject is not None or slot.scope != ""
                 if source.backoff.is_active(self._monotonic()) and source.backoff.error is not None and is_one_of_many:
                     slot.error = source.backoff.error
@@ -311,6 +326,8 @@ class TokenBroker:
                 slot.asked_at = self._monotonic()
                 loop = asyncio.get_running_loop()
                 answer = await loop.run_in_executor(self._pool, source.flow.request, slot.subject, slot.scope)
+            hanging = isinstance(answer, TokenError) and answer.kind in HANGING
+            self._slots.ended(source.flow.issuer, hanging=hanging)
             return self._settle(source, slot, answer)
         except Exception:
             _log.exception("token request failed inside smtpcheck", credential=source.name)
@@ -330,9 +347,11 @@ class TokenBroker:
         if isinstance(answer, TokenError):
             (slot if self._is_own(source, slot, answer) else source).backoff.failed(answer, now)
             slot.error = answer
-            slot.acquired = replace(slot.acquired, renewal_error=answer) if slot.acquired else None
+            slot.failing_since = answer.at if slot.failing_since is None else slot.failing_since
+            if slot.acquired:
+                slot.acquired = replace(slot.acquired, renewal_error=answer, failing_since=slot.failing_since)
             return answer
-        slot.error = None
+        slot.error = slot.failing_since = None
         slot.backoff.reset()
         source.backoff.reset()
         source.refused.clear()
@@ -353,11 +372,13 @@ class TokenBroker:
         asked_at, now = self._wall() - (self._monotonic() - slot.asked_at), self._monotonic()
         again = issued.refresh_in if issued.refresh_in is not None else self._fresh_every
         lifetime = 2 * again if issued.expires_at is None else max(issued.expires_at - asked_at, 0.0)
-        usable = max(lifetime - min(MARGIN_SECONDS, lifetime / 10), SPACING_SECONDS)
+        usable = _usable_seconds(lifetime)
         scope = slot.scope or source.credential.scope
         facts: TokenFacts | None = None
         if source.credential.gives_tokens:
             facts = token_facts(issued.token, scope=scope, acquired_at=asked_at, expires_at=issued.expires_at)
+            if isinstance(exp := facts.claims.get("exp"), int | float) and not is_plausible_expiry(exp):
+                _log.warning("expiry in the token not believed: it is not in seconds", credential=source.name, exp=exp)
         slot.expires_at = issued.expires_at
         slot.usable_until_wall, slot.usable_until = asked_at + usable, slot.asked_at + usable
         slot.refresh_at = slot.asked_at + min(
@@ -399,3 +420,10 @@ class TokenBroker:
             refresh_token_last_refresh_at=lifetime.refresh_token_last_refresh_at,
             refresh_token_expires_at=lifetime.refresh_token_expires_at,
         )
+
+
+def _usable_seconds(lifetime: float) -> float:
+    """Return how long a new token is used. One that says it has expired is used all the same: the clocks may differ."""
+    if lifetime <= 0:
+        return SPACING_SECONDS
+    return lifetime - min(MARGIN_SECONDS, max(lifetime / 10, min(SHORT_MARGIN_SECONDS, lifetime / 2)))

@@ -13,7 +13,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from smtpcheck.model.printable import printable
 from smtpcheck.model.report import TokenFacts
+from smtpcheck.model.timestamp import is_plausible_expiry
 from smtpcheck.secrets.secret import Secret
 
 JWT = "jwt"
@@ -63,9 +65,11 @@ def chosen_claims(token: str) -> Mapping[str, object]:
 
 
 def expiry(token: str) -> float | None:
-    """Return when the token says that it ends (Unix seconds), None where it does not say."""
+    """Return when the token says that it expires (Unix seconds), None where it says nothing that can be believed."""
     end = chosen_claims(token).get("exp")
-    return float(end) if isinstance(end, int | float) and not isinstance(end, bool) else None
+    if isinstance(end, bool) or not isinstance(end, int | float) or not is_plausible_expiry(end):
+        return None
+    return float(end)
 
 
 def all_claims(token: str) -> Mapping[str, object]:
@@ -98,8 +102,8 @@ def _bounded(value: object) -> object | None:
         case float():
             return value if math.isfinite(value) else None
         case str():
-            return value[:_MAX_TEXT]
+            return printable(value, limit=_MAX_TEXT)
         case list():
-            return [item[:_MAX_TEXT] for item in value[:_MAX_ITEMS] if isinstance(item, str)]
+            return [printable(item, limit=_MAX_TEXT) for item in value[:_MAX_ITEMS] if isinstance(item, str)]
         case _:
             return None

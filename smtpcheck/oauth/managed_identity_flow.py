@@ -64,7 +64,8 @@ class ManagedIdentityFlow(Flow):
         answer = token_response(session.response, asked_at=asked_at)
         # App Service says `expires_on`, which MSAL has made `expires_in`.
         seconds = parse_seconds(result.get("expires_in"))
-        return IssuedToken(answer.token, answer.expires_at if seconds is None else asked_at + seconds)
+        stated = answer.expires_at if seconds is None else asked_at + seconds
+        return IssuedToken(answer.token, min(answer.expires_at, stated))
 
     def _client(self, session: IssuerSession) -> Any:
         named = self._identity

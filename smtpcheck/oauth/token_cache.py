@@ -30,7 +30,9 @@ class AcquiredToken:
     start: float
     """When this run began to wait; from memory, when the token was asked for (monotonic seconds)."""
     renewal_error: TokenError | None = None
-    """Why the last attempt to renew it failed, while it still holds."""
+    """Why the last attempt to renew it failed, while it can still be used."""
+    failing_since: float | None = None
+    """When the first of the attempts failed that have failed in a row (Unix seconds)."""
 
 
 TokenOrError = AcquiredToken | TokenError
@@ -45,6 +47,7 @@ class TokenSlot:
         "backoff",
         "error",
         "expires_at",
+        "failing_since",
         "pending",
         "refresh_at",
         "scope",
@@ -69,6 +72,7 @@ class TokenSlot:
         self.pending: PendingRequest | None = None
         self.backoff = Backoff()
         self.error: TokenError | None = None
+        self.failing_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

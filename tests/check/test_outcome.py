@@ -123,7 +123,7 @@ def test_an_expiry_says_when_and_how_soon() -> None:
 
 def test_a_token_that_cannot_be_renewed_is_a_warning_with_its_root() -> None:
     root = Finding(Cause.SECRET_EXPIRED, 0.99, "aadsts7000222", evidence=("AADSTS7000222",))
-    warnings = fresh_token_failing(TokenError(TokenErrorKind.OAUTH, at=NOW), root)
+    warnings = fresh_token_failing(NOW, root)
     assert [finding.cause for finding in warnings] == [Cause.FRESH_TOKEN_FAILING, Cause.SECRET_EXPIRED]
     assert "AADSTS7000222" in warnings[0].evidence
 

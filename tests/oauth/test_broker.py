@@ -11,6 +11,7 @@ import pytest
 
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import TokenError, TokenErrorKind
+from smtpcheck.oauth import broker as module
 from smtpcheck.oauth.broker import SEVERAL, TokenBroker
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
@@ -40,6 +41,7 @@ class Issuer:
     """Counts what it is asked, and answers as it is told."""
 
     clock: Clock
+    host: str = field(default="issuer.example", kw_only=True)
     life: float | None = 3600.0
     error: TokenError | None = None
     error_scope: str | None = None
@@ -80,7 +82,9 @@ class Issuer:
 
 
 class FakeFlow(Flow):
-    issuer = "issuer.example"
+    @property
+    def issuer(self) -> str:
+        return self._issuer.host
 
     @property
     def lifetime(self) -> CredentialLifetime:
@@ -327,17 +331,56 @@ async def test_a_fresh_request_passes_the_memory_but_not_twice_in_a_moment(
     assert (await _granted(broker, fresh=True)).renewal_error is None
 
 
-async def test_what_the_issuer_asks_to_wait_is_kept_even_by_a_fresh_request(
+async def test_what_the_issuer_asks_to_wait_is_kept_but_for_one_fresh_request(
+    broker: TokenBroker, issuer: Issuer, clock: Clock
+) -> None:
+    """A user who has just fixed something need not wait for an hour; clicking again does not help, though."""
+    issuer.error = replace(REFUSED, kind=TokenErrorKind.THROTTLED, retry_after=600.0)
+    await _refused(broker)
+    clock.now += 300
+    await _refused(broker)
+    assert issuer.asked == 1
+    for _ in range(5):
+        again = await _refused(broker, fresh=True)
+        clock.now += 60
+    assert issuer.asked == 2
+    clock.now += 299
+    assert await _refused(broker, fresh=True) == again
+    issuer.error = None
+    clock.now += 1
+    await _granted(broker)
+    assert issuer.asked == 3
+
+
+async def test_after_a_wait_that_was_kept_a_fresh_request_may_pass_the_next_one(
     broker: TokenBroker, issuer: Issuer, clock: Clock
 ) -> None:
     issuer.error = replace(REFUSED, kind=TokenErrorKind.THROTTLED, retry_after=600.0)
-    first = await _refused(broker)
-    issuer.error = None
-    clock.now += 599
-    assert await _refused(broker, fresh=True) == first
-    clock.now += 1
+    for asked in (2, 4):
+        await _refused(broker)
+        clock.now += 60
+        await _refused(broker, fresh=True)
+        assert issuer.asked == asked
+        clock.now += 600
+
+
+async def test_a_refusal_is_dated_by_the_first_of_the_row(broker: TokenBroker, issuer: Issuer, clock: Clock) -> None:
+    """ "Has been refused since" says for how long, not when it was tried last."""
     await _granted(broker)
-    assert issuer.asked == 2
+    issuer.error = REFUSED
+    clock.now += 1000
+    await _granted(broker, fresh=True)
+    began = clock.wall()
+    for _ in range(3):
+        clock.now += 300
+        held = await _granted(broker, fresh=True)
+        assert (held.renewal_error, held.failing_since) == (replace(REFUSED, at=clock.wall()), began)
+    known = broker.peek("a", None)
+    assert known is not None
+    assert known.failing_since == began
+    issuer.error = None
+    clock.now += 10
+    assert (await _granted(broker, fresh=True)).failing_since is None
 
 
 async def test_the_time_limit_of_one_does_not_end_the_request_of_all(broker: TokenBroker, issuer: Issuer) -> None:
@@ -458,6 +501,45 @@ async def test_waiting_for_a_thread_is_not_the_issuers_time(clock: Clock, issuer
     await broker.close()
 
 
+async def test_a_request_that_gets_no_place_is_not_the_issuers_fault(
+    clock: Clock, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent's own standstill says nothing of an issuer that was not asked."""
+    monkeypatch.setattr(module, "QUEUE_SECONDS", 0.05)
+    broker = TokenBroker({"a": Fake(), "b": Fake()}, threads=1, wall=clock.wall, monotonic=clock.monotonic)
+    issuer.free.clear()
+    first = asyncio.create_task(_ask(broker))
+    await asyncio.to_thread(issuer.begun.acquire)
+    waiting = await broker.token("b", None, timeout=5)
+    assert isinstance(waiting, TokenError)
+    assert (waiting.kind, issuer.asked) == (TokenErrorKind.NO_SLOT, 1)
+    issuer.free.set()
+    await first
+    await broker.close()
+
+
+async def test_issuers_that_hang_leave_places_to_those_that_answer(clock: Clock) -> None:
+    """Once they have been seen to hang, they share half of the places."""
+    slow, good = Issuer(clock, host="slow.example"), Issuer(clock)
+    Fake.issuers = {"slow": slow, "good": good}
+    names = [str(number) for number in range(10)]
+    credentials = {name: Fake(key="slow") for name in names} | {"good": Fake(key="good")}
+    broker = TokenBroker(credentials, threads=4, wall=clock.wall, monotonic=clock.monotonic)
+    slow.error = replace(REFUSED, kind=TokenErrorKind.TIMEOUT)
+    await broker.token("0", None, timeout=5)
+    slow.begun.acquire()
+    slow.free.clear()
+    hanging = [asyncio.create_task(broker.token(name, None, timeout=5)) for name in names[1:]]
+    for _ in range(2):
+        await asyncio.to_thread(slow.begun.acquire)
+    answer = await broker.token("good", None, timeout=5)
+    assert isinstance(answer, AcquiredToken)
+    assert slow.at_once == 2
+    slow.free.set()
+    await asyncio.gather(*hanging)
+    await broker.close()
+
+
 async def test_a_reload_keeps_the_tokens_of_what_did_not_change(
     broker: TokenBroker, issuer: Issuer, clock: Clock
 ) -> None:
@@ -487,7 +569,7 @@ async def test_a_bug_in_a_flow_is_raised_and_not_repeated_for_everybody(
     assert issuer.asked == 2
 
 
-@pytest.mark.parametrize("life", [0.0, -10.0, 5.0])
+@pytest.mark.parametrize("life", [0.0, -10.0])
 async def test_a_token_without_life_makes_no_storm(
     broker: TokenBroker, issuer: Issuer, clock: Clock, life: float
 ) -> None:
@@ -497,6 +579,19 @@ async def test_a_token_without_life_makes_no_storm(
         await _settle(broker)
         clock.now += 1
     assert issuer.asked <= 6
+
+
+@pytest.mark.parametrize(("life", "used"), [(5.0, 2.5), (20.0, 15.0), (60.0, 54.0), (3600.0, 3510.0)])
+async def test_a_token_is_not_used_shortly_before_it_expires(
+    broker: TokenBroker, issuer: Issuer, clock: Clock, life: float, used: float
+) -> None:
+    """A login takes its time: the shorter the lifetime, the larger the part of it that is left unused."""
+    issuer.life = life
+    await _granted(broker)
+    clock.now += used - 0.1
+    assert broker.peek("a", None) is not None
+    clock.now += 0.2
+    assert broker.peek("a", None) is None
 
 
 async def test_a_token_without_a_known_end_is_asked_for_again(

@@ -77,7 +77,15 @@ def test_claims_are_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("exp", "end"), [(5, 5.0), (5.5, 5.5), ("5", None), (True, None), (None, None), (float("nan"), None)]
+    ("exp", "end"),
+    [
+        (1_800_000_000, 1.8e9),
+        (1_800_000_000.5, 1_800_000_000.5),
+        ("5", None),
+        (True, None),
+        (None, None),
+        (float("nan"), None),
+    ],
 )
 def test_the_end_is_a_number_or_unknown(exp: object, end: float | None) -> None:
     assert expiry(_jwt({"exp": exp})) == end
@@ -107,3 +115,14 @@ def test_only_chosen_claims_leave_and_all_of_them_can_be_written_as_json(
 def test_all_claims_of_a_token_and_none_of_an_opaque_one() -> None:
     claims = {"email": "a@example.org", "other": [1]}
     assert (all_claims(_jwt(claims)), all_claims("EwBAAl3B")) == (claims, {})
+
+
+@pytest.mark.parametrize("exp", [1.8e12, 4_200_000_000, 0, 500_000_000, -5, True])
+def test_an_expiry_that_cannot_be_meant_is_not_believed(exp: float) -> None:
+    """Milliseconds, as some brokers write them, would be a token for ever, and the year 55841 on a page."""
+    assert expiry(_jwt({"exp": exp})) is None
+
+
+def test_a_claim_is_printable() -> None:
+    """A token is text from outside like any other."""
+    assert chosen_claims(_jwt({"upn": "a\x1b[2J\ud800"}))["upn"] == "a\\x1b[2J\\ud800"

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -182,6 +183,39 @@ def test_a_document_that_sends_us_elsewhere_is_refused_before_the_secret_leaves(
     kind = TokenErrorKind.DISCOVERY if other == {"issuer": None} else TokenErrorKind.ISSUER_MISMATCH
     assert _error(issuer).kind is kind
     assert issuer.forms == []
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "exp", "expected"), [(3600, 600, 600), (600, 3600, 600), (None, 600, 600), (600, 1e9, 600)]
+)
+def test_a_token_expires_when_the_answer_or_the_token_says_whichever_is_earlier(
+    issuer: HttpsIssuer, expires_in: int | None, exp: float, expected: float
+) -> None:
+    """Some issuers state the lifetime of the session, and some the time in milliseconds."""
+    now = time.time()
+    claims = {"exp": now + exp if exp < 1e9 else now * 1000}
+    token = jwt.encode(claims, "a key of thirty-two octets or more", algorithm="HS256")
+    issuer.answer("/t1/token", as_json(200, {"access_token": token, "expires_in": expires_in}))
+    answer = _credential(issuer).flow().request(None)
+    assert isinstance(answer, IssuedToken)
+    assert answer.expires_at == pytest.approx(now + expected, abs=5)
+
+
+def test_a_token_that_cannot_be_sent_on_is_refused_where_it_enters(issuer: HttpsIssuer) -> None:
+    """RFC 6749 A.12: a control character or a letter beyond ASCII would break the login, and is shown nowhere."""
+    issuer.answer("/t1/token", as_json(200, {"access_token": "secret\x1b[2Jvalue", "expires_in": 60}))
+    error = _error(issuer)
+    assert "RFC 6749 A.12" in error.description
+    assert "value" not in f"{error}"
+
+
+def test_what_the_issuer_says_is_printable(issuer: HttpsIssuer) -> None:
+    """A lone surrogate can be encoded by nothing, and a control character moves a terminal's cursor."""
+    said = {"error": "invalid_client", "error_description": "a\ud800b\x1b[2Jc"}
+    issuer.answer("/t1/token", (401, {"Content-Type": "application/json"}, json.dumps(said)))
+    error = _error(issuer)
+    assert error.description.encode()
+    assert "\\x1b[2Jc" in error.description
 
 
 def test_a_token_endpoint_on_another_host_is_used_where_it_is_configured(issuer: HttpsIssuer) -> None:
