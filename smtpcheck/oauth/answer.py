@@ -54,8 +54,10 @@ def has_token(answer: Response) -> bool:
     return _token(body, "access_token") is not None
 
 
-def token_response(answer: Response, *, asked_at: float) -> TokenResponse:
+def token_response(answer: Response, *, asked_at: float, seconds: float | None = None) -> TokenResponse:
     """Return what a token response says, its times counted from the request (Unix seconds).
+
+    `seconds` is the token's lifetime where the answer states it in a form of its own.
 
     Raises:
         ValueError: It is not a token response; see `has_token`.
@@ -68,7 +70,7 @@ def token_response(answer: Response, *, asked_at: float) -> TokenResponse:
     refresh_seconds = parse_seconds(body.get("refresh_token_expires_in", body.get("refresh_expires_in"))) or None
     return TokenResponse(
         token=Secret(token),
-        expires_at=_expiry(answer, token, asked_at),
+        expires_at=_expiry(answer, token, asked_at, seconds),
         refresh_token=_token(body, "refresh_token"),
         refresh_token_expires_at=None if refresh_seconds is None else asked_at + refresh_seconds,
         account=_account(all_claims(id_token) if isinstance(id_token, str) else {}) or _account(all_claims(token)),
@@ -80,9 +82,10 @@ def _token(body: Mapping[str, object] | None, key: str) -> Secret | None:
     return Secret(value) if isinstance(value, str) and _VSCHAR.fullmatch(value) else None
 
 
-def _expiry(answer: Response, token: str, asked_at: float) -> float:
+def _expiry(answer: Response, token: str, asked_at: float, seconds: float | None) -> float:
     """Return when the token expires by our clock: the earlier of what the answer and the token itself say."""
-    seconds = parse_seconds((answer.json or {}).get("expires_in"))
+    if seconds is None:
+        seconds = parse_seconds((answer.json or {}).get("expires_in"))
     stated = None if seconds is None else asked_at + seconds
     own, offset = expiry(token), answer.clock_offset or 0.0
     if own is not None and abs(offset) > _CLOCK_TOLERANCE:

@@ -61,11 +61,9 @@ class ManagedIdentityFlow(Flow):
             session.close()
         if session.response is None or not has_token(session.response):
             return self._refusal(session, scope)
-        answer = token_response(session.response, asked_at=asked_at)
         # App Service says `expires_on`, which MSAL has made `expires_in`.
-        seconds = parse_seconds(result.get("expires_in"))
-        stated = answer.expires_at if seconds is None else asked_at + seconds
-        return IssuedToken(answer.token, min(answer.expires_at, stated))
+        answer = token_response(session.response, asked_at=asked_at, seconds=parse_seconds(result.get("expires_in")))
+        return IssuedToken(answer.token, answer.expires_at)
 
     def _client(self, session: IssuerSession) -> Any:
         named = self._identity
