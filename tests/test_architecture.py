@@ -138,7 +138,7 @@ LIBRARY_USERS = {
     "opentelemetry": ("output/tracing/otlp.py",),
     "prometheus_client": ("output/metrics/", "web/", "agent/"),
     "socket": (
-        *("smtp/connection.py", "smtp/resolver.py", "loopback/imap/stream.py"),
+        *("smtp/connecting.py", "smtp/resolver.py", "loopback/imap/stream.py"),
         *("http_client/", "agent/", "cli/", "sandbox/"),
     ),
     "sqlite3": ("state/",),

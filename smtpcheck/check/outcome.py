@@ -14,11 +14,12 @@ from typing import Protocol
 from smtpcheck.model import expected_refusal
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Phase, Warn
-from smtpcheck.model.report import Fault, FaultKind, Finding, Outcome, Report, TokenError, TokenErrorKind
+from smtpcheck.model.report import Fault, FaultKind, Finding, Outcome, Report, Step, TokenError, TokenErrorKind
 from smtpcheck.model.timestamp import utc_text
 
 _DAY = 86400.0
 _CONNECTING_PHASES = frozenset({Phase.DNS, Phase.CONNECT})
+_SHORTAGES = frozenset({TokenErrorKind.OUT_OF_RESOURCES, TokenErrorKind.NO_SLOT})
 _OFFLINE_KINDS = frozenset({TokenErrorKind.NAME_NOT_FOUND, TokenErrorKind.CONNECT, TokenErrorKind.PROXY})
 
 
@@ -42,7 +43,8 @@ def with_outcome(report: Report, findings: tuple[Finding, ...], warnings: tuple[
     """
     if has_failed(report):
         findings = expected_refusal.with_expectation(report, findings)
-        return replace(report, outcome=Outcome.CRITICAL, cause=findings[0].cause, findings=findings)
+        outcome = Outcome.UNKNOWN if is_own_shortage(report) else Outcome.CRITICAL
+        return replace(report, outcome=outcome, cause=findings[0].cause, findings=findings)
     if warnings:
         return replace(report, outcome=Outcome.WARNING, warnings=warnings)
     return report if report.outcome is Outcome.OK else replace(report, outcome=Outcome.OK)
@@ -53,6 +55,18 @@ def has_failed(report: Report) -> bool:
     if expected_refusal.unexpected_success(report) is not None:
         return True
     return report.failed_step is not None and not expected_refusal.is_met(report)
+
+
+def is_own_shortage(report: Report) -> bool:
+    """Return whether the run failed because this machine lacked something: it says nothing of the server."""
+    step = report.failed_step
+    return step is not None and _ran_short(step, report.token_error)
+
+
+def _ran_short(step: Step, error: TokenError | None) -> bool:
+    if step.phase is Phase.TOKEN:
+        return error is not None and error.kind in _SHORTAGES
+    return step.fault is not None and step.fault.kind is FaultKind.OUT_OF_RESOURCES
 
 
 def expiries(check: Check, report: Report, credential: CredentialExpiries | None, now: float) -> Iterable[Finding]:
@@ -95,7 +109,7 @@ def without_connectivity(report: Report) -> Report:
 def failed_to_reach(report: Report) -> bool:
     """Return whether the run failed before any server was reached: in phase dns or connect, or on the issuer's way."""
     step = report.failed_step
-    if step is None:
+    if step is None or is_own_shortage(report):
         return False
     if step.phase is Phase.TOKEN:
         return report.token_error is not None and report.token_error.kind in _OFFLINE_KINDS
@@ -105,8 +119,10 @@ def failed_to_reach(report: Report) -> bool:
 def hosts_tried(check: Check, report: Report, issuer: str) -> Iterable[tuple[str, bool]]:
     """Yield each host that the run tried, with whether it was reached; `issuer` is the host of the check's issuer."""
     for step in report.steps:
+        error = report.token_error
+        if _ran_short(step, error):
+            continue
         if step.phase is Phase.TOKEN and issuer:
-            error = report.token_error
             yield issuer, error is None or error.kind not in _OFFLINE_KINDS
         elif step.phase in _CONNECTING_PHASES and step.fault is not None:
             yield check.server.host, False

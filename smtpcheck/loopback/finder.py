@@ -62,6 +62,8 @@ class FinderStep(StrEnum):
     LOGIN = "login"
     SEARCH = "search"
     DELETE = "delete"
+    AGENT = "agent"
+    """This machine lacked a descriptor, memory, a thread or a free place; it says nothing of the mailbox."""
 
 
 @dataclass(frozen=True, slots=True)

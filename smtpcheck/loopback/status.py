@@ -12,7 +12,7 @@ Rules of this file:
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from smtpcheck.loopback.finder import FinderError, FolderKind
+from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind
 from smtpcheck.loopback.message_state import Message, Record, Stage
 from smtpcheck.loopback.plan import Loopback
 from smtpcheck.model.cause import Cause
@@ -152,6 +152,8 @@ def _is_overdue(message: Message, plan: Loopback, now: float) -> bool:
 
 
 def _finder_failed(error: FinderError, failures: int, mailbox: str) -> Finding:
+    if error.step is FinderStep.AGENT:
+        return _finding(Cause.AGENT_OUT_OF_RESOURCES, f"the mailbox could not be searched: {error.detail}")
     said = f"the search ended in step {error.step}: {error.detail}" + (f" ({error.code})" if error.code else "")
     times = f"it has failed {failures} times in a row" if failures > 1 else "it failed once"
     return _finding(Cause.FINDER_FAILED, said, times, mailbox=mailbox)

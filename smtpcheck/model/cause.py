@@ -102,5 +102,6 @@ class Cause(StrEnum):
     FRESH_TOKEN_FAILING = "fresh_token_failing"
     SLOW = "slow"
     AGENT_CUT_OFF = "agent_cut_off"
+    AGENT_OUT_OF_RESOURCES = "agent_out_of_resources"
     INTERNAL = "internal"
     UNKNOWN = "unknown"

@@ -83,6 +83,8 @@ class FaultKind(StrEnum):
     """We refuse to send a token over a connection without TLS."""
     NOT_DELIVERED = "not_delivered"
     """A message was accepted and has not arrived."""
+    OUT_OF_RESOURCES = "out_of_resources"
+    """This machine lacked a descriptor, memory, a thread or a free place; it says nothing of the server."""
     OS = "os"
     """Any other error of the operating system."""
 
@@ -189,6 +191,8 @@ class TokenErrorKind(StrEnum):
     """The discovery document is refused or lacks what it must have."""
     NO_SLOT = "no_slot"
     """All our own places for requests were taken: the issuer was not asked."""
+    OUT_OF_RESOURCES = "out_of_resources"
+    """This machine lacked a descriptor, memory, a thread or a free place; it says nothing of the issuer."""
 
 
 @dataclass(frozen=True, slots=True)

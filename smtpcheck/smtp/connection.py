@@ -13,11 +13,7 @@ Rules of this file:
 
 import asyncio
 import contextlib
-import errno
-import os
-import socket
 import ssl
-import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -25,42 +21,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
 
-from aiohappyeyeballs import start_connection
-
 from smtpcheck import __version__
 from smtpcheck.mail.message import probe_message
 from smtpcheck.model.check import Check, Depth, Phase, Security, Server
 from smtpcheck.model.interning import shared
 from smtpcheck.model.report import Attempt, Fault, FaultKind, Step, TlsFacts
 from smtpcheck.secrets.secret import Secret
+from smtpcheck.smtp.connecting import AttemptRecorder, race, summed_up
 from smtpcheck.smtp.dialogue import Action, Dialogue, Plan, Then
-from smtpcheck.smtp.resolver import AddressInfo, Resolver, SocketAddress
+from smtpcheck.smtp.resolver import AddressInfo, Resolver
+from smtpcheck.smtp.system_faults import os_fault
 from smtpcheck.smtp.tls import VERIFICATION_FAILED, TlsContexts, handshake_fault
 from smtpcheck.smtp.tls_session import TlsSession
 
-NEXT_ADDRESS_SECONDS = 0.25
-"""RFC 8305 5: how long one address is tried alone before the next one is tried beside it."""
-
 LEAVE_SECONDS = 2.0
 """How long the answer to QUIT is waited for."""
-
-_ERRNO_KINDS = {
-    errno.ECONNREFUSED: FaultKind.REFUSED,
-    errno.ECONNRESET: FaultKind.RESET,
-    errno.ECONNABORTED: FaultKind.RESET,
-    errno.EPIPE: FaultKind.RESET,
-    errno.ETIMEDOUT: FaultKind.TIMEOUT,
-    errno.ENETUNREACH: FaultKind.UNREACHABLE,
-    errno.EHOSTUNREACH: FaultKind.UNREACHABLE,
-    errno.ENETDOWN: FaultKind.UNREACHABLE,
-    errno.EADDRNOTAVAIL: FaultKind.UNREACHABLE,
-    errno.EAFNOSUPPORT: FaultKind.UNREACHABLE,
-}
-
-_TELLING = (FaultKind.REFUSED, FaultKind.RESET, FaultKind.TIMEOUT, FaultKind.OS, FaultKind.UNREACHABLE)
-"""Of several addresses that failed, the fault that tells most stands for all."""
-
-_NO_ANSWER = Fault(FaultKind.TIMEOUT, "no answer before the wait ended or another address answered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +107,7 @@ async def converse(
         async with asyncio.timeout(check.timeout) as alarm:
             await run.go(alarm, consent)
     except TimeoutError:
-        run.fail(Fault(FaultKind.TIMEOUT, f"not done within {check.timeout:g} s"))
+        run.time_out()
     finally:
         run.close()
     # The transport closes its socket in the loop's next turn.
@@ -178,7 +153,7 @@ class _Run:
         try:
             peer = await self._connect(addresses, link)
         except OSError as error:
-            self._end(self._now(), _sum_up(self._attempts) or _os_fault(error))
+            self._end(self._now(), summed_up(self._attempts) or os_fault(error))
             return
         self._end(link.begun_at, None)
         await link.done
@@ -196,15 +171,15 @@ class _Run:
 
     async def _connect(self, addresses: Sequence[AddressInfo], link: "_Link") -> AddressInfo:
         """Connect the link to the first address that answers, and return it."""
-        loop, witness = asyncio.get_running_loop(), _AttemptRecorder(self._attempts)
+        loop = asyncio.get_running_loop()
         if len(addresses) == 1:
             address = addresses[0][4]
-            await witness.watch(address, loop.create_connection(lambda: link, address[0], address[1]))
+            connecting = loop.create_connection(lambda: link, address[0], address[1])
+            await AttemptRecorder(self._attempts).watch(address, connecting)
             return addresses[0]
-        race = cast("asyncio.AbstractEventLoop", witness)
-        sock = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, loop=race)
+        sock, reached = await race(addresses, self._attempts)
         await loop.create_connection(lambda: link, sock=sock)
-        return sock.family, sock.type, sock.proto, "", witness.reached
+        return sock.family, sock.type, sock.proto, "", reached
 
     async def _read_certificate(self, peer: AddressInfo, alarm: asyncio.Timeout) -> None:
         """Connect again to the same address and shake hands without verification."""
@@ -217,12 +192,17 @@ class _Run:
             await self._connect([peer], link)
             await link.done
 
-    def fail(self, fault: Fault) -> None:
-        """End the open phase, whichever it is."""
-        if self._phase is not None:
-            self._end(self._now(), fault)
-        else:
+    def time_out(self) -> None:
+        """End the open phase, whichever it is, for the check's time is over."""
+        server, seconds = self._server, self._plan.check.timeout
+        fault = Fault(FaultKind.TIMEOUT, f"not done within {seconds:g} s")
+        if self._phase is None:
             self._dialogue.fail(fault, self._now())
+            return
+        if self._network.resolver.is_queued(server.host, server.port, server.ip_version):
+            detail = f"no place for a name lookup became free within {seconds:g} s"
+            fault = Fault(FaultKind.OUT_OF_RESOURCES, detail)
+        self._end(self._now(), fault)
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -335,7 +315,7 @@ class _Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the dialogue, if it did not end before."""
-        fault = _os_fault(exc) if isinstance(exc, OSError) else Fault(FaultKind.CLOSED)
+        fault = os_fault(exc) if isinstance(exc, OSError) else Fault(FaultKind.CLOSED)
         self._obey(self._dialogue.fail(fault, self._now()))
 
     def _obey(self, action: Action) -> None:
@@ -367,65 +347,3 @@ class _Link(asyncio.Protocol):
 
     def _now(self) -> float:
         return time.monotonic() - self._origin
-
-
-class _AttemptRecorder:
-    """Stands between `start_connection` and the event loop and notes what becomes of each address."""
-
-    def __init__(self, attempts: list[Attempt]) -> None:
-        self._attempts = attempts
-        self.reached: SocketAddress = ("", 0)
-
-    async def sock_connect(self, sock: socket.socket, address: SocketAddress) -> None:
-        """Connect as the loop does, but to just this address."""
-        await self.watch(address, _connected(sock, address))
-
-    async def watch(self, address: SocketAddress, connecting: Awaitable[object]) -> None:
-        """Wait for an attempt at this address, and note what became of it."""
-        fault: Fault | None = _NO_ANSWER
-        try:
-            await connecting
-            fault = None
-            self.reached = address
-        except OSError as error:
-            fault = _os_fault(error)
-            raise
-        finally:
-            self._attempts.append(Attempt(address[0], 6 if len(address) == 4 else 4, fault))
-
-
-async def _connected(sock: socket.socket, address: SocketAddress) -> None:
-    """Wait until a non-blocking socket is connected; raise `OSError` when it is refused.
-
-    The `sock_connect` of uvloop looks the address up once more, in a thread: a good part of a check's cost.
-    """
-    loop = asyncio.get_running_loop()
-    if sys.platform == "win32":  # its loop watches no sockets, and is never uvloop
-        await loop.sock_connect(sock, address)
-        return
-    error = sock.connect_ex(address)
-    if error == errno.EINPROGRESS:
-        ready = asyncio.Event()
-        loop.add_writer(sock, ready.set)
-        try:
-            await ready.wait()
-        finally:
-            loop.remove_writer(sock)
-        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if error:
-        raise OSError(error, os.strerror(error))
-
-
-def _os_fault(error: OSError) -> Fault:
-    kind = _ERRNO_KINDS.get(error.errno or 0, FaultKind.OS)
-    # asyncio puts its own words in place of the system's.
-    return Fault(kind, os.strerror(error.errno) if error.errno else str(error))
-
-
-def _sum_up(attempts: Sequence[Attempt]) -> Fault | None:
-    """Return one fault for all addresses that were tried in vain, or None."""
-    failed = [(attempt.address, attempt.fault) for attempt in attempts if attempt.fault is not None]
-    if not failed:
-        return None
-    kind = min((fault.kind for _, fault in failed), key=_TELLING.index)
-    return Fault(kind, "; ".join(f"{address}: {fault.detail}" for address, fault in failed))

@@ -12,6 +12,9 @@ from smtpcheck.check.outcome import (
     with_outcome,
     without_connectivity,
 )
+from smtpcheck.diagnosis.catalogue import load
+from smtpcheck.diagnosis.explain import explain
+from smtpcheck.diagnosis.observation import observe
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import (
     Check,
@@ -36,6 +39,7 @@ from smtpcheck.model.report import (
     TokenErrorKind,
 )
 
+CATALOGUE = load()
 DAY = 86400.0
 NOW = 1_800_000_000.0
 CHECK = Check(
@@ -149,6 +153,33 @@ def test_a_cut_off_run_is_unknown_and_keeps_what_it_found() -> None:
 )
 def test_only_a_run_that_reached_no_server_may_be_ours(report: Report, expected: bool) -> None:
     assert failed_to_reach(report) == expected
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        failed(Phase.DNS, FaultKind.OUT_OF_RESOURCES),
+        failed(Phase.CONNECT, FaultKind.OUT_OF_RESOURCES),
+        failed(Phase.TOKEN, FaultKind.TOKEN, TokenError(TokenErrorKind.OUT_OF_RESOURCES, at=NOW)),
+        failed(Phase.TOKEN, FaultKind.TOKEN, TokenError(TokenErrorKind.NO_SLOT, at=NOW)),
+    ],
+)
+def test_a_shortage_of_this_machine_is_unknown_and_says_nothing_of_any_host(report: Report) -> None:
+    findings = explain(observe(CHECK, report, None, now=NOW), CATALOGUE)
+    found = with_outcome(report, findings, ())
+    assert (found.outcome, found.cause) == (Outcome.UNKNOWN, Cause.AGENT_OUT_OF_RESOURCES)
+    assert not failed_to_reach(found)
+    assert list(hosts_tried(CHECK, found, "login.example.org")) == []
+
+
+def test_a_refused_token_stays_critical_though_this_machine_ran_short_afterwards() -> None:
+    steps = (
+        Step(Phase.TOKEN, 0, 0.1, fault=Fault(FaultKind.TOKEN)),
+        Step(Phase.CONNECT, 0.1, 0, fault=Fault(FaultKind.OUT_OF_RESOURCES)),
+    )
+    refused = TokenError(TokenErrorKind.OAUTH, at=NOW, error="invalid_client")
+    report = dataclasses.replace(REACHED, steps=steps, token_error=refused)
+    assert with_outcome(report, (Finding(Cause.SECRET_INVALID, 0.9, "a"),), ()).outcome is Outcome.CRITICAL
 
 
 def test_hosts_tried_are_the_issuer_and_the_server() -> None:

@@ -87,6 +87,7 @@ def refusal(phase: Phase, code: int = 554, fault: FaultKind = FaultKind.REPLY) -
 
 
 LOGIN = FinderError(FinderStep.LOGIN, "AUTHENTICATE failed.", "AUTHENTICATIONFAILED")
+SHORTAGE = FinderError(FinderStep.AGENT, "no descriptor")
 ARRIVED = LoopbackStatus(
     PLAN,
     Record(7, int(SENT), (found(FolderKind.JUNK),), Totals(sent=7, found=5, late=2, lost=1, uncertain=1)),
@@ -107,6 +108,7 @@ ARRIVED = LoopbackStatus(
         (99, loopback_status(found(FolderKind.JUNK, 65.0)), [Cause.MAIL_IN_JUNK, Cause.MAIL_LATE]),
         (5, loopback_status(uncertain(replace(ACCEPTED, receipt=None), SENT)), [Cause.MAIL_UNCERTAIN]),
         (5, loopback_status(ACCEPTED, error=LOGIN), [Cause.FINDER_FAILED]),
+        (5, loopback_status(ACCEPTED, error=SHORTAGE), [Cause.AGENT_OUT_OF_RESOURCES]),
         (10, loopback_status(found(FolderKind.OTHER)), []),
     ],
 )

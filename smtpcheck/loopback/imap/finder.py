@@ -17,16 +17,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
-from aiohappyeyeballs import start_connection
-
 from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind, Match, Search, SearchRequest
 from smtpcheck.loopback.imap.client import ImapConnection, ImapError
 from smtpcheck.loopback.imap.folders import Folder, in_order, trash_of
 from smtpcheck.loopback.imap.stream import Stream
 from smtpcheck.mail.headers import ID_HEADERS, ROUTE_HEADERS, Field, correlation_id_of, read_fields, route_fields
 from smtpcheck.model.check import Mechanism, Security, Server
+from smtpcheck.model.report import Attempt, Fault, FaultKind
 from smtpcheck.secrets.secret import Secret
-from smtpcheck.smtp.connection import NEXT_ADDRESS_SECONDS, Network
+from smtpcheck.smtp.connecting import race, summed_up
+from smtpcheck.smtp.connection import Network
+from smtpcheck.smtp.system_faults import os_fault
 
 CONNECT_SECONDS = 10.0
 MOST_OTHER_FOLDERS = 30
@@ -61,17 +62,14 @@ class ImapFinder:
         """
         begin = time.monotonic()
         budget = _BUDGET + _BUDGET_PER_MESSAGE * len(request.targets)
-        stream: Stream | str
+        stream = await self._stream(begin + timeout, min(timeout, CONNECT_SECONDS), budget)
+        if isinstance(stream, FinderError):
+            return Search(error=stream, seconds=time.monotonic() - begin)
         try:
-            async with asyncio.timeout(min(timeout, CONNECT_SECONDS)):
-                stream = await self._connect(begin + timeout, budget)
-        except TimeoutError:
-            stream = f"no connection within {min(timeout, CONNECT_SECONDS):g} s"
-        except OSError as error:
-            stream = (error.strerror or str(error)).lower()
-        if isinstance(stream, str):
-            return Search(error=FinderError(FinderStep.CONNECT, stream), seconds=time.monotonic() - begin)
-        job = self._threads.submit(self._search, stream, request, token)
+            job = self._threads.submit(self._search, stream, request, token)
+        except RuntimeError as error:
+            stream.close()
+            return Search(error=FinderError(FinderStep.AGENT, str(error)), seconds=time.monotonic() - begin)
         work = asyncio.wrap_future(job)
         try:
             found = await asyncio.shield(work)
@@ -84,18 +82,34 @@ class ImapFinder:
             raise
         return replace(found, seconds=time.monotonic() - begin)
 
-    async def _connect(self, end: float, budget: int) -> Stream | str:
-        """Return a connection, or why there is none. Raises OSError."""
+    async def _stream(self, end: float, seconds: float, budget: int) -> Stream | FinderError:
+        """Return a connection within so many seconds, or why there is none."""
+        server = self._server
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._connect(end, budget)
+        except TimeoutError:
+            if self._network.resolver.is_queued(server.host, server.port, server.ip_version):
+                detail = f"no place for a name lookup became free within {seconds:g} s"
+                return FinderError(FinderStep.AGENT, detail)
+            return FinderError(FinderStep.CONNECT, f"no connection within {seconds:g} s")
+
+    async def _connect(self, end: float, budget: int) -> Stream | FinderError:
+        """Return a connection, or why there is none."""
         server = self._server
         answer = await self._network.resolver.resolve(server.host, server.port, server.ip_version)
         if answer.fault is not None:
-            return f"{answer.fault.kind}: {answer.fault.detail}"
-        opened = await start_connection(answer.addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, interleave=1)
+            return _connect_error(answer.fault)
+        attempts: list[Attempt] = []
+        try:
+            opened, _ = await race(answer.addresses, attempts)
+        except OSError as error:
+            return _connect_error(summed_up(attempts) or os_fault(error))
         try:
             return Stream(opened, end=end, budget=budget)
-        except OSError:
+        except OSError as error:
             opened.close()
-            raise
+            return _connect_error(os_fault(error))
 
     def _search(self, stream: Stream, request: SearchRequest, token: Secret) -> Search:
         """Do all of it; blocks."""
@@ -245,6 +259,11 @@ class _Search:
     def _match(self, one: _Ours, folder: Folder, *, deleted: bool) -> Match:
         correlation_id = self._targets[one.correlation_id]
         return Match(correlation_id, folder.name, folder.kind, one.arrived_at, route_fields(one.fields), deleted)
+
+
+def _connect_error(fault: Fault) -> FinderError:
+    step = FinderStep.AGENT if fault.kind is FaultKind.OUT_OF_RESOURCES else FinderStep.CONNECT
+    return FinderError(step, f"{fault.kind}: {fault.detail}")
 
 
 def _message_ids(fields: Sequence[Field]) -> Sequence[str]:

@@ -2,24 +2,29 @@
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Never
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smtpcheck.loopback.finder import FinderStep, Search, SearchRequest, Target
+from smtpcheck.loopback.finder import FinderError, FinderStep, Search, SearchRequest, Target
+from smtpcheck.loopback.imap import finder as finder_room
 from smtpcheck.loopback.imap.finder import ImapFinder
 from smtpcheck.loopback.imap.stream import MAX_LINE, Stream, StreamError
 from smtpcheck.model.check import Mechanism, Security, Server
 from smtpcheck.secrets.secret import Secret
+from smtpcheck.smtp import resolver as resolver_room
 from smtpcheck.smtp.connection import Network
 from tests.real.daemon import free_port
 
@@ -58,8 +63,14 @@ def _server(port: int, security: Security = Security.NONE) -> Server:
     return Server("127.0.0.1", port, security, server_name="localhost", ehlo="", allow_plaintext=True)
 
 
-async def _search(port: int, *, timeout: float = 5, security: Security = Security.NONE) -> Search:  # noqa: ASYNC109
-    server = _server(port, security)
+async def _search(
+    port: int,
+    *,
+    timeout: float = 5,  # noqa: ASYNC109
+    security: Security = Security.NONE,
+    host: str = "127.0.0.1",
+) -> Search:
+    server = replace(_server(port, security), host=host)
     network = Network.for_servers([server])
     with ThreadPoolExecutor(1) as threads:
         finder = ImapFinder(server, "probe@example.org", Mechanism.XOAUTH2, network=network, threads=threads)
@@ -235,9 +246,39 @@ async def test_a_connection_that_is_logged_in_before_tls_is_not_used() -> None:
 
 
 async def test_a_port_that_nobody_listens_on_is_told() -> None:
-    found = await _search(free_port())
-    assert found.error is not None and found.error.step is FinderStep.CONNECT
-    assert "refused" in found.error.detail or "connect" in found.error.detail
+    port = free_port()
+    found = await _search(port)
+    refused = os.strerror(errno.ECONNREFUSED)
+    assert found.error == FinderError(FinderStep.CONNECT, f"refused: 127.0.0.1: {refused}")
+
+
+async def test_without_a_descriptor_it_is_not_the_mailboxs_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, "too many")
+
+    monkeypatch.setattr(finder_room, "race", fail)
+    found = await _search(993)
+    assert found.error == FinderError(FinderStep.AGENT, f"out_of_resources: {os.strerror(errno.EMFILE)}")
+
+
+async def test_without_a_thread_it_is_not_the_mailboxs_fault() -> None:
+    class WithoutThreads(Executor):
+        def submit(self, *_: object, **__: object) -> Never:
+            raise RuntimeError("can't start new thread")
+
+    async with serving(_says(b"* OK ready\r\n")) as port:
+        server = _server(port)
+        network = Network.for_servers([server])
+        finder = ImapFinder(server, "probe@example.org", None, network=network, threads=WithoutThreads())
+        found = await finder.search(REQUEST, TOKEN, timeout=5)
+    assert found.error == FinderError(FinderStep.AGENT, "can't start new thread")
+
+
+async def test_a_search_whose_name_is_not_looked_up_yet_has_learnt_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver_room, "MAX_LOOKUPS", 0)
+    monkeypatch.setattr(finder_room, "CONNECT_SECONDS", 0.05)
+    found = await _search(993, host="imap.example.org")
+    assert found.error is not None and found.error.step is FinderStep.AGENT
 
 
 async def test_a_cancelled_search_cuts_its_connection_and_frees_its_thread() -> None:
