@@ -94,7 +94,7 @@ _PUBLIC_ISSUERS = re.compile(
     r"(?i)digicert|google trust|globalsign|microsoft|sectigo|entrust|let's encrypt|internet security research|amazon"
     r"|geotrust|baltimore"
 )
-_NETWORK = frozenset({"refused", "unreachable", "timeout", "reset", "closed", "os"})
+_NETWORK = frozenset({"unreachable", "timeout", "reset", "closed", "os"})
 _IPV6 = re.compile(
     r"(?<![\w:.-])(?:(?:[0-9a-f]{1,4}:){3,7}[0-9a-f:]{1,5}|[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6}::[0-9a-f:]{0,30})"
 )
@@ -303,6 +303,8 @@ def _network_facts(seen: Observation) -> Iterator[tuple[str, str]]:
     if seen.phase not in {"", "connect"}:
         return
     if seen.attempts and any(attempt.fault is None for attempt in seen.attempts):
+        return
+    if seen.fault == "refused":  # an answer: neither family nor port is blocked on the way
         return
     families = {attempt.family for attempt in seen.attempts}
     text = seen.exception[:16384].lower()

@@ -99,9 +99,9 @@ def test_check_as_nagios_plug_in(config: Path) -> None:
     [
         ("token", 64, "needs a credential"),
         ("auth", 64, "needs a credential"),
-        ("connect", 2, "port_blocked"),
-        ("sender", 2, "port_blocked"),
-        ("send", 2, "port_blocked"),
+        ("connect", 2, "connection_refused"),
+        ("sender", 2, "connection_refused"),
+        ("send", 2, "connection_refused"),
     ],
 )
 def test_a_check_without_a_credential_goes_where_no_login_is_needed(

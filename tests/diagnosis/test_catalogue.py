@@ -30,6 +30,8 @@ ELSEWHERE = {
     Cause.FRESH_TOKEN_FAILING,
     Cause.SLOW,
     Cause.AGENT_CUT_OFF,
+    Cause.AGENT_STALLED,
+    Cause.AGENT_OVERLOADED,
     Cause.INTERNAL,
 }
 EXCHANGE = "https://outlook.office365.com"

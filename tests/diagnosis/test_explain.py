@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -221,13 +222,28 @@ def test_the_configuration_says_when_a_right_was_granted(tmp_path: Path) -> None
         ([6], "unreachable", "ipv6_unreachable"),
         ([4], "timeout", "port_blocked"),
         ([6, 4], "timeout", "port_blocked"),
-        ([6, 4], "refused", "port_blocked"),
+        ([6, 4], "refused", "connection_refused"),
+        ([6], "refused", "connection_refused"),
     ],
 )
 def test_a_failure_to_connect_is_judged_by_family(families: list[int], fault: str, cause: str) -> None:
     tried = tuple(Attempt("address", family, Fault(FaultKind(fault))) for family in families)
     seen = Observation(phase="connect", fault=fault, host="mail.example.org", port=587, attempts=tried)
     assert _causes(seen)[0] == cause
+
+
+def test_a_refusal_excludes_a_port_that_is_blocked_on_the_way() -> None:
+    tried = (Attempt("192.0.2.1", 4, Fault(FaultKind.REFUSED)),)
+    seen = Observation(phase="connect", fault="refused", host="mail.example.org", port=2587, attempts=tried)
+    causes = _causes(seen)
+    assert causes[0] == "connection_refused"
+    assert {"port_blocked", "timeout"} & set(causes) == set()
+    assert "nc -vz mail.example.org 2587" in " ".join(_first(seen).remedy)
+
+
+def test_no_command_names_another_port_than_the_checks_own() -> None:
+    steps = [step for each in CATALOGUE.entries.values() for step in each.steps]
+    assert [step for step in steps if re.search(r"\{host\}[: ][0-9]", step)] == []
 
 
 def test_an_address_that_lost_the_race_is_no_fault() -> None:

@@ -84,7 +84,7 @@ PASTED = {
     "MailKit": (f"MailKit.Security.AuthenticationException: 334: {CHALLENGE} smtp.gmail.com", "wrong_scope_google"),
     "Node": (
         "Error: connect ECONNREFUSED 192.0.2.1:587\n  errno: -111,\n  code: 'ESOCKET',\n  command: 'CONN'",
-        "port_blocked",
+        "connection_refused",
     ),
     "PHP": (
         'Expected response code 250 but got code "550", with message "550 5.7.60 SMTP; Client does not have right"',
