@@ -80,14 +80,15 @@ class Alerting:
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
-    def observe(self, check: Check, report: Report) -> None:
-        """Count the report of a run."""
+    def observe(self, check: Check, report: Report, amends: Report | None = None) -> None:
+        """Count the report of a run; with `amends`, no run has ended: it replaces that report of the last one."""
         if self._alerts is None:
             return
         muted = report.outcome is not Outcome.OK and self._in_maintenance(check)
         thresholds = self._alerts.thresholds.for_interval(check.interval)
-        severity = self._alerts.agent_severity
-        change = self._alert_state.observe(check, report, thresholds, agent_severity=severity, muted=muted)
+        change = self._alert_state.observe(
+            check, report, thresholds, agent_severity=self._alerts.agent_severity, muted=muted, amends=amends
+        )
         if change is not None:
             self._apply(check, change)
 

@@ -13,7 +13,7 @@ Rules of this file:
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -84,23 +84,25 @@ class Service:
         *,
         changed: Callable[[str], object],
         arrived: Callable[[Check, float, str], object],
-        judged: Callable[[Check, Report], Report] = lambda _, report: report,
+        ran: Callable[[Check, Report, str], Report] = lambda _, report, __: report,
         traced: Callable[[Check, Report], str] = lambda *_: "",
     ) -> None:
         """Keep messages in the outbox of `state`, and look by `searcher`.
 
-        `changed` is called with a check's name whenever something is known anew of its loopback, `arrived` with the
-        check, the seconds that a message took, and the id of the trace of the run that sent it. With each run that was
-        to send, `judged` is called to judge it in the light of all others, and `traced`: it returns the id of the run's
-        trace. An id is empty where there is no trace.
+        `changed` is called with a check's name whenever something new is known of its loopback, `arrived` with the
+        check, the seconds that a message took, and the id of the trace of the run that sent it. Each run that was to
+        send goes through `ran`, with its issuer's host, and then to `traced`, which returns the id of its trace. An id
+        is empty where there is no trace.
         """
+        self.internal_errors = 0
+        """Runs that ended by a fault of our own outside `probe`."""
         self.capped = 0
         """Messages that were left out because no further one may be sent."""
         self._state = state
         self._outbox = state.outbox
         self._correlation_ids = correlation_ids
         self._searcher = searcher
-        self._changed, self._arrived, self._judged, self._traced = changed, arrived, judged, traced
+        self._changed, self._arrived, self._ran, self._traced = changed, arrived, ran, traced
         self._kit: Kit | None = None
         self._senders: dict[str, _Sender] = {}
         self._send_at: dict[str, float] = {}
@@ -126,6 +128,11 @@ class Service:
                 self._send_at[name] = self._first(name, sender.plan, now, first_within)
         self._send_at = {name: self._send_at[name] for name in self._senders}
         self._mailboxes = self._boxes_of(now)
+
+    @property
+    def sending(self) -> Collection[str]:
+        """Return the checks whose message is being sent; their records must be kept until that has ended."""
+        return self._sending.keys()
 
     async def all_sent(self) -> None:
         """Wait until no message is being sent."""
@@ -162,7 +169,7 @@ class Service:
             self._send_at[name] = next_slot(share(name), sender.plan.every, now)
             slot_at = slot(share(name), sender.plan.every, now)
             if name not in self._sending and self._may_begin(sender, slot_at, now, kit):
-                self._sending[name] = asyncio.create_task(self._send(sender, slot_at, kit), name=f"send {name}")
+                self._sending[name] = asyncio.create_task(self._send(name, slot_at), name=f"send {name}")
                 self._sending[name].add_done_callback(partial(self._sent, name))
         for box in self._mailboxes.values():
             if box.due_at <= now and not box.looking:
@@ -212,12 +219,18 @@ class Service:
             self.capped += 1
             _log.warning("not sent: no further message may be sent", check=name, seconds=round(held - now))
 
-    def _sent(self, name: str, _: asyncio.Task[None]) -> None:
+    def _sent(self, name: str, task: asyncio.Task[None]) -> None:
         self._sending.pop(name, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.internal_errors += 1
+            _log.error("internal error", check=name, exc_info=error)
 
-    async def _send(self, sender: _Sender, slot_at: int, kit: Kit) -> None:
+    async def _send(self, name: str, slot_at: int) -> None:
         """Send one message and remember what became of it."""
-        check, plan = sender.check, sender.plan
+        sender, kit = self._senders.get(name), self._kit
+        if sender is None or kit is None:  # it left the configuration before this began
+            return
+        check, plan, issuer = sender.check, sender.plan, kit.issuer(sender.check)
         now = kit.wall()
         number = self.record(check.name).sequence + 1
         mark = self._correlation_ids.make(check.name, number, now)
@@ -227,7 +240,7 @@ class Service:
         if intent.held is not None:
             self._say_held(check.name, intent.held, kit.wall())
             return
-        report = self._judged(check, report)
+        report = self._ran(check, report, issuer)
         before = self.record(check.name)
         self._outbox.keep_sending(check.name, report, backoff.after(before.breaker, report, plan.every))
         trace_id = self._traced(check, report)
@@ -244,6 +257,7 @@ class Service:
             return
         now = kit.wall()
         self._outbox.keep(message, now)
+        sender = self._senders.get(sender.check.name, sender)
         box = self._mailboxes.get(sender.plan.find) if sender.plan.find else None
         if box is not None and message.is_searched_for(now):
             box.due_at = min(box.due_at, max(box.not_before, self._next_search_of(message, sender.plan, now)))
@@ -292,6 +306,8 @@ class Service:
 
     async def _look(self, box: _Box, wall: Callable[[], float]) -> None:
         """Look once for all messages that arrive in a mailbox."""
+        if not self._is_current(box):
+            return
         began = wall()
         sweep, targets = box.purge_at <= began, tuple(self._searched_for(box, began))
         try:
@@ -326,7 +342,7 @@ class Service:
             for each in self._messages(box)
             if each.mark in there and each.stage is Stage.DELIVERED and self._senders[each.check].plan.delete
         ]
-        if not doomed or not await self._outbox.is_on_disk():
+        if not doomed or not await self._outbox.is_on_disk() or not self._is_current(box):
             return None
         search = await self._search(box, doomed, delete=True)
         gone = {match.correlation_id.lower() for match in search.matches if match.deleted}
@@ -335,6 +351,10 @@ class Service:
                 self._outbox.keep(replace(message, deleted=True), wall())
                 self._changed(message.check)
         return search.error
+
+    def _is_current(self, box: _Box) -> bool:
+        """Return whether the mailbox is still looked into: a reload may have dropped it, and its credential."""
+        return self._mailboxes.get(box.find) is box
 
     def _messages(self, box: _Box) -> Iterator[Message]:
         for name in box.names & self._senders.keys():

@@ -21,6 +21,8 @@ from smtpcheck.state.state import State
 
 SPACING = 5.0
 """Seconds from the end of one run of a check to the next that a request may set going; half its interval if shorter."""
+CHECK_NOW_SPACING = 10.0
+"""Seconds between two runs of one check that a user asked for."""
 _MOST_AT_ONCE = 10_000
 _GRACE_SECONDS = 0.25
 """A run ends by itself in its time; one that then still waits for a place at the issuer is ended after so much more."""
@@ -38,6 +40,14 @@ class Probed:
     """As it is now."""
     resumes_at: float | None
     """Until when runs are suppressed, where this one was (Unix seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooSoon:
+    """A run that was asked for too shortly after another one of the same check."""
+
+    seconds: float
+    """How long to wait before it may be asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +71,14 @@ class Requests:
         self._monotonic = monotonic
         self._turns = ConnectionLimit(_MOST_AT_ONCE)
         self._last_runs: dict[str, tuple[float, float]] = {}
-        self.running: set[asyncio.Task[Probed | Busy]] = set()
-        """What is being run, or waits for its turn."""
+        self.running: dict[asyncio.Task[Probed | Busy], float] = {}
+        """What is being run or waits for its slot, each with its time limit in seconds."""
 
     async def answer(self, check: Check, seconds: float) -> Probed | Busy:
         """Run the check if it may run now, all in so many seconds."""
         task = asyncio.create_task(self._answer(check, seconds), name=f"request for {check.name}")
-        self.running.add(task)
-        task.add_done_callback(self.running.discard)
+        self.running[task] = seconds + _GRACE_SECONDS
+        task.add_done_callback(self.running.pop)
         return await task
 
     async def _answer(self, check: Check, seconds: float) -> Probed | Busy:

@@ -56,16 +56,27 @@ class AlertState:
         *,
         agent_severity: Severity = Severity.CRITICAL,
         muted: bool = False,
+        amends: Report | None = None,
     ) -> Change | None:
-        """Count a run, and return what it changed; None for nothing. While `muted` only success counts."""
+        """Count a run, and return what it changed; None for nothing. While `muted` only success counts.
+
+        With `amends` no run has ended: the report replaces that one, and only what differs between them counts.
+        """
         if report.outcome is Outcome.OK and check.name not in self._streaks:
             return None
         before = dict(self._streaks.get(check.name, {}))
         seen = {} if muted else issues_of(check, report, agent_severity)
+        counted = None if amends is None else issues_of(check, amends, agent_severity)
         for kind in before.keys() - seen.keys():
-            if concerns(report, kind) and not (muted and _shows_issue(report, kind)):
+            if (
+                (counted is None or kind in counted)
+                and concerns(report, kind)
+                and not (muted and _shows_issue(report, kind))
+            ):
                 self._put(check.name, kind, after_success(before[kind], thresholds))
         for kind, issue in seen.items():
+            if counted and kind in before and kind in counted and counted[kind].key == issue.key:
+                continue
             self._put(check.name, kind, after_issue(before.get(kind), issue.key, thresholds))
         now = self._streaks.get(check.name, {})
         current = tuple(each for kind, each in seen.items() if now[kind].alert == each.key)

@@ -53,7 +53,7 @@ async def build_kit(settings: Settings, locks: MailboxLocks | None = None, *, cl
 
     With `claims` no second kit that does so may use the same refresh tokens: what an agent is built with.
     """
-    network, rules = await asyncio.gather(asyncio.to_thread(_network, settings), asyncio.to_thread(load))
+    network, rules = await asyncio.gather(network_of(settings), asyncio.to_thread(load))
     tokens = TokenBroker(
         settings.credentials,
         store=TokenStore(settings.agent.state / "tokens", key=settings.agent.token_key, claims=claims),
@@ -70,9 +70,16 @@ async def build_kit(settings: Settings, locks: MailboxLocks | None = None, *, cl
     )
 
 
-async def rebuilt(kit: Kit, settings: Settings) -> Kit:
-    """Return the kit for other settings: tokens of unchanged credentials, the limit and the catalogue stay."""
-    network = await asyncio.to_thread(_network, settings)
+async def network_of(settings: Settings) -> Network:
+    """Return the network for the servers of the settings; TLS contexts are made off the loop."""
+    return await asyncio.to_thread(_network, settings)
+
+
+def rebuilt(kit: Kit, settings: Settings, network: Network) -> Kit:
+    """Return the kit for other settings and their network: tokens of unchanged credentials, limit and catalogue stay.
+
+    Nothing is awaited, so that no run sees some settings old and others new.
+    """
     kit.tokens.replace(settings.credentials)
     kit.finders.replace(settings.credentials, network)
     return replace(kit, network=network, hints=_hints(settings))

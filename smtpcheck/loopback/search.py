@@ -60,10 +60,10 @@ class Finders(Searcher):
             raise ValueError("there is nothing to search")
         if not request.targets and request.purge_before is None:
             return Search()
+        finder, place = self._finder(find, find.server)  # of the settings that the search began with
         answer = await self._tokens.token(find.credential, find.mailbox, timeout=token_timeout, scope=find.scope)
         if isinstance(answer, TokenError):
             return Search(error=_token_error(answer))
-        finder, place = self._finder(find, find.server)
         async with place, self._gate.slot(find.mailbox):
             return await finder.search(request, answer.token, timeout=timeout)
 

@@ -165,12 +165,13 @@ class State:
         if self._file is None or not missing:
             return
         for name, *values in await self._file.read(_KNOWN, (json.dumps(sorted(missing)),)):
-            self._checks[name] = self._restored(name, values)
+            if name not in self._checks:  # it has run meanwhile
+                self._checks[name] = self._restored(name, values)
         await self.archive.fetch(missing)
 
-    def only(self, names: Collection[str]) -> None:
-        """Drop from memory every check that is not among `names`."""
-        self.outbox.only(names)
+    def only(self, names: Collection[str], *, sending: Collection[str] = ()) -> None:
+        """Drop from memory every check that is not among `names`; of one that is `sending`, its messages stay."""
+        self.outbox.only({*names, *sending})
         self.archive.only(names)
         for known in (self._checks, self._uncounted):
             for name in known.keys() - set(names):

@@ -79,8 +79,8 @@ class AgentView(Protocol):
     async def exposition(self, *, openmetrics: bool) -> bytes:
         """Return the metrics as text, in Prometheus' format or as OpenMetrics."""
 
-    async def check_now(self, name: str) -> Report | TooSoonView:
-        """Run a check at once, past the issuer's cache; refused when asked for too often."""
+    async def check_now(self, name: str) -> Report | TooSoonView | Busy:
+        """Run a check at once with a fresh token; refused when asked for too often, or by an agent that is stopping."""
 
     async def probe_now(self, name: str, seconds: float) -> Probed | Busy:
         """Run a check for a request that waits so many seconds; KeyError for an unknown one."""

@@ -29,6 +29,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from smtpcheck.agent.on_demand import Busy
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Report
 from smtpcheck.output.loopback_json import loopback_as_json
@@ -112,6 +113,8 @@ async def run(request: web.Request) -> web.Response:
         if pages.prefers_html(request):
             return _redirect(f"{page}?ran=1")
         return web.json_response(report_as_json(answer, agent.catalogue))
+    if isinstance(answer, Busy):
+        raise web.HTTPServiceUnavailable(text="not run: the agent is starting or stopping")
     wait = math.ceil(answer.seconds)
     if pages.prefers_html(request):
         return _redirect(f"{page}?wait={wait}")

@@ -13,7 +13,8 @@ import pytest
 import structlog
 import yaml
 
-from smtpcheck.agent.agent import Agent, StateFolderError, TooSoon
+from smtpcheck.agent.agent import Agent, StateFolderError
+from smtpcheck.agent.on_demand import TooSoon
 from smtpcheck.check import probe as probe_module
 from smtpcheck.config import Loaded, load
 from smtpcheck.model.cause import Cause
@@ -124,7 +125,7 @@ async def test_a_run_on_request_has_a_fresh_token_and_is_limited(
     async with World(tmp_path, HEALTHY) as world:
         edit(world.config, lambda document: document["defaults"].update(interval="1h"))
         async with running(world.config) as agent:
-            await until(lambda: "healthy" in agent.state.checks and not agent._running)
+            await until(lambda: "healthy" in agent.state.checks and not agent._runner.running)
             report = await agent.check_now("healthy")
             assert isinstance(report, Report)
             assert (report.outcome, world.issuer.token_requests.total()) == (Outcome.OK, 2)
@@ -245,6 +246,7 @@ async def test_a_reload_that_drops_a_running_check_and_its_credential_lets_the_r
     async with World(tmp_path, SILENT) as world:
         edit(world.config, lambda document: document["checks"][0].update(interval="1h"))
         async with running(world.config, first_within=3600) as agent:
+            await until(agent.ready)
             run = asyncio.create_task(agent.check_now("silent"))
             await until(lambda: world.exchange.connections.total() > 0)
             other = {"name": "other", "depth": "connect", "server": {"host": "localhost"}, "interval": "1h"}

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from aiohttp.test_utils import TestClient, TestServer
 
-from smtpcheck.agent.agent import Agent, TooSoon
+from smtpcheck.agent.agent import Agent
+from smtpcheck.agent.on_demand import TooSoon
 from smtpcheck.limits.send_limits import Limits
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.cause import Cause
@@ -114,7 +115,7 @@ async def test_a_locked_account_is_left_alone_until_somebody_asks(tmp_path: Path
             assert agent.state.checks["healthy"].breaker == Breaker(1, refused.started_at + refused.seconds + 900)
             assert (world.exchange.logins[address], next_run(agent) > waits_until) == (2, True)
             refuse(world, "healthy", None)
-            agent._asked_at.clear()
+            agent._runner._requested_at.clear()
             assert isinstance(await agent.check_now("healthy"), Report)
             assert (agent.state.checks["healthy"].breaker, samples(await shown(agent), "backoff")) == (Breaker(), [])
             runs = agent.state.checks["healthy"].runs
@@ -172,7 +173,7 @@ async def test_the_page_says_that_a_check_waits_and_that_nothing_is_kept(tmp_pat
             for path in ("/", "/checks/healthy"):
                 page = await (await client.get(path)).text()
                 assert "is kept in memory only" in page
-            assert "waits after refusals" in page
+            assert "in back-off; " in page
             answer = await (await client.get("/api/v1/checks/healthy")).json()
             assert answer["backoff_until"] == agent.state.checks["healthy"].breaker.until
             assert answer["next_run"] >= answer["backoff_until"]

@@ -648,11 +648,11 @@ async def test_the_agent_is_well_while_it_works_and_says_why_when_it_does_not(
         async with running(world.config) as agent:
             await until(agent.ready)
             assert agent.unhealthy_reason() == ""
-            monkeypatch.setattr("smtpcheck.agent.agent.STALLED_SECONDS", -1.0)
+            monkeypatch.setattr("smtpcheck.agent.health.STALLED_SECONDS", -1.0)
             assert agent.unhealthy_reason() == "no check is started"
             monkeypatch.undo()
             monkeypatch.setattr(Connectivity, "is_lost", lambda *_: True)
-            assert "cut off" in agent.unhealthy_reason()
+            assert "connectivity" in agent.unhealthy_reason()
             monkeypatch.undo()
             monkeypatch.setattr(State, "error", "the state file cannot be used")
             assert agent.unhealthy_reason() == "the state file cannot be used"

@@ -143,6 +143,24 @@ def test_an_alert_fires_after_three_runs_in_a_row_and_ends_after_two() -> None:
     assert dict(alert_state.streaks) == {}
 
 
+def test_what_replaces_the_report_of_a_run_counts_only_for_what_it_changes() -> None:
+    """A run that failed counts once, whatever becomes known of it later; what has become known counts at once."""
+    alert_state, a = AlertState(), check("a")
+    failed, late = bad("a"), good("a", Cause.MAIL_LATE)
+    run(alert_state, a, failed)
+    for _ in range(3):
+        alert_state.observe(a, failed, Thresholds(), amends=failed)
+    run(alert_state, a, failed)
+    assert firing(alert_state) == {}
+    run(alert_state, a, failed)
+    assert firing(alert_state) == {CONTOSO_DEAD: ["a"]}
+    run(alert_state, a, good("a"))
+    alert_state.observe(a, late, Thresholds(fail_after=1), amends=good("a"))
+    assert {key.cause for key in firing(alert_state)} == {Cause.SECRET_EXPIRED, Cause.MAIL_LATE}
+    alert_state.observe(a, good("a"), Thresholds(recover_after=1), amends=late)
+    assert firing(alert_state) == {CONTOSO_DEAD: ["a"]}
+
+
 @pytest.mark.parametrize(
     ("interval", "fail_after", "recover_after"),
     [(1.0, 3, 2), (60.0, 3, 2), (900.0, 3, 2), (1200.0, 3, 2), (1800.0, 2, 2), (3600.0, 1, 1), (86400.0, 1, 1)],

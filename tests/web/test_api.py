@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from smtpcheck.agent.on_demand import Busy
 from tests.web.conftest import Client
 from tests.web.world import DAY, NOW, TooSoon, World
 
@@ -93,6 +94,12 @@ async def test_check_now_too_soon_says_how_long_to_wait(client: Client, world: W
     world.answer = TooSoon(6.2)
     answer = await client.post("/api/v1/checks/billing/run")
     assert (answer.status, answer.headers["Retry-After"]) == (429, "7")
+
+
+async def test_check_now_at_an_agent_that_is_stopping_runs_nothing(client: Client, world: World) -> None:
+    world.answer = Busy()
+    answer = await client.post("/api/v1/checks/billing/run")
+    assert (answer.status, await answer.json()) == (503, {"error": "not run: the agent is starting or stopping"})
 
 
 async def test_check_now_of_an_unknown_check_runs_nothing(client: Client, world: World) -> None:

@@ -60,7 +60,7 @@ class World:
     states: tuple[CredentialState, ...] = ()
     is_ready: bool = True
     problems: tuple[Problem, ...] = ()
-    answer: Report | TooSoon | None = None
+    answer: Report | TooSoon | Busy | None = None
     probed: Probed | Busy | None = None
     """What /probe is told; None: a run that is well."""
     asked: list[str] = field(default_factory=list)
@@ -86,7 +86,7 @@ class World:
     async def exposition(self, *, openmetrics: bool) -> bytes:
         return b"# openmetrics\n# EOF\n" if openmetrics else b"smtpcheck_checks 3\n"
 
-    async def check_now(self, name: str) -> Report | TooSoon:
+    async def check_now(self, name: str) -> Report | TooSoon | Busy:
         self.asked.append(name)
         answer = self.answer or replace(ok_report(name), started_at=NOW)
         if isinstance(answer, Report):

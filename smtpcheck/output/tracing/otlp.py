@@ -58,15 +58,19 @@ class OtlpTracer:
         self._processor = BatchSpanProcessor(OTLPSpanExporter(url, session=session))
         self._ids = RandomIdGenerator()
 
-    def record(self, check: Check, report: Report) -> str:
-        """Have the spans of a run sent, and return the id of their trace (hex); nothing is waited for."""
-        trace_id = self._ids.generate_trace_id()
+    def new_id(self) -> str:
+        """Return an id for the trace of a run (hex)."""
+        return f"{self._ids.generate_trace_id():032x}"
+
+    def record(self, check: Check, report: Report, trace_id: str) -> None:
+        """Have the spans of a run sent as the trace of that id; nothing is waited for."""
         root: SpanContext | None = None
         for span in spans_of(check, report):
-            context = SpanContext(trace_id, self._ids.generate_span_id(), is_remote=False, trace_flags=_SAMPLED)
+            context = SpanContext(
+                int(trace_id, 16), self._ids.generate_span_id(), is_remote=False, trace_flags=_SAMPLED
+            )
             self._processor.on_end(self._readable(span, context, root))
             root = root or context
-        return f"{trace_id:032x}"
 
     def _readable(self, span: Span, context: SpanContext, parent: SpanContext | None) -> ReadableSpan:
         error = {"error.type": span.error} if span.error else {}

@@ -24,8 +24,11 @@ _log = structlog.get_logger(__name__)
 class Tracer(Protocol):
     """Takes runs that have ended."""
 
-    def record(self, check: Check, report: Report) -> str:
-        """Have the spans of a run sent, and return the id of their trace (hex); nothing is waited for."""
+    def new_id(self) -> str:
+        """Return an id for the trace of a run (hex)."""
+
+    def record(self, check: Check, report: Report, trace_id: str) -> None:
+        """Have the spans of a run sent as the trace of that id; nothing is waited for."""
 
     async def close(self) -> None:
         """Send what is waiting, within a bounded time."""

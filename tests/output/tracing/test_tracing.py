@@ -235,7 +235,8 @@ async def test_opentelemetrys_own_variables_suffice(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("OTEL_SERVICE_NAME", "mail")
         traced = await tracer(None)
         assert traced
-        trace_id = traced.record(CHECK, GOOD)
+        trace_id = traced.new_id()
+        traced.record(CHECK, GOOD, trace_id)
         await traced.close()
         assert {span.trace_id.hex() for span in receiver.spans()} == {trace_id}
         assert [headers["x-api-key"] for headers in receiver.headers] == ["from-outside"]
@@ -277,12 +278,12 @@ async def test_a_header_is_read_anew_and_an_unreadable_one_costs_traces_alone(
     async with receiving() as receiver:
         traced = await tracer(Otlp(receiver.url, {"x-api-key": source}))
         assert traced
-        traced.record(CHECK, GOOD)
+        traced.record(CHECK, GOOD, traced.new_id())
         await until(lambda: "does not exist" in caplog.text)
         for text in ("one", "another"):
             key.write_text(text)
             seen = len(receiver.headers)
-            traced.record(CHECK, GOOD)
+            traced.record(CHECK, GOOD, traced.new_id())
             await until(lambda seen=seen: len(receiver.headers) > seen)  # type: ignore[misc]
         await traced.close()
     assert [headers["x-api-key"] for headers in receiver.headers] == ["one", "another"]

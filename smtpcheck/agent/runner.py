@@ -1,0 +1,182 @@
+"""Runs checks: when they are due, at once, and for a request; each run that ends is published.
+
+Rules of this file:
+- A run begins without an await between looking up its check and `probe`: a reload never comes between, and what has
+  begun depends on no settings that may go.
+- Nothing outside `probe` is expected to raise. Where it does, the run is counted and logged all the same.
+- A refusal postpones its check, whoever asked for the run; nothing else flows back to the schedule.
+"""
+
+import asyncio
+import logging
+from dataclasses import replace
+from functools import partial
+
+import structlog
+
+from smtpcheck.agent.health import Health
+from smtpcheck.agent.on_demand import CHECK_NOW_SPACING, Busy, TooSoon, crowded_out
+from smtpcheck.agent.publish import Publisher, log_run
+from smtpcheck.agent.schedule import Schedule
+from smtpcheck.check.kit import Kit
+from smtpcheck.check.probe import probe
+from smtpcheck.config import Settings
+from smtpcheck.limits.connection_limit import NoSlotError
+from smtpcheck.model.check import Check, Depth, Phase
+from smtpcheck.model.expected_refusal import cools_down_until
+from smtpcheck.model.report import Report
+from smtpcheck.state.state import State
+
+Ran = Report | TooSoon | Busy
+_log = structlog.get_logger(__name__)
+
+
+class Runner:
+    """Runs the checks of one agent."""
+
+    def __init__(
+        self, settings: Settings, kit: Kit, state: State, *, schedule: Schedule, health: Health, publisher: Publisher
+    ) -> None:
+        self.skipped = 0
+        """Runs that were left out because the one before had not ended."""
+        self.capped = 0
+        """Runs that were left out because no further message may be sent."""
+        self.running: dict[asyncio.Task[Ran], float] = {}
+        """The runs under way, each with its time limit in seconds."""
+        self._names: set[str] = set()
+        self._requested_at: dict[str, float] = {}
+        self._state = state
+        self._schedule = schedule
+        self._health = health
+        self._publisher = publisher
+        self._checks = {check.name: check for check in settings.checks}
+        self._kit = kit
+
+    def replace(self, settings: Settings, kit: Kit) -> None:
+        """Schedule the checks of these settings; one that was refused before waits on, and what is under way ends."""
+        self._checks = {check.name: check for check in settings.checks}
+        self._kit = kit
+        scheduled = self._scheduled()
+        self._schedule.replace(scheduled, kit.monotonic())
+        for check in scheduled:
+            self.reschedule(check)
+
+    def restore_waits(self) -> None:
+        """Let a check that sends, or that is to be refused, wait over a restart: frequent kills add no runs."""
+        ahead = self._kit.monotonic() - self._kit.wall()
+        for check in self._scheduled():
+            if check.depth is Depth.SEND and (sent_at := self._state.last_sent(check.mailbox)) is not None:
+                self._schedule.postpone(check.name, sent_at + check.interval + ahead)
+            known = self._state.checks.get(check.name)
+            if known is not None and (until := cools_down_until(check, known.report)) is not None:
+                self._schedule.postpone(check.name, until + ahead)
+
+    def _scheduled(self) -> list[Check]:
+        return [check for check in self._checks.values() if check.scheduled]
+
+    # -- what sets a run going ----------------------------------------------------------------------------------------
+
+    def start_due(self) -> None:
+        """Begin what is due."""
+        for name, due in self._schedule.due(self._kit.monotonic()):
+            if name in self._names:
+                self.skipped += 1
+            else:
+                self._start(self._checks[name], due)
+
+    async def check_now(self, name: str) -> Ran:
+        """Run the check at once with a fresh token, whatever its breaker says. KeyError: no such check."""
+        check, now = self._checks[name], self._kit.monotonic()
+        wait = self._requested_at.get(name, -CHECK_NOW_SPACING) + CHECK_NOW_SPACING - now
+        if name in self._names or wait > 0:
+            return TooSoon(max(wait, 1.0))
+        self._requested_at[name] = now
+        self._state.close_breaker(name)
+        return await self._start(check, None, fresh=True)
+
+    def _start(self, check: Check, due: float | None, *, fresh: bool = False) -> asyncio.Task[Ran]:
+        task = asyncio.create_task(self.run(check.name, due, fresh=fresh), name=f"check {check.name}")
+        self.running[task] = check.timeout + check.token_timeout
+        self._names.add(check.name)
+        task.add_done_callback(partial(self._ended, check.name))
+        return task
+
+    def _ended(self, name: str, task: asyncio.Task[Ran]) -> None:
+        del self.running[task]
+        self._names.discard(name)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._health.internal_errors += 1
+            _log.error("internal error", check=name, exc_info=error)
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    async def run(self, name: str, due: float | None = None, *, fresh: bool = False) -> Ran:
+        """Run a check and publish what came out; `due` is when a scheduled run was (monotonic seconds)."""
+        check = self._checks.get(name)
+        if check is not None and check.depth is Depth.SEND:
+            if (seconds := await self._until_it_may_send(check)) > 0:
+                return TooSoon(seconds)
+            check = self._checks.get(name)
+        if check is None:  # it has left the configuration
+            return Busy()
+        begin, issuer = self._kit.monotonic(), self._kit.issuer(check)
+        own = self._health.after_run(check, await probe(check, self._kit, fresh=fresh), issuer)
+        if (current := self._checks.get(name)) is None:
+            return own
+        report = self._publisher.ran(current, own, lag=None if due is None else begin - due + own.waited)
+        self.reschedule(current)
+        return report
+
+    async def run_requested(self, check: Check, until: float, waited: float) -> Report:
+        """Run a check for a request: of one that the agent schedules itself, only the back-off takes the result.
+
+        NoSlotError where it has left the configuration, or others took its time.
+        """
+        if (current := self._checks.get(check.name)) is None:
+            raise NoSlotError
+        check = replace(current, depth=min(current.depth, check.depth))
+        issuer = self._kit.issuer(check)
+        report = self._health.after_run(check, await probe(check, self._kit, until=until), issuer)
+        if crowded_out(report, waited):
+            raise NoSlotError
+        if (current := self._checks.get(check.name)) is not None and not current.scheduled:
+            return self._publisher.ran(current, report)
+        if current is not None:
+            self._count_refusal(current, report)
+        log_run(logging.DEBUG, report, self._publisher.trace(check, report))
+        return report
+
+    def after_sending(self, check: Check, report: Report, issuer: str) -> Report:
+        """Return the report of a loopback's run; what refuses its login refuses the check's: that waits as well."""
+        report = self._health.after_run(check, report, issuer)
+        step, current = report.failed_step, self._checks.get(check.name)
+        if current is not None and step is not None and step.phase in {Phase.TOKEN, Phase.AUTH}:
+            self._count_refusal(current, report)
+        return report
+
+    def reschedule(self, check: Check) -> None:
+        """Postpone a check while its breaker is open, and bring it back when it is not."""
+        if not check.scheduled:
+            return
+        now, until = self._kit.monotonic(), self._state.breaker(check.name).until
+        if until is None:
+            self._schedule.resume(check.name, now)
+        else:
+            self._schedule.postpone(check.name, now + until - self._kit.wall())
+
+    def _count_refusal(self, check: Check, report: Report) -> None:
+        self._state.update_breaker(check, report)
+        self.reschedule(check)
+
+    async def _until_it_may_send(self, check: Check) -> float:
+        """Return how many seconds a check must wait to send another message, 0 if it may do so now; then it counts."""
+        now = self._kit.wall()
+        until = await self._state.may_send(check.mailbox, self._kit.tenant(check), now)
+        if until is None:
+            return 0.0
+        self.capped += 1
+        _log.warning("not run: no further message may be sent", check=check.name, seconds=round(until - now))
+        current = self._checks.get(check.name)
+        if current is not None and current.scheduled:
+            self._schedule.postpone(check.name, self._kit.monotonic() + until - now)
+        return until - now
