@@ -16,7 +16,7 @@ from smtpcheck.sandbox.directory import Accounts, App, FederatedCredential, Tena
 from smtpcheck.sandbox.google import GoogleIssuer
 from smtpcheck.sandbox.google_accounts import GoogleClient, GoogleUser, ServiceAccount
 from smtpcheck.sandbox.issuer import Issuer
-from smtpcheck.sandbox.scenarios import Registration, Way
+from smtpcheck.sandbox.scenarios import CredentialKind, Registration
 from smtpcheck.sandbox.tokens import SigningKey
 
 _CLUSTER = "https://oidc.sandbox.example/cluster/"
@@ -75,7 +75,7 @@ class _Application(Credential):
             graph_roles=registration.graph_roles,
             secret_expired=registration.secret_expired,
             disabled=registration.disabled,
-            trouble=registration.trouble,
+            failure=registration.failure,
         )
         self.proof = _secret() if registration.wrong_secret else self.app.secret
 
@@ -223,14 +223,14 @@ class _Password(Credential):
         return super().secrets() | ({self.password} - {""})
 
 
-WAYS: Mapping[Way, type[Credential]] = {
-    Way.SECRET: _Application,
-    Way.CERTIFICATE: _Certified,
-    Way.FEDERATED: _Federated,
-    Way.USER: _User,
-    Way.GOOGLE_ACCOUNT: _GoogleAccount,
-    Way.GOOGLE_USER: _GoogleUser,
-    Way.PASSWORD: _Password,
+CREDENTIAL_KINDS: Mapping[CredentialKind, type[Credential]] = {
+    CredentialKind.SECRET: _Application,
+    CredentialKind.CERTIFICATE: _Certified,
+    CredentialKind.FEDERATED: _Federated,
+    CredentialKind.USER: _User,
+    CredentialKind.GOOGLE_ACCOUNT: _GoogleAccount,
+    CredentialKind.GOOGLE_USER: _GoogleUser,
+    CredentialKind.PASSWORD: _Password,
 }
 
 

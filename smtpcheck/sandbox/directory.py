@@ -18,7 +18,7 @@ _SECRET_SECONDS = 180 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class IssuerFailure:
     """What comes from the issuer, or from something in between, besides or instead of its answer."""
 
     delay: float = 0.0
@@ -77,7 +77,7 @@ class App:
     """Application permissions on Exchange Online that an administrator consented to."""
     secret_expired: bool = False
     disabled: bool = False
-    trouble: Trouble | None = None
+    failure: IssuerFailure | None = None
     secret_ends: float = field(default_factory=lambda: time.time() + _SECRET_SECONDS)
     """When the secret ends (Unix seconds)."""
     further_secrets: tuple[ClientSecret, ...] = ()
@@ -121,7 +121,7 @@ class Tenant:
     domain: str
     apps: dict[str, App]
     """By client id."""
-    trouble: Trouble | None = None
+    failure: IssuerFailure | None = None
     """Meets discovery as well."""
     users: list[User] = field(default_factory=list)
 

@@ -13,7 +13,7 @@ from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.directory import PERSONAL_TENANT
 from smtpcheck.sandbox.mail_service import Mailbox, MailService
 from smtpcheck.sandbox.mail_store import MailStore
-from smtpcheck.sandbox.reply_styles import ExchangeVoice, Voice
+from smtpcheck.sandbox.reply_styles import ExchangeReplyStyle, ReplyStyle
 from smtpcheck.sandbox.smtp_session import LoginAnswer, Session
 from smtpcheck.sandbox.tokens import SigningKey
 
@@ -30,9 +30,9 @@ class Exchange(MailService):
         super().__init__(mailboxes, store)
         self._key, self._tenant_id = key, tenant_id
 
-    def voice(self, number: int) -> Voice:
+    def reply_style(self, number: int) -> ReplyStyle:
         """Return the words for the connection of that number."""
-        return ExchangeVoice(number)
+        return ExchangeReplyStyle(number)
 
     def login(self, session: Session, user: str, token: str) -> LoginAnswer:
         """Return the answer to a login with a token."""

@@ -15,7 +15,7 @@ from smtpcheck.sandbox.google import GoogleIssuer
 from smtpcheck.sandbox.google_accounts import MAIL_SCOPE
 from smtpcheck.sandbox.mail_service import Mailbox, MailService
 from smtpcheck.sandbox.mail_store import MailStore
-from smtpcheck.sandbox.reply_styles import GmailVoice, Voice
+from smtpcheck.sandbox.reply_styles import GmailReplyStyle, ReplyStyle
 from smtpcheck.sandbox.smtp_session import LoginAnswer, Session
 
 MECHANISMS = ("LOGIN", "PLAIN", "XOAUTH2", "PLAIN-CLIENTTOKEN", "OAUTHBEARER", "XOAUTH")
@@ -30,10 +30,10 @@ class Gmail(MailService):
         super().__init__(mailboxes, store)
         self._issuer = issuer
 
-    def voice(self, number: int) -> Voice:
+    def reply_style(self, number: int) -> ReplyStyle:
         """Return the words for a connection."""
         del number  # all servers have one name
-        return GmailVoice()
+        return GmailReplyStyle()
 
     def login(self, session: Session, user: str, token: str) -> LoginAnswer:
         """Return the answer to a login with a token."""

@@ -16,14 +16,14 @@ from smtpcheck.sandbox.directory import PERSONAL_TENANT
 from smtpcheck.sandbox.exchange import AUDIENCES
 from smtpcheck.sandbox.google import GoogleIssuer
 from smtpcheck.sandbox.google_accounts import MAIL_SCOPE
-from smtpcheck.sandbox.imap_session import Doorkeeper, Entry, ImapListener, ImapSession
+from smtpcheck.sandbox.imap_session import Authenticator, Entry, ImapListener, ImapSession
 from smtpcheck.sandbox.mail_store import MailStore
 from smtpcheck.sandbox.tokens import SigningKey
 
 _MAX_LINE = 64 * 1024
 
 
-class ExchangeDoorkeeper:
+class ExchangeAuthenticator:
     """Lets in whoever has a token of Entra for IMAP.
 
     Attributes:
@@ -50,7 +50,7 @@ class ExchangeDoorkeeper:
         return Entry.NOT_CONNECTED if user.casefold() in self.closed else Entry.OPEN
 
 
-class GmailDoorkeeper:
+class GmailAuthenticator:
     """Lets in whoever has a token of Google for the mailbox itself."""
 
     challenge = json.dumps({"status": "400", "schemes": "Bearer", "scope": MAIL_SCOPE}, separators=(",", ":"))
@@ -75,11 +75,11 @@ class ImapServer:
         most_open: the most that were open at once.
     """
 
-    def __init__(self, store: MailStore, doorkeeper: Doorkeeper) -> None:
+    def __init__(self, store: MailStore, authenticator: Authenticator) -> None:
         """Show the mail of a store to whom the doorkeeper lets in."""
         self.connections: Counter[int] = Counter()
         self.open = self.most_open = 0
-        self._store, self._doorkeeper = store, doorkeeper
+        self._store, self._authenticator = store, authenticator
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -89,7 +89,7 @@ class ImapServer:
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self.connections[port] += 1
-            session = ImapSession(self._store, self._doorkeeper, listener, context, (reader, writer))
+            session = ImapSession(self._store, self._authenticator, listener, context, (reader, writer))
             await self._serve(session, writer)
 
         server = await asyncio.start_server(

@@ -37,7 +37,7 @@ class Entry(StrEnum):
     """The token is good, and the mailbox is closed to it."""
 
 
-class Doorkeeper(Protocol):
+class Authenticator(Protocol):
     """Who decides about logins."""
 
     challenge: str
@@ -87,13 +87,13 @@ class ImapSession:
     def __init__(
         self,
         store: MailStore,
-        doorkeeper: Doorkeeper,
+        authenticator: Authenticator,
         listener: ImapListener,
         context: ssl.SSLContext,
         streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     ) -> None:
         """Serve one connection; by implicit TLS it has been begun."""
-        self._store, self._doorkeeper, self._listener, self._context = store, doorkeeper, listener, context
+        self._store, self._authenticator, self._listener, self._context = store, authenticator, listener, context
         self._reader, self._writer = streams
         self._secure = listener.implicit_tls
         self._box: Box | None = None
@@ -194,10 +194,10 @@ class ImapSession:
         except (binascii.Error, UnicodeDecodeError):
             return "BAD Invalid SASL argument."
         user = match["user"].replace("=2C", ",").replace("=3D", "=") if match else ""
-        entry = self._doorkeeper.admit(user, match["token"]) if match else Entry.REFUSED
+        entry = self._authenticator.admit(user, match["token"]) if match else Entry.REFUSED
         if entry is Entry.REFUSED:
-            if self._doorkeeper.challenge:
-                await self._say(f"+ {base64.b64encode(self._doorkeeper.challenge.encode()).decode()}")
+            if self._authenticator.challenge:
+                await self._say(f"+ {base64.b64encode(self._authenticator.challenge.encode()).decode()}")
                 await self._reader.readline()
             return "NO AUTHENTICATE failed."
         self._box, self._connected = self._store.box(user), entry is Entry.OPEN

@@ -21,7 +21,7 @@ from aiohttp.typedefs import Handler
 
 from smtpcheck.sandbox.assertion import verify_assertion
 from smtpcheck.sandbox.device_page import DevicePage
-from smtpcheck.sandbox.directory import App, Directory, Tenant, Trouble
+from smtpcheck.sandbox.directory import App, Directory, IssuerFailure, Tenant
 from smtpcheck.sandbox.entra import ERRORS, EntraError, error_body
 from smtpcheck.sandbox.graph import Graph
 from smtpcheck.sandbox.graph_mail import GraphMail
@@ -29,7 +29,7 @@ from smtpcheck.sandbox.mail_store import MailStore
 from smtpcheck.sandbox.signin import DEVICE_GRANT, GRAPH, OUTLOOK, RESOURCES, SignIns
 from smtpcheck.sandbox.tokens import SigningKey
 
-__all__ = ["GRAPH", "OUTLOOK", "App", "Issuer", "Tenant", "Trouble"]
+__all__ = ["GRAPH", "OUTLOOK", "App", "Issuer", "IssuerFailure", "Tenant"]
 _PAGE = "<html><head><title>Error</title></head><body><h2>Our services aren't available right now</h2></body></html>"
 _SHUTDOWN_SECONDS = 0.1
 
@@ -140,7 +140,7 @@ class Issuer:
         path = request.match_info["tenant"]
         self.discovery_requests[path] += 1
         tenant = self._directory.tenant(path)
-        if tenant is not None and (answer := await _meet(tenant.trouble)) is not None:
+        if tenant is not None and (answer := await _meet(tenant.failure)) is not None:
             return answer
         # The issuer of many tenants has none of its own, and says so by a place to fill in.
         root, here = f"{self.url}{tenant.id if tenant else '{tenantid}'}", f"{self.url}{path}"
@@ -184,8 +184,8 @@ class Issuer:
         """Return what the trouble of the tenant or the application answers instead."""
         tenants = self._directory.tenants_at(request.match_info["tenant"])
         app = next((one.apps[client] for one in tenants if (client := form.get("client_id", "")) in one.apps), None)
-        for trouble in (tenants[0].trouble if len(tenants) == 1 else None, app.trouble if app else None):
-            if (answer := await _meet(trouble)) is not None:
+        for failure in (tenants[0].failure if len(tenants) == 1 else None, app.failure if app else None):
+            if (answer := await _meet(failure)) is not None:
                 return answer
         return None
 
@@ -272,16 +272,16 @@ def _resource(scope: str, tenant: Tenant) -> str:
     return resource
 
 
-async def _meet(trouble: Trouble | None) -> web.Response | None:
+async def _meet(failure: IssuerFailure | None) -> web.Response | None:
     """Return what the trouble answers instead of the issuer; None if it lets the request through."""
-    if trouble is None:
+    if failure is None:
         return None
-    await asyncio.sleep(trouble.delay)
-    if trouble.html:
-        headers = _retry_after(trouble.retry_after)
-        return web.Response(status=trouble.html, text=_PAGE, content_type="text/html", headers=headers)
-    if trouble.code:
-        raise EntraError(trouble.code, retry_after=trouble.retry_after)
+    await asyncio.sleep(failure.delay)
+    if failure.html:
+        headers = _retry_after(failure.retry_after)
+        return web.Response(status=failure.html, text=_PAGE, content_type="text/html", headers=headers)
+    if failure.code:
+        raise EntraError(failure.code, retry_after=failure.retry_after)
     return None
 
 

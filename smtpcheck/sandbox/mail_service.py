@@ -13,8 +13,8 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from smtpcheck.sandbox.mail_store import AT_ONCE, BY_STRANGERS, Delivery, MailStore
-from smtpcheck.sandbox.reply_styles import Voice
+from smtpcheck.sandbox.mail_store import AT_ONCE, FROM_THIRD_PARTY, Delivery, MailStore
+from smtpcheck.sandbox.reply_styles import ReplyStyle
 from smtpcheck.sandbox.smtp_session import Listener, LoginAnswer, Session
 
 _KEPT_MESSAGES = 1000
@@ -106,7 +106,7 @@ class MailService(ABC):
             await server.wait_closed()
 
     @abstractmethod
-    def voice(self, number: int) -> Voice:
+    def reply_style(self, number: int) -> ReplyStyle:
         """Return the words for the connection of that number."""
 
     @abstractmethod
@@ -144,5 +144,5 @@ class MailService(ABC):
         sender, recipients = session.sender or "", tuple(session.recipients)
         mailbox = self.mailboxes.get(session.mailbox)
         self.messages.append(Message(mailbox.address if mailbox else "", sender, recipients, content))
-        delivery = mailbox.delivery if mailbox else BY_STRANGERS
+        delivery = mailbox.delivery if mailbox else FROM_THIRD_PARTY
         self.store.send(mailbox.address if mailbox else sender, recipients, content, delivery)

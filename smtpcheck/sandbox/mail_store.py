@@ -52,7 +52,7 @@ class Delivery:
 
 
 AT_ONCE = Delivery()
-BY_STRANGERS = Delivery(keeps_sent=False)
+FROM_THIRD_PARTY = Delivery(keeps_sent=False)
 
 
 @dataclass(slots=True)

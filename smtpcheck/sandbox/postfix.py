@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from smtpcheck.sandbox import postfix_replies
 from smtpcheck.sandbox.mail_service import Mailbox, MailService
 from smtpcheck.sandbox.mail_store import MailStore
-from smtpcheck.sandbox.reply_styles import PostfixVoice, Voice
+from smtpcheck.sandbox.reply_styles import PostfixReplyStyle, ReplyStyle
 from smtpcheck.sandbox.smtp_session import LoginAnswer, Session
 
 MECHANISMS = ("PLAIN", "LOGIN")
@@ -26,10 +26,10 @@ class Postfix(MailService):
         super().__init__(mailboxes, store)
         self._domain = domain.casefold()
 
-    def voice(self, number: int) -> Voice:
+    def reply_style(self, number: int) -> ReplyStyle:
         """Return the words for a connection."""
         del number
-        return PostfixVoice(self._domain)
+        return PostfixReplyStyle(self._domain)
 
     def login(self, session: Session, user: str, token: str) -> LoginAnswer:
         """Refuse a token; it takes passwords alone."""

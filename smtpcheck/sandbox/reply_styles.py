@@ -38,7 +38,7 @@ class Replies(Protocol):
     BYE: str
 
 
-class Voice(Protocol):
+class ReplyStyle(Protocol):
     """The words of one service on one connection."""
 
     replies: Replies
@@ -60,7 +60,7 @@ class Voice(Protocol):
         """Return a refusal as it is sent."""
 
 
-class ExchangeVoice:
+class ExchangeReplyStyle:
     """Exchange Online: each server of the farm has a name, and a refusal bears it with time and id."""
 
     replies: Replies = replies
@@ -92,7 +92,7 @@ class ExchangeVoice:
         return f"{reply} [{host} {now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z {self._id}]"
 
 
-class GmailVoice:
+class GmailReplyStyle:
     """Gmail: one name for all servers, and an id behind nearly everything."""
 
     replies: Replies = gmail_replies
@@ -119,7 +119,7 @@ class GmailVoice:
         return f"{reply} {self._mark}"
 
 
-class PostfixVoice:
+class PostfixReplyStyle:
     """Postfix on a host of the domain: it adds nothing to a reply."""
 
     replies: Replies = postfix_replies

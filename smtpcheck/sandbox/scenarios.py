@@ -16,7 +16,7 @@ from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.sandbox import gmail, postfix, replies
 from smtpcheck.sandbox.certificates import Certificate
-from smtpcheck.sandbox.directory import Trouble
+from smtpcheck.sandbox.directory import IssuerFailure
 from smtpcheck.sandbox.mail_store import AT_ONCE, Delivery, Use
 from smtpcheck.sandbox.smtp_session import Listener
 
@@ -28,7 +28,7 @@ DOMAIN = "contoso.example"
 RECIPIENT = f"probe@{DOMAIN}"
 
 
-class Way(StrEnum):
+class CredentialKind(StrEnum):
     """How a client proves itself, and to whom."""
 
     SECRET = "secret"
@@ -49,7 +49,7 @@ class Way(StrEnum):
     @property
     def google(self) -> bool:
         """Return whether it leads to Google, and the mailbox so lies at Gmail."""
-        return self in {Way.GOOGLE_ACCOUNT, Way.GOOGLE_USER}
+        return self in {CredentialKind.GOOGLE_ACCOUNT, CredentialKind.GOOGLE_USER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Registration:
 
     name: str
     """Of the credential; two registrations of the same name must be equal."""
-    way: Way = Way.SECRET
+    kind: CredentialKind = CredentialKind.SECRET
     known: bool = True
     """Whether the issuer has it; of a password, whether the mailbox takes any."""
     wrong_secret: bool = False
@@ -73,14 +73,14 @@ class Registration:
     """Its application permissions on Exchange Online."""
     graph_roles: tuple[str, ...] = ("Mail.Send",)
     """Its application permissions on Microsoft Graph."""
-    trouble: Trouble | None = None
+    failure: IssuerFailure | None = None
     keys: Mapping[str, object] = field(default_factory=dict)
     """Further keys of the credential's configuration."""
 
 
 CONTOSO = Registration("contoso")
 """What most scenarios share: an application with a good secret and the right permission."""
-NOBODY = Registration("nobody", Way.NONE)
+NOBODY = Registration("nobody", CredentialKind.NONE)
 """For scenarios without a login."""
 CONTOSO_MAIL = Registration(
     "contoso-mail", roles=("SMTP.SendAsApp", "IMAP.AccessAsApp"), graph_roles=("Mail.ReadWrite",)
@@ -166,17 +166,17 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         "healthy-certificate",
         "The application proves itself with a certificate instead of a secret.",
-        registration=Registration("contoso-certificate", Way.CERTIFICATE),
+        registration=Registration("contoso-certificate", CredentialKind.CERTIFICATE),
     ),
     Scenario(
         "healthy-federated",
         "Another issuer vouches for the application, as a cluster does for its services.",
-        registration=Registration("contoso-federated", Way.FEDERATED),
+        registration=Registration("contoso-federated", CredentialKind.FEDERATED),
     ),
     Scenario(
         "healthy-user",
         "A user has signed in, and the refresh token lives.",
-        registration=Registration("contoso-user", Way.USER),
+        registration=Registration("contoso-user", CredentialKind.USER),
     ),
     Scenario(
         "secret-expired",
@@ -200,13 +200,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         "federated-mismatch",
         "The token of the other issuer has a subject that the application does not know.",
         Cause.FEDERATED_ASSERTION_MISMATCH,
-        registration=Registration("contoso-federated-mismatch", Way.FEDERATED, wrong_secret=True),
+        registration=Registration("contoso-federated-mismatch", CredentialKind.FEDERATED, wrong_secret=True),
     ),
     Scenario(
         "login-revoked",
         "A user had signed in, but the refresh token is dead.",
         Cause.REFRESH_TOKEN_EXPIRED_OR_REVOKED,
-        registration=Registration("contoso-user-revoked", Way.USER, revoked=True),
+        registration=Registration("contoso-user-revoked", CredentialKind.USER, revoked=True),
     ),
     Scenario(
         "audience-wrong",
@@ -276,13 +276,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         "password",
         "A server without OAuth2 takes the password.",
         server=POSTFIX,
-        registration=Registration("site", Way.PASSWORD),
+        registration=Registration("site", CredentialKind.PASSWORD),
     ),
     Scenario(
         "password-must-fail",
         "Exchange Online must refuse any password, and does.",
         check={"expect": {"phase": "auth", "code": 535, "enhanced": "5.7.139"}},
-        registration=Registration("basic", Way.PASSWORD, known=False),
+        registration=Registration("basic", CredentialKind.PASSWORD, known=False),
     ),
     Scenario(
         "mailbox-must-fail",
@@ -307,7 +307,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         Cause.UNEXPECTED_SUCCESS,
         check={"sender": f"board@{DOMAIN}", "recipient": RECIPIENT, "expect": {"phase": "rcpt", "code": 553}},
         server=POSTFIX,
-        registration=Registration("site", Way.PASSWORD),
+        registration=Registration("site", CredentialKind.PASSWORD),
         send_as=frozenset({f"board@{DOMAIN}"}),
     ),
     Scenario(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, cast
 
 from smtpcheck.sandbox.certificates import Certificate
-from smtpcheck.sandbox.reply_styles import Voice
+from smtpcheck.sandbox.reply_styles import ReplyStyle
 
 MAX_LINE = 12288
 """Octets of a command line with its end (RFC 4954 4 for AUTH)."""
@@ -62,7 +62,7 @@ class LoginAnswer:
 class Service(Protocol):
     """What stands behind the listeners."""
 
-    def voice(self, number: int) -> Voice:
+    def reply_style(self, number: int) -> ReplyStyle:
         """Return the words for the connection of that number."""
 
     def login(self, session: "Session", user: str, token: str) -> LoginAnswer:
@@ -100,8 +100,8 @@ class Session(asyncio.Protocol):
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._service, self._listener, self._context = service, listener, context
-        self._voice = service.voice(number)
-        self._words = self._voice.replies
+        self._reply_style = service.reply_style(number)
+        self._words = self._reply_style.replies
         self._transport: asyncio.Transport
         self._buffer = bytearray()
         self._overlong = False
@@ -129,7 +129,7 @@ class Session(asyncio.Protocol):
         if self._listener.refusal:
             self._refuse(self._listener.refusal, then=self._transport.close)
             return
-        self._reply(f"220 {self._voice.banner()}")
+        self._reply(f"220 {self._reply_style.banner()}")
 
     def data_received(self, data: bytes) -> None:
         """Take in what the client sent and answer its whole lines."""
@@ -201,11 +201,11 @@ class Session(asyncio.Protocol):
 
     def _refuse(self, text: str, then: Callable[[], object] | None = None) -> None:
         """Send a refusal with what the service adds to it."""
-        self._reply(self._voice.refused(text), then)
+        self._reply(self._reply_style.refused(text), then)
 
     def _accept(self, text: str, then: Callable[[], object] | None = None) -> None:
         """Send a success with what the service adds to it."""
-        self._reply(self._voice.accepted(text), then)
+        self._reply(self._reply_style.accepted(text), then)
 
     def _finish(self, text: str) -> None:
         """Send what the service decided."""
@@ -229,7 +229,7 @@ class Session(asyncio.Protocol):
         self._greeted = True
         self._reset()
         client = self._transport.get_extra_info("peername")[0]
-        return self._voice.greeting(client)
+        return self._reply_style.greeting(client)
 
     def _helo(self, argument: str) -> None:
         if (greeting := self._hello(argument)) is not None:
@@ -238,12 +238,12 @@ class Session(asyncio.Protocol):
     def _ehlo(self, argument: str) -> None:
         if (greeting := self._hello(argument)) is None:
             return
-        lines = [greeting, *self._voice.first_extensions]
+        lines = [greeting, *self._reply_style.first_extensions]
         if not self._secure and self._listener.starttls:
             lines.append("STARTTLS")
         if self._secure and self._listener.mechanisms:
             lines.append(f"AUTH {' '.join(self._listener.mechanisms)}")
-        lines += self._voice.last_extensions
+        lines += self._reply_style.last_extensions
         self._reply("\n".join([*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}"]))
 
     def _starttls(self, argument: str) -> None:

@@ -15,18 +15,18 @@ from types import TracebackType
 from typing import Self
 
 from smtpcheck.sandbox.certificates import Authority, Certificate
-from smtpcheck.sandbox.credentials import WAYS, Credential
+from smtpcheck.sandbox.credentials import CREDENTIAL_KINDS, Credential
 from smtpcheck.sandbox.directory import Tenant
 from smtpcheck.sandbox.exchange import Exchange
 from smtpcheck.sandbox.gmail import Gmail
 from smtpcheck.sandbox.google import GoogleIssuer
-from smtpcheck.sandbox.imap import ExchangeDoorkeeper, GmailDoorkeeper, ImapServer
+from smtpcheck.sandbox.imap import ExchangeAuthenticator, GmailAuthenticator, ImapServer
 from smtpcheck.sandbox.imap_session import GMAIL_IMAP, ImapListener
 from smtpcheck.sandbox.issuer import Issuer
 from smtpcheck.sandbox.mail_service import Mailbox, MailService
 from smtpcheck.sandbox.mail_store import MailStore
 from smtpcheck.sandbox.postfix import Postfix
-from smtpcheck.sandbox.scenarios import DOMAIN, POSTFIX, RECIPIENT, SCENARIOS, Registration, Scenario, Way
+from smtpcheck.sandbox.scenarios import DOMAIN, POSTFIX, RECIPIENT, SCENARIOS, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.smtp_session import Listener
 
 _TENANT_DOMAIN = "contoso.onmicrosoft.com"
@@ -64,7 +64,7 @@ class World:
         self._folder, self._listen = folder, listen
         self._authority = Authority()
         self._credentials = [
-            WAYS[registration.way](registration, addresses, self._authority)
+            CREDENTIAL_KINDS[registration.kind](registration, addresses, self._authority)
             for registration, addresses in self._registrations()
         ]
         self._tenant = Tenant(str(uuid.uuid4()), _TENANT_DOMAIN, {})
@@ -72,20 +72,20 @@ class World:
         self.issuer = Issuer([self._tenant], self.store)
         self.google = GoogleIssuer([])
         own = [scenario for scenario in self.scenarios if scenario.server == POSTFIX]
-        at_google = [scenario for scenario in self.scenarios if scenario.registration.way.google]
+        at_google = [scenario for scenario in self.scenarios if scenario.registration.kind.google]
         others = [scenario for scenario in self.scenarios if scenario not in own and scenario not in at_google]
         if {scenario.server for scenario in at_google} & {scenario.server for scenario in (*others, *own)}:
             raise ValueError("a listener belongs to one service")
         self.exchange = Exchange(self.issuer.key, self._tenant.id, map(self._mailbox, others), self.store)
         self.gmail = Gmail(self.google, map(self._mailbox, at_google), self.store)
         self.postfix = Postfix(DOMAIN, map(self._mailbox, own), self.store)
-        self.doorkeeper = ExchangeDoorkeeper(self.issuer.key, self._tenant.id)
-        self.imap = ImapServer(self.store, self.doorkeeper)
-        self.gmail_imap = ImapServer(self.store, GmailDoorkeeper(self.google))
+        self.authenticator = ExchangeAuthenticator(self.issuer.key, self._tenant.id)
+        self.imap = ImapServer(self.store, self.authenticator)
+        self.gmail_imap = ImapServer(self.store, GmailAuthenticator(self.google))
         self.imap_port = self.gmail_imap_port = 0
         self.ports: dict[Listener, int] = {}
         for address in (_recipient(scenario) for scenario in self.scenarios if scenario.finding.closed):
-            self.doorkeeper.closed.add(address)
+            self.authenticator.closed.add(address)
             self.issuer.graph_mail.denied.add(address)
 
     async def start(self) -> None:
@@ -142,7 +142,7 @@ class World:
         for scenario in self.scenarios:
             reader = scenario.finding.registration or scenario.registration
             for used, address in ((scenario.registration, _address(scenario)), (reader, _recipient(scenario))):
-                if used.way is Way.NONE:
+                if used.kind is CredentialKind.NONE:
                     continue
                 registration, addresses = found.setdefault(used.name, (used, []))
                 if registration != used:
@@ -152,7 +152,7 @@ class World:
         return found.values()
 
     def _service(self, scenario: Scenario) -> MailService:
-        if scenario.registration.way.google:
+        if scenario.registration.kind.google:
             return self.gmail
         return self.postfix if scenario.server == POSTFIX else self.exchange
 
@@ -189,7 +189,7 @@ class World:
         listener = scenario.server
         login = {"mailbox": _address(scenario), "credential": scenario.registration.name}
         return {
-            **(login if scenario.registration.way is not Way.NONE else {}),
+            **(login if scenario.registration.kind is not CredentialKind.NONE else {}),
             "server": {
                 "host": "localhost",
                 "port": self.ports[listener],
@@ -210,7 +210,7 @@ class World:
         if finding.via != "none" and finding.registration is not None:
             find["credential"] = reader.name
         if finding.via == "imap":
-            port = self.gmail_imap_port if reader.way.google else self.imap_port
+            port = self.gmail_imap_port if reader.kind.google else self.imap_port
             find["server"] = {"host": "localhost", "port": port, "ca_file": self.ca_file.name}
         return {"loopback": {**loopback, "find": find}}
 

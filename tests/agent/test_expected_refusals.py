@@ -11,12 +11,12 @@ from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.sandbox import gmail_replies, replies
-from smtpcheck.sandbox.scenarios import CONTOSO, GMAIL, NOBODY, POSTFIX, Registration, Scenario, Way
+from smtpcheck.sandbox.scenarios import CONTOSO, GMAIL, NOBODY, POSTFIX, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.world import World
 
-NO_PASSWORD = Registration("basic", Way.PASSWORD, known=False)
-PASSWORD = Registration("site", Way.PASSWORD)
-WRONG = Registration("wrong", Way.PASSWORD, wrong_secret=True)
+NO_PASSWORD = Registration("basic", CredentialKind.PASSWORD, known=False)
+PASSWORD = Registration("site", CredentialKind.PASSWORD)
+WRONG = Registration("wrong", CredentialKind.PASSWORD, wrong_secret=True)
 ELSEWHERE = {"sender": "anybody@contoso.example", "recipient": "somebody@elsewhere.example"}
 
 
@@ -60,7 +60,7 @@ GOOGLE = Scenario(
     "",
     check=expecting("auth"),
     server=GMAIL,
-    registration=Registration("g", Way.GOOGLE_USER),
+    registration=Registration("g", CredentialKind.GOOGLE_USER),
     refuses={"AUTH": gmail_replies.AUTH_UNSUCCESSFUL},
 )
 ANONYMOUS = {"sender": "a@contoso.example", **expecting("mail", enhanced="5.7.57")}

@@ -16,10 +16,10 @@ import aiohttp
 import pytest
 
 from smtpcheck.model.cause import Cause
-from smtpcheck.sandbox.scenarios import POSTFIX, SCENARIOS, Registration, Scenario, Way
+from smtpcheck.sandbox.scenarios import POSTFIX, SCENARIOS, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.world import World
 from tests.agent.test_agent import edit
-from tests.oauth.test_sandbox import SCENARIOS as WAYS
+from tests.oauth.test_sandbox import SCENARIOS as CREDENTIAL_KINDS
 from tests.worlds.receiver import Receiver
 
 ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "ignore"}
@@ -81,7 +81,7 @@ def test_a_leak_is_seen(leak: str) -> None:
 
 async def test_nothing_that_is_written_holds_a_token_or_secret(tmp_path: Path) -> None:
     """Log at its fullest, standard output and error, every page, the API, metrics, the state folder, every command."""
-    async with World(tmp_path, (*SCENARIOS, *WAYS, *BABBLERS), listen="127.0.0.1:0") as world:
+    async with World(tmp_path, (*SCENARIOS, *CREDENTIAL_KINDS, *BABBLERS), listen="127.0.0.1:0") as world:
         _let_babble(world)
         async with Receiver() as hook:
             _tell(world, hook)
@@ -118,7 +118,7 @@ BABBLERS = tuple(
         Cause.PASSWORD_WRONG,
         check={"mechanism": mechanism},
         server=POSTFIX,
-        registration=Registration("babbler", Way.PASSWORD),
+        registration=Registration("babbler", CredentialKind.PASSWORD),
     )
     for mechanism in ("plain", "login")
 )

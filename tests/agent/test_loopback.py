@@ -124,7 +124,9 @@ async def test_data_that_is_refused_before_the_message_gives_its_count_back(
 ) -> None:
     """Nothing was sent: neither the message nor its count stays, in the file neither."""
     async with setting(tmp_path, replace(PLAN, limits=Limits(1, 1))) as it:
-        monkeypatch.setattr(it.world.exchange.voice(1).replies, "START_MAIL", "452 4.3.1 Insufficient system resources")
+        monkeypatch.setattr(
+            it.world.exchange.reply_style(1).replies, "START_MAIL", "452 4.3.1 Insufficient system resources"
+        )
         await it.settle()
         assert it.record.sending
         step = it.record.sending.failed_step

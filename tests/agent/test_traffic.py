@@ -10,7 +10,7 @@ from smtpcheck.agent.agent import Agent
 from smtpcheck.config import Settings, load, traffic_of
 from smtpcheck.loopback.graph.limits import DELETIONS, LISTS
 from smtpcheck.sandbox import replies
-from smtpcheck.sandbox.directory import Trouble
+from smtpcheck.sandbox.directory import IssuerFailure
 from smtpcheck.sandbox.graph_mail import Asked
 from smtpcheck.sandbox.mail_store import Delivery
 from smtpcheck.sandbox.scenarios import CONTOSO, CONTOSO_MAIL, DOMAIN, RECIPIENT, Finding, Registration, Scenario
@@ -51,7 +51,7 @@ FAULTS = {
             "a",
             "Sends.",
             check=loopback("a"),
-            registration=Registration("contoso-down", trouble=Trouble(html=503)),
+            registration=Registration("contoso-down", failure=IssuerFailure(html=503)),
         ),
     ),
     "a check of depth send stands beside": (

@@ -15,7 +15,7 @@ import pytest
 
 from smtpcheck.oauth.token_store import TokenStore
 from smtpcheck.sandbox.directory import User
-from smtpcheck.sandbox.scenarios import Way
+from smtpcheck.sandbox.scenarios import CredentialKind
 from smtpcheck.sandbox.world import World
 from smtpcheck.secrets.source import SecretSource
 from tests.oauth.test_sandbox import SCENARIOS
@@ -201,7 +201,7 @@ async def test_a_login_at_entra_is_tried_at_the_server_and_used_from_then_on(
     tmp_path: Path, visitor: str, code: int, said: str
 ) -> None:
     """MSAL's device code, a login at the check's server, and a check that lives on the refresh token."""
-    (scenario,) = (each for each in SCENARIOS if each.registration.way is Way.USER)
+    (scenario,) = (each for each in SCENARIOS if each.registration.kind is CredentialKind.USER)
     async with World(tmp_path, [scenario]) as world:
         lines = world.config.read_text().splitlines(keepends=True)
         world.config.write_text("".join(line for line in lines if "refresh_token" not in line))

@@ -13,13 +13,13 @@ from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.managed_identity import ManagedIdentity
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.oauth.token_cache import AcquiredToken
-from smtpcheck.sandbox import managed_identity
 from smtpcheck.sandbox.certificates import Authority, Certificate
 from smtpcheck.sandbox.directory import App, Tenant
 from smtpcheck.sandbox.issuer import Issuer
-from smtpcheck.sandbox.scenarios import GMAIL, Registration, Scenario, Way
+from smtpcheck.sandbox.scenarios import GMAIL, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.smtp_session import Listener
 from smtpcheck.sandbox.world import World
+from tests.worlds import managed_identity_endpoint
 
 SCENARIOS = tuple(
     Scenario(
@@ -28,8 +28,8 @@ SCENARIOS = tuple(
         registration=Registration(f"way-{way.value}", way),
         server=GMAIL if way.google else Listener(),
     )
-    for way in Way
-    if way not in {Way.PASSWORD, Way.NONE}
+    for way in CredentialKind
+    if way not in {CredentialKind.PASSWORD, CredentialKind.NONE}
 )
 
 
@@ -73,7 +73,7 @@ async def test_the_end_of_the_secret_is_read_where_the_right_was_granted(issuer:
 
 
 async def test_a_managed_identity_gets_a_token_of_a_day(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
-    endpoint = managed_identity.ManagedIdentityEndpoint(issuer, [managed_identity.ManagedIdentity()])
+    endpoint = managed_identity_endpoint.ManagedIdentityEndpoint(issuer, [managed_identity_endpoint.ManagedIdentity()])
     await endpoint.start()
     for name, value in endpoint.environment.items():
         monkeypatch.setenv(name, value)

@@ -16,13 +16,15 @@ from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import IssuedToken
 from smtpcheck.oauth.microsoft_user import MicrosoftUser
 from smtpcheck.oauth.token_store import TokenStore
-from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, GMAIL, Registration, Scenario, Way
+from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, GMAIL, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.world import World
 
 SCENARIOS = (
     Scenario("app", "An application.", registration=CONTOSO_MAIL),
-    Scenario("user", "A user.", registration=Registration("user", Way.USER)),
-    Scenario("google", "A service account.", registration=Registration("google", Way.GOOGLE_ACCOUNT), server=GMAIL),
+    Scenario("user", "A user.", registration=Registration("user", CredentialKind.USER)),
+    Scenario(
+        "google", "A service account.", registration=Registration("google", CredentialKind.GOOGLE_ACCOUNT), server=GMAIL
+    ),
 )
 GRAPH = "https://graph.microsoft.com/.default"
 IMAP = "https://outlook.office.com/IMAP.AccessAsUser.All"

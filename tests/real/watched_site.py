@@ -22,7 +22,7 @@ from smtpcheck.config import load
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.oauth import broker
 from smtpcheck.sandbox import replies
-from smtpcheck.sandbox.scenarios import SCENARIOS, Registration, Scenario, Way
+from smtpcheck.sandbox.scenarios import SCENARIOS, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.web import create_app, serve
 from tests.real.daemon import free_port
@@ -40,7 +40,7 @@ DATED = Scenario(
 SIGNED_IN = Scenario(
     "signed-in",
     "A user's refresh token lives for 90 days.",
-    registration=Registration("contoso-signed-in", Way.USER, keys={"lifetime": "90d"}),
+    registration=Registration("contoso-signed-in", CredentialKind.USER, keys={"lifetime": "90d"}),
 )
 DYING = Scenario(
     "dying", "The client secret ends while a token still holds.", registration=Registration("contoso-dying")

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from smtpcheck.sandbox.certificates import Authority, Certificate
 from smtpcheck.sandbox.entra import ERRORS
-from smtpcheck.sandbox.issuer import GRAPH, OUTLOOK, App, Issuer, Tenant, Trouble
+from smtpcheck.sandbox.issuer import GRAPH, OUTLOOK, App, Issuer, IssuerFailure, Tenant
 
 SECRET = "abc8Q~right"
 SCOPE = f"{OUTLOOK}/.default"
@@ -311,19 +311,19 @@ async def test_instance_discovery_names_the_issuer(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "status", "retry_after", "content_type"),
+    ("failure", "status", "retry_after", "content_type"),
     [
-        (Trouble(code=90055, retry_after=60), 429, "60", "application/json"),
-        (Trouble(code=50196), 400, None, "application/json"),
-        (Trouble(html=503), 503, None, "text/html"),
-        (Trouble(html=429, retry_after=7), 429, "7", "text/html"),
+        (IssuerFailure(code=90055, retry_after=60), 429, "60", "application/json"),
+        (IssuerFailure(code=50196), 400, None, "application/json"),
+        (IssuerFailure(html=503), 503, None, "text/html"),
+        (IssuerFailure(html=429, retry_after=7), 429, "7", "text/html"),
     ],
 )
 async def test_trouble_comes_instead_of_a_token(
-    site: Site, trouble: Trouble, status: int, retry_after: str | None, content_type: str
+    site: Site, failure: IssuerFailure, status: int, retry_after: str | None, content_type: str
 ) -> None:
     """An app in trouble gets that answer to every request, with Retry-After if there is one."""
-    site.app.trouble = trouble
+    site.app.failure = failure
     response = await asyncio.to_thread(site.post, client_id=site.app.client_id)
     kind = response.headers["Content-Type"].partition(";")[0]
     assert (response.status_code, response.headers.get("Retry-After"), kind) == (status, retry_after, content_type)
@@ -332,14 +332,14 @@ async def test_trouble_comes_instead_of_a_token(
 
 async def test_a_tenants_trouble_meets_discovery(site: Site) -> None:
     """A tenant in trouble answers discovery with it too."""
-    site.tenant.trouble = Trouble(html=503)
+    site.tenant.failure = IssuerFailure(html=503)
     response = await asyncio.to_thread(site.get, f"{DOMAIN}/v2.0/.well-known/openid-configuration")
     assert response.status_code == 503
 
 
 async def test_a_slow_issuer_answers_late_and_does_not_hold_up_the_end(site: Site) -> None:
     """A delay outlasts the client's patience, and closing does not wait for it."""
-    site.app.trouble = Trouble(delay=3600)
+    site.app.failure = IssuerFailure(delay=3600)
 
     def ask() -> None:
         with site.session() as session:

@@ -159,7 +159,7 @@ async def test_imap_takes_no_token_for_something_else(client: Client, claims: di
 
 
 async def test_a_mailbox_without_a_right_takes_the_login_and_nothing_else(client: Client) -> None:
-    client.world.doorkeeper.closed.add(RECIPIENT)
+    client.world.authenticator.closed.add(RECIPIENT)
 
     def talk() -> None:
         imap = client.imap()

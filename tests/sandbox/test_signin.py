@@ -20,9 +20,9 @@ from smtpcheck.sandbox.entra import EntraError
 from smtpcheck.sandbox.exchange import AUDIENCES, Exchange
 from smtpcheck.sandbox.issuer import GRAPH, OUTLOOK, Issuer
 from smtpcheck.sandbox.mail_service import Mailbox
-from smtpcheck.sandbox.managed_identity import ManagedIdentity, ManagedIdentityEndpoint
 from smtpcheck.sandbox.smtp_session import Listener, Session
 from smtpcheck.sandbox.tokens import SigningKey
+from tests.worlds.managed_identity_endpoint import ManagedIdentity, ManagedIdentityEndpoint
 
 DOMAIN = "contoso.onmicrosoft.com"
 ANNA, BEN, CLEO = "anna@contoso.example", "ben@fabrikam.example", "cleo@outlook.example"

@@ -22,7 +22,7 @@ import yaml
 
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Finding, Outcome, Report
-from smtpcheck.sandbox.scenarios import GMAIL, SCENARIOS, Registration, Scenario, Way
+from smtpcheck.sandbox.scenarios import GMAIL, SCENARIOS, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.smtp_session import Listener
 from smtpcheck.sandbox.world import World
 
@@ -339,7 +339,7 @@ async def test_a_scenario_is_one_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "rows",
     [
-        [Scenario("name-a", ""), Scenario("name-b", "", registration=Registration("g", Way.GOOGLE_USER))],
+        [Scenario("name-a", ""), Scenario("name-b", "", registration=Registration("g", CredentialKind.GOOGLE_USER))],
         [Scenario("a", ""), Scenario("a", "")],
         [
             Scenario("a", "", registration=Registration("r")),
@@ -357,20 +357,20 @@ NOT_DELEGATED = (
     "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the "
     "scopes requested."
 )
-WAYS = {
-    "federated": (Registration("federated", Way.FEDERATED), "235 2.7.0"),
-    "federated-other": (Registration("federated-other", Way.FEDERATED, wrong_secret=True), "AADSTS700213"),
-    "user": (Registration("user", Way.USER), "235 2.7.0"),
-    "user-revoked": (Registration("user-revoked", Way.USER, revoked=True), "AADSTS70008"),
-    "google-account": (Registration("google-account", Way.GOOGLE_ACCOUNT), "235 2.7.0"),
-    "google-key": (Registration("google-key", Way.GOOGLE_ACCOUNT, revoked=True), "Invalid JWT Signature."),
+CREDENTIAL_KINDS = {
+    "federated": (Registration("federated", CredentialKind.FEDERATED), "235 2.7.0"),
+    "federated-other": (Registration("federated-other", CredentialKind.FEDERATED, wrong_secret=True), "AADSTS700213"),
+    "user": (Registration("user", CredentialKind.USER), "235 2.7.0"),
+    "user-revoked": (Registration("user-revoked", CredentialKind.USER, revoked=True), "AADSTS70008"),
+    "google-account": (Registration("google-account", CredentialKind.GOOGLE_ACCOUNT), "235 2.7.0"),
+    "google-key": (Registration("google-key", CredentialKind.GOOGLE_ACCOUNT, revoked=True), "Invalid JWT Signature."),
     "google-delegation": (
-        Registration("google-delegation", Way.GOOGLE_ACCOUNT, delegated=False),
+        Registration("google-delegation", CredentialKind.GOOGLE_ACCOUNT, delegated=False),
         NOT_DELEGATED,
     ),
-    "google-user": (Registration("google-user", Way.GOOGLE_USER), "235 2.7.0"),
+    "google-user": (Registration("google-user", CredentialKind.GOOGLE_USER), "235 2.7.0"),
     "google-user-revoked": (
-        Registration("google-user-revoked", Way.GOOGLE_USER, revoked=True),
+        Registration("google-user-revoked", CredentialKind.GOOGLE_USER, revoked=True),
         "Token has been expired or revoked.",
     ),
 }
@@ -380,19 +380,19 @@ WAYS = {
 async def test_a_row_may_go_each_way_to_a_token(tmp_path: Path) -> None:
     """Federated clients, users and service accounts, of Microsoft and Google, work or fail as the row says."""
     rows = [
-        Scenario(name, "", registration=registration, server=GMAIL if registration.way.google else Listener())
-        for name, (registration, _) in WAYS.items()
+        Scenario(name, "", registration=registration, server=GMAIL if registration.kind.google else Listener())
+        for name, (registration, _) in CREDENTIAL_KINDS.items()
     ]
     async with World(tmp_path, rows) as world:
         seen = {name: await asyncio.to_thread(Client(world).see, name) for name in world.expected}
         assert not [secret for secret in world.secrets() if secret in world.config.read_text()]
         assert {*world.google.issued, *world.google.assertions, *world.issuer.sign_ins.issued} <= world.secrets()
-    assert seen == {name: last for name, (_, last) in WAYS.items()}
+    assert seen == {name: last for name, (_, last) in CREDENTIAL_KINDS.items()}
 
 
 async def test_scenarios_of_one_registration_share_it_for_all_of_their_mailboxes(tmp_path: Path) -> None:
     """A service account acts for the mailbox of each of its checks."""
-    shared = Registration("shared", Way.GOOGLE_ACCOUNT)
+    shared = Registration("shared", CredentialKind.GOOGLE_ACCOUNT)
     rows = [Scenario(name, "", server=GMAIL, registration=shared) for name in ("one", "two")]
     async with World(tmp_path, rows) as world:
         seen = [await asyncio.to_thread(Client(world).see, row.name) for row in rows]

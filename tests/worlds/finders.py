@@ -20,7 +20,7 @@ from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.sandbox.imap_session import ImapListener
 from smtpcheck.sandbox.mail_store import AT_ONCE, Box, Delivery, Use
-from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, DOMAIN, GMAIL, Registration, Scenario, Way
+from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, DOMAIN, GMAIL, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.smtp.connection import Network
 
@@ -30,7 +30,10 @@ SCENARIOS = (
     Scenario("probe", "Mail goes to it.", registration=CONTOSO_MAIL),
     Scenario("no-right", "An application without a right to read.", registration=Registration("contoso")),
     Scenario(
-        "probe-google", "The same at Google.", registration=Registration("workspace", Way.GOOGLE_ACCOUNT), server=GMAIL
+        "probe-google",
+        "The same at Google.",
+        registration=Registration("workspace", CredentialKind.GOOGLE_ACCOUNT),
+        server=GMAIL,
     ),
 )
 

@@ -234,7 +234,7 @@ async def test_imap_with_the_same_token_separates(tmp_path: Path, closed: bool) 
     async with World(tmp_path, only("mail-delivered")) as world:
         del world.exchange.mailboxes["mail-delivered@contoso.example"]
         if closed:
-            world.doorkeeper.closed.add("mail-delivered@contoso.example")
+            world.authenticator.closed.add("mail-delivered@contoso.example")
         seen = await examine(settings_of(world.config), "mail-delivered")
         assert (world.imap.connections.total(), len(world.exchange.messages)) == (1, 0)
     said = "IMAP refuses mail-delivered@contoso.example too" if closed else "IMAP takes the same token"

@@ -10,7 +10,7 @@ from smtpcheck.loopback.finder import FinderStep, FolderKind
 from smtpcheck.loopback.plan import Find
 from smtpcheck.model.check import Mechanism, Server
 from smtpcheck.sandbox.certificates import Certificate
-from smtpcheck.sandbox.imap import GmailDoorkeeper
+from smtpcheck.sandbox.imap import GmailAuthenticator
 from smtpcheck.sandbox.imap_session import Entry, ImapListener
 from smtpcheck.sandbox.mail_store import NAMES, Box, Use
 from tests.worlds.finders import PROBE, Site, by_gmail, by_imap, letter, more_imap, new_correlation_id, running
@@ -66,7 +66,7 @@ async def test_an_application_without_the_permission_is_refused(site: Site) -> N
 
 
 async def test_an_application_without_a_right_to_the_mailbox_is_told_in_exchanges_words(site: Site) -> None:
-    site.world.doorkeeper.closed.add(PROBE)
+    site.world.authenticator.closed.add(PROBE)
     found = await site.search(site.send())
     assert found.error is not None
     assert (found.error.step, found.error.detail) == (
@@ -78,7 +78,7 @@ async def test_an_application_without_a_right_to_the_mailbox_is_told_in_exchange
 async def test_a_refusal_by_challenge_is_told_with_what_the_challenge_says(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GmailDoorkeeper, "admit", lambda *_: Entry.REFUSED)
+    monkeypatch.setattr(GmailAuthenticator, "admit", lambda *_: Entry.REFUSED)
     google = Site(site.world, site.finders, by_gmail(site.world))
     found = await google.search(google.send())
     assert found.error is not None and found.error.step is FinderStep.LOGIN
