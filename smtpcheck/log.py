@@ -1,18 +1,25 @@
 """The log: JSON lines for machines, a readable line for a terminal; always on standard error.
 
 Rules of this file:
-- Libraries that log by `logging` come out in the same form. msal is silenced: at its lower levels it logs bodies.
+- Libraries that log by `logging` come out in the same form, redacted of what looks like a secret. Those that send and
+  get secrets are silent (`SILENT`): what they log repeats URLs, headers and bodies, and their failures are reported by
+  the room that uses them.
 - Tracebacks are plain: the richer ones show local variables, and with them secrets.
 - structlog is imported when the log is set up: a command that logs nothing starts without it.
-- No token and no secret is ever handed to the log; this file does not filter, it is handed none.
+- No token and no secret is ever handed to the log by our own code, so nothing of that is filtered.
 """
 
 import logging
 import sys
+import traceback
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from smtpcheck.secrets.redaction import redact
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from structlog.typing import Processor
 
 
@@ -30,6 +37,19 @@ class LogFormat(StrEnum):
 
     CONSOLE = "console"
     JSON = "json"
+
+
+SILENT = (
+    *("aiohttp.client", "aiohttp.internal", "google", "msal", "oauthlib", "opentelemetry.exporter"),
+    *("requests", "requests_oauthlib", "urllib3"),
+)
+"""The loggers, with all below them, of libraries that speak HTTP for us. Apprise's is read by its notifier alone."""
+
+
+def silence_libraries() -> None:
+    """Keep the loggers of `SILENT` from the log; whoever imports such a library calls it."""
+    for name in SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def configure(level: LogLevel = LogLevel.INFO, style: LogFormat | None = None) -> None:
@@ -56,7 +76,7 @@ def configure(level: LogLevel = LogLevel.INFO, style: LogFormat | None = None) -
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[*shared, _redacted],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_last(style)],
         )
     )
@@ -64,8 +84,16 @@ def configure(level: LogLevel = LogLevel.INFO, style: LogFormat | None = None) -
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("smtpcheck").setLevel(level.upper())
-    logging.getLogger("msal").setLevel(logging.CRITICAL)
+    silence_libraries()
     logging.captureWarnings(capture=True)
+
+
+def _redacted(_logger: object, _method: str, event: "MutableMapping[str, Any]") -> "MutableMapping[str, Any]":
+    """Redact what a library logs, its traceback too."""
+    if error := event.pop("exc_info", None):
+        event["exception"] = redact("".join(traceback.format_exception(*error)), ())
+    event["event"] = redact(str(event.get("event", "")), ())
+    return event
 
 
 def _last(style: LogFormat) -> list["Processor"]:

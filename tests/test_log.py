@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from smtpcheck.log import LogFormat, LogLevel, configure
+from smtpcheck.log import SILENT, LogFormat, LogLevel, configure
 
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
     """Undo what `configure` does to the process."""
-    loggers = [logging.getLogger(name) for name in (None, "smtpcheck", "msal")]
+    loggers = [logging.getLogger(name) for name in (None, "smtpcheck")]
     before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
     yield
     for logger, level, handlers in before:
@@ -23,9 +23,9 @@ def _as_before() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def _fail() -> None:
+def _fail(text: str = "7 characters") -> None:
     local = "hunter" + "2"
-    raise ValueError(f"{len(local)} characters")
+    raise ValueError(text if local else "")
 
 
 @pytest.mark.parametrize("style", list(LogFormat))
@@ -52,7 +52,25 @@ def test_a_line_of_json_for_each_event_of_ours_and_of_others(capsys: pytest.Capt
     ]
 
 
-def test_msal_does_not_log_the_bodies_of_answers(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", [*SILENT, "msal.oauth2cli.oauth2", "urllib3.connectionpool"])
+def test_a_library_that_speaks_http_for_us_is_silent(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     configure(LogLevel.DEBUG, LogFormat.JSON)
-    logging.getLogger("msal.oauth2cli.oauth2").error("Token response is not in json format: %s", "hunter2")
+    logging.getLogger(name).error("Token response is not in json format: %s", "hunter2")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("style", list(LogFormat))
+def test_what_any_other_library_logs_is_redacted(style: LogFormat, capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogLevel.INFO, style)
+    try:
+        _fail("no route to http://user:hunter2@proxy/")
+    except ValueError:
+        logging.getLogger("asyncio").exception("Unclosed %s", "connection by http://user:hunter2@proxy:3128/")
+    said = capsys.readouterr().err
+    assert [word in said for word in ("Unclosed", "no route", "Traceback", "hunter2")] == [True, True, True, False]
+
+
+def test_what_our_own_code_logs_is_left_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogLevel.INFO, LogFormat.JSON)
+    structlog.get_logger("smtpcheck.test").info("run", detail="password=[redacted] password: unchanged")
+    assert json.loads(capsys.readouterr().err)["detail"] == "password=[redacted] password: unchanged"

@@ -26,8 +26,11 @@ from smtpcheck.http_client.sent import secrets_of
 from smtpcheck.http_client.trust import CaUnusableError, client_context, own_context
 from smtpcheck.http_client.urls import origin_of, user_secrets
 from smtpcheck.http_client.wire import Budget, connection_class
+from smtpcheck.log import silence_libraries
 
 _FORM = "application/x-www-form-urlencoded"
+silence_libraries()
+
 _WORLD = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, BodyError, CaUnusableError)
 """What the libraries raise for failures of the outside world; a URL that cannot be read is a ValueError."""
 
@@ -69,6 +72,7 @@ class BlockingSession(requests.Session):
         self._budget = Budget(limits or Limits())
         self._public_fields = public_fields
         self._library_chooses_tls = library_chooses_tls
+        self._chosen_tls: tuple[object, object] = (True, None)
         self._sent: frozenset[str] = frozenset()
         self._extra: frozenset[str] = frozenset()
         self._keep: tuple[str, ...] = ()
@@ -191,13 +195,16 @@ class BlockingSession(requests.Session):
         return secrets_of(request.url or "", headers, request.body, self._public_fields if is_form else None)
 
     def _seconds(self, timeout: Any) -> float:
-        """Return how long the library itself would wait."""
-        longest = self._budget.limits.seconds
-        return float(timeout) if isinstance(timeout, int | float) and timeout > 0 else longest
+        """Return how long the library itself would wait: for all, or to connect and for the next octet."""
+        parts = timeout if isinstance(timeout, tuple) else (timeout,)
+        if all(isinstance(part, int | float) and part > 0 for part in parts):
+            return float(sum(parts))
+        return self._budget.limits.seconds
 
     def _choose_tls(self, kwargs: Mapping[str, Any]) -> None:
         verify, certificate = kwargs.get("verify", True), kwargs.get("cert")
-        if self._library_chooses_tls and (verify is not True or certificate is not None):
+        if self._library_chooses_tls and (verify, certificate) != self._chosen_tls:
+            self._chosen_tls = (verify, certificate)
             ca_file = Path(verify) if isinstance(verify, str) else None
             context = own_context(ca_file, verify=verify is not False, certificate=certificate)
             self.mount("https://", _Adapter(context, self._budget, verify=verify is not False))

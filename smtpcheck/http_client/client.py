@@ -27,6 +27,9 @@ from smtpcheck.http_client.proxy import proxy_for
 from smtpcheck.http_client.sent import secrets_of
 from smtpcheck.http_client.trust import CaUnusableError, client_context
 from smtpcheck.http_client.urls import origin_of, user_secrets
+from smtpcheck.log import silence_libraries
+
+silence_libraries()
 
 _WORLD = (aiohttp.ClientError, OSError, ValueError, RuntimeError, BodyError, CaUnusableError)
 """What the libraries raise for failures of the outside world; RuntimeError where no thread can be started."""
@@ -44,14 +47,16 @@ class Client:
         limits: Limits | None = None,
         headers: Mapping[str, str] | None = None,
         connections: int = 8,
+        local: bool = False,
     ) -> None:
         """Trust what `context` says, else `ca_file` alone if there is one; ask by `proxy` if there is one.
 
-        `headers` are sent with each request. Nothing is read or opened yet.
+        `headers` are sent with each request. A `local` client asks this machine alone, by no proxy. Nothing is read or
+        opened yet.
         """
         self._context = context
         self._ca_file = ca_file
-        self._proxy = proxy
+        self._proxy, self._local = proxy, local
         self._limits = limits or Limits()
         self._headers = {"User-Agent": "smtpcheck", "Accept-Encoding": ACCEPT_ENCODING, **(headers or {})}
         self._connections = connections
@@ -96,7 +101,7 @@ class Client:
                 headers=headers,
                 data=body,
                 allow_redirects=False,
-                proxy=proxy_for(url, self._proxy),
+                proxy=None if self._local else proxy_for(url, self._proxy),
             ) as response:
                 content = await self._read(response)
         except _WORLD as error:

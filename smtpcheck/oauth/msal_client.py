@@ -7,10 +7,8 @@ Rules of this file:
   429) is emptied before each. The application object, whose making asks for the discovery document, is kept until a
   request fails.
 - MSAL never asks a host of its own choosing: no instance discovery, no region from the environment (MSAL_FORCE_REGION).
-- MSAL's loggers are silent, for one of them writes answers to the log.
 """
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,8 +23,6 @@ from smtpcheck.http_client.urls import netloc_of
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse, has_token, token_error, token_response
 from smtpcheck.oauth.session import IssuerSession, unanswered
-
-logging.getLogger("msal").setLevel(logging.CRITICAL)
 
 Question = Callable[[Any], object]
 """What is asked of MSAL's application object."""

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - Pure. A value is found as it is and in the forms in which an answer may echo it: JSON, URL, HTML, base64.
-- Whatever looks like a token goes as well, sent or not.
+- Whatever looks like a token goes as well, sent or not, and so does the password of a URL.
 """
 
 import base64
@@ -19,6 +19,8 @@ _NAMED = re.compile(
         ["']?\s*(?:=|:|%3D)\s*["']?)[^"'&\s<>]{6,}""",
     re.IGNORECASE | re.VERBOSE,
 )
+_AUTHORIZATION = re.compile(r"(authorization['\"]?\s*[:=]\s*['\"]?(?:bearer|basic)\s+)[^'\"\s,]{6,}", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"(://[^/\s:@'\"]*:)[^/\s@'\"]+(?=@)")
 _JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
 
 
@@ -27,7 +29,9 @@ def redact(text: str, sent: Iterable[str]) -> str:
     forms = {form for value in sent if value for form in _forms(value)}
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, MARK)
-    return _JWT.sub(MARK, _NAMED.sub(rf"\g<1>{MARK}", text))
+    for pattern in (_NAMED, _AUTHORIZATION, _URL_PASSWORD):
+        text = pattern.sub(rf"\g<1>{MARK}", text)
+    return _JWT.sub(MARK, text)
 
 
 def _forms(value: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import logging
 import socket
 import ssl
 import threading
@@ -353,6 +354,17 @@ def test_the_user_of_a_url_is_not_shown(ask: Ask) -> None:
 def test_a_header_that_cannot_be_sent_is_not_shown(ask: Ask, value: str) -> None:
     fault = failed(ask("http://127.0.0.1:9/", headers={"X-Key": value}))
     assert SECRET not in repr(fault)
+
+
+def test_no_library_logs_anything_of_an_exchange(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    """urllib3 would log the URL of a response whose headers it cannot parse, and the headers."""
+    caplog.set_level(logging.DEBUG)
+    broken = f"HTTP/1.1 200 OK\r\n{SECRET}\r\nX : y\r\n\r\n".encode()
+    with serving([[broken], answer(b"", 200, f"Set-Cookie: {SECRET}; =;;"), []]) as server:
+        for _ in range(3):
+            ask(f"{server.url}/?code={SECRET}", CALM, headers={"Authorization": f"Bearer {SECRET}"})
+    libraries = ("urllib3", "requests", "aiohttp")
+    assert [record.getMessage() for record in caplog.records if record.name.startswith(libraries)] == []
 
 
 def test_public_headers_are_no_secrets(ask: Ask) -> None:

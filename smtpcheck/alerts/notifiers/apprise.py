@@ -2,7 +2,7 @@
 
 Rules of this file:
 - The library is imported where it is first used, and asked in a thread of its own: it blocks, and has no end in time
-  for everything. While a sending hangs no further one is begun.
+  for everything. While a sending hangs no further one is begun. Its requests are bounded exchanges of `http_client`.
 - The address holds the keys of the place. It is read for each sending; what the library logs is kept from the log, and
   of it only the last line is told, without any part of the address.
 """
@@ -21,10 +21,13 @@ from pydantic import Field
 from smtpcheck.alerts.grouping import Severity
 from smtpcheck.alerts.notification import Notification, Status
 from smtpcheck.alerts.notifiers.notifier import Failure, Notifier, Route, SecretUrl, Sender
+from smtpcheck.http_client.exchange import Limits
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
 SHORTEST_KEY = 5
 """Parts of an address from this length on are taken for keys."""
+LIMITS = Limits(seconds=30.0, connect_seconds=10.0, octets=1024 * 1024)
+"""For each request of a plug-in, which may have a shorter time limit of its own."""
 _MASK = "***"
 _logger = logging.getLogger("apprise")
 
@@ -140,8 +143,12 @@ def plugin_of(url: str) -> Any:
     """Return what Apprise makes of an address, None where it knows none."""
     import apprise  # noqa: PLC0415 - a tenth of a second and some megabytes
 
+    from smtpcheck.http_client.bounded_requests import bound_requests  # noqa: PLC0415 - requests
+
     with _Captured():
-        return apprise.Apprise.instantiate(url)
+        plugin = apprise.Apprise.instantiate(url)
+    bound_requests("apprise", LIMITS)
+    return plugin
 
 
 def message(notifications: Sequence[Notification]) -> tuple[str, str]:

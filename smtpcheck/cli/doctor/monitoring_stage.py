@@ -9,16 +9,16 @@ Rules of this file:
 from dataclasses import dataclass
 from enum import Enum
 
-import aiohttp
-
 from smtpcheck.alerts.grouping import Severity
 from smtpcheck.alerts.notification_log import NotificationLog, RepeatIntervals
 from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, hint, ok, skipped, warning
 from smtpcheck.config import AgentSettings
 from smtpcheck.config.alerts import AlertSettings
+from smtpcheck.http_client.client import Client
+from smtpcheck.http_client.exchange import Exchange, Fault, FaultKind, Limits, Response
 from smtpcheck.model.check import Check
 
-_SECONDS = 3.0
+_LIMITS = Limits(seconds=3.0)
 _OWN = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -50,28 +50,25 @@ async def find_agent(agent: AgentSettings, name: str) -> MonitoringSetup:
     host, port = agent.listen
     host = _OWN.get(host, host)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    timeout = aiohttp.ClientTimeout(total=_SECONDS)
-    try:
-        async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
-            async with session.get(f"http://{address}/-/healthy", allow_redirects=False) as answer:
-                if answer.status != 200:
-                    locked = answer.status in {401, 403}
-                    return MonitoringSetup(address, Presence.LOCKED if locked else Presence.UNRECOGNIZED)
-            async with session.get(f"http://{address}/api/v1/checks/{name}", allow_redirects=False) as answer:
-                return await _read(address, answer)
-    except aiohttp.ClientConnectorError:
-        return MonitoringSetup(address, Presence.NOT_RUNNING)
-    except (aiohttp.ClientError, TimeoutError, ValueError):
-        return MonitoringSetup(address, Presence.UNRECOGNIZED)
+    async with Client(limits=_LIMITS, local=True) as client:
+        health = await client.request("GET", f"http://{address}/-/healthy")
+        if isinstance(health, Response) and health.status not in {200, 401, 403}:
+            return MonitoringSetup(address, Presence.UNRECOGNIZED)
+        if isinstance(health, Response) and health.status == 200:
+            return _read(address, await client.request("GET", f"http://{address}/api/v1/checks/{name}"))
+        return _read(address, health)
 
 
-async def _read(address: str, answer: aiohttp.ClientResponse) -> MonitoringSetup:
+def _read(address: str, answer: Exchange) -> MonitoringSetup:
+    if isinstance(answer, Fault):
+        is_absent = answer.kind in {FaultKind.REFUSED, FaultKind.CONNECT, FaultKind.NAME_NOT_FOUND}
+        return MonitoringSetup(address, Presence.NOT_RUNNING if is_absent else Presence.UNRECOGNIZED)
     if answer.status in {401, 403}:
         return MonitoringSetup(address, Presence.LOCKED)
     if answer.status == 404:
         return MonitoringSetup(address, Presence.CHECK_UNKNOWN)
-    body = await answer.json() if answer.status == 200 else None
-    if not isinstance(body, dict):
+    body = answer.json if answer.status == 200 else None
+    if body is None:
         return MonitoringSetup(address, Presence.UNRECOGNIZED)
     return MonitoringSetup(address, Presence.WATCHING, str(body.get("status", ""))[:40])
 

@@ -10,8 +10,10 @@ Rules of this file:
 import asyncio
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 import requests
+import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -21,16 +23,21 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from smtpcheck import __version__
+from smtpcheck.http_client.blocking import BlockingSession, ExchangeError
+from smtpcheck.http_client.exchange import Limits
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Report
 from smtpcheck.output.tracing.spans import Span, spans_of
-from smtpcheck.secrets.source import SecretSource
+from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
 CLOSE_SECONDS = 5.0
 """How long the end waits for the last spans to be sent."""
+LIMITS = Limits(seconds=25.0, octets=64 * 1024)
+"""For each batch; OpenTelemetry's own time limit may be shorter."""
 _PATH = "/v1/traces"
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _SCOPE = InstrumentationScope("smtpcheck", __version__)
+_log = structlog.get_logger(__name__)
 
 
 class _Headers(requests.auth.AuthBase):
@@ -45,13 +52,37 @@ class _Headers(requests.auth.AuthBase):
         return request
 
 
+class _Session(BlockingSession):
+    """Says once that traces are not accepted, and once that they are again; the exporter would repeat the answer."""
+
+    def __init__(self) -> None:
+        super().__init__(limits=LIMITS, library_chooses_tls=True)
+        self._failing = False
+
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
+        try:
+            response = super().request(method, url, *args, **kwargs)
+        except (ExchangeError, SecretUnreadableError) as error:
+            self._say(str(error))
+            raise
+        self._say("" if response.ok else f"HTTP {response.status_code}")
+        return response
+
+    def _say(self, reason: str) -> None:
+        if reason and not self._failing:
+            _log.warning("traces are not accepted", reason=reason)
+        elif self._failing and not reason:
+            _log.info("traces are accepted again")
+        self._failing = bool(reason)
+
+
 class OtlpTracer:
     """Sends the spans of runs."""
 
     def __init__(self, endpoint: str | None, headers: Mapping[str, SecretSource]) -> None:
         """Send to an endpoint, with these headers; None: to the one that OpenTelemetry's variables name."""
         url = endpoint.removesuffix(_PATH).rstrip("/") + _PATH if endpoint else None
-        session = requests.Session()
+        session = _Session()
         session.auth = _Headers(headers)
         ours = Resource({"service.name": "smtpcheck", "service.version": __version__})
         self._resource = ours.merge(OTELResourceDetector().detect())

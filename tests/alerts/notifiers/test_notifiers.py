@@ -30,6 +30,7 @@ from smtpcheck.model.cause import Cause
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.secrets.source import SecretSource
 from tests.alerts.test_alerts import CONTOSO_DEAD, NOW, bad
+from tests.http_client.raw_server import endless, serving
 from tests.worlds.receiver import CUT, HANG, Receiver
 
 RULES = catalogue.load()
@@ -302,6 +303,18 @@ async def test_apprise_that_hangs_is_not_asked_again_before_it_ends() -> None:
         await receiver.until(lambda got: got)
         assert await sender.send([notification()]) == Failure("an earlier message still hangs")
         assert await first is not None
+
+
+async def test_apprise_follows_no_redirect_and_reads_no_body_without_end() -> None:
+    answers = [
+        endless(b"HTTP/1.1 307 X\r\nLocation: /elsewhere\r\n\r\n", b"x" * 4096),
+        endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 4096),
+    ]
+    with serving(answers) as server:
+        sender = Apprise(url=source(server.url.replace("http://", "json://") + "/T0PS3CRET")).sender()
+        assert await sender.send([notification()]) is not None
+        assert await sender.send([notification()]) is None
+    assert [request.split()[1] for request in server.requests] == [b"/T0PS3CRET"] * 2
 
 
 async def test_an_address_that_apprise_does_not_know_is_a_failure() -> None:

@@ -28,6 +28,7 @@ from smtpcheck.sandbox.scenarios import RECIPIENT, SCENARIOS, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.secrets.source import SecretSource
 from tests.agent.test_agent import HEALTHY, edit, running, until
+from tests.http_client.raw_server import serving
 from tests.output.metrics.test_metrics import CHECK
 from tests.output.tracing.test_spans import GOOD
 from tests.worlds.loopback import Searcher, searcher_of_all
@@ -269,21 +270,42 @@ async def test_what_hinders_traces_is_told_and_hinders_nothing_else(tmp_path: Pa
     assert [entry["event"] for entry in logged] == ["no traces: OTLP needs packages that are not installed"]
 
 
-async def test_a_header_is_read_anew_and_an_unreadable_one_costs_traces_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_header_is_read_each_time_and_an_unreadable_one_costs_traces_alone(tmp_path: Path) -> None:
     """A key that comes later, or is another one meanwhile, needs no restart."""
     key = tmp_path / "key"
     source = SecretSource.model_validate({"file": key})
     async with receiving() as receiver:
-        traced = await tracer(Otlp(receiver.url, {"x-api-key": source}))
-        assert traced
-        traced.record(CHECK, GOOD, traced.new_id())
-        await until(lambda: "does not exist" in caplog.text)
-        for text in ("one", "another"):
-            key.write_text(text)
-            seen = len(receiver.headers)
+        with structlog.testing.capture_logs() as logged:
+            traced = await tracer(Otlp(receiver.url, {"x-api-key": source}))
+            assert traced
             traced.record(CHECK, GOOD, traced.new_id())
-            await until(lambda seen=seen: len(receiver.headers) > seen)  # type: ignore[misc]
-        await traced.close()
+            await until(lambda: bool(logged))
+            for text in ("one", "another"):
+                key.write_text(text)
+                seen = len(receiver.headers)
+                traced.record(CHECK, GOOD, traced.new_id())
+                await until(lambda seen=seen: len(receiver.headers) > seen)  # type: ignore[misc]
+            await traced.close()
     assert [headers["x-api-key"] for headers in receiver.headers] == ["one", "another"]
+    assert [(entry["event"], entry.get("reason")) for entry in logged] == [
+        ("traces are not accepted", f"file {key} does not exist"),
+        ("traces are accepted again", None),
+    ]
+
+
+async def test_a_collector_that_repeats_the_key_is_reported_once_and_without_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """OpenTelemetry's exporter would log what the collector says."""
+    caplog.set_level(logging.DEBUG)
+    refusal = b"HTTP/1.1 401 the-api-key\r\nContent-Length: 11\r\n\r\nthe-api-key"
+    source = SecretSource.model_validate({"value": "the-api-key"})
+    with serving([[refusal]]) as server, structlog.testing.capture_logs() as logged:
+        traced = await tracer(Otlp(server.url, {"x-api-key": source}))
+        assert traced
+        for number in (1, 2):
+            traced.record(CHECK, GOOD, traced.new_id())
+            await until(lambda number=number: len(server.requests) >= number)  # type: ignore[misc]
+        await traced.close()
+    assert [(entry["event"], entry["reason"]) for entry in logged] == [("traces are not accepted", "HTTP 401")]
+    assert "the-api-key" not in caplog.text
