@@ -5,7 +5,7 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-from smtpcheck.secrets.file_state import state_of
+from smtpcheck.secrets.file_state import FileState, file_state, state_of
 
 
 class CaUnusableError(Exception):
@@ -18,7 +18,7 @@ def client_context(ca_file: Path | None) -> ssl.SSLContext:
     Blocks: building one costs some 20 ms.
     """
     try:
-        return _context(ca_file, state_of(ca_file.stat()) if ca_file else None)
+        return _context(ca_file, state_of(ca_file.stat()) if ca_file else _state_of_system_store())
     except ssl.SSLError:
         raise CaUnusableError(f"CA file {ca_file} holds no certificate in PEM form") from None
     except OSError as error:
@@ -42,6 +42,12 @@ def own_context(ca_file: Path | None, *, verify: bool, certificate: str | tuple[
     except OSError as error:
         raise CaUnusableError(f"a certificate file cannot be used ({(error.strerror or str(error)).lower()})") from None
     return context
+
+
+def _state_of_system_store() -> tuple[FileState | None, ...]:
+    """Return what changes when a CA is added to the system: no restart is needed for it."""
+    store = ssl.get_default_verify_paths()
+    return tuple(file_state(Path(path)) for path in (store.cafile, store.capath) if path)
 
 
 @lru_cache(maxsize=64)

@@ -177,7 +177,13 @@ class TokenBroker:
         """Return what is known of every credential's life."""
         return tuple(self._state(source) for source in self._sources.values())
 
-    # -- life ---------------------------------------------------------------------------------------------------------
+    @property
+    def error(self) -> str:
+        """What keeps tokens from outliving a restart, empty where nothing does."""
+        names = self._store.unwritten if self._store else ()
+        return f"the refresh token of {', '.join(names)} cannot be written and is in memory alone" if names else ""
+
+    # -- life cycle ----------------------------------------------------------------------------------------------------
 
     def replace(self, credentials: Mapping[str, Credential]) -> None:
         """Serve these credentials from now on; an unchanged one keeps its tokens.

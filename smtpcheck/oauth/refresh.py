@@ -2,8 +2,8 @@
 
 Rules of this file:
 - The refresh token is read, used, and its successor written while its lock is held; see `token_store`.
-- A successor that cannot be written is held in memory and written at the next request: the issuer may have ended its
-  predecessor already.
+- A successor that cannot be written is held in memory by the token store, and written as soon as it can be.
+- To look at what is kept runs no command: a refresh token from a command is read when it is needed.
 - A login that was made with another issuer or client is not used: it would be sent to a stranger.
 """
 
@@ -51,7 +51,6 @@ class RefreshFlow(Flow):
         self._terms = terms
         self._file = file
         self._redeem = redeem
-        self._unwritten: Login | None = None
         self._lifetime = CredentialLifetime()
 
     @property
@@ -67,11 +66,25 @@ class RefreshFlow(Flow):
     def reload(self) -> None:
         """Look at the login that is kept: somebody may have run `smtpcheck login`."""
         try:
-            login = self._login()
+            login = self._login(look_only=True)
         except (LoginUnusableError, SecretUnreadableError):
             self._lifetime = CredentialLifetime()
         else:
             self._lifetime = self._lifetime_of(login)
+
+    @property
+    def side_request_due(self) -> bool:
+        """Whether a refresh token is in memory alone."""
+        return self._file is not None and self._file.is_unwritten
+
+    def side_request(self) -> None:
+        """Write the refresh token that could not be written."""
+        try:
+            self._place().write_held()
+        except LoginUnusableError as error:
+            _log.error("refresh token still not written", reason=str(error))
+        else:
+            _log.info("refresh token written", credential=self._place().name)
 
     def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:  # noqa: ARG002
         """Redeem the refresh token; `subject` has no meaning here."""
@@ -98,11 +111,11 @@ class RefreshFlow(Flow):
             raise LoginUnusableError("there is no place for refresh tokens")
         return self._file
 
-    def _login(self) -> Login:
+    def _login(self, *, look_only: bool = False) -> Login:
         """Return the login to use: the one that is kept, unless the configuration has a newer one."""
         file, terms = self._place(), self._terms
-        kept = self._unwritten or file.read()
-        if terms.configured is not None:
+        kept = file.current()
+        if terms.configured is not None and not (look_only and terms.configured.command):
             token = terms.configured.read()
             if kept is None or kept.imported != token.fingerprint:
                 now = time.time()
@@ -118,10 +131,8 @@ class RefreshFlow(Flow):
 
     def _keep(self, login: Login) -> None:
         try:
-            self._place().write(login)
-            self._unwritten = None
+            self._place().keep(login)
         except LoginUnusableError as error:
-            self._unwritten = login
             _log.error("refresh token not written, it is held in memory", reason=str(error))
         self._lifetime = self._lifetime_of(login)
 

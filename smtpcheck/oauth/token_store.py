@@ -7,6 +7,8 @@ Rules of this file:
   (RFC 9700 4.14.2). So whoever reads one to use it holds its lock until the new one is written, and an agent claims its
   tokens for as long as it runs: a second agent is refused.
 - A login belongs to the issuer and client that it was made with. It is never sent to another one.
+- What cannot be written is held in memory, over reloads too, and written as soon as it can be: the issuer may have
+  ended the predecessor already.
 - With a key the content is encrypted (Fernet: AES-128-CBC and HMAC-SHA256). Any text is a key; the longer the better.
 """
 
@@ -38,7 +40,8 @@ LOCK_SECONDS = 60.0
 """How long to wait for another process that is using the same refresh token at this moment."""
 
 _RETRY_SECONDS = 0.05
-_MAX_BYTES = 256 * 1024
+_MAX_BYTES = 4 * 1024 * 1024
+"""More than the longest answer of an issuer can fill, encrypted."""
 _SEALED = b"gAAAA"
 """How what Fernet has encrypted begins: its version and the high bytes of the time, in base64."""
 
@@ -69,6 +72,9 @@ class Login:
     """The fingerprint of the configured refresh token that this one descends from; empty after `smtpcheck login`."""
 
 
+_FIELDS = frozenset(each.name for each in fields(Login))
+
+
 class TokenStore:
     """The folder of all refresh tokens."""
 
@@ -81,13 +87,33 @@ class TokenStore:
         self._key = key
         self._claims = claims
         self._claimed: dict[str, IO[bytes]] = {}
+        self._unwritten: dict[str, Login] = {}
 
     def file(self, name: str) -> "TokenFile":
         """Return the place of the credential called `name`; nothing is read yet."""
         return TokenFile(self, self._folder / f"{quote(name, safe='')}.token", name)
 
+    @property
+    def unwritten(self) -> tuple[str, ...]:
+        """The credentials whose refresh token is in memory alone."""
+        return tuple(sorted(self._unwritten))
+
+    def login_in_memory(self, name: str) -> "Login | None":
+        """Return the login that could not be written, if there is one."""
+        return self._unwritten.get(name)
+
+    def hold(self, name: str, login: "Login | None") -> None:
+        """Hold a login in memory, or with None no more."""
+        if login is None:
+            self._unwritten.pop(name, None)
+        else:
+            self._unwritten[name] = login
+
     def close(self) -> None:
-        """Let go of what was claimed."""
+        """Try for the last time to write what is in memory alone, and let go of what was claimed."""
+        for name in self.unwritten:
+            with suppress(LoginUnusableError):
+                self.file(name).write_held()
         while self._claimed:
             self._claimed.popitem()[1].close()
 
@@ -204,11 +230,42 @@ class TokenFile:
         self._seen = (stamp, login)
         return login
 
+    def current(self) -> Login | None:
+        """Return the login to use: what could not be written comes before what was, but not before a newer login."""
+        held = self._store.login_in_memory(self.name)
+        if held is None:
+            return self.read()
+        with suppress(LoginUnusableError):
+            written = self.read()
+            if written is not None and written.login_at > held.login_at:
+                self._store.hold(self.name, None)
+                return written
+        return held
+
+    @property
+    def is_unwritten(self) -> bool:
+        """Whether the login is in memory alone."""
+        return self._store.login_in_memory(self.name) is not None
+
+    def keep(self, login: Login) -> None:
+        """Write `login`, or hold it in memory until it can be written. The caller holds the token."""
+        self._store.hold(self.name, login)
+        self.write(login)
+        self._store.hold(self.name, None)
+
+    def write_held(self) -> None:
+        """Write what is in memory alone, if anything still is. Raises LoginUnusableError."""
+        with self.held():
+            if self.is_unwritten and (login := self.current()) is not None and self.is_unwritten:
+                self.keep(login)
+
     def write(self, login: Login) -> None:
         """Keep `login` instead of what was there; when this returns it is on the disk. Raises LoginUnusableError."""
         values = {each.name: getattr(login, each.name) for each in fields(login)}
         values["refresh_token"] = login.refresh_token.reveal()
         content = self._store.seal(json.dumps(values).encode())
+        if len(content) > _MAX_BYTES:
+            raise LoginUnusableError(f"the refresh token of {self.name} is longer than a file for it may be")
         with self._store.prepared():
             _replace(self.path, content)
         self._seen = None
@@ -217,8 +274,14 @@ class TokenFile:
 def _parsed(content: bytes, path: Path) -> Login:
     try:
         values = json.loads(content)
+        newer = values.keys() - _FIELDS
+        if newer and values.keys() >= _FIELDS:
+            names = ", ".join(sorted(newer))[:80]
+            raise LoginUnusableError(
+                f"{path} was written by a newer version of smtpcheck ({names}): run that one, or log in again"
+            )
         login = Login(**{**values, "refresh_token": Secret(values["refresh_token"])})
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise _damaged(path) from None
     texts = (login.refresh_token.reveal(), login.issuer, login.client_id, login.account, login.imported)
     times = (login.login_at, login.issued_at, login.refreshed_at, login.expires_at or 0.0)

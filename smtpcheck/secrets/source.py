@@ -4,7 +4,9 @@ Rules of this file:
 - A secret is read when it is used, not when the configuration is loaded: a rotated secret needs no restart. A file is
   read again when its time, size or inode has changed, and otherwise served from memory.
 - What goes wrong is told by the name of the file, variable or command, never by anything of its content.
-- A command is run without a shell, never by a mere look at the configuration, and has ten seconds.
+- A command is run without a shell, never by a mere look at the configuration, and has ten seconds. It is run at most
+  once a minute; until then its value, or its failure, is served from memory.
+- A command does not inherit the variables that hold secrets of the configuration.
 - One line end at the end of a file is dropped, for editors and `echo` put it there; `hazards()` tells of it, because
   another application that reads the same file may send it.
 """
@@ -38,6 +40,8 @@ from smtpcheck.secrets.secret import Secret
 
 COMMAND_SECONDS = 10.0
 """How long a command may take."""
+COMMAND_SPACING_SECONDS = 60.0
+"""How long its value is served from memory."""
 
 _MAX_BYTES = 64 * 1024
 _GUID = re.compile(r"\{?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?")
@@ -120,11 +124,17 @@ _SecretText = Annotated[
 ]
 
 
+_secret_variables: set[str] = set()
+"""The variables of the environment that a configuration has named as secrets."""
+
+
 class _Memory:
-    """The last content of a file. It is no part of what a source is: two sources are equal whatever they have read."""
+    """What was read last. It is no part of what a source is: two sources are equal whatever they have read."""
 
     def __init__(self) -> None:
         self.content: tuple[FileState, ReadSecret] | None = None
+        self.printed: tuple[float, ReadSecret | SecretUnreadableError] | None = None
+        self.running = threading.Lock()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Memory)
@@ -151,7 +161,9 @@ class SecretSource(BaseModel):
         default=None, min_length=1, description="The name of an environment variable that holds it."
     )
     command: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="A program and its arguments that print it; run without a shell."
+        default=None,
+        min_length=1,
+        description="A program and its arguments that print it; run without a shell.",
     )
     value: _SecretText | None = Field(default=None, description="The secret itself; better kept elsewhere.")
 
@@ -163,6 +175,8 @@ class SecretSource(BaseModel):
         if len(given) != 1:
             found = f"has {' and '.join(given)}" if given else "has none of them"
             raise ValueError(f"must have exactly one of {', '.join(self.KINDS[:-1])} and {self.KINDS[-1]}; it {found}")
+        if self.env is not None:
+            _secret_variables.add(self.env)
         return self
 
     def __str__(self) -> str:
@@ -235,6 +249,20 @@ class SecretSource(BaseModel):
         return ReadSecret(value)
 
     def _from_command(self, command: tuple[str, ...]) -> Secret:
+        memory = self._memory
+        with memory.running:
+            if memory.printed is None or time.monotonic() >= memory.printed[0] + COMMAND_SPACING_SECONDS:
+                try:
+                    printed: ReadSecret | SecretUnreadableError = self._printed_by(command)
+                except SecretUnreadableError as error:
+                    printed = error
+                memory.printed = (time.monotonic(), printed)
+            printed = memory.printed[1]
+        if isinstance(printed, SecretUnreadableError):
+            raise SecretUnreadableError(self, printed.reason)
+        return printed
+
+    def _printed_by(self, command: tuple[str, ...]) -> ReadSecret:
         try:
             status, output = _run(command)
         except TimeoutError:
@@ -266,6 +294,7 @@ def _run(command: tuple[str, ...]) -> tuple[int, bytes]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        env={name: value for name, value in os.environ.items() if name not in _secret_variables},
         start_new_session=True,
     )
     printed: list[bytes] = []

@@ -2,10 +2,12 @@
 
 import base64
 import contextlib
+import errno
 import json
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from urllib.parse import unquote_plus
@@ -19,7 +21,7 @@ from pydantic import ValidationError
 
 from smtpcheck.http_client.exchange import Limits
 from smtpcheck.model.report import TokenError, TokenErrorKind
-from smtpcheck.oauth import device_login, session
+from smtpcheck.oauth import device_login, session, token_store
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.flow import IssuedToken
 from smtpcheck.oauth.oauth2 import OAuth2
@@ -330,6 +332,70 @@ def test_a_refresh_token_is_rotated_as_the_issuer_rotates_it(issuer: HttpsIssuer
     assert [form["refresh_token"] for form in issuer.forms] == ["first", "r2", "r3"]
     assert isinstance(_user(issuer).flow(login).request(None), IssuedToken)
     assert issuer.forms[-1]["refresh_token"] == "r3"
+
+
+def test_a_refresh_token_that_cannot_be_written_outlives_a_reload(
+    issuer: HttpsIssuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The issuer may have ended its predecessor: nothing but the memory has it until the disk takes it again."""
+    store = TokenStore(tmp_path / "tokens")
+    issuer.answer("/t1/token", as_json(200, {"access_token": "a", "refresh_token": "second", "expires_in": 60}), TOKEN)
+    with monkeypatch.context() as full:
+        full.setattr(token_store, "_replace", _disk_full)
+        first = _user(issuer).flow(store.file("site"))
+        assert isinstance(first.request(None), IssuedToken)
+        assert (store.unwritten, first.side_request_due) == (("site",), True)
+        first.side_request()
+        reloaded = _user(issuer).flow(store.file("site"))
+        assert isinstance(reloaded.request(None), IssuedToken)
+    assert [form["refresh_token"] for form in issuer.forms] == ["first", "second"]
+    reloaded.side_request()
+    assert (store.unwritten, reloaded.side_request_due) == ((), False)
+    written = TokenStore(tmp_path / "tokens").file("site").read()
+    assert written is not None
+    assert written.refresh_token == Secret("second")
+
+
+def test_a_refresh_token_in_memory_is_written_at_the_stop(
+    issuer: HttpsIssuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = TokenStore(tmp_path / "tokens")
+    with monkeypatch.context() as full:
+        full.setattr(token_store, "_replace", _disk_full)
+        _user(issuer).flow(store.file("site")).request(None)
+    store.close()
+    assert TokenStore(tmp_path / "tokens").file("site").read() is not None
+
+
+def test_a_login_made_meanwhile_comes_before_one_in_memory(
+    issuer: HttpsIssuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = TokenStore(tmp_path / "tokens")
+    with monkeypatch.context() as full:
+        full.setattr(token_store, "_replace", _disk_full)
+        _user(issuer).flow(store.file("site")).request(None)
+    held = store.file("site").current()
+    assert held is not None
+    TokenStore(tmp_path / "tokens").file("site").write(replace(held, login_at=held.login_at + 1, account="new"))
+    store.file("site").write_held()
+    current = store.file("site").current()
+    assert current is not None
+    assert (current.account, store.unwritten) == ("new", ())
+
+
+def _disk_full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_look_at_what_is_kept_runs_no_command(issuer: HttpsIssuer, login: TokenFile, tmp_path: Path) -> None:
+    """The agent looks every few seconds; the command runs when a token is asked for."""
+    count = tmp_path / "count"
+    flow = _user(issuer, refresh_token={"command": ["sh", "-c", f"echo x >> {count}; echo first"]}).flow(login)
+    flow.reload()
+    assert not count.exists()
+    assert isinstance(flow.request(None), IssuedToken)
+    flow.reload()
+    assert (count.read_text(), flow.lifetime.refresh_token_last_refresh_at is not None) == ("x\n", True)
 
 
 def test_a_new_refresh_token_in_the_configuration_comes_before_the_kept_one(

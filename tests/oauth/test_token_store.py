@@ -1,5 +1,6 @@
 """Refresh tokens on disk: private, whole at every moment, in one pair of hands."""
 
+import json
 import os
 import signal
 import stat
@@ -233,3 +234,25 @@ def test_a_lock_that_is_never_let_go_is_told(tmp_path: Path, monkeypatch: pytest
 
 def test_nothing_shows_a_refresh_token() -> None:
     assert "the-refresh-token" not in f"{LOGIN!r} {LOGIN}"
+
+
+def test_a_login_of_a_newer_version_is_not_called_damaged(tmp_path: Path) -> None:
+    """Whoever goes back to an older version is not sent away to remove a good login."""
+    file = TokenStore(tmp_path / "tokens").file("anna")
+    file.write(LOGIN)
+    values = json.loads(file.path.read_text())
+    file.path.write_text(json.dumps(values | {"session": "x"}))
+    with pytest.raises(LoginUnusableError, match="newer version of smtpcheck \\(session\\)"):
+        file.read()
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_a_long_refresh_token_is_read_as_it_was_written(tmp_path: Path, key: SecretSource | None) -> None:
+    """An answer may have a megabyte; whatever cannot be read again is not written."""
+    file = TokenStore(tmp_path / "tokens", key=key).file("anna")
+    long = replace(LOGIN, refresh_token=Secret("r" * 1_000_000))
+    file.write(long)
+    assert TokenStore(tmp_path / "tokens", key=key).file("anna").read() == long
+    with pytest.raises(LoginUnusableError, match="longer than a file"):
+        file.write(replace(LOGIN, refresh_token=Secret("r" * 5_000_000)))
+    assert TokenStore(tmp_path / "tokens", key=key).file("anna").read() == long

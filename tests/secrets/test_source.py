@@ -222,3 +222,25 @@ def test_what_was_read_is_no_part_of_what_a_source_is(tmp_path: Path) -> None:
     read.read()
     assert (read == fresh, hash(read) == hash(fresh)) == (True, True)
     assert read != SecretSource(file=tmp_path / "other")
+
+
+def test_a_command_runs_at_most_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may ask a vault or unlock a key ring; what it has printed, or that it failed, serves until then."""
+    count = tmp_path / "count"
+    source = SecretSource(command=("sh", "-c", f"echo x >> {count}; wc -l < {count}; test -e {tmp_path}/good"))
+    assert _unreadable(source) == _unreadable(source) == "command sh ended with status 1"
+    (tmp_path / "good").touch()
+    assert _unreadable(source).endswith("status 1")
+    monkeypatch.setattr(secret_source, "COMMAND_SPACING_SECONDS", 0.0)
+    assert source.read().reveal().strip() == "2"
+    monkeypatch.setattr(secret_source, "COMMAND_SPACING_SECONDS", 60.0)
+    assert [source.read().reveal().strip() for _ in range(5)] == ["2"] * 5
+
+
+def test_a_command_does_not_inherit_the_secrets_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the environment it gets the rest: PATH, HOME, what its own login needs."""
+    monkeypatch.setenv("CLIENT_SECRET", "hunter2")
+    monkeypatch.setenv("VAULT_ADDR", "https://vault")
+    assert SecretSource(env="CLIENT_SECRET").read() == Secret("hunter2")
+    shown = _command("import os; print(os.environ.get('CLIENT_SECRET'), os.environ['VAULT_ADDR'])").read()
+    assert shown == Secret("None https://vault")
