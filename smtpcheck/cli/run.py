@@ -2,11 +2,11 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -97,7 +97,7 @@ async def serve(
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
-    app = web.create_app(agent, external_host=urlsplit(agent.settings.agent.external_url).hostname or "")
+    app = web.create_app(agent, hosts={listen[0], socket.gethostname(), socket.getfqdn()})
     async with web.serve(app, listen, web_config_file) as (host, port):
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)

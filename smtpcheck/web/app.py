@@ -6,31 +6,34 @@ Rules of this file:
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
 
 from smtpcheck.web import api, endpoints, history, pages, probe
 from smtpcheck.web.agent_view import AgentView
-from smtpcheck.web.auth import Guard
-from smtpcheck.web.keys import AGENT, CLOCK, EXTERNAL_HOST, GUARD
-from smtpcheck.web.security import Handler, harden, host_is_ours, same_origin_posts
+from smtpcheck.web.auth import Guard, TooManyAttemptsError
+from smtpcheck.web.keys import AGENT, CLOCK, GUARD, HOSTS
+from smtpcheck.web.security import Handler, harden, is_allowed_host, same_origin_posts
 
 _log = structlog.get_logger(__name__)
 
 
-def create_app(agent: AgentView, *, clock: Callable[[], float] = time.time, external_host: str = "") -> web.Application:
+def create_app(
+    agent: AgentView, *, clock: Callable[[], float] = time.time, hosts: Collection[str] = ()
+) -> web.Application:
     """Return the application that shows `agent`.
 
-    `clock` returns Unix seconds. `external_host` is the name by which a reverse proxy on this machine asks for the
-    page, if it passes the Host header on; without one only addresses and `localhost` are answered on loopback.
+    `clock` returns Unix seconds. `hosts` are names of this machine, by which it may be asked for besides the host of
+    `agent.external_url`, addresses and private names.
     """
     app = web.Application(middlewares=[_answers, _guarded, same_origin_posts])
     app[AGENT] = agent
     app[CLOCK] = clock
-    app[EXTERNAL_HOST] = external_host.casefold()
+    app[HOSTS] = hosts
     app[GUARD] = Guard()
     app.add_routes(
         [
@@ -77,20 +80,24 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
     """Let through who may ask: by name and password where there are users, else by the host that is asked for."""
     guard = request.app[GUARD]
     if not guard.allows_certificate(_from_transport(request, "peercert") or {}):
-        raise web.HTTPForbidden(text="refused: this client certificate bears no name that is allowed\n")
+        raise web.HTTPForbidden(text="refused: this client certificate has no name that is allowed\n")
     if guard.authenticates:
-        if not await guard.authenticate(request.headers.get("Authorization", "")):
+        try:
+            admitted = await guard.authenticate(request.headers.get("Authorization", ""), request.remote or "")
+        except TooManyAttemptsError as error:
+            raise web.HTTPTooManyRequests(text=str(error), headers={"Retry-After": str(error.seconds)}) from None
+        if not admitted:
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Basic realm="smtpcheck", charset="UTF-8"'})
-    elif not host_is_ours(request.host, _local_address(request), request.app[EXTERNAL_HOST]):
+    elif not is_allowed_host(request.host, _hosts(request)):
         raise web.HTTPMisdirectedRequest(
-            text="refused: this host name is not known to be ours; ask for the address or for localhost\n"
+            text="refused: this host name is not configured; ask for the address, or set agent.external_url\n"
         )
     return await handler(request)
 
 
 def _refusal(request: web.Request, error: web.HTTPException) -> web.Response:
     """Return an error as a page, as JSON or as text."""
-    kept = {name: error.headers[name] for name in ("Allow", "WWW-Authenticate") if name in error.headers}
+    kept = {name: error.headers[name] for name in ("Allow", "Retry-After", "WWW-Authenticate") if name in error.headers}
     text = (error.text or error.reason).strip()
     if request.path.startswith("/api/"):
         return web.json_response({"error": text}, status=error.status, headers=kept)
@@ -99,10 +106,10 @@ def _refusal(request: web.Request, error: web.HTTPException) -> web.Response:
     return web.Response(status=error.status, text=f"{text}\n", headers=kept)
 
 
-def _local_address(request: web.Request) -> str:
-    """Return the address of ours that the connection came in at."""
-    name = _from_transport(request, "sockname")
-    return str(name[0]) if isinstance(name, tuple) else ""
+def _hosts(request: web.Request) -> Collection[str]:
+    """Return the names by which the page may be asked for."""
+    external_url = request.app[AGENT].settings.agent.external_url
+    return {*request.app[HOSTS], urlsplit(external_url).hostname or ""} - {""}
 
 
 def _from_transport(request: web.Request, name: str) -> Any:

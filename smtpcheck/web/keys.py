@@ -1,6 +1,6 @@
 """Where the application keeps what its handlers share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from aiohttp import web
 
@@ -9,5 +9,5 @@ from smtpcheck.web.auth import Guard
 
 AGENT: web.AppKey[AgentView] = web.AppKey("agent")
 CLOCK: web.AppKey[Callable[[], float]] = web.AppKey("clock")
-EXTERNAL_HOST: web.AppKey[str] = web.AppKey("external_host", str)
+HOSTS: web.AppKey[Collection[str]] = web.AppKey("hosts")
 GUARD: web.AppKey[Guard] = web.AppKey("guard", Guard)

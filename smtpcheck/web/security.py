@@ -3,17 +3,20 @@
 Rules of this file:
 - A POST acts, so it comes from our own pages or from no page at all. Browsers send `Sec-Fetch-Site` to trustworthy
   addresses and `Origin` with every POST; what sends neither is no browser, holds no one's cookies, and may post.
-- DNS rebinding: a foreign page can make its own name resolve to 127.0.0.1 and then is "same origin" with us. So a
-  request that reaches us over loopback must name a host that no foreigner owns: an IP address, `localhost`, or the host
-  that the operator named. Behind authentication this is not asked: a foreign origin has no credentials for us.
+- DNS rebinding: a foreign page can make its own name resolve to our address and then is "same origin" with us. So a
+  request must name a host that no third party can own: an IP address, a name that public DNS does not know, or one that
+  the operator configured. Behind authentication this is not asked: a foreign origin has no credentials for us.
 - A GET of /probe acts too: Prometheus sends it, and a person may; a page of another origin may not.
 - No page uses anything from elsewhere, and nothing inline; the policy says so.
 """
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from aiohttp import web
+
+_PRIVATE_DOMAINS = (".localhost", ".local", ".internal", ".home.arpa", ".svc")
+"""Names that are never in public DNS (RFC 6761, 6762, 8375), and those of services in a Kubernetes cluster."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -46,22 +49,29 @@ async def same_origin_posts(request: web.Request, handler: Handler) -> web.Strea
 
 
 def harden(response: web.StreamResponse, configured: Mapping[str, str]) -> None:
-    """Add the headers that every answer bears, if it has none of its own; those of the operator win over all."""
+    """Add the headers that every answer has, if it has none of its own; those of the operator win over all."""
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.update(configured)
     response.headers.setdefault("Cache-Control", "no-store")
 
 
-def host_is_ours(host: str, local_address: str, named: str) -> bool:
-    """Return whether the Host header's `host` may be asked for over a connection that came in at `local_address`.
-
-    `named` is the host by which the operator says that we are reached, or empty.
-    """
-    if not is_loopback(local_address):
-        return True
+def is_allowed_host(host: str, configured: Collection[str]) -> bool:
+    """Return whether the Host header's `host` is an address, a private name or one of the `configured` names."""
     name = _without_port(host).rstrip(".").casefold()
-    return name == "localhost" or name.endswith(".localhost") or _is_address(name) or (bool(named) and name == named)
+    is_private = "." not in name or name.endswith(_PRIVATE_DOMAINS)
+    return (is_private and bool(name)) or _is_address(name) or name in {each.casefold() for each in configured}
+
+
+def network_of(address: str) -> str:
+    """Return what limits count as one client: an IPv4 address, or the /64 of an IPv6 one."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if ip.version == 4 or ip.ipv4_mapped:
+        return str(getattr(ip, "ipv4_mapped", None) or ip)
+    return str(ipaddress.ip_network((ip, 64), strict=False))
 
 
 def is_loopback(address: str) -> bool:

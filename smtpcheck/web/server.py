@@ -7,18 +7,19 @@ Rules of this file:
   needs a restart, and the log says so.
 """
 
+import asyncio
 import errno
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import structlog
 from aiohttp import web
 
 from smtpcheck.secrets.file_state import file_state
 from smtpcheck.web.auth import Guard
+from smtpcheck.web.connections import MOST_CONNECTIONS, Acceptor, ConnectionCap
 from smtpcheck.web.keys import GUARD
 from smtpcheck.web.security import is_loopback
 from smtpcheck.web.web_config import WebConfig, load
@@ -81,20 +82,13 @@ class LiveWebConfig:
         return tuple(file_state(file) for file in files if file is not None)
 
 
-class _LiveContext(ssl.SSLContext):
-    """A context that gives each new connection the one that is in force."""
-
-    live: LiveWebConfig
-
-    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        """Begin a connection (asyncio and uvloop call it for each)."""
-        context = self.live.context()
-        return context.wrap_bio(*args, **kwargs) if context else super().wrap_bio(*args, **kwargs)
-
-
 @asynccontextmanager
 async def serve(
-    app: web.Application, listen: tuple[str, int], web_config_file: Path | None = None
+    app: web.Application,
+    listen: tuple[str, int],
+    web_config_file: Path | None = None,
+    *,
+    most_connections: int = MOST_CONNECTIONS,
 ) -> AsyncIterator[tuple[str, int]]:
     """Serve the application until the block ends; the value is the address that is bound (port 0 takes a free one).
 
@@ -104,18 +98,32 @@ async def serve(
     app[GUARD] = Guard(live.current)
     if warning := exposure_warning(listen, live.current()):
         _log.warning(warning)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     try:
-        host, port = listen
+        listener = await _listen(runner, live, listen, ConnectionCap(most_connections))
         try:
-            await web.TCPSite(runner, host or None, port, ssl_context=_tls(live)).start()
-        except OSError as error:
-            raise ServeError(_bind_error(host, port, error)) from error
-        bound = runner.addresses[0]
-        yield str(bound[0]), int(bound[1])
+            bound = listener.sockets[0].getsockname()
+            yield str(bound[0]), int(bound[1])
+        finally:
+            listener.close()
     finally:
         await runner.cleanup()
+
+
+async def _listen(
+    runner: web.AppRunner, live: LiveWebConfig, listen: tuple[str, int], cap: ConnectionCap
+) -> asyncio.Server:
+    host, port = listen
+    server = runner.server
+    if server is None:
+        raise RuntimeError("the application is not set up")
+    try:
+        return await asyncio.get_running_loop().create_server(
+            lambda: Acceptor(server, cap, lambda: live.current().headers, live.context), host or None, port
+        )
+    except OSError as error:
+        raise ServeError(_bind_error(host, port, error)) from error
 
 
 def exposure_warning(listen: tuple[str, int], config: WebConfig) -> str | None:
@@ -127,14 +135,6 @@ def exposure_warning(listen: tuple[str, int], config: WebConfig) -> str | None:
         f"the page on {_address(host, port)} is open to everyone who reaches it: mailboxes, server replies and the "
         "button that runs a check; listen on 127.0.0.1, or set users or client certificates with --web.config.file"
     )
-
-
-def _tls(live: LiveWebConfig) -> ssl.SSLContext | None:
-    if live.context() is None:
-        return None
-    context = _LiveContext(ssl.PROTOCOL_TLS_SERVER)
-    context.live = live
-    return context
 
 
 def _address(host: str, port: int) -> str:

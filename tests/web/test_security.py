@@ -1,10 +1,12 @@
 """Who may act, who may read, and what a page may load."""
 
 import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
-from smtpcheck.web.security import host_is_ours
+from smtpcheck.web.security import is_allowed_host
 from tests.web.conftest import Client
 from tests.web.world import World
 
@@ -48,24 +50,42 @@ async def test_a_rebound_name_is_answered_nothing(client: Client, path: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("host", "local", "named", "ours"),
+    ("host", "allowed"),
     [
-        ("127.0.0.1:9587", "127.0.0.1", "", True),
-        ("[::1]:9587", "::1", "", True),
-        ("localhost:9587", "127.0.0.1", "", True),
-        ("LOCALHOST", "127.0.0.1", "", True),
-        ("agent.localhost.", "127.0.0.1", "", True),
-        ("evil.example", "127.0.0.1", "", False),
-        ("evil.example", "::ffff:127.0.0.1", "", False),
-        ("localhost.evil.example", "127.0.0.1", "", False),
-        ("127.0.0.1.evil.example", "127.0.0.1", "", False),
-        ("status.example.org:443", "127.0.0.1", "status.example.org", True),
-        ("", "127.0.0.1", "", False),
-        ("smtpcheck:9587", "172.17.0.2", "", True),
+        ("127.0.0.1:9587", True),
+        ("[::1]:9587", True),
+        ("192.0.2.7:9587", True),
+        ("localhost:9587", True),
+        ("LOCALHOST", True),
+        ("agent.localhost.", True),
+        ("smtpcheck:9587", True),
+        ("smtpcheck-0.smtpcheck.monitoring.svc:9587", True),
+        ("status.example.org:443", True),
+        ("STATUS.example.org.", True),
+        ("evil.example", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("evilsvc.example", False),
+        ("", False),
     ],
 )
-def test_which_hosts_are_ours(host: str, local: str, named: str, ours: bool) -> None:
-    assert host_is_ours(host, local, named) is ours
+def test_which_hosts_are_allowed(host: str, allowed: bool) -> None:
+    assert is_allowed_host(host, ["status.example.org"]) is allowed
+
+
+async def test_a_name_is_allowed_by_the_external_url(
+    world: World, connect: Callable[[World], Awaitable[Client]]
+) -> None:
+    agent = replace(world.settings.agent, external_url="https://status.example.org/mail")
+    client = await connect(replace(world, settings=replace(world.settings, agent=agent)))
+    hosts = ("status.example.org", "other.example.org")
+    assert [(await client.get("/", headers={"Host": host})).status for host in hosts] == [200, 421]
+
+
+async def test_a_page_on_another_port_of_our_host_cannot_act(client: Client, world: World) -> None:
+    for origin in (f"http://{client.host}", f"http://{client.host}:{(client.port or 0) + 1}"):
+        assert (await client.post("/-/reload", headers={"Origin": origin})).status == 403
+    assert world.asked == []
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/static/style.css", "/metrics", "/api/v1/checks", "/nowhere"])

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import ssl
+import threading
 from pathlib import Path
 
 import aiohttp
@@ -13,7 +14,7 @@ import uvloop
 
 from smtpcheck.web import ServeError, create_app, exposure_warning, serve
 from smtpcheck.web import auth as auth_module
-from smtpcheck.web.auth import Guard
+from smtpcheck.web.auth import Guard, TooManyAttemptsError
 from smtpcheck.web.web_config import TlsConfig, WebConfig, load
 from tests.web.world import World
 
@@ -255,15 +256,62 @@ async def test_a_password_that_was_right_costs_one_comparison(compared: list[str
     assert (answers, compared) == ([True] * 5, [HASH])
 
 
-async def test_a_wrong_password_and_an_unknown_user_cost_one_comparison_each(
-    compared: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Time must not tell whether a user exists; and the hash that stands in for the unknown opens nothing."""
-    monkeypatch.setattr(auth_module, "_NOBODY", HASH)
+async def test_a_wrong_password_and_an_unknown_user_cost_one_comparison_each(compared: list[str]) -> None:
+    """Time must not show whether a user exists; and the hash that an unknown name is compared with opens nothing."""
     guard = Guard(lambda: WebConfig(users={"anna": HASH}))
     wrong = [await guard.authenticate(_basic("anna", "wrong")) for _ in range(2)]
     unknown = [await guard.authenticate(_basic("nobody", "right")) for _ in range(2)]
-    assert (wrong, unknown, len(compared), compared[:2]) == ([False] * 2, [False] * 2, 4, [HASH] * 2)
+    assert (wrong, unknown, compared) == ([False] * 2, [False] * 2, [HASH] * 4)
+
+
+async def test_unknown_names_cost_what_known_ones_do_whatever_that_is(compared: list[str]) -> None:
+    """With hashes of several costs, each unknown name always has the same one."""
+    guard = Guard(lambda: WebConfig(users={"anna": HASH, "berta": OTHER}))
+    for number in range(30):
+        for _ in range(2):
+            await guard.authenticate(_basic(f"nobody{number}", "wrong"), f"192.0.2.{number}")
+    assert compared[::2] == compared[1::2]
+    assert set(compared) == {HASH, OTHER}
+
+
+async def test_guesses_of_one_address_are_limited_and_delay_nobody_who_is_known(compared: list[str]) -> None:
+    now = 0.0
+    guard = Guard(lambda: WebConfig(users={"anna": HASH}), monotonic=lambda: now)
+    assert await guard.authenticate(_basic("anna", "right"), "192.0.2.1")
+    for number in range(10):
+        assert not await guard.authenticate(_basic("anna", f"guess {number}"), "192.0.2.1")
+    with pytest.raises(TooManyAttemptsError) as refused:
+        await guard.authenticate(_basic("anna", "guess"), "192.0.2.1")
+    assert (refused.value.seconds, len(compared)) == (60, 11)
+    assert await guard.authenticate(_basic("anna", "right"), "192.0.2.1")
+    assert not await guard.authenticate(_basic("anna", "guess"), "192.0.2.2")
+    now = 61.0
+    assert not await guard.authenticate(_basic("anna", "guess"), "192.0.2.1")
+
+
+async def test_few_comparisons_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """400 wrong passwords at once cost a new client no more than the few comparisons that wait before its own."""
+    released = threading.Event()
+    monkeypatch.setattr(auth_module, "_matches", lambda *_: released.wait(30) and False)
+    guard = Guard(lambda: WebConfig(users={"anna": HASH}))
+    guesses = [
+        asyncio.create_task(guard.authenticate(_basic("anna", f"guess {number}"), f"192.0.2.{number % 200}"))
+        for number in range(400)
+    ]
+    try:
+        await asyncio.sleep(0.1)
+        refused = sum(task.done() for task in guesses)
+    finally:
+        released.set()
+    outcomes = await asyncio.gather(*guesses, return_exceptions=True)
+    assert refused == sum(isinstance(outcome, TooManyAttemptsError) for outcome in outcomes) == 384
+
+
+async def test_too_many_guesses_are_answered_429(world: World, folder: Path) -> None:
+    path = _write(folder, f'basic_auth_users: {{anna: "{HASH}"}}\n')
+    async with serve(create_app(world), ("127.0.0.1", 0), path) as (_, port):
+        answers = [await _status(port, Authorization=_basic("anna", f"guess {number}")) for number in range(11)]
+    assert answers == [401] * 10 + [429]
 
 
 async def test_a_remembered_password_ends_with_its_hash(compared: list[str]) -> None:
