@@ -21,7 +21,7 @@ _INTERRUPTED = 130
 
 app = typer.Typer(
     name="smtpcheck",
-    help="Watches SMTP with OAuth2: gets tokens, does the handshake, names the cause and the repair.",
+    help="Watches SMTP with OAuth2: gets tokens, does the handshake, names the cause and the fix.",
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -56,9 +56,9 @@ def check(
     password_file: quick.PasswordFile = None,
     ca_file: quick.CaFile = None,
 ) -> int:
-    """Run checks once and show what came out.
+    """Run checks once and show the results.
 
-    Never sends a message unless --depth send or --loopback asks for it.
+    Never sends a message without --depth send or --loopback.
 
     Exit codes: 0 ok, 1 warning, 2 critical, 3 unknown.
     """
@@ -111,7 +111,7 @@ def _at_depth(check: "Check", depth: str | None) -> "Check":
     if depth is not None:
         wanted = next((each for each in Depth if str(each) == depth.lower()), None)
         if wanted is None:
-            raise typer.BadParameter(f"{depth!r} is no depth; it is one of {', '.join(map(str, Depth))}")
+            raise typer.BadParameter(f"{depth!r} is not a valid depth; use one of {', '.join(map(str, Depth))}")
         return replace(check, depth=_allowed(check, wanted))
     return replace(check, depth=min(check.depth, Depth.RECIPIENT))
 

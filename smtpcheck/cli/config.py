@@ -22,7 +22,7 @@ def validate(
 ) -> int:
     """Show every problem of the configuration.
 
-    Without an error it also says what the configuration will cause at each host. Exit 0 or 1.
+    Without errors it also shows the traffic that the configuration causes at each host. Exit 0 or 1.
     """
     from smtpcheck.config import load, traffic_of
     from smtpcheck.model.shard import WHOLE

@@ -26,17 +26,17 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="Run every check one time, show the table and exit.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Run every check once, show the table and exit.")] = False,
     listen_address: Annotated[
         str, typer.Option("--web.listen-address", metavar="HOST:PORT", help="Where the page is served.")
     ] = "127.0.0.1:9587",
     log_level: Level = LogLevel.WARNING,
     log_format: Style = None,
 ) -> int:
-    """Run on an embedded world, with a check for each cause.
+    """Run against simulated servers, with a check for each cause.
 
     An issuer answers like Entra, and a server like Exchange Online. Nothing leaves this machine. With --once: exit 0
-    if each check came out as its scenario says, else 2.
+    if each check has the result of its scenario, else 2.
     """
     configure(log_level, log_format)
     address(listen_address)
@@ -69,7 +69,7 @@ async def _stay(folder: Path, listen_address: str) -> int:
         agent = await Agent.create(settings, partial(load, [world.config]), first_within=FIRST_WITHIN)
 
         def listening(bound: str) -> None:
-            print(f"{len(settings.checks)} checks run on an embedded world; nothing leaves this machine.")
+            print(f"{len(settings.checks)} checks run against simulated servers; nothing leaves this machine.")
             print(f"Page     http://{bound}/\nMetrics  http://{bound}/metrics\nStop     Ctrl-C", flush=True)
 
         try:

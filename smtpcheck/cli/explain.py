@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 def explain(
     text: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="An error as it came, or the id of a cause; - reads standard input."),
+        typer.Argument(metavar="TEXT", help="An error verbatim, or the id of a cause; - reads standard input."),
     ] = None,
     observation: Annotated[
         str | None, typer.Option(metavar="FILE", help="An observation in YAML or JSON; - reads standard input.")
@@ -44,9 +44,9 @@ def explain(
     everything: Annotated[bool, typer.Option("--list", help="List every cause with its meaning.")] = False,
     output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
 ) -> None:
-    """Say what an error means, and what repairs it.
+    """Explain an error and how to fix it.
 
-    Takes what people paste: a reply, a code, a log, a stack trace, a transcript, the JSON of an issuer. Nothing is sent
+    Takes pasted text: a reply, a code, a log, a stack trace, a transcript, the JSON of an issuer. Nothing is sent
     anywhere; tokens and secrets in the text are not repeated.
     """
     given = " ".join(text or ())
@@ -108,7 +108,7 @@ def _mapping(text: str) -> Mapping[str, object]:
     except ValueError:
         value = _yaml(text)
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise typer.BadParameter("an observation is a mapping, as {observed: {smtp_reply: ...}}")
+        raise typer.BadParameter("an observation is a mapping, such as {observed: {smtp_reply: ...}}")
     return value
 
 
@@ -121,14 +121,14 @@ def _yaml(text: str) -> object:
         for event in yaml.parse(text, loader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST or isinstance(event, yaml.AliasEvent):
-                raise typer.BadParameter("the observation is nested too deep, or holds an alias")
+                raise typer.BadParameter("the observation is nested too deep, or contains an alias")
         return yaml.load(text, loader)  # noqa: S506 - one of the two safe loaders
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise typer.BadParameter(f"the observation is neither JSON nor YAML{where}") from None
     except ValueError:
-        raise typer.BadParameter("the observation holds a value that YAML cannot read") from None
+        raise typer.BadParameter("the observation contains a value that YAML cannot read") from None
 
 
 def _show(findings: "tuple[Finding, ...]", rules: "Catalogue", *, as_json: bool) -> None:

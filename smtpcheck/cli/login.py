@@ -44,15 +44,15 @@ def login(
     name: Annotated[str, typer.Argument(metavar="CREDENTIAL", help="A credential that acts for a user.")],
     config_file: ConfigFiles = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Where the browser comes back to on 127.0.0.1. [default: a free one]")
+        int, typer.Option(min=0, max=65535, help="The port of the redirect to 127.0.0.1. [default: a free one]")
     ] = 0,
     force: Annotated[
-        bool, typer.Option("--force", help="Keep the login although it seems to be the wrong one.")
+        bool, typer.Option("--force", help="Store the login although it seems to be the wrong one.")
     ] = False,
 ) -> int:
-    """Log in for a credential, see that the login is right, and keep its refresh token.
+    """Sign in for a credential, check the login, and store its refresh token.
 
-    Exit codes: 0 kept, 1 kept but not tried at the server, 2 refused, 3 configuration not usable.
+    Exit codes: 0 stored, 1 stored but not tested at the server, 2 refused, 3 invalid configuration.
     """
     from smtpcheck.oauth.token_store import LoginUnusableError, TokenStore
 
@@ -63,7 +63,7 @@ def login(
     try:
         file.prepare()
     except LoginUnusableError as error:
-        return _refused(f"The login could not be kept: {error}")
+        return _refused(f"The login could not be stored: {error}")
     return run_loop(_login(settings, credential, file, port=port, force=force))
 
 
@@ -81,9 +81,9 @@ def _credential(settings: "Settings", name: str) -> "UserCredential":
         known = ", ".join(sorted(settings.credentials)) or "none"
         raise typer.BadParameter(f"there is no credential {name!r}; there is: {known}")
     if not isinstance(credential, UserCredential):
-        raise typer.BadParameter(f"{name} is of type {credential.type}, for which nobody logs in")
+        raise typer.BadParameter(f"{name} is of type {credential.type}, which needs no login")
     if not credential.needs_login:
-        raise typer.BadParameter(f"{name} has its token from the configuration; nobody logs in for it")
+        raise typer.BadParameter(f"{name} gets its token from the configuration and needs no login")
     return credential
 
 
@@ -99,18 +99,18 @@ async def _login(
         return _refused(f"The login failed: {_reason(answer)}")
     kept = first_login(answer, issuer=credential.login_issuer, client_id=credential.client_id, now=time.time())
     if kept is None:
-        return _refused("The issuer gave no refresh token; most want the scope offline_access for it.")
-    print(printable(f"Logged in as {answer.account or 'somebody whom the issuer does not name'}."))
+        return _refused("The issuer gave no refresh token; most require the scope offline_access for it.")
+    print(printable(f"Logged in as {answer.account or 'a user whom the issuer does not name'}."))
     checks = [check for check in settings.checks if check.credential == file.name]
     other_mailbox = next((check for check in checks if _is_of_another(check, answer.account)), None)
     if other_mailbox is not None and not force:
         return _refused(
-            f"That is not the mailbox of check {other_mailbox.name}, {other_mailbox.mailbox}. Nothing is kept.\n"
+            f"That is not the mailbox of check {other_mailbox.name}, {other_mailbox.mailbox}. Nothing is stored.\n"
             "Log in as that user; for a shared mailbox that this user may open, add --force."
         )
     reports = await _try_servers(settings, checks, file.name, answer.token)
     if any(_is_login_refused(report) for report in reports) and not force:
-        return _refused("The server refuses the login. Nothing is kept; to keep it all the same, add --force.")
+        return _refused("The server refuses the login. Nothing is stored; to store it anyway, add --force.")
     return await asyncio.to_thread(_keep, file, kept, tried=bool(reports) and not any(map(_has_failed, reports)))
 
 
@@ -188,8 +188,8 @@ def _keep(file: "TokenFile", kept: "Login", *, tried: bool) -> int:
         with file.held():
             file.write(kept)
     except LoginUnusableError as error:
-        return _refused(f"The login is right, but it cannot be kept: {error}")
-    print(f"The refresh token is kept in {file.path}; a running agent takes it up within seconds.")
+        return _refused(f"The login is valid, but cannot be stored: {error}")
+    print(f"The refresh token is stored in {file.path}; a running agent picks it up within seconds.")
     if not tried:
         print("It has not been accepted by a server yet: run smtpcheck check.")
     return DONE if tried else UNSURE

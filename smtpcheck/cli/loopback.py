@@ -27,7 +27,7 @@ def run_loopbacks(
     if not named:
         raise typer.BadParameter("--loopback sends messages: name the checks")
     if depth is not None:
-        raise typer.BadParameter("--loopback goes as far as sending; leave --depth out")
+        raise typer.BadParameter("--loopback includes sending; remove --depth")
     for check in checks:
         if check.name not in settings.loopbacks:
             raise typer.BadParameter(f"the check {check.name} has no loopback")

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def notify_test(config_file: ConfigFiles = None) -> int:
     """Send a test alert by every notifier, firing and then resolved, and call the heartbeat.
 
-    Exit codes: 0 all of them took it, 2 one did not, 3 there is none or the configuration is not usable.
+    Exit codes: 0 all accepted it, 2 one did not, 3 none is configured or the configuration is invalid.
     """
     from smtpcheck.config import load
 
@@ -69,7 +69,7 @@ async def _send_test(notifier: "Notifier", notifications: "tuple[Notification, N
             if failure is not None:
                 return notifier.label, notifier.type, f"{notification.status} not sent: {failure.reason}"
     except TimeoutError:
-        return notifier.label, notifier.type, f"did not end within {_limit():g} s"
+        return notifier.label, notifier.type, f"did not finish within {_limit():g} s"
     finally:
         await sender.close()
     return notifier.label, notifier.type, _SENT

@@ -22,7 +22,7 @@ NOT_USABLE = 3
 
 
 class Format(StrEnum):
-    """How a command shows what came out."""
+    """How a command shows its results."""
 
     TEXT = "text"
     JSON = "json"
@@ -48,7 +48,7 @@ ShardOf = Annotated[
     typer.Option(
         "--shard",
         metavar="I/N",
-        help="Share the checks among N agents, of which this is number I, from 0; I may be a pod's name, as mail-0. "
+        help="Divide the checks among N agents; this is number I, from 0. I may be a pod's name, such as mail-0. "
         "[default: all checks]",
     ),
 ]

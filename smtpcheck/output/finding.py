@@ -51,11 +51,11 @@ def _add_whole(grid: Table, finding: Finding, catalogue: Catalogue) -> None:
     told = describe(finding, catalogue)
     grid.add_row("cause", _name(finding, catalogue))
     for number, sentence in enumerate(told.evidence):
-        grid.add_row("" if number else "seen", Text(printable(sentence, keep="\n")))
+        grid.add_row("" if number else "evidence", Text(printable(sentence, keep="\n")))
     for number, step in enumerate(told.remedy):
-        grid.add_row("" if number else "repair", Text(printable(f"{number + 1}. {step}", keep="\n")))
+        grid.add_row("" if number else "fix", Text(printable(f"{number + 1}. {step}", keep="\n")))
     if told.tell_apart:
-        grid.add_row("tell apart", Text(told.tell_apart))
+        grid.add_row("confirm", Text(told.tell_apart))
     if told.reference:
         grid.add_row("see", Text(told.reference))
 

@@ -27,10 +27,10 @@ _STYLES = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.CRITICAL: "re
 _SYMBOLS = {Outcome.OK: "✓", Outcome.WARNING: "!", Outcome.CRITICAL: "✗", Outcome.UNKNOWN: "?"}
 
 _GRAPH_SEARCH = (
-    f"A search in Microsoft Graph is at most {LISTS} requests for every {MESSAGES_PER_REQUEST} messages that are"
-    f" sought, one for the name of each folder that holds one of them, and {DELETIONS} for each that is deleted. That"
-    " for left-overs, once a day, is one request and those that delete. It is more where an answer has further pages or"
-    " a filter is too complex, and a request comes twice where Graph asks to wait a moment."
+    f"A search in Microsoft Graph takes at most {LISTS} requests for every {MESSAGES_PER_REQUEST} pending messages,"
+    f" one for the name of each folder with a match, and {DELETIONS} for each deletion. The daily search for leftovers"
+    " takes one request and the deletions. It takes more where a response has further pages or a filter is too complex,"
+    " and a request is repeated where Graph asks to wait."
 )
 
 
@@ -88,7 +88,7 @@ def traffic_tables(traffic: Traffic) -> RenderableType:
     hosts = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     hosts.add_column("host", overflow="fold")
     refusing = any(host.refusals_per_hour for host in traffic.hosts)
-    for heading in ("checks", "connections/h", "/day", "at once", "messages/day", *["refusals/day"] * refusing):
+    for heading in ("checks", "connections/h", "/day", "concurrent", "messages/day", *["refusals/day"] * refusing):
         hosts.add_column(heading, justify="right", no_wrap=True)
     for host in traffic.hosts:
         numbers = (host.connections_per_hour, host.connections_per_day, host.connections_at_once, host.messages_per_day)
@@ -96,14 +96,14 @@ def traffic_tables(traffic: Traffic) -> RenderableType:
         hosts.add_row(f"{host.host}:{host.port}", str(host.checks), *map(_count, (*numbers, *refusals)))
     issuers = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     issuers.add_column("issuer", overflow="fold")
-    for heading in ("tokens", "requests/h at most", "/day", "/h while it fails"):
+    for heading in ("tokens", "max requests/h", "/day", "/h while failing"):
         issuers.add_column(heading, justify="right", no_wrap=True)
     for issuer in traffic.issuers:
         requests = (issuer.requests_per_hour, issuer.requests_per_day, issuer.failing_requests_per_hour)
         issuers.add_row(issuer.issuer, str(issuer.tokens), *map(_count, requests))
     searches = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     searches.add_column("searched", overflow="fold")
-    for heading in ("mailboxes", "searches/h at most", "/day"):
+    for heading in ("mailboxes", "max searches/h", "/day"):
         searches.add_column(heading, justify="right", no_wrap=True)
     for search in traffic.searches:
         counts = (search.searches_per_hour, search.searches_per_day)

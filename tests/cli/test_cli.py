@@ -68,12 +68,12 @@ def test_the_demo_comes_out_as_its_scenarios_say() -> None:
         assert (scenario.cause or "") in line
 
 
-def test_check_shows_cause_and_repair(config: Path) -> None:
+def test_check_shows_cause_and_fix(config: Path) -> None:
     result = smtpcheck("check", "-c", config)
     assert result.returncode == 2
     assert re.search(r"✗ +refused +critical +connect", result.stdout)
     assert "1 check: 1 critical" in result.stdout
-    assert "repair" in result.stdout
+    assert "fix" in result.stdout
 
 
 def test_check_as_json_holds_the_report(config: Path) -> None:
@@ -134,7 +134,7 @@ def test_check_without_a_file_is_made_of_options() -> None:
         (["check", "--nonsense"], 64, "No such option: --nonsense"),
         (["chekc"], 64, "No such command 'chekc'"),
         (["check", "-c", "CONFIG", "nobody"], 64, "there is no check 'nobody'"),
-        (["check", "-c", "CONFIG", "--depth", "deeper"], 64, "'deeper' is no depth"),
+        (["check", "-c", "CONFIG", "--depth", "deeper"], 64, "'deeper' is not a valid depth"),
         (["check", "-c", "CONFIG", "--depth", "send"], 64, "needs a recipient"),
         (["check", "-c", "CONFIG", "--depth", "auth"], 64, "needs a credential"),
         (

@@ -76,7 +76,7 @@ def test_an_observation_in_yaml_or_json(tmp_path: Path) -> None:
     assert first_cause("--observation", "-", given=b"{}") == Cause.UNKNOWN
 
 
-def test_the_text_names_cause_evidence_and_repair() -> None:
+def test_the_text_names_cause_evidence_and_fix() -> None:
     result = explain(TENANT_OFF)
     text = result.stdout.decode()
     assert (result.returncode, result.stderr) == (0, b"")
@@ -108,7 +108,7 @@ def test_the_list_has_every_cause() -> None:
         (["--observation", "-"], b"a: [", "neither JSON nor YAML in line"),
         (["--observation", "-"], b"[" * 100_000, "nested too deep"),
         (["--observation", "-"], b"- " * 100_000, "nested too deep"),
-        (["--observation", "-"], b"a: &a [x]\nb: [*a, *a]", "holds an alias"),
+        (["--observation", "-"], b"a: &a [x]\nb: [*a, *a]", "contains an alias"),
         (["--observation", "-"], b"a: 2026-99-99", "cannot read"),
         (["x", "--format", "nagios"], b"", "text or json"),
     ],

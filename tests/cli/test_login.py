@@ -126,8 +126,8 @@ def test_an_issuer_that_gives_no_refresh_token(issuer: HttpsIssuer, tmp_path: Pa
     ("name", "said"),
     [
         ("nobody", "there is no credential 'nobody'; there is: anna, imported, site"),
-        ("site", "site is of type token, for which nobody logs in"),
-        ("imported", "imported has its token from the configuration"),
+        ("site", "site is of type token, which needs no login"),
+        ("imported", "imported gets its token from the configuration"),
     ],
 )
 def test_a_credential_for_which_nobody_logs_in(issuer: HttpsIssuer, tmp_path: Path, name: str, said: str) -> None:
@@ -193,7 +193,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("visitor", "code", "said"),
     [
-        ("way-user@contoso.example", 0, "is kept in"),
+        ("way-user@contoso.example", 0, "is stored in"),
         ("other@contoso.example", 2, "That is not the mailbox of check way-user, way-user@contoso.example."),
     ],
 )

@@ -77,7 +77,7 @@ async def test_one_that_hangs_is_given_up(
     monkeypatch.setattr("smtpcheck.alerts.dispatcher.SEND_SECONDS", 0.2)
     async with Receiver(HANG) as hangs:
         code = await tried(tmp_path, f'alerts: {{notify: [{{type: webhook, url: "{hangs.url()}"}}]}}')
-    assert (code, "did not end within 0.2 s" in capsys.readouterr().out) == (2, True)
+    assert (code, "did not finish within 0.2 s" in capsys.readouterr().out) == (2, True)
 
 
 async def test_a_secret_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

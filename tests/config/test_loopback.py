@@ -179,5 +179,5 @@ def test_searches_are_announced_and_of_how_many_requests_one_in_graph_consists(
     ]
     imap, graph = shown.values()
     assert "in Microsoft Graph" not in imap
-    assert "A search in Microsoft Graph is at most 4 requests for every 7 messages" in graph
-    assert imap.split("searches/h")[1].split()[4:6] == graph.split("searches/h")[1].split()[4:6]
+    assert "A search in Microsoft Graph takes at most 4 requests for every 7 pending messages" in graph
+    assert imap.split("searches/h")[1].split()[2:4] == graph.split("searches/h")[1].split()[2:4]

@@ -41,7 +41,7 @@ def test_the_words_before_each_fact_stand_in_one_column(check: Check, capsys: py
     head, *lines = capsys.readouterr().out.splitlines()
     assert head == "office  a@example.org via [::1]:587"
     facts = {line[2:14].strip(): line[14:] for line in lines if line[2:14].strip()}
-    assert facts["seen"] == "system: 127.0.0.1: Connection refused"
+    assert facts["evidence"] == "system: 127.0.0.1: Connection refused"
     assert facts["or"].endswith("(timeout, 30%)")
     assert [line for line in lines if line != line.rstrip() or line[:2].strip() or line[12:14].strip()] == []
 

@@ -29,11 +29,13 @@ Name = Annotated[str | None, typer.Argument(help="The check; not needed if there
 Send = Annotated[bool, typer.Option("--send", help="Send a real message to the check's recipient.")]
 ProbeRefusal = Annotated[
     bool,
-    typer.Option("--probe-refusal", help="Log in once more with a wrong token, to see it refused: a failed sign-in."),
+    typer.Option(
+        "--probe-refusal", help="Log in once more with a wrong token, to see it refused: this is a failed sign-in."
+    ),
 ]
 Output = Annotated[str, typer.Option("--format", help="text or json.")]
 Bundle = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write a report without names, ids and addresses, to be posted.")
+    Path | None, typer.Option(metavar="FILE", help="Write a report without names, ids and addresses, to share.")
 ]
 
 
@@ -95,7 +97,7 @@ def _refuse_wrong_use(output: str, bundle: Path | None) -> None:
     if output not in {"text", "json"}:
         raise typer.BadParameter(f"--format is text or json, not {output!r}")
     if bundle is not None and not bundle.absolute().parent.is_dir():
-        raise typer.BadParameter(f"--bundle: {bundle.absolute().parent} is no folder")
+        raise typer.BadParameter(f"--bundle: {bundle.absolute().parent} is not a folder")
 
 
 def _chosen(settings: "Settings", name: str | None, *, send: bool) -> "Check":
@@ -157,5 +159,5 @@ def _write(bundle: Path, examination: "Examination", kit: "Kit") -> bool:
     except OSError as error:
         print(f"smtpcheck: {bundle} cannot be written: {(error.strerror or 'refused').lower()}", file=sys.stderr)
         return False
-    print(f"{bundle} holds the report without names, ids and addresses; read it before you post it", file=sys.stderr)
+    print(f"{bundle} has the report without names, ids and addresses; read it before you share it", file=sys.stderr)
     return True

@@ -23,7 +23,7 @@ _TAKEN = {
     Phase.AUTH: "the login as {check.mailbox} is accepted",
     Phase.MAIL: "the sender {check.sender} is accepted",
     Phase.RCPT: "the recipient {check.recipient} is accepted",
-    Phase.DATA: "the message is accepted; whether it arrives is another matter",
+    Phase.DATA: "the message is accepted; this does not prove that it arrives",
 }
 
 
@@ -33,7 +33,7 @@ def connection(evidence: Evidence) -> Examined:
     if report is None:
         return examined(Stage.CONNECTION, [skipped(f"depth {check.depth} opens no connection")])
     if report.cause is Cause.INTERNAL:
-        return examined(Stage.CONNECTION, [failed("smtpcheck itself failed; the log says where")], report.findings)
+        return examined(Stage.CONNECTION, [failed("smtpcheck itself failed; see the log")], report.findings)
     notes = [*_reached(evidence), *_session(evidence)]
     broken = broken_step(report)
     if broken is not None:
@@ -81,8 +81,8 @@ def _session(evidence: Evidence) -> Iterator[Note]:
     if report is None:
         return
     if server.security is Security.NONE:
-        what = "all that is said" if evidence.credential is None else f"the {_secret_of(evidence.check)}"
-        yield warning(f"no TLS: {what} crosses the network in clear")
+        what = "the whole session" if evidence.credential is None else f"the {_secret_of(evidence.check)}"
+        yield warning(f"no TLS: {what} crosses the network in plaintext")
     elif report.tls is not None:
         yield ok(f"{report.tls.version} with {report.tls.cipher}")
         certificate = report.tls.certificate
@@ -93,9 +93,9 @@ def _session(evidence: Evidence) -> Iterator[Note]:
     if evidence.ehlo:
         offered = " ".join(evidence.mechanisms) or "no mechanism"
         yield ok(f"EHLO offers AUTH {offered}") if evidence.mechanisms else warning("EHLO offers no AUTH")
-        yield from (ok(f"it takes messages up to {size} octets") for size in _sizes(evidence.ehlo))
+        yield from (ok(f"it accepts messages up to {size} octets") for size in _sizes(evidence.ehlo))
     if evidence.check.provider is Provider.MICROSOFT and server.host.endswith(".mail.protection.outlook.com"):
-        yield warning("this host takes mail from outside; clients log in at smtp.office365.com")
+        yield warning("this host receives mail from outside; clients log in at smtp.office365.com")
 
 
 def _secret_of(check: Check) -> str:
@@ -144,7 +144,7 @@ def _why_untested(evidence: Evidence) -> str:
     if evidence.report is None:
         return f"depth {evidence.check.depth} opens no connection"
     if broken_step(evidence.report) is not None or evidence.report.cause is Cause.INTERNAL:
-        return "the connection did not come so far"
+        return "the connection did not get that far"
     if evidence.check.depth < Depth.AUTH:
         return f"depth {evidence.check.depth} does not log in"
     return "" if evidence.can_go_on else f"there is no {_secret_of(evidence.check)} to log in with"
@@ -152,7 +152,7 @@ def _why_untested(evidence: Evidence) -> str:
 
 def _untested(check: Check) -> str:
     if check.expect is not None:
-        return f"{check.expect} is expected, and only --send comes so far"
+        return f"{check.expect} is expected, and only --send gets that far"
     if check.provider is Provider.MICROSOFT:
         return (
             f"tested up to depth {check.depth}; Exchange Online checks the right to the mailbox and to the sender only "
@@ -174,9 +174,9 @@ def errors(evidence: Evidence, conversation: Conversation | None, reason: str) -
         return examined(Stage.ERRORS, [skipped(reason)])
     step = next((step for step in conversation.steps if step.phase is Phase.AUTH), None)
     if step is None:
-        return examined(Stage.ERRORS, [warning("the second connection did not come as far as the login")])
+        return examined(Stage.ERRORS, [warning("the second connection did not reach the login")])
     if step.fault is None:
-        evidence_text = "the server accepted a token that nobody has signed"
+        evidence_text = "the server accepted a token that no issuer signed"
         finding = Finding(Cause.UNEXPECTED_SUCCESS, 1.0, "doctor.unexpected_success", (evidence_text,))
         return examined(Stage.ERRORS, [failed(f"{evidence_text}: it does not verify tokens")], (finding,))
     return examined(Stage.ERRORS, _refusal(evidence, step))
@@ -190,11 +190,11 @@ def _refusal(evidence: Evidence, step: Step) -> Iterator[Note]:
     if reply.code // 100 == 5:
         yield ok(f"a wrong token is refused: {reply}")
     else:
-        yield warning(f"a wrong token is refused only for now, so that clients try again and again: {reply}")
+        yield warning(f"a wrong token is refused only temporarily, so clients keep retrying: {reply}")
     challenges = [exchange.challenge for exchange in step.exchanges if exchange.challenge]
     if challenges:
         yield ok(f"the refusal comes with a challenge that clients must answer: {challenges[-1][:200]}")
     else:
         yield hint("the refusal comes without a 334 challenge; clients must be ready for either")
     if evidence.check.provider is Provider.MICROSOFT:
-        yield hint("repeated refusals are punished: after a 5xx stop and repair, never try again in a loop")
+        yield hint("repeated refusals are penalized: after a 5xx stop and fix it, never retry in a loop")

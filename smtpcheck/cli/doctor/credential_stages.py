@@ -148,9 +148,9 @@ def _with_refusal(evidence: Evidence, stage: Stage, notes: Iterator[Note]) -> Ex
 
 def _of_password(credential: Credential, stage: Stage) -> Note:
     if stage is Stage.FLOW and isinstance(credential, Password):
-        return ok(f"a password from {credential.password}; no issuer is asked")
+        return ok(f"a password from {credential.password}; no issuer is involved")
     if stage is Stage.RENEWAL:
-        return hint("nobody tells when a password ends: only the login shows it")
+        return hint("a password's expiry is unknown: only the login shows it")
     return skipped("a password has no application, no permissions and no token")
 
 
@@ -160,7 +160,7 @@ def _of_password(credential: Credential, stage: Stage) -> Note:
 def _flow(evidence: Evidence) -> Iterator[Note]:
     credential, found = evidence.credential, evidence.discovery
     if isinstance(credential, StaticToken):
-        yield ok(f"a ready token from {credential.source}; no issuer is asked")
+        yield ok(f"a token from {credential.source}; no issuer is involved")
         return
     if credential is not None:
         where = authority_of(credential) or evidence.issuer
@@ -202,11 +202,11 @@ def _application(evidence: Evidence) -> Iterator[Note]:
         yield (
             ok(f"the token was issued to application {appid}")
             if appid
-            else skipped("a ready token that does not name its application")
+            else skipped("a token that does not name its application")
         )
     elif stage_of_refusal(evidence) is None:
         client = f" {credential.client_id}" if isinstance(credential, Microsoft) else ""
-        yield ok(f"the issuer accepts application{client} and what it proves itself with")
+        yield ok(f"the issuer accepts application{client} and its credential")
     elif stage_of_refusal(evidence) is not Stage.APPLICATION:
         yield skipped("the issuer gave no token for another reason")
 
@@ -248,9 +248,9 @@ def _app_only(evidence: Evidence) -> Iterator[Note]:
             "SMTP.SendAsApp', otherwise the consent to SMTP.SendAsApp on Office 365 Exchange Online is missing"
         )
     elif evidence.check.server.host in _HIGH_VOLUME and "Mail.Send" in roles:
-        yield ok("the token grants Mail.Send, which High Volume Email asks for")
+        yield ok("the token grants Mail.Send, which High Volume Email requires")
     else:
-        yield warning(f"the token's roles are {', '.join(roles)}; SMTP wants SMTP.SendAsApp")
+        yield warning(f"the token's roles are {', '.join(roles)}; SMTP requires SMTP.SendAsApp")
 
 
 def _scopes(evidence: Evidence) -> Iterator[Note]:
@@ -262,7 +262,7 @@ def _scopes(evidence: Evidence) -> Iterator[Note]:
         yield ok(f"{requested} is requested")
     if evidence.token is None:
         if not requested:
-            yield skipped("nothing is requested, and there is no token")
+            yield skipped("no scope is requested, and there is no token")
         return
     audience = evidence.claims.get("aud")
     if audience is None:
@@ -279,7 +279,7 @@ def _requested(evidence: Evidence, requested: str) -> Note:
     if evidence.check.provider is Provider.GOOGLE:
         if _GOOGLE_SCOPE in requested.split():
             return ok(f"{requested} is requested")
-        return failed(f"{requested} is requested; SMTP at Google takes {_GOOGLE_SCOPE} alone")
+        return failed(f"{requested} is requested; SMTP at Google accepts only {_GOOGLE_SCOPE}")
     right = _right_scope(credential) if isinstance(credential, CloudCredential) else ""
     hosts = [urlsplit(scope).hostname for scope in requested.split()]
     if any(host in _GRAPH_HOSTS for host in hosts):
@@ -316,7 +316,7 @@ def _token(evidence: Evidence) -> Iterator[Note]:
     if line > MAX_AUTH_LINE:
         yield failed(f"its login line of {line} octets is longer than the {MAX_AUTH_LINE} that RFC 4954 allows")
     elif line > _USUAL_AUTH_LINE:
-        yield hint(f"its login line has {line} octets; some servers take no more than {_USUAL_AUTH_LINE}")
+        yield hint(f"its login line has {line} octets; some servers accept no more than {_USUAL_AUTH_LINE}")
     if str(token.claims.get(HEADER_TYPE, "")).casefold() == "at+jwt":
         yield hint("its header says typ at+jwt (RFC 9068), which Dovecot 2.3 refuses")
     yield from _lifetime(token, evidence.now)
@@ -329,15 +329,15 @@ def auth_line_length(size: int, mailbox: str) -> int:
 
 def _lifetime(token: TokenFacts, now: float) -> Iterator[Note]:
     if token.expires_at is None:
-        yield hint("nobody says when it ends")
+        yield hint("its expiry is unknown")
         return
     left = token.expires_at - now
     if left <= 0:
-        yield failed(f"it ended {utc_text(token.expires_at)}")
+        yield failed(f"it expired {utc_text(token.expires_at)}")
     elif left < _SHORT_LIFE:
-        yield warning(f"it ends in {left:.0f} s, and was asked for only now")
+        yield warning(f"it expires in {left:.0f} s, although it is new")
     else:
-        yield ok(f"it lives {left / 60:.0f} more minutes, until {utc_text(token.expires_at)}")
+        yield ok(f"it is valid for {left / 60:.0f} more minutes, until {utc_text(token.expires_at)}")
 
 
 def _renewal(evidence: Evidence) -> Iterator[Note]:
@@ -346,7 +346,7 @@ def _renewal(evidence: Evidence) -> Iterator[Note]:
         yield hint("something else renews the token; it is read again when its source changes, and every 5 minutes")
     elif token is not None and token.expires_at is not None:
         again = min((token.expires_at - token.acquired_at) / 2, evidence.fresh_every)
-        yield ok(f"the agent asks for the next token after {again / 60:.0f} minutes, while this one still serves")
+        yield ok(f"the agent requests the next token after {again / 60:.0f} minutes, while this one is still valid")
     elif token is None and stage_of_refusal(evidence) is not Stage.RENEWAL:
         yield skipped("there is no token to renew")
     if state is None:
@@ -357,7 +357,7 @@ def _renewal(evidence: Evidence) -> Iterator[Note]:
         margin = evidence.check.warn.refresh_token
         yield expiry_note("the refresh token", state.refresh_token_expires_at, margin, evidence.now)
     if isinstance(credential, Microsoft | ManagedIdentity):
-        yield ok("an application needs no refresh token: it just asks again")
+        yield ok("an application needs no refresh token: it requests a new token")
     of_user = isinstance(credential, UserCredential)
     end = state.refresh_token_expires_at if of_user else state.client_secret_expires_at
     if credential is not None and credential.unknown_expiry and end is None:
@@ -376,8 +376,8 @@ def is_of_entra(evidence: Evidence) -> bool:
 def expiry_note(what: str, end: float, margin: float, now: float) -> Note:
     """Return a note on something that ends: failed if it has, a warning if that is nearer than `margin` seconds."""
     if end <= now:
-        return failed(f"{what} ended {utc_text(end)}")
-    said = f"{what} ends {utc_text(end)}, in {(end - now) / 86400:.0f} days"
+        return failed(f"{what} expired {utc_text(end)}")
+    said = f"{what} expires {utc_text(end)}, in {(end - now) / 86400:.0f} days"
     return warning(said) if end - now < margin else ok(said)
 
 

@@ -98,7 +98,7 @@ async def _by_imap(check: Check, settings: Settings, kit: Kit) -> tuple[Note, tu
     )
     if search.error is None:
         return ok(
-            f"IMAP takes the same token for {check.mailbox}: what refuses is SMTP AUTH or its right"
+            f"IMAP accepts the same token for {check.mailbox}: SMTP AUTH or its permission is what refuses"
         ), _OF_THE_TOKEN
     return hint(f"IMAP refuses {check.mailbox} too, in step {search.error.step}: {search.error.detail}"), ()
 
@@ -119,7 +119,7 @@ def _identity(evidence: Evidence, own: str) -> Note:
             return ok(f"the token belongs to {own}, the user that logs in")
         return warning(f"the token belongs to {own}, and {mailbox} is to log in")
     if oid := claim(claims, "oid"):
-        return hint(f"the token belongs to an application (object id {oid}), which needs a right to {mailbox}")
+        return hint(f"the token belongs to an application (object id {oid}), which needs a permission on {mailbox}")
     return skipped("the token does not say whom it belongs to")
 
 
@@ -160,7 +160,7 @@ def _other_mailbox_note(other: Check, check: Check, refused: Phase, report: Repo
         return ok(said), _OF_THE_CREDENTIAL
     reply = report.failed_reply
     said = f"{other.mailbox}, another mailbox of the credential, is refused too{f': {reply}' if reply else ''}"
-    return hint(f"{said}; look first at what they share"), ()
+    return hint(f"{said}; check first what they share"), ()
 
 
 def _logged_in(report: Report) -> bool:

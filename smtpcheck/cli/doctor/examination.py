@@ -110,7 +110,7 @@ class Examination:
     def _why_no_refusal(self) -> str:
         evidence = self.evidence
         if not self._probe_refusal:
-            return "a wrong token is tried only with --probe-refusal, for it adds a failed sign-in"
+            return "a wrong token is tried only with --probe-refusal, as it adds a failed sign-in"
         if evidence.check.expect is not None:
             return "the check expects a refusal already"
         if evidence.token is None or evidence.check.depth < Depth.AUTH or evidence.report is None:

@@ -61,7 +61,7 @@ def _retirements(evidence: Evidence) -> Iterator[Note]:
     if uses_password:
         yield warning(f"{said}: this check logs in with a password, move it to OAuth2")
     else:
-        yield hint(f"{said}; this check is not concerned, but others that log in with a password here are")
+        yield hint(f"{said}; this check is not affected, but others that log in with a password here are")
 
 
 # -- drift ------------------------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ def _drift(evidence: Evidence, folder: Path) -> Iterator[Note]:
         yield from _changes(before, seen)
     reason = _keep(path, seen)
     if reason:
-        yield hint(f"what was seen cannot be kept in {folder} for the next time: {reason}")
+        yield hint(f"results cannot be stored in {folder} for the next time: {reason}")
 
 
 def _snapshot(evidence: Evidence) -> Snapshot | None:
@@ -101,7 +101,7 @@ def _changes(before: Snapshot, seen: Snapshot) -> Iterator[Note]:
     since = f"since {utc_text(at)}" if isinstance(at, int | float) and 0 < at < 2**32 else "since the last time"
     old, new = (_lines(snapshot.get("ehlo")) for snapshot in (before, seen))
     changed = False
-    for lines, verb in ((new - old, "has come to"), (old - new, "is gone from")):
+    for lines, verb in ((new - old, "has been added to"), (old - new, "has been removed from")):
         for line in sorted(lines):
             changed = True
             yield warning(f"{line} {verb} EHLO {since}")

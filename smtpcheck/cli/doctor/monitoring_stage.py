@@ -76,7 +76,7 @@ def _read(address: str, answer: Exchange) -> MonitoringSetup:
 def monitoring(check: Check, found: MonitoringSetup | None, alerts: AlertSettings | None) -> Examined:
     """Return stage 10; `found` is None where no configuration file names an agent that could be asked."""
     if found is None:
-        notes = [skipped("no configuration file names an agent's address, so nobody watches this mailbox from here")]
+        notes = [skipped("no configuration file names an agent's address, so this mailbox is not monitored from here")]
         return examined(Stage.MONITORING, notes)
     return examined(Stage.MONITORING, [_presence(found), *_advice(check, alerts)])
 
@@ -88,11 +88,11 @@ def _presence(found: MonitoringSetup) -> Note:
         case Presence.UNRECOGNIZED:
             return hint(f"something at {found.address} does not answer like an agent without TLS and password")
         case Presence.LOCKED:
-            return ok(f"the page at {found.address} asks for a password, so an agent is likely to run")
+            return ok(f"the page at {found.address} asks for a password, so an agent probably runs there")
         case Presence.CHECK_UNKNOWN:
             return warning(f"the agent at {found.address} does not know this check: reload it (SIGHUP)")
         case Presence.WATCHING:
-            return ok(f"the agent at {found.address} watches this check; it says {found.status}")
+            return ok(f"the agent at {found.address} runs this check; its outcome is {found.status}")
 
 
 def _notified(check: Check, alerts: AlertSettings) -> Note:
@@ -107,9 +107,9 @@ def _notified(check: Check, alerts: AlertSettings) -> Note:
     ]
     if not told:
         return warning(
-            f"nobody is told when it fails: match of {', '.join(notification_logs)} leaves it out (alerts.notify)"
+            f"nobody is notified when it fails: match of {', '.join(notification_logs)} excludes it (alerts.notify)"
         )
-    return ok(f"when it fails this is told by {', '.join(told)}; smtpcheck notify-test tries it")
+    return ok(f"failures are notified by {', '.join(told)}; smtpcheck notify-test tests it")
 
 
 def _advice(check: Check, alerts: AlertSettings | None) -> list[Note]:

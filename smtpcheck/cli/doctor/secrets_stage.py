@@ -33,9 +33,9 @@ _EVERY_MAILBOX = {
     "pop.accessasapp": "reads mailboxes by POP",
 }
 _WARNING_TEXTS = {
-    SecretWarning.LINE_END: "ends with a line end, which another application may send along",
-    SecretWarning.BLANK: "begins or ends with a blank",
-    SecretWarning.BYTE_ORDER_MARK: "begins with a byte order mark",
+    SecretWarning.LINE_END: "ends with a newline, which another application may send too",
+    SecretWarning.BLANK: "starts or ends with a space",
+    SecretWarning.BYTE_ORDER_MARK: "starts with a byte order mark",
     SecretWarning.GUID: "has the form of a GUID: the id of a client secret rather than its value",
 }
 _WORDS = {"source": "the token", "file": "the client key", "passphrase": "the key's passphrase"}
@@ -67,9 +67,7 @@ def _source(what: str, source: SecretSource) -> Iterator[Note]:
     if source.file is not None:
         yield from _file(what, source.file)
     elif source.env is not None:
-        yield hint(
-            f"{what} stands in variable {source.env}, which child processes inherit; a file of mode 0400 is safer"
-        )
+        yield hint(f"{what} is in variable {source.env}, which child processes inherit; a file of mode 0400 is safer")
     elif source.command is not None:
         yield ok(f"{what} comes from the command {source.command[0]}")
     else:
@@ -80,16 +78,16 @@ def _file(what: str, path: Path) -> Iterator[Note]:
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError as error:
-        yield warning(f"{what} in {path} cannot be looked at: {(error.strerror or 'refused').lower()}")
+        yield warning(f"{what} in {path} cannot be inspected: {(error.strerror or 'refused').lower()}")
         return
     if os.name == "nt":
-        yield ok(f"{what} lies in {path}")
+        yield ok(f"{what} is in {path}")
     elif mode & (stat.S_IROTH | stat.S_IWOTH):
         yield warning(f"{what} in {path} can be read by every user of this machine (mode {mode:04o}): chmod o-rwx")
     elif mode & (stat.S_IWGRP | stat.S_IRGRP):
         yield hint(f"{what} in {path} can be read by its group (mode {mode:04o})")
     else:
-        yield ok(f"{what} in {path} can be read by its owner alone (mode {mode:04o})")
+        yield ok(f"{what} in {path} can be read only by its owner (mode {mode:04o})")
 
 
 def _warnings(what: str, source: SecretSource) -> Iterator[Note]:
@@ -103,7 +101,7 @@ def _warnings(what: str, source: SecretSource) -> Iterator[Note]:
 
 def _kind(credential: Credential) -> Iterator[Note]:
     if isinstance(credential, Microsoft) and credential.client_secret is not None:
-        yield hint("a client certificate would do in place of the secret: its key never leaves this machine")
+        yield hint("a client certificate could replace the secret: its key never leaves this machine")
 
 
 def _transport(evidence: Evidence) -> Iterator[Note]:
@@ -112,7 +110,7 @@ def _transport(evidence: Evidence) -> Iterator[Note]:
         if server.allow_plaintext:
             yield warning("the token is sent without TLS (allow_plaintext: true)")
         return
-    trust = f"the authorities in {server.ca_file}" if server.ca_file else "the system's authorities"
+    trust = f"the CAs in {server.ca_file}" if server.ca_file else "the system's CAs"
     yield ok(f"the server's certificate is verified against {trust}, TLS {server.min_tls} or newer")
 
 
@@ -126,7 +124,7 @@ def _excess(evidence: Evidence) -> Iterator[Note]:
     for role in roles:
         if role.casefold() not in _NEEDED:
             power = _EVERY_MAILBOX.get(role.casefold(), "is more than SMTP needs")
-            yield warning(f"the token also grants {role}, which {power}; take it from the application")
+            yield warning(f"the token also grants {role}, which {power}; remove it from the application")
     for scope in scopes:
         if scope.casefold() not in _NEEDED:
             yield hint(f"the token also grants {scope}, which SMTP does not need")
@@ -136,5 +134,5 @@ def _excess(evidence: Evidence) -> Iterator[Note]:
     if "SMTP.SendAsApp" in roles and not graph:
         yield hint(
             "FullAccess lets the application read the mailbox too; Exchange's RBAC for applications (role "
-            "'Application SMTP.SendAsApp' with a scope, and no API permission) lets it send alone"
+            "'Application SMTP.SendAsApp' with a scope, and no API permission) lets it only send"
         )

@@ -32,7 +32,7 @@ class AgentState:
     checks: int
     """Checks that are configured."""
     in_flight: int
-    """Runs that are under way."""
+    """Runs in flight."""
     connectivity_lost: bool
     skipped: Mapping[str, int] = field(default_factory=dict)
     """Runs that were left out, by reason (a closed list of the agent's)."""

@@ -50,7 +50,7 @@ SUCCESS = Family(
 OUTCOME = Family(
     "smtpcheck_outcome",
     Kind.GAUGE,
-    "The outcome of the last scheduled run: 1 for the one that holds, 0 for the others.",
+    "The outcome of the last scheduled run: 1 for the current one, 0 for the others.",
     ("outcome",),
 )
 DURATION = Family("smtpcheck_duration_seconds", Kind.GAUGE, "How long the last scheduled run took.")
@@ -69,16 +69,16 @@ FAILURE_INFO = Family(
 WARNING_INFO = Family(
     "smtpcheck_warning_info",
     Kind.INFO,
-    "What the last scheduled run warned of; one series for each cause.",
+    "Warnings of the last scheduled run; one series for each cause.",
     ("cause",),
 )
 LAST_RUN = Family(
-    "smtpcheck_last_run_timestamp_seconds", Kind.GAUGE, "When the last scheduled run began, as Unix time."
+    "smtpcheck_last_run_timestamp_seconds", Kind.GAUGE, "When the last scheduled run started, as Unix time."
 )
 LAST_SUCCESS = Family(
     "smtpcheck_last_success_timestamp_seconds",
     Kind.GAUGE,
-    "When the last scheduled run that reached its depth began, as Unix time.",
+    "When the last scheduled run that reached its depth started, as Unix time.",
 )
 RUNS = Family("smtpcheck_runs_total", Kind.COUNTER, "Scheduled runs that have ended.")
 FAILURES = Family("smtpcheck_failures_total", Kind.COUNTER, "Scheduled runs that ended critical.")
@@ -103,13 +103,13 @@ INTERVAL = Family("smtpcheck_interval_seconds", Kind.GAUGE, "The configured inte
 BACKOFF_UNTIL = Family(
     "smtpcheck_backoff_until_timestamp_seconds",
     Kind.GAUGE,
-    "Until when the check waits because the server refused it, as Unix time; absent unless it waits.",
+    "Until when the check is in back-off because the server refused it, as Unix time; absent otherwise.",
 )
 
 PROBE_SUPPRESSED = Family(
     "smtpcheck_probe_suppressed",
     Kind.GAUGE,
-    "Whether /probe ran nothing (1): the check waits after refusals, or was run a moment ago. Only at /probe.",
+    "Whether /probe ran nothing (1): the check is in back-off, or was run a moment ago. Only at /probe.",
 )
 
 PER_CHECK = (
@@ -144,10 +144,10 @@ LOOPBACK_DELIVERY = Family(
     "How long the last message that arrived took, from its acceptance by the server.",
 )
 LOOPBACK_PENDING = Family(
-    "smtpcheck_loopback_pending", Kind.GAUGE, "Messages under way: neither found nor lost nor refused."
+    "smtpcheck_loopback_pending", Kind.GAUGE, "Pending messages: neither found nor lost nor refused."
 )
 LOOPBACK_SENT = Family(
-    "smtpcheck_loopback_sent_total", Kind.COUNTER, "Messages that the server has accepted, or perhaps accepted."
+    "smtpcheck_loopback_sent_total", Kind.COUNTER, "Messages that the server accepted, or perhaps accepted."
 )
 LOOPBACK_FOUND = Family("smtpcheck_loopback_found_total", Kind.COUNTER, "Messages that were found, in any folder.")
 LOOPBACK_LATE = Family("smtpcheck_loopback_late_total", Kind.COUNTER, "Messages that arrived after warn_after.")
@@ -159,7 +159,7 @@ LOOPBACK_LOST = Family(
 LOOPBACK_UNCERTAIN = Family(
     "smtpcheck_loopback_uncertain_total",
     Kind.COUNTER,
-    "Messages of which it was unknown whether the server had accepted them.",
+    "Messages of which it was unknown whether the server accepted them.",
 )
 LOOPBACK_FOLDER = Family(
     "smtpcheck_loopback_folder_info",
@@ -170,13 +170,13 @@ LOOPBACK_FOLDER = Family(
 LOOPBACK_AUTHENTICATION = Family(
     "smtpcheck_loopback_authentication_info",
     Kind.INFO,
-    "What the receiver found for spf, dkim and dmarc of the last message, if authserv_id is configured.",
+    "The receiver's results for spf, dkim and dmarc of the last message, if authserv_id is configured.",
     ("method", "result"),
 )
 LOOPBACK_FINDER_SUCCESS = Family(
     "smtpcheck_loopback_finder_success",
     Kind.GAUGE,
-    "Whether the last search of the mailbox succeeded (1); while it fails nothing is taken for lost.",
+    "Whether the last search of the mailbox succeeded (1); while it fails nothing is considered lost.",
 )
 
 PER_LOOPBACK = (
@@ -216,13 +216,13 @@ TOKEN_ACQUISITION = Family(
 TOKEN_REQUESTS = Family(
     "smtpcheck_token_requests_total",
     Kind.COUNTER,
-    "Requests to the issuer by result; a token from the cache is none.",
+    "Requests to the issuer by result; a token from the cache does not count.",
     ("credential", "result"),
 )
 FRESH_TOKEN_SUCCESS = Family(
     "smtpcheck_fresh_token_success",
     Kind.GAUGE,
-    "Whether the last request past every cache succeeded.",
+    "Whether the last forced refresh, bypassing caches, succeeded.",
     _CREDENTIAL,
 )
 CLIENT_SECRET_EXPIRY = Family(
@@ -240,7 +240,7 @@ CLIENT_CERTIFICATE_EXPIRY = Family(
 REFRESH_TOKEN_LAST_REFRESH = Family(
     "smtpcheck_refresh_token_last_refresh_timestamp_seconds",
     Kind.GAUGE,
-    "When the refresh token was last used with success, as Unix time.",
+    "When the refresh token was last used successfully, as Unix time.",
     _CREDENTIAL,
 )
 REFRESH_TOKEN_EXPIRY = Family(
@@ -278,7 +278,7 @@ FAILURES_BY_CAUSE = Family(
 LOOPBACK_SECONDS = Family(
     "smtpcheck_loopback_seconds",
     Kind.HISTOGRAM,
-    "How long messages took from their acceptance to their mailbox, by provider.",
+    "How long messages took from acceptance to the mailbox, by provider.",
     ("provider",),
     buckets=(1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0),
 )
@@ -290,13 +290,13 @@ CHECKS = Family("smtpcheck_checks", Kind.GAUGE, "Checks that this agent runs.")
 SHARD_INFO = Family(
     "smtpcheck_shard_info",
     Kind.INFO,
-    "Which part of the checks this agent runs, counted from 0; absent if it runs them all.",
+    "Which shard of the checks this agent runs, counted from 0; absent if it runs them all.",
     ("shard", "shards"),
 )
 SHARD_CHECKS = Family(
     "smtpcheck_shard_checks",
     Kind.GAUGE,
-    "How many checks each shard has, told by every agent for all; absent if one agent runs them all.",
+    "How many checks each shard has, reported by every agent for all; absent if one agent runs them all.",
     ("shard",),
 )
 NEXT_SHARD_CHECK_INFO = Family(
@@ -305,32 +305,30 @@ NEXT_SHARD_CHECK_INFO = Family(
     "Checks of the shard after this one, which another agent runs; one without smtpcheck_check_info is not run.",
     ("check", "shard"),
 )
-CHECKS_IN_FLIGHT = Family("smtpcheck_checks_in_flight", Kind.GAUGE, "Runs that are under way.")
+CHECKS_IN_FLIGHT = Family("smtpcheck_checks_in_flight", Kind.GAUGE, "Runs in flight.")
 SCHEDULE_LAG = Family(
     "smtpcheck_schedule_lag_seconds",
     Kind.HISTOGRAM,
-    "How long after it was due a scheduled run began.",
+    "How long after it was due a scheduled run started.",
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
 CUT_OFF = Family(
-    "smtpcheck_cut_off", Kind.GAUGE, "Whether the agent itself has no network (1); then failures are unknown."
+    "smtpcheck_cut_off", Kind.GAUGE, "Whether the agent itself has no connectivity (1); then failures are unknown."
 )
-RUNS_SKIPPED = Family(
-    "smtpcheck_runs_skipped_total", Kind.COUNTER, "Scheduled runs that were left out, by reason.", ("reason",)
-)
-INTERNAL_ERRORS = Family("smtpcheck_internal_errors_total", Kind.COUNTER, "Faults of smtpcheck itself.")
+RUNS_SKIPPED = Family("smtpcheck_runs_skipped_total", Kind.COUNTER, "Skipped scheduled runs, by reason.", ("reason",))
+INTERNAL_ERRORS = Family("smtpcheck_internal_errors_total", Kind.COUNTER, "Internal errors of smtpcheck.")
 LAST_RELOAD_SUCCESSFUL = Family(
     "smtpcheck_config_last_reload_successful", Kind.GAUGE, "Whether the last load of the configuration succeeded."
 )
 LAST_RELOAD_SUCCESS = Family(
     "smtpcheck_config_last_reload_success_timestamp_seconds",
     Kind.GAUGE,
-    "When the configuration was last loaded with success, as Unix time.",
+    "When the configuration was last loaded successfully, as Unix time.",
 )
 NOTIFICATIONS = Family(
     "smtpcheck_notifications_total",
     Kind.COUNTER,
-    "Alerts by notifier and result: told (success), tried in vain (error), or given up (dropped).",
+    "Alerts by notifier and result: sent (success), failed (error), or dropped.",
     ("notifier", "result"),
 )
 NOTIFIER_FAILING = Family(
@@ -340,7 +338,7 @@ NOTIFIER_FAILING = Family(
     ("notifier",),
 )
 ALERTS_FIRING = Family(
-    "smtpcheck_alerts_firing", Kind.GAUGE, "The agent's own alerts that fire now, by severity.", ("severity",)
+    "smtpcheck_alerts_firing", Kind.GAUGE, "The agent's own firing alerts, by severity.", ("severity",)
 )
 
 AGENT = (

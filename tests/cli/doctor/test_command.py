@@ -90,7 +90,7 @@ async def test_text_has_twelve_steps_in_eighty_columns(tmp_path: Path) -> None:
     for stage in Stage:
         assert [line for line in lines if f"{stage.value:2} {stage.title} " in line], stage
     assert any(line.split() == ["✗", "2", "app", "registration", "failed"] for line in lines)
-    assert "repair" in ended.out
+    assert "fix" in ended.out
     assert "secret_expired" in ended.out
     assert lines[-1].startswith("critical: ")
     assert [secret for secret in secrets if secret in "".join(ended.out.split())] == []
@@ -158,7 +158,7 @@ async def test_without_a_configuration_file(tmp_path: Path) -> None:
         (["-c", "CONFIG", "a", "--send"], 64, "needs a recipient"),
         (["-c", "CONFIG", "b", "--send"], 64, "needs a credential"),
         (["-c", "CONFIG", "a", "--format", "nagios"], 64, "text or json"),
-        (["-c", "CONFIG", "a", "--bundle", "/nowhere/at/all.json"], 64, "is no folder"),
+        (["-c", "CONFIG", "a", "--bundle", "/nowhere/at/all.json"], 64, "is not a folder"),
         (["-c", "missing.yaml", "a"], 3, "missing.yaml"),
     ],
 )

@@ -237,7 +237,7 @@ async def test_imap_with_the_same_token_separates(tmp_path: Path, closed: bool) 
             world.authenticator.closed.add("mail-delivered@contoso.example")
         seen = await examine(settings_of(world.config), "mail-delivered")
         assert (world.imap.connections.total(), len(world.exchange.messages)) == (1, 0)
-    said = "IMAP refuses mail-delivered@contoso.example too" if closed else "IMAP takes the same token"
+    said = "IMAP refuses mail-delivered@contoso.example too" if closed else "IMAP accepts the same token"
     assert said in seen.text(Stage.TEST)
     assert (Cause.TOKEN_CORRUPT_OR_WRONG_KIND in seen.stages[Stage.TEST].excluded) != closed
 
@@ -335,7 +335,8 @@ async def test_what_has_changed_since_the_last_examination(tmp_path: Path) -> No
         changed = (await examine(settings, "healthy")).text(Stage.MAINTENANCE, Result.WARNING)
         assert "have not changed since" in (await examine(settings, "healthy")).text(Stage.MAINTENANCE)
         assert sorted(path.name for path in kept.parent.iterdir()) == ["healthy.json"]
-    for text in ("AUTH LOGIN XOAUTH2 has come to EHLO", "XGONE is gone", "TLS was TLSv1.2 OLD", "was CN=Old CA"):
+    added, removed = "AUTH LOGIN XOAUTH2 has been added to EHLO", "XGONE has been removed"
+    for text in (added, removed, "TLS was TLSv1.2 OLD", "was CN=Old CA"):
         assert text in changed
 
 
@@ -355,7 +356,7 @@ async def test_a_state_folder_that_cannot_be_written_is_said_and_no_fault(tmp_pa
         (tmp_path / "state").write_text("a file, where the folder should be")
         seen = await examine(settings_of(world.config), "healthy")
     assert seen.result(Stage.MAINTENANCE) is Result.OK
-    assert "cannot be kept in" in seen.text(Stage.MAINTENANCE, Result.HINT)
+    assert "cannot be stored in" in seen.text(Stage.MAINTENANCE, Result.HINT)
 
 
 async def test_secrets_that_others_can_read_and_rights_beyond_smtp(tmp_path: Path) -> None:
@@ -375,7 +376,7 @@ async def test_ends_are_warned_of_in_the_last_step(tmp_path: Path) -> None:
     async with World(tmp_path, only("healthy")) as world:
         settings = edit(world.config, contoso={"client_secret_expires": "2026-01-02"})
         seen = await examine(settings, "healthy")
-    assert "the client secret ended 2026-01-02" in seen.text(Stage.MAINTENANCE, Result.FAILED)
+    assert "the client secret expired 2026-01-02" in seen.text(Stage.MAINTENANCE, Result.FAILED)
     assert seen.causes(Stage.MAINTENANCE) == [Cause.SECRET_EXPIRING]
 
 
@@ -402,7 +403,7 @@ async def test_the_agent_that_watches_is_asked(tmp_path: Path) -> None:
             known, unknown = [await examine(asked, name) for name in ("healthy", "healthy-sender")]
         gone = await examine(asked, "healthy")
     assert known.result(Stage.MONITORING) is Result.OK
-    assert "watches this check" in known.text(Stage.MONITORING)
+    assert "runs this check" in known.text(Stage.MONITORING)
     assert "does not know this check" in unknown.text(Stage.MONITORING, Result.WARNING)
     assert "no agent runs at" in gone.text(Stage.MONITORING, Result.WARNING)
 
@@ -459,7 +460,7 @@ async def test_a_refusal_of_a_message_is_tested_only_if_one_may_be_sent(tmp_path
         settings = settings_of(world.config)
         shallow, deep = await examine(settings, wanted.name), await examine(settings, wanted.name, send=True)
     hints = shallow.text(Stage.TEST, Result.HINT)
-    assert hints == "a refusal 5xx 5.2.252 in phase data is expected, and only --send comes so far"
+    assert hints == "a refusal 5xx 5.2.252 in phase data is expected, and only --send gets that far"
     assert "data: refused as expected: 554 5.2.252 SendAsDenied" in deep.text(Stage.TEST, Result.OK)
 
 
@@ -469,7 +470,7 @@ async def test_a_password_is_examined_without_a_word_of_tokens(tmp_path: Path) -
         seen = await examine(settings, "password")
         (tmp_path / "site.password").unlink()
         unread = await examine(settings, "password")
-    assert seen.text(Stage.FLOW) == f"a password from file {tmp_path / 'site.password'}; no issuer is asked"
+    assert seen.text(Stage.FLOW) == f"a password from file {tmp_path / 'site.password'}; no issuer is involved"
     assert {seen.result(stage) for stage in (Stage.APPLICATION, Stage.PERMISSIONS, Stage.SCOPES, Stage.TOKEN)} == {
         Result.SKIPPED
     }

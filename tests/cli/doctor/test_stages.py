@@ -162,7 +162,7 @@ def test_an_authority_without_its_document_or_with_anothers() -> None:
     [
         ({}, Result.OK, "SMTP.SendAsApp to the application"),
         ({"roles": None}, Result.HINT, "RBAC for applications"),
-        ({"roles": ["IMAP.AccessAsApp"]}, Result.WARNING, "SMTP wants SMTP.SendAsApp"),
+        ({"roles": ["IMAP.AccessAsApp"]}, Result.WARNING, "SMTP requires SMTP.SendAsApp"),
         ({"roles": None, "scp": "SMTP.Send openid"}, Result.OK, "grants SMTP.Send"),
         ({"roles": None, "scp": "Mail.Send"}, Result.FAILED, "not SMTP.Send"),
     ],
@@ -196,7 +196,7 @@ def test_the_requested_scope_must_be_for_smtp() -> None:
     assert stage(evidence(credential=graph), Stage.SCOPES).result is Result.FAILED
     assert stage(evidence(credential=other), Stage.SCOPES).result is Result.WARNING
     google = stage(evidence(None, credential=other, provider=Provider.GOOGLE), Stage.SCOPES)
-    assert "https://mail.google.com/ alone" in said(google, Result.FAILED)
+    assert "only https://mail.google.com/" in said(google, Result.FAILED)
 
 
 def test_form_size_and_life_of_the_token() -> None:
@@ -210,8 +210,8 @@ def test_form_size_and_life_of_the_token() -> None:
     assert "an opaque token" in said(stage(evidence(None), Stage.TOKEN), Result.OK)
     assert "RFC 4954" in said(stage(evidence(size=9300), Stage.TOKEN), Result.FAILED)
     assert "some servers" in said(stage(evidence(size=4000), Stage.TOKEN), Result.HINT)
-    assert "it ended" in said(stage(evidence(life=-5.0), Stage.TOKEN), Result.FAILED)
-    assert "it ends in 120 s" in said(stage(evidence(life=120.0), Stage.TOKEN), Result.WARNING)
+    assert "it expired" in said(stage(evidence(life=-5.0), Stage.TOKEN), Result.FAILED)
+    assert "it expires in 120 s" in said(stage(evidence(life=120.0), Stage.TOKEN), Result.WARNING)
     assert "Dovecot" in said(stage(evidence(CLAIMS | {"header_typ": "at+jwt"}), Stage.TOKEN), Result.HINT)
 
 
@@ -241,7 +241,7 @@ def test_renewal_tells_what_ends_and_how_to_make_it_known() -> None:
     found = renewal(replace(evidence(), state=state))
     assert "after 30 minutes" in said(found, Result.OK)
     assert "client_secret_expires" in said(found, Result.HINT)
-    assert "the refresh token ends" in said(found, Result.WARNING)
+    assert "the refresh token expires" in said(found, Result.WARNING)
     known = replace(state, refresh_token_expires_at=None, client_secret_expires_at=NOW + 9e6)
     assert "client_secret_expires" not in said(renewal(replace(evidence(), state=known)), Result.HINT)
 
@@ -313,5 +313,5 @@ def test_the_connection_tells_of_every_address_and_of_ehlo() -> None:
     assert said(found, Result.OK).splitlines() == [
         "192.0.2.1 (IPv4) port 587 answers",
         "EHLO offers AUTH LOGIN XOAUTH2",
-        "it takes messages up to 1000 octets",
+        "it accepts messages up to 1000 octets",
     ]
