@@ -29,6 +29,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from smtpcheck.state.history import merged_hours
 from smtpcheck.state.schema import NewerFileError, migrate
 
 BUSY_SECONDS = 15.0
@@ -240,6 +241,7 @@ class Database:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            connection.create_function("merged_hours", 2, merged_hours, deterministic=True)
             migrate(connection)
         except BaseException:
             connection.close()

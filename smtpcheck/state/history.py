@@ -19,8 +19,9 @@ DAY_SECONDS = 86400
 
 _RUN = struct.Struct("<ddBH")
 _HOUR = struct.Struct("<HHHff")
+_HOURS = struct.Struct("<" + 24 * "HHHff")
 _MOST = 0xFFFF
-_NO_RUNS = bytes(24 * _HOUR.size)
+_NO_RUNS = bytes(_HOURS.size)
 
 
 def cause_code(cause: Cause | None) -> int:
@@ -98,6 +99,17 @@ def with_hour(hours: bytes, report: Report) -> bytes:
         max(longest, report.seconds),
     )
     return hours[:offset] + hour + hours[offset + _HOUR.size :]
+
+
+def merged_hours(kept: object, hours: bytes) -> bytes:
+    """Return the packed hours of a day of which others are kept: of each hour whichever figures are greater.
+
+    A clock that was set back begins a day again, and what was counted of it before stays. What is kept but is no packed
+    hours is replaced.
+    """
+    if not isinstance(kept, bytes) or len(kept) != _HOURS.size:
+        return hours
+    return _HOURS.pack(*map(max, _HOURS.unpack(kept), _HOURS.unpack(hours)))
 
 
 def day(number: int, hours: bytes) -> Day:

@@ -30,7 +30,7 @@ from smtpcheck.state.alerts import AlertRows
 from smtpcheck.state.archive import Archive
 from smtpcheck.state.check_state import CheckState, first
 from smtpcheck.state.database import RETRY_SECONDS, Database, Make, NotKeptError, Values, Write
-from smtpcheck.state.history import DAY_SECONDS, Day, day, day_of, runs
+from smtpcheck.state.history import DAY_SECONDS, Day, day, day_of, merged_hours, runs
 from smtpcheck.state.outbox import SENT, Outbox
 from smtpcheck.state.serialization import UnreadableReportError, pack, unpack
 
@@ -47,7 +47,11 @@ _CHECK = Write(
     every=2.0,
 )
 _FAILURE = Write("INSERT OR REPLACE INTO failures (name, report) VALUES (?, ?)", every=2.0)
-_DAY = Write("INSERT OR REPLACE INTO days (day, name, hours) VALUES (?, ?, ?)", every=60.0)
+_DAY = Write(
+    "INSERT INTO days (day, name, hours) VALUES (?, ?, ?) ON CONFLICT (day, name)"
+    " DO UPDATE SET hours = merged_hours(hours, excluded.hours)",
+    every=60.0,
+)
 _KNOWN = (
     "SELECT checks.name, runs, failures, last_success, since, refusals, backoff_until, history, checks.report,"
     " failures.report, hours FROM checks"
@@ -186,9 +190,9 @@ class State:
             return ()
         numbers = json.dumps(list(range(state.day - KEEP_DAYS, state.day + 1)))
         rows = await self._file.read(_DAYS, (numbers, name), settled=False) if self._file else []
-        return tuple(
-            day(number, hours) for number, hours in sorted((dict(rows) | {state.day: state.packed_hours}).items())
-        )
+        kept = dict(rows)
+        kept[state.day] = merged_hours(kept.get(state.day), state.packed_hours)
+        return tuple(day(number, hours) for number, hours in sorted(kept.items()))
 
     async def join(self, shard: Shard, now: float) -> None:
         """Remember that the checks of `shard` are this agent's from now on, if they were not."""

@@ -163,6 +163,28 @@ async def test_the_history_of_days_is_kept(tmp_path: Path) -> None:
         assert await state.days("nobody") == ()
 
 
+async def test_a_clock_set_back_over_midnight_replaces_no_day_of_history(tmp_path: Path) -> None:
+    """The day before goes on where it was, and so does the day after it once its midnight has come again."""
+    midnight = 20_000 * DAY_SECONDS
+    async with kept(tmp_path) as state:
+        for seconds in (-7200.0, -3600.0, 60.0, 120.0):
+            state.record(CHECK, run(midnight + seconds))
+    async with kept(tmp_path) as state:
+        state.record(CHECK, run(midnight - 1800.0))
+        assert [runs_of(each) for each in await state.days("billing")] == [{22: 1, 23: 1}]
+    async with kept(tmp_path) as state:
+        state.record(CHECK, run(midnight - 1740.0, Outcome.CRITICAL))
+        state.record(CHECK, run(midnight + 180.0))
+        state.record(CHECK, run(midnight + 4000.0))
+        assert [runs_of(each) for each in await state.days("billing")] == [{22: 1, 23: 2}, {0: 2, 1: 1}]
+    assert rows(tmp_path, "SELECT count(*) FROM days") == [(2,)]
+
+
+def runs_of(day: Day) -> dict[int, int]:
+    """Return how many runs each hour of a day has, of those that have any."""
+    return {number: hour.runs for number, hour in enumerate(day.hours) if hour.runs}
+
+
 async def test_without_a_file_the_present_day_is_known() -> None:
     state = State()
     state.record(CHECK, run(NOON))
