@@ -116,7 +116,7 @@ class Agent:
                 f"Make it writable for this user, or name another one in agent.state"
             ) from error
         kit = await build_kit(settings, locks, claims=True)
-        state = await State.kept(folder)
+        state = await State.kept(folder, kit.wall)
         await state.join(settings.sharding.shard, kit.wall())
         await state.fetch([check.name for check in settings.checks])
         correlation_ids = CorrelationIds(await asyncio.to_thread(load_signing_key, folder))

@@ -64,6 +64,9 @@ LOCKED = BackoffPolicy(tolerated=0, first=15 * _MINUTE, longest=4 * _HOUR)
 PENALIZED = BackoffPolicy(tolerated=0, first=_HOUR, longest=24 * _HOUR)
 """The mailbox may not send; how long, nobody publishes."""
 
+LONGEST = max(policy.longest for policy in (REFUSED, DEFERRED, THROTTLED, LOCKED, PENALIZED))
+"""No wait beyond a check's own interval is longer, in seconds."""
+
 _BY_CAUSE = {
     Cause.THROTTLED_LOGINS: THROTTLED,
     Cause.THROTTLED_CONNECTIONS: THROTTLED,
@@ -81,10 +84,21 @@ def after(before: Breaker, report: Report, interval: float) -> Breaker:
     policy = _policy_for(report) if report.outcome is Outcome.CRITICAL else None
     ended = report.started_at + report.seconds
     if policy is None:
+        before = bounded(before, ended)
         return Breaker(before.refusals, before.until if before.until is not None and before.until > ended else None)
     refusals = before.refusals + 1
     wait = policy.wait(refusals, interval)
     return Breaker(refusals, ended + wait if wait > interval else None)
+
+
+def bounded(breaker: Breaker, now: float) -> Breaker:
+    """Return the breaker without a wait that no policy gives: its end was stored while the clock was wrong.
+
+    Whoever asks keeps what is returned: such a wait ends `LONGEST` seconds after Unix time `now`.
+    """
+    if breaker.until is None or breaker.until <= now + LONGEST:
+        return breaker
+    return Breaker(breaker.refusals, now + LONGEST)
 
 
 def _policy_for(report: Report) -> BackoffPolicy | None:

@@ -11,7 +11,8 @@ Rules of this file:
 import asyncio
 import json
 import sqlite3
-from collections.abc import Collection, Hashable, Mapping
+import time
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
@@ -22,6 +23,7 @@ import structlog
 
 from smtpcheck.limits.send_limits import Caps, Limits
 from smtpcheck.loopback.message_state import Message, Record, Stage, Totals, uncertain
+from smtpcheck.model import backoff
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.report import Report
 from smtpcheck.state.database import Database, Make, NotKeptError, Values, Write
@@ -72,10 +74,11 @@ class _Rest:
 class Outbox:
     """The records of all loopbacks."""
 
-    def __init__(self, caps: Caps, file: Database | None = None) -> None:
+    def __init__(self, caps: Caps, file: Database | None = None, *, wall: Callable[[], float] = time.time) -> None:
         """Count messages in `caps`; without a file all is in memory alone."""
         self._caps = caps
         self._file = file
+        self._wall = wall
         self._records: dict[str, Record] = {}
 
     @property
@@ -99,7 +102,10 @@ class Outbox:
         for name, sequence, slot, packed in await self._file.read(_KNOWN, asked):
             rest = _unpacked(name, packed, _Rest) or _Rest(Totals(), None, Breaker())
             kept = tuple(messages.get(name, ()))
-            self._records[name] = record = Record(sequence, slot, kept, rest.totals, rest.sending, rest.breaker)
+            breaker = backoff.bounded(rest.breaker, self._wall())
+            self._records[name] = record = Record(sequence, slot, kept, rest.totals, rest.sending, breaker)
+            if breaker is not rest.breaker:
+                self._file.put((_RECORD, name, partial(_record_row, name, record)))
             for message in record.messages:
                 if message.stage is Stage.INTENDED:
                     _log.warning("it is unknown whether a message was sent", check=name, message_id=message.message_id)

@@ -8,7 +8,6 @@ Rules of this file:
 
 import os
 import secrets
-from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -56,8 +55,24 @@ def _make(path: Path) -> bytes:
             file.write(secrets.token_bytes(_SIZE))
             file.flush()
             os.fsync(file.fileno())
-        with suppress(FileExistsError):
+        try:
             os.link(draft, path)
+        except FileExistsError:
+            pass
+        except OSError:  # SMB and some volumes of Kubernetes know no hard links
+            _copy_exclusively(draft, path)
     finally:
         draft.unlink(missing_ok=True)
     return path.read_bytes()
+
+
+def _copy_exclusively(draft: Path, path: Path) -> None:
+    """Write the key where no link can be made; another process's key stays."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(draft.read_bytes())
+        file.flush()
+        os.fsync(file.fileno())

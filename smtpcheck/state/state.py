@@ -9,7 +9,8 @@ Rules of this file:
 """
 
 import json
-from collections.abc import Collection, Hashable, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -76,23 +77,24 @@ _log = structlog.get_logger(__name__)
 class State:
     """The states of all checks."""
 
-    def __init__(self) -> None:
-        """Begin without any, and in memory alone."""
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        """Begin without any, and in memory alone; `wall` is the time (Unix seconds)."""
+        self._wall = wall
         self._checks: dict[str, CheckState] = {}
         self._uncounted: dict[str, Breaker] = {}
         self._caps = Caps()
         self._tenures: tuple[Tenure, ...] = ()
         self._file: Database | None = None
-        self.outbox = Outbox(self._caps)
+        self.outbox = Outbox(self._caps, wall=wall)
         self.alerts = AlertRows(None)
         self.archive = Archive(None)
 
     @classmethod
-    async def kept(cls, folder: Path) -> Self:
+    async def kept(cls, folder: Path, wall: Callable[[], float] = time.time) -> Self:
         """Return the states that are kept in a folder; what hinders that is in `trouble`."""
-        state = cls()
+        state = cls(wall)
         state._file = file = Database(folder / FILE_NAME, state._put_all)
-        state.outbox = Outbox(state._caps, file)
+        state.outbox = Outbox(state._caps, file, wall=wall)
         state.alerts = AlertRows(file)
         state.archive = Archive(file)
         await file.open()
@@ -129,21 +131,31 @@ class State:
         return state
 
     def breaker(self, name: str) -> Breaker:
-        """Return the breaker of a check; a closed one where nothing is known."""
+        """Return the breaker of a check; a closed one where nothing is known.
+
+        A wait that ends too late, because the clock was wrong or was set back, is shortened for good.
+        """
         state = self._checks.get(name)
-        return state.breaker if state else self._uncounted.get(name, Breaker())
+        breaker = state.breaker if state else self._uncounted.get(name, Breaker())
+        bounded = backoff.bounded(breaker, self._wall())
+        if bounded is not breaker:
+            self._set_breaker(name, bounded)
+        return bounded
+
+    def _set_breaker(self, name: str, breaker: Breaker) -> None:
+        if (state := self._checks.get(name)) is None:
+            self._uncounted[name] = breaker
+            return
+        self._checks[name] = state = replace(state, breaker=breaker)
+        if self._file is not None:
+            _put(self._file, name, state, failure=False, at_once=True)
 
     def update_breaker(self, check: Check, report: Report) -> Breaker:
         """Let a run count for the check's breaker and for nothing else, and return the breaker."""
         before = self.breaker(check.name)
         after = backoff.after(before, report, check.interval)
-        state = self._checks.get(check.name)
-        if state is None:
-            self._uncounted[check.name] = after
-        elif after != before:
-            self._checks[check.name] = state = replace(state, breaker=after)
-            if self._file is not None:
-                _put(self._file, check.name, state, failure=False, at_once=True)
+        if after != before:
+            self._set_breaker(check.name, after)
         return after
 
     def amend(self, name: str, report: Report) -> CheckState | None:
@@ -171,6 +183,7 @@ class State:
         for name, *values in await self._file.read(_KNOWN, (json.dumps(sorted(missing)),)):
             if name not in self._checks:  # it has run meanwhile
                 self._checks[name] = self._restored(name, values)
+                self.breaker(name)
         await self.archive.fetch(missing)
 
     def only(self, names: Collection[str], *, sending: Collection[str] = ()) -> None:

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpcheck.model.backoff import DEFERRED, LOCKED, PENALIZED, REFUSED, THROTTLED, BackoffPolicy, Breaker, after
+from smtpcheck.model.backoff import (
+    DEFERRED,
+    LOCKED,
+    LONGEST,
+    PENALIZED,
+    REFUSED,
+    THROTTLED,
+    BackoffPolicy,
+    Breaker,
+    after,
+    bounded,
+)
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.report import Exchange, Fault, FaultKind, Outcome, Reply, Report, Step, TokenError, TokenErrorKind
@@ -117,3 +128,27 @@ def test_a_wait_never_shrinks_and_keeps_its_bounds(policy: BackoffPolicy, refusa
     wait = policy.wait(refusals, interval)
     assert interval <= wait <= max(interval, policy.longest)
     assert wait <= policy.wait(refusals + 1, interval)
+
+
+@given(refusals=st.integers(0, 99), until=st.none() | st.floats(allow_nan=True), now=st.floats(0, 4e9))
+def test_no_wait_is_longer_than_the_longest_policy(refusals: int, until: float | None, now: float) -> None:
+    """Whatever a file says of it, that was written while the clock was wrong."""
+    found = bounded(Breaker(refusals, until), now)
+    assert found.refusals == refusals
+    assert (found.until is None) == (until is None)
+    assert found.until is None or found.until <= now + LONGEST
+    assert until is None or not until <= now + LONGEST or found.until == until
+
+
+def test_a_run_without_an_answer_keeps_no_wait_of_a_wrong_clock() -> None:
+    days = 160 * 24 * HOUR
+    found = after(Breaker(3, NOW + days), failed(FaultKind.TIMEOUT, Phase.CONNECT), MINUTE)
+    assert found == Breaker(3, NOW + 0.5 + LONGEST)
+
+
+def test_every_wait_that_a_policy_gives_is_kept() -> None:
+    for code, cause in ((550, Cause.SENDER_THROTTLED), (421, Cause.THROTTLED_LOGINS), (535, Cause.USER_MISMATCH)):
+        breaker = Breaker()
+        for _ in range(40):
+            breaker = after(breaker, refused(code, cause), MINUTE)
+            assert bounded(breaker, NOW) is breaker

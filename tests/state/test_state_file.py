@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from smtpcheck.limits.send_limits import Limits
-from smtpcheck.model.backoff import Breaker
+from smtpcheck.model.backoff import LONGEST, Breaker
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.state import database, schema
@@ -31,9 +32,9 @@ NOON = 20_000 * DAY_SECONDS + 12 * 3600.0
 
 
 @asynccontextmanager
-async def kept(folder: Path, *names: str) -> AsyncIterator[State]:
+async def kept(folder: Path, *names: str, wall: Callable[[], float] = time.time) -> AsyncIterator[State]:
     """Keep the state in a folder until the block ends, and know of these checks what the file knows."""
-    state = await State.kept(folder)
+    state = await State.kept(folder, wall)
     await state.fetch(names or ("billing",))
     try:
         yield state
@@ -245,8 +246,35 @@ async def test_an_open_breaker_is_written_at_once(tmp_path: Path, monkeypatch: p
         assert file._pending[state_module._CHECK]
 
 
+WRONG = 160 * DAY_SECONDS
+"""How far ahead a clock was."""
+
+
+async def test_a_back_off_of_a_wrong_clock_is_bounded_after_a_restart(tmp_path: Path) -> None:
+    """Once, and not again with each restart."""
+    async with kept(tmp_path) as state:
+        state.record(CHECK, replace(FAILURE, cause=Cause.ACCOUNT_LOCKED, started_at=NOON + WRONG))
+        state.outbox.keep_sending("billing", FAILURE, Breaker(1, NOON + WRONG))
+    expected = Breaker(1, NOON + LONGEST)
+    for later in (0.0, 3600.0):
+        async with kept(tmp_path, wall=partial(float, NOON + later)) as state:
+            assert state.checks["billing"].breaker == state.breaker("billing") == expected
+            assert state.outbox.records["billing"].breaker == expected
+
+
+async def test_a_back_off_is_bounded_when_the_clock_is_set_back() -> None:
+    now = [NOON + WRONG]
+    state = State(wall=lambda: now[0])
+    state.record(CHECK, replace(FAILURE, cause=Cause.ACCOUNT_LOCKED, started_at=now[0]))
+    assert state.breaker("billing") == Breaker(1, NOON + WRONG + FAILURE.seconds + 900)
+    now[0] = NOON
+    assert state.breaker("billing") == Breaker(1, NOON + LONGEST)
+    now[0] = NOON + 60
+    assert state.breaker("billing") == state.checks["billing"].breaker == Breaker(1, NOON + LONGEST)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
-# Trouble
+# Errors
 
 
 async def test_a_damaged_file_is_kept_aside_and_a_new_one_begun(tmp_path: Path) -> None:
