@@ -177,6 +177,7 @@ async def test_a_clock_set_back_over_midnight_replaces_no_day_of_history(tmp_pat
         state.record(CHECK, run(midnight - 1740.0, Outcome.CRITICAL))
         state.record(CHECK, run(midnight + 180.0))
         state.record(CHECK, run(midnight + 4000.0))
+        await state.fetch(["another"])  # waits for the file
         assert [runs_of(each) for each in await state.days("billing")] == [{22: 1, 23: 2}, {0: 2, 1: 1}]
     assert rows(tmp_path, "SELECT count(*) FROM days") == [(2,)]
 
