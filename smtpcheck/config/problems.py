@@ -85,7 +85,7 @@ class Place:
 
 _SECRET_OF_ALERTS = frozenset({"notify", "heartbeat"})
 _SHOWN_OF_ALERTS = frozenset({"type", "name", "match"})
-_SHOWN_OF_A_CREDENTIAL = frozenset({"type", "cloud", "tenant", "authority", "client_secret_expires"})
+_SHOWN_OF_A_CREDENTIAL = frozenset({"type", "cloud", "tenant", "client_secret_expires"})
 
 
 class Problems:

@@ -225,7 +225,9 @@ class _Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
         context = self._context
-        manager = super().proxy_manager_for(proxy, ssl_context=context, proxy_ssl_context=context, **kwargs)
+        if not str(proxy).lower().startswith("socks"):  # that one has no TLS of its own
+            kwargs["proxy_ssl_context"] = context
+        manager = super().proxy_manager_for(proxy, ssl_context=context, **kwargs)
         self._bound(manager)
         return manager
 

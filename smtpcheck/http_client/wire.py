@@ -12,6 +12,7 @@ import socket
 import time
 from typing import Any
 
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
 
 from smtpcheck.http_client.exchange import MAX_HEAD, Limits
@@ -96,8 +97,11 @@ def connection_class(inner: Any, budget: Budget) -> Any:
         response_class = Response
         budget_of = budget
 
-        def _new_conn(self) -> socket.socket:
-            return _connected(self, budget)
+        def _new_conn(self) -> Any:
+            if inner._new_conn is HTTPConnection._new_conn:  # noqa: SLF001 - what urllib3 itself replaces for SOCKS
+                return _connected(self, budget)
+            self.timeout = min(budget.limits.connect_seconds, budget.seconds())
+            return super()._new_conn()
 
         def send(self, data: Any) -> None:
             if self.sock is not None:

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from smtpcheck.oauth.clouds import CLOUDS, Cloud
-from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.credential import Credential, IssuerUrl
 
 CLIENT_ID = r"^[!-~]+$"
 TENANT = r"^[A-Za-z0-9][A-Za-z0-9.-]*$"
@@ -13,9 +13,8 @@ class CloudCredential(Credential):
     """A credential at Microsoft Entra."""
 
     cloud: Cloud = Field(default=Cloud.GLOBAL, description="The cloud that the tenant lives in.")
-    authority: str | None = Field(
+    authority: IssuerUrl | None = Field(
         default=None,
-        pattern=r"^https://[^\s?#]+$",
         description="An issuer that speaks like Entra, instead of the cloud's; the tenant is appended.",
     )
 

@@ -8,14 +8,27 @@ Rules of this file:
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from smtpcheck.http_client.urls import has_user, origin_of
 from smtpcheck.model.credential import CredentialHints
 from smtpcheck.oauth.flow import Flow
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.secrets.source import ConfiguredPath
+
+
+def _without_user(url: str) -> str:
+    if has_user(url):
+        raise ValueError("names a user, whose password would be shown with it\nissuers take a client_secret instead")
+    if origin_of(url) is None:
+        raise ValueError("is not a URL")
+    return url
+
+
+IssuerUrl = Annotated[str, Field(pattern=r"^https://[^\s?#]+$"), AfterValidator(_without_user)]
+"""A URL that is shown in errors, and so holds no secret."""
 
 
 class Credential(BaseModel):

@@ -16,6 +16,7 @@ from pydantic import Field
 from smtpcheck.model.credential import CredentialHints
 from smtpcheck.model.report import TokenError
 from smtpcheck.oauth.answer import TokenResponse
+from smtpcheck.oauth.credential import IssuerUrl
 from smtpcheck.oauth.flow import Flow
 from smtpcheck.oauth.registration import AuthMethod, Endpoints, Registration
 from smtpcheck.oauth.token_store import TokenFile
@@ -36,9 +37,7 @@ class GoogleUser(UserCredential):
     type: Literal["google-user"] = "google-user"
     client_id: str = Field(pattern=r"^[!-~]+$", description="The OAuth client's id, of the kind desktop app.")
     client_secret: SecretSource = Field(description="The OAuth client's secret.")
-    issuer: str | None = Field(
-        default=None, pattern=r"^https://[^\s?#]+$", description="An issuer that speaks like Google, instead of it."
-    )
+    issuer: IssuerUrl | None = Field(default=None, description="An issuer that speaks like Google, instead of it.")
 
     @property
     def scope(self) -> str:

@@ -13,13 +13,13 @@ from smtpcheck.model.credential import CredentialHints
 from smtpcheck.model.report import TokenError
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.certificate import KeyFile
+from smtpcheck.oauth.credential import IssuerUrl
 from smtpcheck.oauth.flow import Flow
 from smtpcheck.oauth.registration import AuthMethod, Endpoints, Registration
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.oauth.user_credential import Show, UserCredential
 from smtpcheck.secrets.source import SecretSource, files_of
 
-_URL = r"^https://[^\s?#]+$"
 _OFFLINE = frozenset({"keep_alive", "lifetime", "refresh_token", "device_endpoint"})
 
 
@@ -50,14 +50,14 @@ class OAuth2(UserCredential):
         default=Grant.CLIENT_CREDENTIALS,
         description="client_credentials; or, for a user, device_code or refresh_token.",
     )
-    issuer: str | None = Field(
-        default=None, pattern=_URL, description="The issuer's URL; its discovery document tells the endpoints."
+    issuer: IssuerUrl | None = Field(
+        default=None, description="The issuer's URL; its discovery document tells the endpoints."
     )
-    token_endpoint: str | None = Field(
-        default=None, pattern=_URL, description="Without an issuer, or where it is on another host."
+    token_endpoint: IssuerUrl | None = Field(
+        default=None, description="Without an issuer, or where it is on another host."
     )
-    device_endpoint: str | None = Field(
-        default=None, pattern=_URL, description="Where a device code is asked for, if the issuer does not tell."
+    device_endpoint: IssuerUrl | None = Field(
+        default=None, description="Where a device code is asked for, if the issuer does not tell."
     )
     client_id: str = Field(pattern=r"^[ -~]+$", description="The client's id.")
     client_secret: SecretSource | None = Field(default=None, description="The client's secret.")

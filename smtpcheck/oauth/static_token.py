@@ -3,10 +3,10 @@
 import time
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from smtpcheck.http_client.urls import endpoint_of, has_user, origin_of
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.claims import expiry
 from smtpcheck.oauth.credential import Credential
@@ -36,7 +36,7 @@ class TokenSource(SecretSource):
     )
 
     def __str__(self) -> str:
-        return super().__str__() if self.url is None else f"address {self.url.partition('?')[0]}"
+        return super().__str__() if self.url is None else f"address {endpoint_of(self.url)}"
 
     def warnings(self) -> frozenset[SecretWarning]:
         """Return what is suspicious about the token; of one behind an address nothing is known, for it is not asked.
@@ -50,7 +50,14 @@ class TokenSource(SecretSource):
     def _headers_travel_by_tls(self) -> Self:
         if self.headers and self.url is None:
             raise ValueError("headers have no meaning without url")
-        if self.url is not None and self.url.startswith("http:") and urlsplit(self.url).hostname not in _LOOPBACK:
+        if self.url is None:
+            return self
+        if has_user(self.url):
+            raise ValueError("url names a user, whose password would be shown; write headers: {Authorization: ...}")
+        origin = origin_of(self.url)
+        if origin is None:
+            raise ValueError("url is not a URL")
+        if origin[0] == "http" and origin[1] not in _LOOPBACK:
             raise ValueError("a token travels by https; http is for this machine alone")
         return self
 

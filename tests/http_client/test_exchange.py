@@ -317,6 +317,26 @@ def test_a_proxy_that_is_not_there_is_named_without_its_password(ask: Ask, monke
     assert "pass-of-the-proxy" not in repr(fault)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_socks_proxy_is_asked_and_not_passed_by(scheme: str) -> None:
+    with serving([answer()]) as aside, socket.create_server(("127.0.0.1", 0)) as proxy:
+        greeted: list[bytes] = []
+
+        def greet() -> None:
+            connection, _ = proxy.accept()
+            with connection:
+                greeted.append(connection.recv(64))
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        address = f"socks5h://127.0.0.1:{proxy.getsockname()[1]}"
+        with BlockingSession(library_chooses_tls=True, proxy=address) as session:
+            failed(session.exchange("GET", aside.url.replace("http:", f"{scheme}:")))
+        thread.join()
+    assert greeted[0].startswith(b"\x05")
+    assert aside.requests == []
+
+
 # -- what was sent ----------------------------------------------------------------------------------------------------
 
 BASIC = {"Authorization": "Basic dXNlcjpRLXgtOC1sb25nLXNlY3JldA=="}

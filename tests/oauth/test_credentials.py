@@ -102,6 +102,8 @@ def test_a_scope_tells_its_clouds(scope: str, clouds: set[Cloud]) -> None:
             ),
         ),
         ({"authority": "http://issuer.example.org"}, "String should match pattern"),
+        ({"authority": "https://me:pass@issuer.example.org"}, "names a user, whose password would be shown with it"),
+        ({"authority": "https://[::1"}, "is not a URL"),
         ({"proxy": "proxy.example.org:3128"}, "String should match pattern"),
         ({"cleint_id": "c"}, "Extra inputs are not permitted"),
     ],

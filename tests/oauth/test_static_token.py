@@ -119,10 +119,26 @@ def test_a_broker_without_a_token(address: HttpsIssuer, reply: Reply, kind: Toke
     assert "the-api-key" not in repr(error)
 
 
+def test_a_key_in_the_address_is_shown_nowhere(address: HttpsIssuer) -> None:
+    """As that of a function at Azure, which it may repeat."""
+    address.answer("/token", as_json(401, {"error": "denied", "error_description": "no access for the-key-of-it"}))
+    ready = _from(address, url=f"{address.url}/token?code=the-key-of-it")
+    error = ready.flow().request(None)
+    assert isinstance(error, TokenError)
+    assert address.asked[0].query == {"code": "the-key-of-it"}
+    assert (error.description, error.endpoint) == ("no access for [redacted]", f"{address.url}/token")
+    assert str(ready.source) == f"address {address.url}/token"
+
+
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
         ({"url": "http://broker.example.org/"}, "a token travels by https; http is for this machine alone"),
+        (
+            {"url": "https://user:pass-word@broker.example.org/"},
+            "url names a user, whose password would be shown; write headers: {Authorization: ...}",
+        ),
+        ({"url": "https://[::1"}, "url is not a URL"),
         ({"env": "X", "headers": {"A": {"value": "b"}}}, "headers have no meaning without url"),
         ({"env": "X", "url": "https://x"}, "must have exactly one of file, env, command, value and url"),
     ],
