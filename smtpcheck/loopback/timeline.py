@@ -14,7 +14,7 @@ from smtpcheck.loopback.message_state import Message, Stage
 from smtpcheck.mail import headers
 
 
-class What(StrEnum):
+class EventKind(StrEnum):
     """What may happen to a message."""
 
     INTENDED = "intended"
@@ -33,7 +33,7 @@ class What(StrEnum):
 class Event:
     """One step of the way."""
 
-    what: What
+    what: EventKind
     at: float | None
     """Unix seconds, by the clock of whoever tells it; None where nobody does."""
     text: str
@@ -51,39 +51,39 @@ def timeline(message: Message) -> tuple[Event, ...]:
 
 
 def _events(message: Message) -> Iterator[Event]:
-    yield Event(What.INTENDED, message.intended_at, "to be sent; the server has taken sender and recipient")
+    yield Event(EventKind.INTENDED, message.intended_at, "to be sent; the server has taken sender and recipient")
     if message.sent_at is None:
         return
     yield _handed_over(message, message.sent_at)
     legs = headers.legs(message.hops, message.sent_at)
     for hop, leg in zip(message.hops, legs, strict=True):
         yield Event(
-            What.HOP, hop.at, f"taken by {hop.by or 'a server without a name'}", "", leg.seconds, leg.clocks_differ
+            EventKind.HOP, hop.at, f"taken by {hop.by or 'a server without a name'}", "", leg.seconds, leg.clocks_differ
         )
     if message.arrived_at is not None:
         before = next((hop.at for hop in reversed(message.hops) if hop.at is not None), message.sent_at)
         seconds = message.arrived_at - before
         text = f"in the mailbox: {message.folder}"
-        yield Event(What.ARRIVED, message.arrived_at, text, "", seconds, seconds <= -1.0)
+        yield Event(EventKind.ARRIVED, message.arrived_at, text, "", seconds, seconds <= -1.0)
     if message.seen_at is None and message.missed_at is not None and message.lost_at is None:
         text = f"not there yet, after {message.looks} {'search' if message.looks == 1 else 'searches'}"
-        yield Event(What.MISSED, message.missed_at, text, "", message.missed_at - message.sent_at)
+        yield Event(EventKind.MISSED, message.missed_at, text, "", message.missed_at - message.sent_at)
     if message.lost_at is not None:
         given_up = (
             "taken for lost" if message.stage is not Stage.UNCERTAIN else "given up: it was perhaps never accepted"
         )
-        yield Event(What.LOST, message.lost_at, given_up, "", message.lost_at - message.sent_at)
+        yield Event(EventKind.LOST, message.lost_at, given_up, "", message.lost_at - message.sent_at)
     if message.seen_at is not None:
-        yield Event(What.FOUND, message.seen_at, _found(message), "", message.seen_at - message.sent_at)
+        yield Event(EventKind.FOUND, message.seen_at, _found(message), "", message.seen_at - message.sent_at)
 
 
 def _handed_over(message: Message, at: float) -> Event:
     said, seconds = message.receipt.reply if message.receipt else "", at - message.intended_at
     if message.stage is Stage.REFUSED:
-        return Event(What.REFUSED, at, "refused by the server", said, seconds)
+        return Event(EventKind.REFUSED, at, "refused by the server", said, seconds)
     if message.uncertain:
-        return Event(What.UNCERTAIN, at, "sent, and the connection lost before the server answered", said, seconds)
-    return Event(What.ACCEPTED, at, "accepted by the server", said, seconds)
+        return Event(EventKind.UNCERTAIN, at, "sent, and the connection lost before the server answered", said, seconds)
+    return Event(EventKind.ACCEPTED, at, "accepted by the server", said, seconds)
 
 
 def _found(message: Message) -> str:

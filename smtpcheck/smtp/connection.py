@@ -34,7 +34,7 @@ from smtpcheck.smtp.system_faults import os_fault
 from smtpcheck.smtp.tls import VERIFICATION_FAILED, TlsContexts, handshake_fault
 from smtpcheck.smtp.tls_session import TlsSession
 
-LEAVE_SECONDS = 2.0
+QUIT_SECONDS = 2.0
 """How long the answer to QUIT is waited for."""
 
 
@@ -155,7 +155,7 @@ class _Run:
         except OSError as error:
             self._end(self._now(), summed_up(self._attempts) or os_fault(error))
             return
-        self._end(link.begun_at, None)
+        self._end_connect(link)
         await link.done
         if self._dialogue.then is Then.ASK and consent is not None:
             await link.go_on(permitted=await consent())
@@ -196,6 +196,8 @@ class _Run:
         """End the open phase, whichever it is, for the check's time is over."""
         server, seconds = self._server, self._plan.check.timeout
         fault = Fault(FaultKind.TIMEOUT, f"not done within {seconds:g} s")
+        if self._phase is Phase.CONNECT and self._link is not None:
+            self._end_connect(self._link)
         if self._phase is None:
             self._dialogue.fail(fault, self._now())
             return
@@ -228,6 +230,11 @@ class _Run:
         self._phase = phase
         self._phase_start = self._now()
 
+    def _end_connect(self, link: "_Link") -> None:
+        """End phase connect, if the link has its connection."""
+        if link.begun_at is not None:
+            self._end(link.begun_at, None)
+
     def _end(self, now: float, fault: Fault | None) -> None:
         if self._phase is not None:
             self._steps.append(Step(self._phase, self._phase_start, now - self._phase_start, (), fault))
@@ -252,8 +259,8 @@ class _Link(asyncio.Protocol):
         self._server_name = server_name
         self._transport: asyncio.Transport | None = None
         self._tls: TlsSession | None = None
-        self.begun_at = 0.0
-        """When the connection stood."""
+        self.begun_at: float | None = None
+        """When the connection was established."""
         self.done = asyncio.get_running_loop().create_future()
         """Has its result when all is said, or when the dialogue asks."""
         self.facts: TlsFacts | None = None
@@ -270,16 +277,18 @@ class _Link(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if self._tls is not None:
-            self._tls.leave()
-            self._flush(transport, self._tls)
-        transport.abort()
+        # uvloop closes the transport of a connection that a time limit cancels as it comes up, and does not say so.
+        with contextlib.suppress(RuntimeError):
+            if self._tls is not None:
+                self._tls.close()
+                self._flush(transport, self._tls)
+            transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the dialogue."""
         self._transport = cast("asyncio.Transport", transport)
-        self.begun_at = self._now()
-        self._obey(self._dialogue.begin(self.begun_at))
+        self.begun_at = now = self._now()
+        self._obey(self._dialogue.begin(now))
 
     def data_received(self, data: bytes) -> None:
         """Let the dialogue answer."""
@@ -326,7 +335,7 @@ class _Link(asyncio.Protocol):
             else:
                 tls.say(action.send)
                 self._flush(transport, tls)
-        if self._dialogue.leaving:
+        if self._dialogue.quitting:
             self._hurry()
         if action.then is Then.TLS and transport is not None and self._context is not None:
             self._tls = TlsSession(self._context, self._server_name)
@@ -340,7 +349,7 @@ class _Link(asyncio.Protocol):
             transport.write(data)
 
     def _hurry(self) -> None:
-        end = asyncio.get_running_loop().time() + LEAVE_SECONDS
+        end = asyncio.get_running_loop().time() + QUIT_SECONDS
         when = self._alarm.when()
         if when is not None and end < when:
             self._alarm.reschedule(end)

@@ -77,7 +77,7 @@ class Dialogue:
         _refuse_control_characters(plan.check)
         self._plan = plan
         self._parser = ReplyParser()
-        self._script = self._tell()
+        self._script = self._run()
         self._redaction: sasl.Redaction | None = None
         self._now = 0.0
         self._phase: Phase | None = None
@@ -158,7 +158,7 @@ class Dialogue:
         if self._pending is not None:
             self._exchanges.append(Exchange(self._pending, None))
             self._pending = None
-        if fault.kind in _ENDS:
+        if fault.kind in _NO_MORE_BYTES:
             fault = self._parser.leftover_fault() or fault
         self._end_phase(fault)
         self._script.close()
@@ -166,17 +166,17 @@ class Dialogue:
         return _CLOSE
 
     @property
-    def leaving(self) -> bool:
+    def quitting(self) -> bool:
         """Return whether all that is left is to take leave."""
         return self._phase is Phase.QUIT
 
     # -----------------------------------------------------------------------------------------------------------------
     # The story
 
-    def _tell(self) -> Generator[Action, Reply, None]:
+    def _run(self) -> Generator[Action, Reply, None]:
         yield from self._reach()
         if self._in_step and not self._plan.only_tls:
-            yield from self._leave()
+            yield from self._quit()
         yield _CLOSE
 
     def _reach(self) -> _PhaseTalk:
@@ -207,20 +207,20 @@ class Dialogue:
         self._begin_phase(Phase.BANNER)
         self._pending = ""
         reply = yield _WAIT
-        return self._judge(self._note(reply).code == 220)
+        return self._end_if(self._note(reply).code == 220)
 
     def _ehlo(self, phase: Phase) -> _PhaseTalk:
         self._begin_phase(phase)
         reply = yield from self._command(f"EHLO {self._plan.check.server.ehlo}")
         self.ehlo = reply.lines[1:]
-        return self._judge(reply.code == 250)
+        return self._end_if(reply.code == 250)
 
     def _starttls(self) -> _PhaseTalk:
         self._begin_phase(Phase.STARTTLS)
         if "STARTTLS" not in _keywords(self.ehlo):
             return self._end_phase(Fault(FaultKind.STARTTLS_NOT_OFFERED, ", ".join(self.ehlo)))
         reply = yield from self._command("STARTTLS")
-        return self._judge(reply.code == 220)
+        return self._end_if(reply.code == 220)
 
     def _tls(self) -> Generator[Action, Reply, None]:
         self._begin_phase(Phase.TLS)
@@ -246,7 +246,7 @@ class Dialogue:
         reply = yield from self._present(messages)
         if reply.code == 334:
             reply = yield from self._command(sasl.challenge_answer(mechanism))
-        return self._judge(reply.code == 235)
+        return self._end_if(reply.code == 235)
 
     def _present(self, messages: tuple[str, ...]) -> _Talk:
         """Send the messages, a single one as initial response where the line allows it; return the last reply."""
@@ -274,12 +274,12 @@ class Dialogue:
         self._begin_phase(Phase.MAIL)
         reply = yield from self._command(f"MAIL FROM:<{self._plan.check.sender}>")
         self._in_transaction = reply.code // 100 == 2
-        return self._judge(self._in_transaction)
+        return self._end_if(self._in_transaction)
 
     def _rcpt(self) -> _PhaseTalk:
         self._begin_phase(Phase.RCPT)
         reply = yield from self._command(f"RCPT TO:<{self._plan.check.recipient}>")
-        return self._judge(reply.code // 100 == 2)
+        return self._end_if(reply.code // 100 == 2)
 
     def _data(self) -> _PhaseTalk:
         self._begin_phase(Phase.DATA)
@@ -290,14 +290,14 @@ class Dialogue:
                 return False
         reply = yield from self._command("DATA")
         if reply.code != 354:
-            return self._judge(reached=False)
+            return self._end_if(reached=False)
         message = self._plan.message
         self._pending = f"<{len(message)} octets>"
         reply = yield Action(dot_stuffed(message), Then.READ)
         self._in_transaction = False
-        return self._judge(self._note(reply).code // 100 == 2)
+        return self._end_if(self._note(reply).code // 100 == 2)
 
-    def _leave(self) -> Generator[Action, Reply, None]:
+    def _quit(self) -> Generator[Action, Reply, None]:
         self._begin_phase(Phase.QUIT)
         if self._in_transaction:
             yield from self._command("RSET")
@@ -331,7 +331,7 @@ class Dialogue:
         self._phase_start = self._now
         self._exchanges = []
 
-    def _judge(self, reached: bool) -> bool:
+    def _end_if(self, reached: bool) -> bool:
         return self._end_phase(None if reached else Fault(FaultKind.REPLY))
 
     def _end_phase(self, fault: Fault | None) -> bool:
@@ -359,7 +359,7 @@ def _keywords(ehlo: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
     return found
 
 
-_ENDS = frozenset({FaultKind.TIMEOUT, FaultKind.CLOSED, FaultKind.RESET})
+_NO_MORE_BYTES = frozenset({FaultKind.TIMEOUT, FaultKind.CLOSED, FaultKind.RESET})
 """After these no more bytes come: an unfinished line that is no SMTP tells more than they do."""
 
 

@@ -65,7 +65,7 @@ class TlsSession:
         """Return, once, what must be sent now; empty if nothing."""
         return self._outgoing.read() if self._outgoing.pending else b""
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Take leave in good order, if the session stands; the server's answer is not waited for."""
         if self.established:
             with contextlib.suppress(ssl.SSLError):

@@ -22,7 +22,7 @@ import uvloop
 from smtpcheck.model.check import Check, Depth, Phase, Provider, Security, Server, Warn
 from smtpcheck.model.report import Exchange, FaultKind, Reply, Step
 from smtpcheck.secrets.secret import Secret
-from smtpcheck.smtp.connection import Conversation, Network, converse
+from smtpcheck.smtp.connection import Conversation, Network, _Link, converse
 
 TOKEN = Secret("eyJ0eXAiOiJKV1QifQ." + "aB3" * 400)
 SHORT = Secret("ya29.short-token")
@@ -326,6 +326,38 @@ def test_implicit_tls_reads_the_banner_after_the_handshake(
     assert conversation.mechanism == "OAUTHBEARER"
 
 
+@pytest.mark.parametrize("security", Security)
+def test_a_time_limit_that_strikes_as_the_connection_comes_up_is_a_timeout(
+    serve: Serve,
+    make_check: CheckMaker,
+    talk: Talk,
+    good: ssl.SSLContext,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    security: Security,
+) -> None:
+    """As on a starved machine: uvloop has closed the transport by then, and does not say so."""
+    answered = threading.Event()
+    made = _Link.connection_made
+
+    def late(link: _Link, transport: asyncio.BaseTransport) -> None:
+        made(link, transport)
+        answered.wait(10)
+        time.sleep(0.25)
+
+    def script(peer: Peer) -> None:
+        if security is Security.IMPLICIT:
+            threading.Timer(0.1, answered.set).start()
+            peer.secure(good)
+        peer.say("220 hello")
+        answered.set()
+        peer.until_closed()
+
+    monkeypatch.setattr(_Link, "connection_made", late)
+    conversation = talk(make_check(serve(script).port, security, timeout=0.2, allow_plaintext=True), Depth.CONNECT)
+    assert last(conversation)[1] is FaultKind.TIMEOUT
+
+
 def test_leave_is_taken_of_tls_too(serve: Serve, make_check: CheckMaker, talk: Talk, good: ssl.SSLContext) -> None:
     ends: queue.Queue[bytes | OSError] = queue.Queue()
 
@@ -419,7 +451,7 @@ def test_trouble_while_taking_leave_is_no_fault(
     misdeed: Misdeed,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("smtpcheck.smtp.connection.LEAVE_SECONDS", 0.2)
+    monkeypatch.setattr("smtpcheck.smtp.connection.QUIT_SECONDS", 0.2)
     server = serve(behave(good, Phase.QUIT, misdeed))
     conversation = talk(make_check(server.port, timeout=20), Depth.SEND)
     assert outline(conversation) == [(phase, None) for phase in WHOLE]

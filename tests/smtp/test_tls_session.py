@@ -44,7 +44,7 @@ class Peer:
         self._incoming.write(data)
         self.object.unwrap()
 
-    def leave(self) -> bytes:
+    def close(self) -> bytes:
         with pytest.raises(ssl.SSLWantReadError):
             self.object.unwrap()
         return self._outgoing.read()
@@ -105,16 +105,16 @@ def test_the_first_words_follow_the_handshake_in_one_piece() -> None:
 def test_leave_is_taken_and_noticed(version: ssl.TLSVersion) -> None:
     peer = Peer(version)
     session = established(peer)
-    assert session.receive(peer.say(b"221 bye\r\n") + peer.leave()) == b"221 bye\r\n"
+    assert session.receive(peer.say(b"221 bye\r\n") + peer.close()) == b"221 bye\r\n"
     assert session.ended
-    session.leave()
+    session.close()
     peer.has_heard_the_last(session.take())
 
 
 def test_leaving_before_the_handshake_says_nothing() -> None:
     session = TlsSession(context(), "mail.example.org")
     session.take()
-    session.leave()
+    session.close()
     assert session.take() == b""
 
 

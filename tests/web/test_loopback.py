@@ -7,7 +7,7 @@ from aiohttp.test_utils import TestClient
 
 from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind
 from smtpcheck.loopback.status import FinderState, LoopbackStatus
-from smtpcheck.loopback.timeline import What, timeline
+from smtpcheck.loopback.timeline import EventKind, timeline
 from smtpcheck.mail.headers import Hop
 from tests.loopback.test_status import ACCEPTED, PLAN, SENT, found, loopback_status, missed
 from tests.web.world import World
@@ -88,4 +88,4 @@ async def test_the_api_tells_all_that_is_known(client: TestClient, world: World,
 
 def test_a_lost_message_that_turned_up_tells_both() -> None:
     late = replace(found(after=1800.0), lost_at=SENT + 902)
-    assert [event.what for event in timeline(late)][-2:] == [What.LOST, What.FOUND]
+    assert [event.what for event in timeline(late)][-2:] == [EventKind.LOST, EventKind.FOUND]

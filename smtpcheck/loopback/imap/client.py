@@ -34,7 +34,7 @@ from smtpcheck.smtp.sasl import Redaction, challenge_answer, choose, client_mess
 
 logging.getLogger("imapclient").setLevel(logging.CRITICAL)
 
-LEAVE_SECONDS = 2.0
+LOGOUT_SECONDS = 2.0
 
 _Result = TypeVar("_Result")
 
@@ -93,7 +93,7 @@ class ImapConnection:
             raise ImapError(FinderStep.TLS, self._words(str(error)), over=True) from None
         except StreamError as error:
             raise ImapError(FinderStep.CONNECT, self._words(str(error)), over=True) from None
-        self._client = self._ask(FinderStep.CONNECT, lambda: _Client(self._stream))
+        self._client = self._call(FinderStep.CONNECT, lambda: _Client(self._stream))
 
     def login(self, mechanism: Mechanism | None) -> None:
         """Log in by the mechanism, or by the one that the server offers."""
@@ -111,7 +111,7 @@ class ImapConnection:
             return answers[len(challenges) - 1] if len(challenges) <= len(answers) else None
 
         try:
-            self._ask(FinderStep.LOGIN, lambda: self._client.sasl_login(sasl_name(chosen), answer))
+            self._call(FinderStep.LOGIN, lambda: self._client.sasl_login(sasl_name(chosen), answer))
         except ImapError as error:
             told = (self._words(challenge.decode("utf-8", "replace")) for challenge in challenges[1:] if challenge)
             detail = " ".join([error.detail, *told])
@@ -141,7 +141,7 @@ class ImapConnection:
 
     def select(self, folder: str, *, readonly: bool) -> None:
         """Turn to a folder."""
-        self._ask(FinderStep.SEARCH, lambda: self._client.select_folder(folder, readonly=readonly))
+        self._call(FinderStep.SEARCH, lambda: self._client.select_folder(folder, readonly=readonly))
 
     def candidates(self, since: date | None) -> Sequence[int]:
         """Return the UIDs of messages in the folder that may be ours, oldest first; `since` by their arrival."""
@@ -157,39 +157,39 @@ class ImapConnection:
     def by_message_id(self, message_ids: Sequence[str]) -> Sequence[int]:
         """Return the UIDs of messages in the folder with one of these Message-IDs; at Gmail alone."""
         query = " OR ".join(f"rfc822msgid:{each.strip('<>')}" for each in message_ids)
-        return sorted(self._ask(FinderStep.SEARCH, lambda: self._client.gmail_search(query)))
+        return sorted(self._call(FinderStep.SEARCH, lambda: self._client.gmail_search(query)))
 
     def fetch(self, uids: Sequence[int], names: Sequence[str]) -> Iterable[Fetched]:
         """Return when these messages arrived, and their headers of these names; one that is gone is left out."""
         items = ["UID", "INTERNALDATE", f"BODY.PEEK[HEADER.FIELDS ({' '.join(names).upper()})]"]
-        found = self._ask(FinderStep.SEARCH, lambda: self._client.fetch(uids, items))
+        found = self._call(FinderStep.SEARCH, lambda: self._client.fetch(uids, items))
         return [_fetched(uid, message) for uid, message in found.items()]
 
     def remove(self, uids: Sequence[int]) -> None:
         """Mark these messages as deleted and remove exactly them."""
-        self._ask(FinderStep.DELETE, lambda: self._client.delete_messages(uids, silent=True))
+        self._call(FinderStep.DELETE, lambda: self._client.delete_messages(uids, silent=True))
         if not self.can_expunge_by_uid:
             raise ImapError(
                 FinderStep.DELETE,
                 "messages are marked as deleted, but not removed: the server has no UIDPLUS (RFC 4315), and without "
                 "it a client cannot remove its own messages alone",
             )
-        self._ask(FinderStep.DELETE, lambda: self._client.expunge(uids))
+        self._call(FinderStep.DELETE, lambda: self._client.expunge(uids))
 
     def move(self, uids: Sequence[int], folder: str) -> None:
         """Move these messages to another folder (RFC 6851)."""
-        self._ask(FinderStep.DELETE, lambda: self._client.move(uids, folder))
+        self._call(FinderStep.DELETE, lambda: self._client.move(uids, folder))
 
-    def leave(self) -> None:
+    def logout(self) -> None:
         """Take leave, without waiting long for an answer, and close."""
-        self._stream.hasten(LEAVE_SECONDS)
+        self._stream.shorten(LOGOUT_SECONDS)
         if self._client is not None and not self._is_over:
             with contextlib.suppress(ImapError):
-                self._ask(FinderStep.SEARCH, self._client.logout)
+                self._call(FinderStep.SEARCH, self._client.logout)
         self._stream.close()
 
     def _capabilities(self) -> frozenset[str]:
-        names = self._ask(FinderStep.LOGIN, self._client.capabilities)
+        names = self._call(FinderStep.LOGIN, self._client.capabilities)
         return frozenset(bytes(name).decode("ascii", "replace").upper() for name in names)
 
     def _list_special(self) -> Any:
@@ -210,12 +210,12 @@ class ImapConnection:
                 for flags, delimiter, name in command()
             )
 
-        return self._ask(FinderStep.SEARCH, asked)
+        return self._call(FinderStep.SEARCH, asked)
 
     def _search(self, criteria: list[object]) -> Sequence[int]:
-        return sorted(self._ask(FinderStep.SEARCH, lambda: self._client.search(criteria, charset=None)))
+        return sorted(self._call(FinderStep.SEARCH, lambda: self._client.search(criteria, charset=None)))
 
-    def _ask(self, step: FinderStep, question: Callable[[], _Result]) -> _Result:
+    def _call(self, step: FinderStep, question: Callable[[], _Result]) -> _Result:
         """Ask the library, and tell whatever does not succeed as an error of that step."""
         try:
             return question()

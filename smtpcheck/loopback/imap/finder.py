@@ -126,7 +126,7 @@ class ImapFinder:
         except ImapError as error:
             search.note(error)
         finally:
-            connection.leave()
+            connection.logout()
         return search.result()
 
 

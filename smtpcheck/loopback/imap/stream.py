@@ -97,7 +97,7 @@ class Stream:
         except OSError as error:
             raise StreamError(_words(error)) from None
 
-    def hasten(self, seconds: float) -> None:
+    def shorten(self, seconds: float) -> None:
         """Let it be over in so many seconds at most."""
         self._end = min(self._end, time.monotonic() + seconds)
 
