@@ -117,7 +117,6 @@ class Agent:
             ) from error
         kit = await build_kit(settings, locks, claims=True)
         state = await State.kept(folder, kit.wall)
-        await state.join(settings.sharding.shard, kit.wall())
         await state.fetch([check.name for check in settings.checks])
         correlation_ids = CorrelationIds(await asyncio.to_thread(load_signing_key, folder))
         traces = await tracer(settings.agent.otlp)
@@ -260,7 +259,7 @@ class Agent:
 
     def _plan(self) -> None:
         """Schedule the checks and the messages of the settings."""
-        self.state.divide(self.settings.sharding.senders)
+        self.state.divide(self.settings.sharding.senders, self.settings.sharding.shard)
         self._runner.replace(self.settings, self._kit)
         self._loopback.replace(self.settings.checks, self.settings.loopbacks, self._kit, self._first_within)
 
@@ -281,8 +280,6 @@ class Agent:
             return
         others = len(sharding.other_shards)
         _log.info("one of several agents", shard=str(sharding.shard), checks=len(self._checks), others=others)
-        if sharding.senders and (seconds := self.state.new_for(self._kit.wall())):
-            _log.warning("new among several agents: no message is sent yet", seconds=round(seconds))
 
     def _retain(self) -> None:
         self.state.forget_old(self._kit.wall())

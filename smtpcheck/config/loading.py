@@ -22,7 +22,7 @@ from smtpcheck.config.models import AgentSection, CheckSection, DefaultsSection,
 from smtpcheck.config.problems import KeyPath, Place, Problems, Source, nearest
 from smtpcheck.config.resolve import Resolver
 from smtpcheck.config.settings import AgentSettings, Loaded, Settings
-from smtpcheck.config.sharding import split
+from smtpcheck.config.sharding import short_shares, split
 from smtpcheck.config.tracing import INSTALL, NOT_INSTALLED, Otlp, is_installed
 from smtpcheck.config.validation import ConfigSection, Model, keys_of, validated
 from smtpcheck.config.yaml_reader import Document, read
@@ -49,9 +49,8 @@ def load(paths: Sequence[Path], *, strict: bool = False, shard: Shard = WHOLE) -
     for document in documents:
         loading.add(document, document.value, Path(document.name).parent)
     settings = loading.settings()
-    return Loaded(
-        None if problems.any_error else split(settings, shard), problems.in_order(map(str, [*files, *loading.files]))
-    )
+    own = None if problems.any_error else loading.split(settings, shard)
+    return Loaded(None if problems.any_error else own, problems.in_order(map(str, [*files, *loading.files])))
 
 
 def _files(paths: Sequence[Path], problems: Problems) -> list[Path]:
@@ -85,6 +84,7 @@ class Loading:
         self._credentials: dict[str, Credential] = {}
         self._credential_places: dict[str, Place] = {}
         self._entries: list[tuple[Entry, Path | None]] = []
+        self._check_places: dict[str, Place] = {}
         self._top: Place | None = None
 
     def add(self, source: Source, value: Any, folder: Path | None) -> None:
@@ -192,6 +192,14 @@ class Loading:
             files=tuple(self.files),
         )
 
+    def split(self, settings: Settings, shard: Shard) -> Settings:
+        """Return what a shard runs of the settings; a problem for each share of a cap that is too small."""
+        own = split(settings, shard)
+        for short in short_shares(settings, own.sharding):
+            hint = "send less often, raise the limits, or divide the checks among fewer agents"
+            self._problems.error(self._check_places[short.check], short.message, hint=hint)
+        return own
+
     def _alerts(self, checks: tuple[Check, ...]) -> AlertSettings | None:
         if "alerts" not in self._parts:
             return None
@@ -217,9 +225,8 @@ class Loading:
         sending = LoopbackResolver(self._credentials, self._credential_places, self._problems)
         checks: list[Check] = []
         loopbacks: dict[str, Loopback] = {}
-        taken: dict[str, Place] = {}
         for entry, folder in self._entries:
-            self._check_name(entry, taken)
+            self._check_name(entry, self._check_places)
             resolver.check_reference(entry)
             section = validated(CheckSection, entry.raw, entry.at, self._problems, folder)
             check = resolver.check(section, entry) if section else None

@@ -3,15 +3,19 @@
 Rules of this file:
 - A check goes by its name, and where a credential of it lives on a refresh token by that: two agents must not rotate
   one token. A credential is used where its checks are; one that rotates belongs to one agent even if no check uses it.
-- `max_open_connections` holds for all agents together.
+- `max_open_connections` and the caps on messages hold for all agents together. Where the part of a cap is less than
+  the checks of a shard need, the configuration is refused: those messages would be left out every day.
 """
 
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 from smtpcheck.config.settings import Settings
-from smtpcheck.limits.send_limits import tenant_of
+from smtpcheck.limits.send_limits import DAY, HOUR, MAILBOX, TENANT, Limits, Scope, Shares, scopes, tenant_of
+from smtpcheck.loopback.plan import Loopback
 from smtpcheck.model.check import Check, Depth
 from smtpcheck.model.shard import WHOLE, Sender, Shard, ShardAssignment, owner, share
 from smtpcheck.oauth.credential import Credential
@@ -29,9 +33,9 @@ def split(settings: Settings, shard: Shard) -> Settings:
         following=tuple(check for check in settings.checks if owners[check.name] == following),
         other_shards=MappingProxyType({name: number for name, number in owners.items() if number != shard.number}),
         senders=tuple(
-            Sender(keys[check.name], check.mailbox, _tenant(check, settings.credentials))
+            Sender(owners[check.name], check.mailbox, _tenant(check, settings.credentials))
             for check in settings.checks
-            if check.depth is Depth.SEND or check.name in settings.loopbacks
+            if _sends(check, settings)
         ),
     )
     if shard == WHOLE:
@@ -48,6 +52,58 @@ def split(settings: Settings, shard: Shard) -> Settings:
         loopbacks=MappingProxyType(loopbacks),
         sharding=sharding,
     )
+
+
+class ShortShare(NamedTuple):
+    """A part of a cap that is less than the checks of a shard need."""
+
+    check: str
+    """The first of them."""
+    message: str
+
+
+def short_shares(settings: Settings, sharding: ShardAssignment) -> Iterator[ShortShare]:
+    """Yield what is short on any shard; `settings` are those of the whole configuration."""
+    if sharding.shard == WHOLE:
+        return
+    demands: dict[tuple[int, Scope], list[_Demand]] = defaultdict(list)
+    sending = (check for check in settings.checks if _sends(check, settings))
+    for check, sender in zip(sending, sharding.senders, strict=True):
+        demand = _demand(check, settings.loopbacks.get(check.name))
+        mailbox, tenant = scopes(sender.mailbox, sender.tenant)
+        demands[sender.shard, mailbox].append(demand)
+        demands[sender.shard, tenant].append(demand._replace(limits=TENANT))
+    shares = [Shares(sharding.senders, number) for number in range(sharding.shard.of)]
+    for (number, scope), found in demands.items():
+        for unit, seconds, limits in (
+            ("hour", HOUR, [each.limits.per_hour for each in found]),
+            ("day", DAY, [each.limits.per_day for each in found]),
+        ):
+            needed, part = seconds * sum(each.rate for each in found), shares[number].share(scope, min(limits))
+            if needed > part:
+                yield ShortShare(
+                    found[0].check,
+                    f"shard {number}/{sharding.shard.of} needs {needed:.3g} messages in one {unit} for the "
+                    f"{' '.join(scope)}, and its share of the {min(limits)} allowed is {part}",
+                )
+
+
+class _Demand(NamedTuple):
+    """What one check draws on a cap."""
+
+    check: str
+    rate: float
+    """Messages in one second."""
+    limits: Limits
+
+
+def _demand(check: Check, loopback: Loopback | None) -> _Demand:
+    rate = (1 / loopback.every if loopback else 0.0) + (1 / check.interval if check.depth is Depth.SEND else 0.0)
+    return _Demand(check.name, rate, loopback.limits if loopback else MAILBOX)
+
+
+def _sends(check: Check, settings: Settings) -> bool:
+    return check.depth is Depth.SEND or check.name in settings.loopbacks
 
 
 def _used(check: Check, settings: Settings) -> set[str]:

@@ -7,15 +7,16 @@ Rules of this file:
   Exchange Online takes 10,000 recipients a day from a mailbox
   (https://learn.microsoft.com/office365/servicedescriptions/exchange-online-service-description/exchange-online-limits)
   and Gmail 500 to 2,000 messages (https://support.google.com/a/answer/166852).
-- Where several agents share the checks, a `Division` says how much of a cap is this one's.
+- Where several agents divide the checks, each has its part of a cap: `Shares`.
 """
 
-from collections import deque
+from bisect import bisect_left
+from collections import defaultdict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import inf
-from typing import Protocol
 
 from smtpcheck.model.credential import CredentialHints
+from smtpcheck.model.shard import Sender
 
 HOUR, DAY = 3600.0, 86400.0
 
@@ -35,26 +36,27 @@ Scope = tuple[str, str]
 """What a cap holds for: `mailbox` or `tenant`, and which one."""
 
 
-class Shares(Protocol):
-    """How the caps are divided among agents."""
+class Shares:
+    """One shard's parts of the caps.
 
-    def share(self, scope: Scope, limit: int, now: float) -> int:
-        """Return how many of `limit` messages are this agent's."""
+    A cap is divided evenly among the checks that draw on it, and a shard has the parts of its checks. All agents have
+    the same configuration, so each knows; what an agent sent before it became this shard counts for itself alone.
+    """
 
-    def next_change(self, now: float) -> float:
-        """Return when a share may become another (Unix seconds); infinity if it stays."""
+    def __init__(self, senders: Iterable[Sender], shard: int) -> None:
+        drawing: dict[Scope, list[int]] = defaultdict(list)
+        for sender in senders:
+            for scope in scopes(sender.mailbox, sender.tenant):
+                drawing[scope].append(sender.shard)
+        self._drawing = {
+            scope: (len(shards), [rank for rank, number in enumerate(shards) if number == shard])
+            for scope, shards in drawing.items()
+        }
 
-
-class _Undivided:
-    """The shares of an agent that is alone."""
-
-    def share(self, scope: Scope, limit: int, now: float) -> int:
-        del scope, now
-        return limit
-
-    def next_change(self, now: float) -> float:
-        del now
-        return inf
+    def share(self, scope: Scope, limit: int) -> int:
+        """Return how many of `limit` messages are this shard's; none where no check of it draws on the cap."""
+        among, ranks = self._drawing.get(scope, (1, []))
+        return limit // among * len(ranks) + bisect_left(ranks, limit % among)
 
 
 class Caps:
@@ -64,10 +66,10 @@ class Caps:
         """Begin without any."""
         self._sent: dict[Scope, deque[float]] = {}
         self._all: deque[tuple[float, str, str]] = deque()
-        self._shares: Shares = _Undivided()
+        self._shares: Shares | None = None
 
-    def divide(self, shares: Shares) -> None:
-        """Allow no more than these shares from now on."""
+    def divide(self, shares: Shares | None) -> None:
+        """Allow no more than these shares from now on; None: the whole caps."""
         self._shares = shares
 
     def until(self, mailbox: str, tenant: str, now: float, limits: Limits = MAILBOX) -> float | None:
@@ -107,12 +109,12 @@ class Caps:
             self._sent.pop(scope, None)
         ends = []
         for whole, span in ((limits.per_hour, HOUR), (limits.per_day, DAY)):
-            limit = self._shares.share(scope, whole, now)
+            limit = self._shares.share(scope, whole) if self._shares else whole
             if limit == 0:
                 ends.append(now + DAY)
             elif len(sent) >= limit and sent[-limit] + span > now:
                 ends.append(sent[-limit] + span)
-        return min(max(ends), self._shares.next_change(now)) if ends else None
+        return max(ends, default=None)
 
 
 def scopes(mailbox: str, tenant: str) -> tuple[Scope, Scope]:

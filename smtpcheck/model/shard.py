@@ -44,8 +44,8 @@ WHOLE = Shard(0, 1)
 class Sender(NamedTuple):
     """A check that sends messages, by what its caps are counted for."""
 
-    key: str
-    """What decides which shard runs it."""
+    shard: int
+    """Which shard runs it."""
     mailbox: str
     tenant: str
 

@@ -99,6 +99,9 @@ STEPS = (
     );
     CREATE INDEX failed_at ON failed (at);
     """,
+    """
+    DROP TABLE tenures;
+    """,
 )
 
 

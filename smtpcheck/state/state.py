@@ -19,8 +19,7 @@ from typing import Any, Self
 
 import structlog
 
-from smtpcheck.limits.send_limits import MAILBOX, Caps, Limits
-from smtpcheck.limits.tenure import Division, Tenure, joined
+from smtpcheck.limits.send_limits import MAILBOX, Caps, Limits, Shares
 from smtpcheck.model import backoff
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.check import Check
@@ -67,8 +66,6 @@ _OLD_DAYS = Write("DELETE FROM days WHERE day < ?", every=60.0)
 _OLD_CHECKS = Write("DELETE FROM checks WHERE last_run < ?", every=60.0)
 _SENT = Write(SENT, every=2.0)
 _OLD_SENT = Write("DELETE FROM sent WHERE at < ?", every=60.0)
-_NO_TENURES = Write("DELETE FROM tenures", every=2.0)
-_TENURE = Write("INSERT INTO tenures (since, shard, shards) VALUES (?, ?, ?)", every=2.0)
 _OLD_FAILURES = Write("DELETE FROM failures WHERE name NOT IN (SELECT name FROM checks)", every=60.0)
 
 _log = structlog.get_logger(__name__)
@@ -83,7 +80,6 @@ class State:
         self._checks: dict[str, CheckState] = {}
         self._uncounted: dict[str, Breaker] = {}
         self._caps = Caps()
-        self._tenures: tuple[Tenure, ...] = ()
         self._file: Database | None = None
         self.outbox = Outbox(self._caps, wall=wall)
         self.alerts = AlertRows(None)
@@ -207,26 +203,9 @@ class State:
         kept[state.day] = merged_hours(kept.get(state.day), state.packed_hours)
         return tuple(day(number, hours) for number, hours in sorted(kept.items()))
 
-    async def join(self, shard: Shard, now: float) -> None:
-        """Remember that the checks of `shard` are this agent's from now on, if they were not."""
-        before: tuple[Tenure, ...] = ()
-        last_seen = None
-        if self._file is not None:
-            rows = await self._file.read("SELECT since, shard, shards FROM tenures ORDER BY since")
-            before = tuple(Tenure(since, Shard(number, of)) for since, number, of in rows)
-            last_seen = next(iter(await self._file.read("SELECT max(last_run) FROM checks")), (None,))[0]
-        self._tenures = joined(before, shard, last_seen, now)
-        if self._file is not None:
-            _put_tenures(self._file, self._tenures)
-
-    def divide(self, senders: Iterable[Sender]) -> None:
-        """Share the caps with other agents, if there are or were any; `senders` are the checks of all that send."""
-        if any(tenure.shard != WHOLE for tenure in self._tenures):
-            self._caps.divide(Division(senders, self._tenures))
-
-    def new_for(self, now: float) -> float:
-        """Return for how many seconds yet this agent is new among others, and so sends nothing."""
-        return max(self._tenures[0].since + DAY_SECONDS - now, 0.0) if self._tenures else 0.0
+    def divide(self, senders: Iterable[Sender], shard: Shard) -> None:
+        """Divide the caps among the shards; `senders` are the checks of all that send."""
+        self._caps.divide(None if shard == WHOLE else Shares(senders, shard.number))
 
     def last_sent(self, mailbox: str) -> float | None:
         """Return when the mailbox last sent a message (Unix seconds), None if not within the last day."""
@@ -271,7 +250,6 @@ class State:
         """Have all that is in memory written into a new file."""
         for name, state in self._checks.items():
             _put(file, name, state, failure=True)
-        _put_tenures(file, self._tenures)
         for sent in self._caps.counted():
             file.put((_SENT, sent, partial(tuple, sent)))
         self.outbox.put_all(file)
@@ -310,17 +288,6 @@ def _put(file: Database, name: str, state: CheckState, *, failure: bool, at_once
         rows.append((_FAILURE, name, partial(_failure_row, name, state.failure)))
     file.put(*rows, at_once=at_once)
     file.put((_DAY, (state.day, name), partial(_day_row, name, state)))
-
-
-def _put_tenures(file: Database, tenures: tuple[Tenure, ...]) -> None:
-    """Have these tenures written in place of those in the file."""
-    rows: list[tuple[Write, Hashable, Make]] = [(_NO_TENURES, "", tuple)]
-    rows += [(_TENURE, tenure.since, partial(_tenure_row, tenure)) for tenure in tenures]
-    file.put(*rows, at_once=True)
-
-
-def _tenure_row(tenure: Tenure) -> Values:
-    return tenure.since, tenure.shard.number, tenure.shard.of
 
 
 def _failure_row(name: str, failure: Report) -> Values:

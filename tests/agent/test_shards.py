@@ -19,14 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from smtpcheck.agent.agent import Agent as InProcess
 from smtpcheck.agent.schedule import share
 from smtpcheck.config import load
-from smtpcheck.limits.send_limits import DAY
-from smtpcheck.model.report import Outcome, Report
 from smtpcheck.model.shard import Shard, owner
 from smtpcheck.sandbox.scenarios import RECIPIENT, Scenario
 from smtpcheck.sandbox.world import World
-from smtpcheck.state.state import State
 from tests.agent.test_agent import edit, until
-from tests.state.test_state import CHECK
 
 SHARDS = 3
 INTERVAL = 900.0
@@ -65,15 +61,6 @@ class Agent:
         self._process: asyncio.subprocess.Process | None = None
         self._log: asyncio.Task[None] | None = None
         self.url = ""
-
-    async def prepare(self) -> None:
-        """Leave a state folder as an agent does that has run these checks for two days."""
-        self._folder.mkdir()
-        now = time.time()
-        state = await State.kept(self._folder)
-        await state.join(Shard(self.number, SHARDS), now - 2 * DAY)
-        state.record(CHECK, Report(CHECK.name, now - 60, 0.1, Outcome.OK))
-        await state.close()
 
     async def start(self) -> None:
         own = self._folder / "agent.yaml"
@@ -129,7 +116,7 @@ class Agent:
                 await asyncio.sleep(0.1)
 
     async def __aenter__(self) -> Self:
-        await self.prepare()
+        self._folder.mkdir()
         await self.start()
         return self
 
@@ -150,26 +137,20 @@ async def running_agents(folder: Path) -> AsyncIterator[tuple[World, list[Agent]
         yield world, agents
 
 
-async def test_an_agent_that_is_new_sends_nothing_and_says_so(tmp_path: Path) -> None:
-    """Whoever ran its checks before may have sent all that a day allows."""
+async def test_a_new_shard_sends_on_its_first_day(tmp_path: Path) -> None:
     async with World(tmp_path, (*SENDING, *LOOPING)) as world:
         again = partial(load, [world.config], shard=Shard(0, SHARDS))
         settings = again().settings
         assert settings
         with structlog.testing.capture_logs() as logged:
-
-            def held() -> set[str]:
-                return {entry["check"] for entry in logged if "no further message may be sent" in entry["event"]}
-
             agent, stop = await InProcess.create(settings, again, first_within=0.2), asyncio.Event()
             task = asyncio.create_task(agent.run(stop))
-            await until(lambda: held() == {check.name for check in settings.checks})
+            boxes = {check.mailbox for check in settings.checks}
+            await until(lambda: {message.mailbox for message in world.exchange.messages} == boxes)
             stop.set()
             await task
-        assert list(world.exchange.messages) == []
-    assert [(entry["event"], entry.get("shard"), entry.get("checks"), entry.get("others")) for entry in logged[:2]] == [
-        ("one of several agents", "0/3", len(settings.checks), len(settings.sharding.other_shards)),
-        ("new among several agents: no message is sent yet", None, None, None),
+    assert [(entry["event"], entry.get("shard"), entry.get("checks"), entry.get("others")) for entry in logged[:1]] == [
+        ("one of several agents", "0/3", len(settings.checks), len(settings.sharding.other_shards))
     ]
 
 

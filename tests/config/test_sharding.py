@@ -97,7 +97,7 @@ def test_refresh_tokens_that_one_check_needs_are_at_one_agent(config: Path, shar
     def check(name: str, credential: str, find: str) -> dict[str, object]:
         server = {"host": "mx.example.org"}
         by = {"via": "imap", "credential": find, "mailbox": "b@example.org", "server": {"host": "imap.example.org"}}
-        loopback = {"to": "b@example.org", "every": "15m", "find": by}
+        loopback = {"to": "b@example.org", "every": "1h", "find": by}
         return {
             "name": name,
             "mailbox": "a@example.org",
@@ -149,6 +149,39 @@ def test_every_agent_knows_who_draws_on_a_cap(config: Path) -> None:
             ("0@contoso.example", "contoso.example")
         ]
         assert replace(each.sharding, shard=WHOLE).senders == each.sharding.senders
+
+
+def sending(config: Path, *names: str) -> None:
+    """Have these checks send from one mailbox."""
+    loopback = {"every": "15m", "to": "0@contoso.example", "find": {"via": "none"}}
+    entry = {"mailbox": "0@contoso.example", "credential": "contoso", "loopback": loopback}
+    named = [{"name": name, **entry} for name in names]
+    config.write_text(yaml.safe_dump({**DOCUMENT, "checks": named}))
+
+
+def test_a_share_of_a_cap_that_is_too_small_is_refused_with_the_numbers(config: Path) -> None:
+    """Whichever shard it is, every agent says so; a lone agent has the whole cap."""
+    sending(config, "loop-4", "loop-5", "loop-6")
+    for number in range(2):
+        loaded = load([config], shard=Shard(number, 2))
+        problems = [problem.message for problem in loaded.problems]
+        assert loaded.settings is None
+        assert problems == [
+            f"shard {short} messages in one day for the mailbox 0@contoso.example, and its share of the 200 {part}"
+            for short, part in (("1/2 needs 192", "allowed is 134"), ("0/2 needs 96", "allowed is 66"))
+        ]
+    result = smtpcheck("validate", "-c", config, "--shard", "0/2")
+    assert result.returncode == 1
+    assert "its share of the 200 allowed is 66" in " ".join(result.stderr.split())
+    whole = load([config])
+    assert (whole.problems, whole.settings is not None) == ((), True)
+
+
+def test_shares_that_suffice_are_no_problem(config: Path) -> None:
+    """However the checks of one mailbox fall on the shards: each brings its own part of the cap."""
+    sending(config, "loop-5", "loop-6")
+    for shards in (2, 3, 7):
+        assert [load([config], shard=Shard(number, shards)).problems for number in range(shards)] == [()] * shards
 
 
 def test_validate_says_what_a_shard_runs_and_causes(config: Path) -> None:

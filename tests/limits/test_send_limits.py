@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpcheck.limits.send_limits import DAY, HOUR, MAILBOX, TENANT, Caps, Limits
+from smtpcheck.limits.send_limits import DAY, HOUR, MAILBOX, TENANT, Caps, Limits, Shares, scopes
+from smtpcheck.model.shard import Sender
 
 NOW = 1_700_000_000.0
 
@@ -63,3 +64,44 @@ def test_no_window_ever_holds_more_than_its_limit(span: float, most: int, gaps: 
         else:
             assert now < until <= now + DAY
     assert all(sum(begin <= at < begin + span for at in times) <= most for begin in times)
+
+
+# -- among several agents ---------------------------------------------------------------------------------------------
+
+BILLING = Sender(1, "Billing@example.org", "example.org")
+SHARDS = st.integers(1, 20)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 19)), max_size=40), SHARDS)
+def test_the_shares_of_all_shards_are_the_cap(checks: list[tuple[int, int]], shards: int) -> None:
+    """A shard without a check of the mailbox has none of its cap, and no cap is wasted on it."""
+    senders = [Sender(number % shards, f"{mailbox}@a.org", "a.org") for mailbox, number in checks]
+    every = [Shares(senders, number) for number in range(shards)]
+    for sender in senders:
+        for scope, limit in zip(scopes(sender.mailbox, sender.tenant), (12, 120), strict=True):
+            drawing = {each.shard for each in senders if scope in scopes(each.mailbox, each.tenant)}
+            parts = [each.share(scope, limit) for each in every]
+            assert sum(parts) == limit
+            assert sum(part for number, part in enumerate(parts) if number not in drawing) == 0
+
+
+def test_every_check_has_the_same_part_of_a_cap() -> None:
+    senders = [Sender(number, "a@example.org", "example.org") for number in (0, 0, 0, 1, 2)]
+    assert [Shares(senders, number).share(("mailbox", "a@example.org"), 12) for number in range(3)] == [8, 2, 2]
+
+
+def test_a_new_shard_sends_on_its_first_day_and_no_more_than_its_share() -> None:
+    caps = Caps()
+    caps.divide(Shares([BILLING, BILLING._replace(shard=0)], 1))
+    for number in range(MAILBOX.per_hour // 2):
+        assert caps.until(BILLING.mailbox, BILLING.tenant, NOW + number) is None
+        caps.count(BILLING.mailbox, BILLING.tenant, NOW + number)
+    assert caps.until(BILLING.mailbox, BILLING.tenant, NOW + 10) == NOW + HOUR
+    caps.divide(None)
+    assert caps.until(BILLING.mailbox, BILLING.tenant, NOW + 10) is None
+
+
+def test_who_does_not_run_a_check_may_not_send_for_it() -> None:
+    caps = Caps()
+    caps.divide(Shares([BILLING], 0))
+    assert caps.until(BILLING.mailbox, BILLING.tenant, NOW) == NOW + DAY

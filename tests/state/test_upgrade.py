@@ -19,7 +19,6 @@ from smtpcheck.alerts.notification_log import Entry
 from smtpcheck.alerts.thresholds import Streak
 from smtpcheck.config import load
 from smtpcheck.limits.send_limits import DAY, Limits
-from smtpcheck.limits.tenure import Tenure
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import (
@@ -41,7 +40,6 @@ from smtpcheck.model.report import (
     TokenErrorKind,
     TokenFacts,
 )
-from smtpcheck.model.shard import Shard
 from smtpcheck.state import schema
 from smtpcheck.state.state import FILE_NAME, State
 
@@ -130,7 +128,7 @@ def file_of(folder: Path, steps: int) -> None:
 
 @pytest.mark.parametrize("steps", range(1, len(schema.STEPS) + 1))
 async def test_a_state_file_of_any_version_is_found_again_whole(tmp_path: Path, steps: int) -> None:
-    """Counts, reports, history, back-offs, the messages of the day, and that the agent was alone."""
+    """Counts, reports, history, back-offs, and the messages of the day."""
     file_of(tmp_path, steps)
     state = await State.kept(tmp_path)
     assert state.error == ""
@@ -148,8 +146,9 @@ async def test_a_state_file_of_any_version_is_found_again_whole(tmp_path: Path, 
     assert [(day.day, sum(hour.runs for hour in day.hours)) for day in days] == [(20_000, 2)]
     until = await state.may_send("billing@example.org", "example.org", NOON + 2, Limits(2, 2))
     assert until == (NOON + DAY if steps >= DUMPED_STEPS else None)
-    await state.join(Shard(0, 2), NOON + 120)
-    assert state._tenures == (Tenure(0.0, Shard(0, 1)), Tenure(NOON + 120, Shard(0, 2)))
+    assert state._file
+    tables = await state._file.read("SELECT name FROM sqlite_master WHERE name = 'tenures'")
+    assert tables == []
     await state.close()
 
 
