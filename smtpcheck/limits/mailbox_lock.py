@@ -12,8 +12,6 @@ import errno
 import hashlib
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 if sys.platform != "win32":
@@ -30,16 +28,6 @@ class MailboxLocks:
         """Open the lock file in `folder`, which is made if it is missing. Raises OSError where that is refused."""
         folder.mkdir(parents=True, exist_ok=True)
         self._file = os.open(folder / "mailboxes", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    @asynccontextmanager
-    async def hold(self, mailbox: str) -> AsyncIterator[None]:
-        """Wait until no other process holds the mailbox's lock, and hold it meanwhile."""
-        offset = offset_of(mailbox)
-        await self.acquire(offset)
-        try:
-            yield
-        finally:
-            self.release(offset)
 
     async def acquire(self, offset: int) -> None:
         """Wait until no other process holds the byte that stands for a mailbox, and take it."""

@@ -11,10 +11,11 @@ from smtpcheck.limits.mailbox_lock import MailboxLocks
 HOLD = """
 import asyncio, sys
 from pathlib import Path
+from smtpcheck.limits.connection_limit import ConnectionLimit
 from smtpcheck.limits.mailbox_lock import MailboxLocks
 
 async def main():
-    async with MailboxLocks(Path(sys.argv[1])).hold(sys.argv[2]):
+    async with ConnectionLimit(1, MailboxLocks(Path(sys.argv[1]))).slot(sys.argv[2]):
         print("held", flush=True)
         sys.stdin.readline()
 

@@ -66,12 +66,6 @@ class Metrics:
         """Count how long a message took; `trace_id` is that of the run that sent it."""
         self._measurements.observe_delivery(check, seconds, trace_id)
 
-    def forget(self, name: str) -> None:
-        """Drop the series of one check; an unknown name is fine."""
-        self._rows.pop(name, None)
-        self._loopbacks.pop(name, None)
-        self._shown.pop(name, None)
-
     def relabel(
         self,
         label_names: Collection[str],

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from smtpcheck.cli.doctor.result import Stage
+from smtpcheck.limits.connection_limit import ConnectionLimit
 from smtpcheck.limits.mailbox_lock import MailboxLocks
 from smtpcheck.sandbox.scenarios import SCENARIOS, Scenario
 from smtpcheck.sandbox.world import World
@@ -119,9 +120,9 @@ async def test_json_and_bundle(tmp_path: Path) -> None:
 async def test_it_waits_for_the_mailbox_that_an_agent_holds(tmp_path: Path) -> None:
     """What needs no connection is shown meanwhile, line by line, in a pipe too."""
     async with World(tmp_path, only("healthy")) as world:
-        locks = MailboxLocks(tmp_path / "state" / "locks")
+        connections = ConnectionLimit(1, MailboxLocks(tmp_path / "state" / "locks"))
         command = (sys.executable, "-m", "smtpcheck", "doctor", "-c", str(world.config), "healthy")
-        async with locks.hold("healthy@contoso.example"):
+        async with connections.slot("healthy@contoso.example"):
             process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=ENVIRONMENT)
             assert process.stdout
             async with asyncio.timeout(60):
@@ -129,7 +130,7 @@ async def test_it_waits_for_the_mailbox_that_an_agent_holds(tmp_path: Path) -> N
                     pass
             await asyncio.sleep(1)
             assert world.exchange.connections.total() == 0
-        locks.close()
+        connections.close()
         await asyncio.wait_for(process.communicate(), 60)
         assert world.exchange.logins.total() == 1
 

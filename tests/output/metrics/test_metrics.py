@@ -364,8 +364,7 @@ def test_every_cause_of_a_warning_is_one_series_and_success_stays() -> None:
 
 def test_a_removed_checks_series_disappear() -> None:
     metrics = scraped(*TWO)
-    metrics.forget("orders")
-    metrics.forget("never seen")
+    metrics.relabel(("site", "team"), expose_addresses=False, checks=[CHECK], states={})
     assert 'check="billing"' in text(metrics)
     assert 'check="orders"' not in text(metrics)
 
