@@ -10,6 +10,7 @@ import typer
 
 from smtpcheck.cli.options import Level, Style
 from smtpcheck.cli.run import address, run_loop, serve
+from smtpcheck.cli.signals import exit_on_sigterm, stop_event
 from smtpcheck.log import LogLevel, configure
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def demo(
     An issuer answers like Entra, and a server like Exchange Online. Nothing leaves this machine. With --once: exit 0
     if each check has the result of its scenario, else 2.
     """
+    exit_on_sigterm(0)
     configure(log_level, log_format)
     address(listen_address)
     with tempfile.TemporaryDirectory(prefix="smtpcheck-demo-") as folder:
@@ -64,6 +66,7 @@ async def _stay(folder: Path, listen_address: str) -> int:
     from smtpcheck.sandbox.world import World
     from smtpcheck.web import ServeError
 
+    stop = stop_event()
     async with World(folder, listen=listen_address) as world:
         settings = _settings(world)
         agent = await Agent.create(settings, partial(load, [world.config]), first_within=FIRST_WITHIN)
@@ -73,7 +76,7 @@ async def _stay(folder: Path, listen_address: str) -> int:
             print(f"Page     http://{bound}/\nMetrics  http://{bound}/metrics\nStop     Ctrl-C", flush=True)
 
         try:
-            await serve(agent, settings.agent.listen, listening=listening)
+            await serve(agent, settings.agent.listen, stop, listening=listening)
         except ServeError as error:
             print(f"smtpcheck: {error}", file=sys.stderr)
             return 1

@@ -1,7 +1,6 @@
-"""`smtpcheck run`: the agent with its page and metrics, until SIGTERM or SIGINT."""
+"""`smtpcheck run`: the agent with its page and metrics, until a signal ends it."""
 
 import asyncio
-import signal
 import socket
 import sys
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smtpcheck.cli.options import ConfigFiles, Level, ShardOf, Style, files_of, settings_or_exit, shard_of
+from smtpcheck.cli.signals import exit_on_sigterm, reload_on_hangup, stop_event
 from smtpcheck.log import LogLevel, configure
 
 if TYPE_CHECKING:
@@ -41,9 +41,13 @@ def run(
     log_level: Level = LogLevel.INFO,
     log_format: Style = None,
 ) -> int:
-    """Run the checks on their schedule, with page and metrics."""
+    """Run the checks on their schedule, with page and metrics.
+
+    SIGHUP reloads the configuration; SIGTERM and Ctrl-C end it, and so does closing the terminal it was started on.
+    """
     from smtpcheck.config import load
 
+    exit_on_sigterm(0)
     configure(log_level, log_format)
     again = partial(load, files_of(config_file), shard=shard_of(shard))
     settings = settings_or_exit(again(), EXIT_FAILURE)
@@ -53,8 +57,11 @@ def run(
         from smtpcheck.agent.agent import Agent, StateFolderError
         from smtpcheck.web import ServeError
 
+        stop = stop_event()
         try:
-            await serve(await Agent.create(settings, again), listen, web_config_file)
+            agent = await Agent.create(settings, again)
+            reload_on_hangup(stop, agent.reload)
+            await serve(agent, listen, stop, web_config_file)
         except (StateFolderError, ServeError) as error:
             print(f"smtpcheck: {error}", file=sys.stderr)
             return EXIT_FAILURE
@@ -77,31 +84,22 @@ def address(text: str) -> tuple[str, int]:
 async def serve(
     agent: "Agent",
     listen: tuple[str, int],
+    stop: asyncio.Event,
     web_config_file: Path | None = None,
     listening: "Callable[[str], None] | None" = None,
 ) -> None:
-    """Run the agent and its page until SIGTERM or SIGINT; SIGHUP reloads.
+    """Run the agent and its page until `stop` is set.
 
     `listening` is told the page's address once it is served. Raises ServeError where it cannot be.
     """
     import structlog
 
     from smtpcheck import web
+    from smtpcheck.cli.descriptors import reserve_descriptors
 
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    reloads: set[asyncio.Task[object]] = set()
-
-    def reload() -> None:
-        task = loop.create_task(agent.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    app = web.create_app(agent, hosts={listen[0], socket.gethostname(), socket.getfqdn()})
-    async with web.serve(app, listen, web_config_file) as (host, port):
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, reload)
+    app = web.create_app(agent, hosts={listen[0], socket.gethostname()})
+    most = reserve_descriptors(agent.settings)
+    async with web.serve(app, listen, web_config_file, most_connections=most) as (host, port):
         bound = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         structlog.get_logger(__name__).info("listening", address=bound)
         if listening is not None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -10,7 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import jsonschema
@@ -192,6 +193,47 @@ def test_run_serves_metrics_reloads_and_ends_at_sigterm(config: Path) -> None:
         assert _wait_for(process, "configuration loaded")["checks"] == 1
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
+
+
+def test_run_ends_in_order_at_a_sigterm_before_it_serves(config: Path, tmp_path: Path) -> None:
+    """Nothing is read from the configuration yet: it is a pipe that nobody writes into."""
+    pipe = tmp_path / "pipe.yaml"
+    os.mkfifo(pipe)
+    with started("run", "-c", pipe) as process, pipe.open("w"):  # once this returns, the command reads
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("command", [("run", "-c", "CONFIG"), ("demo", "--web.listen-address", "127.0.0.1:0")])
+def test_a_closed_terminal_ends_what_was_started_on_it(config: Path, command: tuple[str, ...]) -> None:
+    """SIGHUP reloads while the terminal is there."""
+    arguments = [str(config) if word == "CONFIG" else word for word in command]
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execve(sys.executable, [sys.executable, "-m", "smtpcheck", *arguments], ENVIRONMENT)
+    try:
+        _read_until(terminal, b"Metrics" if command[0] == "demo" else b"listening")
+        if command[0] == "run":
+            os.kill(process, signal.SIGHUP)
+            _read_until(terminal, b"configuration loaded")
+        os.close(terminal)
+        deadline = time.monotonic() + 60
+        status = None
+        while status is None and time.monotonic() < deadline:
+            pid, ended = os.waitpid(process, os.WNOHANG)
+            status = ended if pid else None
+            time.sleep(0.05)
+        assert status is not None
+        assert os.waitstatus_to_exitcode(status) == 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def _read_until(terminal: int, text: bytes) -> None:
+    seen = b""
+    while text not in seen:
+        seen += os.read(terminal, 4096)
 
 
 def _wait_for(process: "subprocess.Popen[str]", event: str) -> dict[str, object]:
