@@ -137,7 +137,7 @@ class Agent:
         """Return why the agent is unhealthy, empty while it runs its checks, keeps what it knows and has network."""
         if not self.ready():
             return "no check is started"
-        return self._health.unhealthy_reason() or self.state.error
+        return self._health.unhealthy_reason() or self.state.error or self._kit.tokens.error
 
     def next_run(self, name: str) -> float | None:
         """Return when the check is due next (Unix seconds), None for one that is unknown or not scheduled."""
