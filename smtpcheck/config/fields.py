@@ -170,6 +170,19 @@ def parse_mailbox(value: str) -> str:
     return value
 
 
+def parse_login(value: str) -> str:
+    """Return a login name: an address, or a bare name as many servers have it.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if "@" in value:
+        return parse_mailbox(value)
+    if not value.isprintable() or not value or value != value.strip() or len(value) > 254:
+        raise mistake("is not a valid login name", "write one line of text without blanks around it")
+    return value
+
+
 def parse_name(value: str) -> str:
     """Return the name of a check.
 
@@ -229,6 +242,7 @@ DepthName = Annotated[
 Host = Annotated[str, AfterValidator(parse_host)]
 Domain = Annotated[str, AfterValidator(parse_domain)]
 Mailbox = Annotated[str, AfterValidator(parse_mailbox)]
+LoginName = Annotated[str, AfterValidator(parse_login)]
 Labels = dict[Annotated[str, AfterValidator(parse_label)], Annotated[str, BeforeValidator(parse_label_value)]]
 NumberAsText = BeforeValidator(_number_as_text)
 """For values that YAML takes for a number: `ip_version: 4`, `min_tls: 1.2`."""

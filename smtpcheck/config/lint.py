@@ -29,6 +29,7 @@ from smtpcheck.secrets.source import SecretSource, SecretUnreadableError, Secret
 
 _Member = TypeVar("_Member")
 _GRAPH_HOSTS = frozenset(facts.graph for facts in CLOUDS.values())
+_IMPLICIT_TLS_PORT = 465
 _INBOUND_HOST = ".mail.protection.outlook.com"
 
 
@@ -50,10 +51,12 @@ def lint_check(check: Check, credential: Credential | None, entry: Entry, proble
     if check.server.ca_file and (trouble := trust_error(check.server.ca_file)):
         problems.error(entry.at(("server", "ca_file")), trouble, value=check.server.ca_file)
     _check_plaintext(check, entry, problems)
+    _check_port(check, entry, problems)
     check_expectation(check, entry.at(("expect",)), problems)
     _check_schedule(check, entry, problems)
     private = isinstance(credential, CloudCredential) and credential.authority is not None
-    if check.provider is Provider.MICROSOFT and not private:
+    at_exchange = provider_of_host(check.server.host) is Provider.MICROSOFT or is_address(check.server.host)
+    if check.provider is Provider.MICROSOFT and at_exchange and not private:
         _check_exchange(check, credential, entry, problems)
     if isinstance(credential, CloudCredential) and not private:
         _check_cloud(check, credential, entry, problems)
@@ -141,6 +144,19 @@ def _check_plaintext(check: Check, entry: Entry, problems: Problems) -> None:
         )
 
 
+def _check_port(check: Check, entry: Entry, problems: Problems) -> None:
+    server = check.server
+    if server.port != _IMPLICIT_TLS_PORT or server.security is Security.IMPLICIT:
+        return
+    if provider_of_host(server.host) is not Provider.MICROSOFT:
+        problems.warning(
+            entry.at(("server", "port")),
+            f"is the port of implicit TLS (RFC 8314 3.3), and security is {server.security}",
+            value=server.port,
+            hint="write security: implicit, or port: 587",
+        )
+
+
 def _secret_of(check: Check) -> str:
     return "password" if check.password else "token"
 
@@ -164,7 +180,7 @@ def _check_exchange(check: Check, credential: Credential | None, entry: Entry, p
             value=server.host,
             hint=f"write {_host_of(credential)}",
         )
-    if server.port == 465:
+    if server.port == _IMPLICIT_TLS_PORT:
         problems.error(
             entry.at(("server", "port")),
             "Exchange Online does not offer implicit TLS on port 465",

@@ -13,16 +13,17 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, WithJsonSchema
 
-from smtpcheck.config.fields import Host, Mailbox, NumberAsText, trust_error
+from smtpcheck.config.fields import Host, LoginName, NumberAsText, trust_error
 from smtpcheck.config.mechanism import check_mechanism
 from smtpcheck.config.problems import Problems, nearest
 from smtpcheck.config.providers import default_imap_host, provider_of_credential, provider_of_host
 from smtpcheck.config.validation import At, ConfigSection
 from smtpcheck.loopback.plan import Find, FindVia
-from smtpcheck.model.check import IpVersion, Mechanism, Security, Server
+from smtpcheck.model.check import IpVersion, Mechanism, Provider, Security, Server
 from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS, clouds_of_imap_host
 from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.password import Password
 from smtpcheck.secrets.source import ConfiguredPath
 
 _IMPLICIT_TLS_PORT = 993
@@ -61,7 +62,7 @@ class FindSection(ConfigSection):
 
     via: FindVia = Field(description="imap, graph (Microsoft Graph), or none: they are not searched for.")
     credential: str | None = Field(default=None, description="The name of a credential. Default: the check's.")
-    mailbox: Mailbox | None = Field(
+    mailbox: LoginName | None = Field(
         default=None, description="Whose folders are searched. Default: the one that the messages go to."
     )
     scope: str | None = Field(
@@ -105,10 +106,20 @@ class FindResolver:
         )
         if place is None:
             return None
-        scope = section.scope or place.scope
-        return replace(
-            place, mailbox=section.mailbox or to, credential=name, scope="" if scope == known.scope else scope
-        )
+        mailbox, scope = section.mailbox or to, section.scope or place.scope
+        if "@" not in mailbox and not self._takes_bare_name(mailbox, place, known, at):
+            return None
+        return replace(place, mailbox=mailbox, credential=name, scope="" if scope == known.scope else scope)
+
+    def _takes_bare_name(self, mailbox: str, place: Find, credential: Credential, at: At) -> bool:
+        """Report a login name without a domain where the provider takes addresses only; return whether it may work."""
+        host = place.server.host if place.server else ""
+        provider = provider_of_host(host) or provider_of_credential(credential.type)
+        if place.via is FindVia.IMAP and provider not in {Provider.MICROSOFT, Provider.GOOGLE}:
+            return True
+        hint = "write the whole address, such as name@example.org"
+        self._problems.error(at(("mailbox",)), "has no @", value=mailbox, hint=hint)
+        return False
 
     def _in_graph(self, section: FindSection, name: str, credential: Credential, at: At) -> Find | None:
         usable = self._is_alone(section, at, _FOR_IMAP)
@@ -138,7 +149,8 @@ class FindResolver:
         if not check_mechanism(section.mechanism, name, credential, at(("mechanism",)), self._problems):
             return None
         mechanism = section.mechanism or (None if credential.gives_tokens else Mechanism.PLAIN)
-        return Find(FindVia.IMAP, scope=credential.imap_scope, server=server, mechanism=mechanism)
+        user = (credential.user if isinstance(credential, Password) else None) or ""
+        return Find(FindVia.IMAP, scope=credential.imap_scope, server=server, mechanism=mechanism, user=user)
 
     def _is_alone(self, section: FindSection, at: At, without: Collection[str]) -> bool:
         unused = [key for key in without if key in section.model_fields_set]

@@ -139,10 +139,14 @@ def shown_value(value: object) -> str | None:
     return json.dumps(text, ensure_ascii=False) if text.isprintable() else json.dumps(text)
 
 
+def closest(word: str, known: Iterable[str]) -> str:
+    """Return the known word most like `word`, empty where none is like it."""
+    return next(iter(get_close_matches(word[:_LONGEST_VALUE].lower(), sorted(known), n=1)), "")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return a hint that names the known word most like `word`, or all of them where none is and they are few."""
     names = sorted(known)
-    close = get_close_matches(word[:_LONGEST_VALUE].lower(), names, n=1)
-    if close:
-        return f'did you mean "{close[0]}"?'
+    if close := closest(word, names):
+        return f'did you mean "{close}"?'
     return f"known here: {', '.join(names)}" if 0 < len(names) <= 30 else ""

@@ -2,26 +2,36 @@
 
 Rules of this file:
 - It is arithmetic on settings; nothing is asked and no secret is read.
-- Token requests are an upper bound: a token is renewed at half of its life (taken as an hour) or after
+- Token requests are an upper bound for tokens of an hour: a token is renewed at half of its lifetime or after
   `fresh_every`, whichever is sooner, and all checks of one credential share it unless it has one token per mailbox.
+  How long tokens live only their issuer knows: that is said in words (`ASSUMPTIONS`).
+- Messages are counted as the limits of mailboxes and tenants allow them.
 - An issuer that fails is asked again after a growing pause (`Backoff`); how often that is at most is told apart.
 - A run opens one connection, and so does a message of a loopback. One more, without login, follows a certificate that
-  fails verification; it is not counted.
+  fails verification; that is said in words.
 - Searches are an upper bound as well: every message is looked for at all its times, as if none were ever found, and
   deleted over a further connection. How many requests a search in Microsoft Graph is, depends on what lies there
   (`delivery/graph_plan`): that is told in words.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from smtpcheck.config.settings import Settings
+from smtpcheck.limits.send_limits import MAILBOX, TENANT, tenant_of
 from smtpcheck.loopback.plan import Find, FindVia, Loopback
 from smtpcheck.loopback.timing import PURGE_EVERY, SPACING, search_ages
 from smtpcheck.model.check import Check, Depth
 from smtpcheck.oauth.backoff import FIRST_SECONDS, LONGEST_SECONDS
+
+ASSUMPTIONS = (
+    "Token requests are for tokens of an hour: shorter ones are renewed more often, at half of their lifetime. "
+    "While a server's certificate fails verification each run opens a second connection, without a login."
+)
+"""What the numbers leave out."""
 
 _HOUR = 3600.0
 _HALF_A_TOKEN = 1800.0
@@ -40,6 +50,8 @@ class HostTraffic:
     messages_per_hour: float
     refusals_per_hour: float = 0.0
     """Those that are expected."""
+    day_limit: float = math.inf
+    """How many messages the limits of mailboxes and tenants allow in 24 hours, where that is fewer."""
 
     @property
     def connections_per_day(self) -> float:
@@ -48,8 +60,8 @@ class HostTraffic:
 
     @property
     def messages_per_day(self) -> float:
-        """Return the messages in 24 hours."""
-        return self.messages_per_hour * 24
+        """Return the messages in 24 hours, as far as the limits of mailboxes and tenants allow."""
+        return min(self.messages_per_hour * 24, self.day_limit)
 
     @property
     def refusals_per_day(self) -> float:
@@ -138,6 +150,7 @@ def failures_per_hour() -> float:
 def _host(host: str, port: int, checks: list[Check], settings: Settings) -> HostTraffic:
     limit = settings.agent.max_open_connections
     plans = [settings.loopbacks[check.name] for check in checks if check.name in settings.loopbacks]
+    messages_per_hour, day_limit = _messages(checks, settings)
     return HostTraffic(
         host=host,
         port=port,
@@ -145,10 +158,33 @@ def _host(host: str, port: int, checks: list[Check], settings: Settings) -> Host
         connections_per_hour=_per_hour(check for check in checks if check.depth.needs_connection)
         + sum(_HOUR / plan.every for plan in plans),
         connections_at_once=min(limit, len({check.mailbox.casefold() or check.name for check in checks})),
-        messages_per_hour=_per_hour(check for check in checks if check.depth is Depth.SEND)
-        + sum(_messages_per_hour(plan) for plan in plans),
+        messages_per_hour=messages_per_hour,
+        day_limit=day_limit if day_limit < 24 * messages_per_hour else math.inf,
         refusals_per_hour=_per_hour(check for check in checks if check.expect is not None),
     )
+
+
+def _messages(checks: Iterable[Check], settings: Settings) -> tuple[float, float]:
+    """Return how many messages are sent in an hour, and how many in 24 hours at most, as the limits allow."""
+    hour: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    day: dict[str, dict[str, float]] = defaultdict(dict)
+    for check in checks:
+        plan = settings.loopbacks.get(check.name)
+        sent = _HOUR / check.interval if check.depth is Depth.SEND else 0.0
+        limits = plan.limits if plan else MAILBOX
+        if plan is not None:
+            sent += min(_HOUR / plan.every, limits.per_hour)
+        if sent:
+            hints = settings.credentials[check.credential].hints(check.credential) if check.credential else None
+            tenant, mailbox = tenant_of(check.mailbox, hints), check.mailbox.casefold()
+            hour[tenant][mailbox] += sent
+            day[tenant][mailbox] = max(day[tenant].get(mailbox, 0.0), limits.per_day)
+    per_hour = {tenant: min(sum(sent.values()), TENANT.per_hour) for tenant, sent in hour.items()}
+    per_day = {
+        tenant: min(sum(min(24 * hour[tenant][each], limit) for each, limit in mailboxes.items()), TENANT.per_day)
+        for tenant, mailboxes in day.items()
+    }
+    return sum(per_hour.values()), sum(per_day.values())
 
 
 def _per_hour(checks: Iterable[Check]) -> float:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from smtpcheck.config.problems import KeyPath, Place, Problems, nearest
+from smtpcheck.config.problems import KeyPath, Place, Problems, closest, nearest
 from smtpcheck.secrets.source import SecretSource
 
 
@@ -29,6 +29,7 @@ Model = TypeVar("Model", bound=BaseModel)
 At = Callable[[KeyPath], Place]
 """Where a value of the part stands, by its path within the part."""
 
+_UNKNOWN_KEY = "extra_forbidden"
 _SENTENCES = {
     "missing": "is missing",
     "string_type": "must be text",
@@ -55,21 +56,60 @@ _SENTENCES = {
 
 
 def validated(model: type[Model], raw: object, at: At, problems: Problems, folder: Path | None) -> Model | None:
-    """Return the part as its model, or tell every problem in it and return None.
+    """Return the part as its model, every problem in it reported; None where it cannot be told what is meant.
 
     Paths in it are relative to `folder`; without one they stay as they are.
     """
     try:
         return model.model_validate(raw, context={"folder": folder})
     except ValidationError as error:
+        details = error.errors(include_url=False)
+    for detail in details:
+        _report(model, detail, at, problems)
+    unknown = [_path(detail) for detail in details if detail["type"] == _UNKNOWN_KEY]
+    if not unknown or any(issubclass(_owner(model, path) or BaseModel, SecretSource) for path in unknown):
+        return None
+    try:
+        return model.model_validate(_without_unknown_keys(model, raw, unknown), context={"folder": folder})
+    except ValidationError as error:
         for detail in error.errors(include_url=False):
             _report(model, detail, at, problems)
         return None
 
 
+def _without_unknown_keys(model: type[BaseModel], raw: object, unknown: list[KeyPath]) -> object:
+    """Return the part as it is probably meant, so that an unknown key hides no other problem."""
+    meant = _copied(raw)
+    for path in unknown:
+        owner, key, section = _owner(model, path), str(path[-1]), _value_at(meant, path[:-1])
+        if isinstance(section, dict) and key in section:
+            value = section.pop(key)
+            close = closest(key, keys_of(owner)) if owner else ""
+            if close and close not in section:
+                section[close] = value
+    return meant
+
+
+def _copied(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    return [_copied(each) for each in value] if isinstance(value, list) else value
+
+
+def _value_at(value: Any, path: KeyPath) -> Any:
+    for key in path:
+        known = (isinstance(value, dict) and key in value) or (isinstance(value, list) and isinstance(key, int))
+        value = value[key] if known else None
+    return value
+
+
+def _path(detail: ErrorDetails) -> KeyPath:
+    return tuple(key for key in detail["loc"] if key != "[key]")
+
+
 def _report(model: type[BaseModel], detail: ErrorDetails, at: At, problems: Problems) -> None:
-    path = tuple(key for key in detail["loc"] if key != "[key]")
-    if detail["type"] == "extra_forbidden":
+    path = _path(detail)
+    if detail["type"] == _UNKNOWN_KEY:
         _report_unknown_key(model, path, at, problems)
         return
     message, hint = _message_and_hint(model, path, detail)

@@ -26,7 +26,7 @@ class Find:
 
     via: FindVia
     mailbox: str = ""
-    """Whose folders are searched; with IMAP the SASL user."""
+    """Whose folders are searched."""
     credential: str = ""
     """The name of a credential of the settings."""
     scope: str = ""
@@ -37,6 +37,8 @@ class Find:
     """With `FindVia.IMAP`; None: chosen by what the server offers. Never None with a password."""
     graph: str = ""
     """With `FindVia.GRAPH`: the URL in front of `/v1.0/`."""
+    user: str = ""
+    """With `FindVia.IMAP`: the SASL user, where it is not the mailbox."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,9 @@ class Finders(Searcher):
             return GraphFinder(find.graph, find.mailbox, context=context, proxy=proxy), nullcontext()
         from smtpcheck.loopback.imap.finder import ImapFinder  # noqa: PLC0415 - IMAPClient is for those who have IMAP
 
-        finder = ImapFinder(server, find.mailbox, find.mechanism, network=self._network, threads=self._pool)
+        finder = ImapFinder(
+            server, find.user or find.mailbox, find.mechanism, network=self._network, threads=self._pool
+        )
         return finder, self._places
 
 

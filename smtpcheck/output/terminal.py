@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from smtpcheck.config import Settings, Traffic
+from smtpcheck.config.traffic import ASSUMPTIONS
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.loopback.graph.limits import DELETIONS, LISTS, MESSAGES_PER_REQUEST
 from smtpcheck.loopback.plan import FindVia
@@ -110,7 +111,8 @@ def traffic_tables(traffic: Traffic) -> RenderableType:
         searches.add_row(search.host, str(search.mailboxes), *map(_count, counts))
     shown = [table for table in (hosts, issuers, searches) if table.rows or table is not searches]
     gaps = [(Text(), table) if shown[0].rows else (table,) for table in shown[1:]]
-    notes = [Text(_GRAPH_SEARCH)] if any(search.via is FindVia.GRAPH for search in traffic.searches) else []
+    notes = [Text(ASSUMPTIONS)] if traffic.issuers or traffic.hosts else []
+    notes += [Text(_GRAPH_SEARCH)] if any(search.via is FindVia.GRAPH for search in traffic.searches) else []
     return Group(shown[0], *(part for pair in gaps for part in pair), *notes)
 
 

@@ -38,6 +38,7 @@ CREDENTIALS: dict[str, Credential] = {
         {"issuer": "https://id.example.org", "client_id": "x", "client_secret": {"value": "abc"}, "scope": "mail"}
     ),
     "ready": StaticToken.model_validate({"from": {"value": "abc"}}),
+    "named": Password.model_validate({"password": {"value": "abc"}, "user": "anna-login"}),
     "legacy": Password.model_validate({"password": {"value": "abc"}}),
 }
 
@@ -136,6 +137,36 @@ def test_everything_may_be_said(tmp_path: Path) -> None:
     )
     expected = Find(FindVia.IMAP, "p@example.org", "site", "imap", server, Mechanism.OAUTHBEARER)
     assert _find(tmp_path, text, "contoso") == expected
+
+
+def test_the_user_of_a_password_logs_in_to_imap_as_to_smtp(tmp_path: Path) -> None:
+    """The mailbox says whose folders are searched, the credential who logs in."""
+    found = _find(tmp_path, "{via: imap, server: {host: imap.example.org}}", "named")
+    assert (found.mailbox, found.user) == (TO, "anna-login")
+
+
+@pytest.mark.parametrize("credential", ["legacy", "site"])
+def test_a_bare_login_name_is_one_where_the_provider_is_neither_microsoft_nor_google(
+    tmp_path: Path, credential: str
+) -> None:
+    """Dovecot and Cyrus know their users by names without a domain."""
+    assert _find(tmp_path, "{via: imap, mailbox: anna, server: {host: m.example.org}}", credential).mailbox == "anna"
+
+
+@pytest.mark.parametrize(
+    ("text", "credential"),
+    [
+        ("via: imap", "contoso"),
+        ("via: graph", "contoso"),
+        ("via: imap", "workspace"),
+        ("via: imap, server: {host: imap.gmail.com}", "ready"),
+    ],
+)
+def test_a_bare_login_name_is_refused_where_the_provider_takes_addresses(
+    tmp_path: Path, text: str, credential: str
+) -> None:
+    found, told = _resolved(tmp_path, f"{{{text}, mailbox: anna}}", credential)
+    assert (found, "has no @" in told) == (None, True)
 
 
 def test_none_says_nothing_else(tmp_path: Path) -> None:

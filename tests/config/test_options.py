@@ -21,6 +21,8 @@ from smtpcheck.config import (
 )
 from smtpcheck.config.fields import parse_listen
 from smtpcheck.model.check import Depth, Security
+from smtpcheck.output import terminal
+from smtpcheck.output.finding import show
 
 ROOT = Path(__file__).parent.parent.parent
 MICROSOFT: dict[str, object] = {"mailbox": "a.b@contoso.com", "tenant": "contoso.com", "client_id": "x"}
@@ -144,6 +146,31 @@ checks:
     exchange, [issuer] = found.hosts[1], found.issuers
     days = (exchange.connections_per_day, exchange.messages_per_day, issuer.requests_per_day)
     assert days == (4368.0, 48.0, 194.0)
+
+
+def test_messages_are_announced_as_the_limits_allow_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Twelve mailboxes of one tenant: 12 an hour and 200 a day for each, 120 and 1,000 for all."""
+    file = tmp_path / "checks.yaml"
+    file.write_text("""
+credentials:
+  one: {type: microsoft, tenant: contoso.com, client_id: x, client_secret: {value: abc}}
+checks:
+  - name: "{local}"
+    mailboxes: [a@contoso.com, b@contoso.com, c@contoso.com, d@contoso.com, e@contoso.com, f@contoso.com,
+      g@contoso.com, h@contoso.com, i@contoso.com, j@contoso.com, k@contoso.com, l@contoso.com]
+    credential: one
+    loopback: {every: 5m, to: probe@contoso.com, find: {via: none}}
+""")
+    settings = load([file]).settings
+    assert settings is not None
+    found = traffic_of(settings)
+    (host,) = found.hosts
+    assert (host.messages_per_hour, host.messages_per_day) == (120.0, 1000.0)
+    show(terminal.traffic_tables(found))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "1,000" in shown
+    assert "for tokens of an hour" in shown
+    assert "opens a second connection" in shown
 
 
 def _errors(document: object) -> list[str]:
