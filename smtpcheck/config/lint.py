@@ -23,8 +23,9 @@ from smtpcheck.config.providers import provider_of_credential, provider_of_host
 from smtpcheck.model.check import Check, Depth, Provider, Security
 from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS, Cloud, clouds_of_smtp_host
-from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.credential import Credential, issuer_of
 from smtpcheck.oauth.microsoft import Microsoft
+from smtpcheck.oauth.oauth2 import OAuth2
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError, SecretWarning
 
 _Member = TypeVar("_Member")
@@ -40,6 +41,9 @@ def lint_credential(credential: Credential, place: Place, problems: Problems) ->
     for path, file in _members(credential, Path):
         if not _is_readable(file):
             problems.warning(place + path, f"file {file} cannot be read")
+    if isinstance(credential, OAuth2) and credential.issuer and issuer_of(credential.issuer) != credential.issuer:
+        hint = f"write {issuer_of(credential.issuer)}"
+        problems.warning(place / "issuer", "is the address of the discovery document, not the issuer's", hint=hint)
     if isinstance(credential, Microsoft):
         _check_expiry(credential, place / "client_secret_expires", problems)
         if credential.authority is None:

@@ -111,7 +111,7 @@ class Problems:
             file=place.source.name,
             line=place.source.line(place.path),
             path=printable(place.source.shown(place.path)),
-            value=shown_value(value) if place.shows else None,
+            value=shown_value(value) if place.shows and not _may_hold_a_password(place, value) else None,
             hint=printable(hint),
         )
         self._found.setdefault((problem.file, problem.line, problem.path, problem.message), problem)
@@ -125,6 +125,11 @@ class Problems:
         """Return them by file, in the order of `files`, and by line."""
         rank = {name: index for index, name in enumerate(dict.fromkeys(files))}
         return tuple(sorted(self._found.values(), key=lambda p: (rank.get(p.file, len(rank)), p.line or 0)))
+
+
+def _may_hold_a_password(place: Place, value: object) -> bool:
+    """Return whether a credential's value may be a URL with user and password."""
+    return place.path[:1] == ("credentials",) and isinstance(value, str) and "@" in value
 
 
 def shown_value(value: object) -> str | None:

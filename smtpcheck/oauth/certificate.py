@@ -26,7 +26,7 @@ from smtpcheck.secrets.source import ConfiguredPath, SecretSource
 class KeyFile(BaseModel):
     """A key, with its certificate where one is registered."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     file: ConfiguredPath = Field(description="PEM, or PFX where a certificate goes with it.")
     passphrase: SecretSource | None = Field(default=None, description="What the key is encrypted with.")

@@ -6,6 +6,7 @@ Rules of this file:
 - A credential opens no connection and reads no secret; its `flow` does, and that only when it is asked for a token.
 """
 
+import re
 from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -29,12 +30,21 @@ def _without_user(url: str) -> str:
 
 IssuerUrl = Annotated[str, Field(pattern=r"^https://[^\s?#]+$"), AfterValidator(_without_user)]
 """A URL that is shown in errors, and so holds no secret."""
+IssuerName = Annotated[str, Field(pattern=r"^https?://[^\s?#]+$"), AfterValidator(_without_user)]
+"""What an issuer calls itself, which need not be an address that can be asked."""
+
+_WELL_KNOWN = re.compile(r"/\.well-known/(?:openid-configuration|oauth-authorization-server)(?=/|$)")
+
+
+def issuer_of(url: str) -> str:
+    """Return the issuer where `url` is the address of its discovery document, else `url` itself."""
+    return _WELL_KNOWN.sub("", url, count=1)
 
 
 class Credential(BaseModel):
     """How a token is got. Each kind is a subclass with a `type` of its own, named in `CREDENTIAL_TYPES`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     uses_subject: ClassVar[bool] = False
     """Whether each mailbox has a token of its own."""

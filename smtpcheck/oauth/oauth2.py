@@ -13,7 +13,7 @@ from smtpcheck.model.credential import CredentialHints
 from smtpcheck.model.report import TokenError
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.certificate import KeyFile
-from smtpcheck.oauth.credential import IssuerUrl
+from smtpcheck.oauth.credential import IssuerName, IssuerUrl, issuer_of
 from smtpcheck.oauth.flow import Flow
 from smtpcheck.oauth.registration import AuthMethod, Endpoints, Registration
 from smtpcheck.oauth.token_store import TokenFile
@@ -51,13 +51,16 @@ class OAuth2(UserCredential):
         description="client_credentials; or, for a user, device_code or refresh_token.",
     )
     issuer: IssuerUrl | None = Field(
-        default=None, description="The issuer's URL; its discovery document tells the endpoints."
+        default=None, description="The issuer's URL; its discovery document names the endpoints."
+    )
+    issuer_name: IssuerName | None = Field(
+        default=None, description="What the issuer calls itself, where that is not its URL: behind a proxy for TLS."
     )
     token_endpoint: IssuerUrl | None = Field(
         default=None, description="Without an issuer, or where it is on another host."
     )
     device_endpoint: IssuerUrl | None = Field(
-        default=None, description="Where a device code is asked for, if the issuer does not tell."
+        default=None, description="Where a device code is asked for, if the issuer does not say."
     )
     client_id: str = Field(pattern=r"^[ -~]+$", description="The client's id.")
     client_secret: SecretSource | None = Field(default=None, description="The client's secret.")
@@ -67,7 +70,8 @@ class OAuth2(UserCredential):
         default=None, min_length=1, description="`aud` of private_key_jwt. Default: the token endpoint."
     )
     auth_method: AuthMethod | None = Field(
-        default=None, description="Default: client_secret_basic with a secret, private_key_jwt with a key, else none."
+        default=None,
+        description="Default: with a secret client_secret_basic or what works, with a key private_key_jwt, else none.",
     )
     configured_scope: Scope = Field(default=(), alias="scope", description="The scopes, as a list or joined by blanks.")
     audience: str | None = Field(default=None, min_length=1, description="Parameter `audience`, as some issuers want.")
@@ -99,7 +103,9 @@ class OAuth2(UserCredential):
         return Registration(
             client_id=self.client_id,
             auth_method=self.auth_method or chosen,
-            issuer=self.issuer,
+            may_change_method=self.auth_method is None,
+            issuer=None if self.issuer is None else issuer_of(self.issuer),
+            issuer_name=self.issuer_name,
             endpoints=Endpoints(self.token_endpoint, self.device_endpoint),
             secret=self.client_secret,
             key=self.client_key.file if self.client_key else None,
@@ -147,6 +153,8 @@ class OAuth2(UserCredential):
     def _is_consistent(self) -> Self:
         if self.issuer is None and self.token_endpoint is None:
             raise ValueError("give issuer or token_endpoint")
+        if self.issuer is None and self.issuer_name is not None:
+            raise ValueError("issuer_name has no meaning without issuer")
         if self.client_secret is not None and self.client_key is not None:
             raise ValueError("give client_secret or client_key, one of them")
         method, secret, key = self.registration.auth_method, self.client_secret is not None, self.client_key is not None

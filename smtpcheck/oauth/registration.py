@@ -6,6 +6,10 @@ Rules of this file:
 - Where an issuer is configured, its discovery document (OpenID Connect Discovery 4, else RFC 8414 3) must name that
   issuer, and endpoints at its host. An endpoint on another host is used only where the configuration names it: the
   secret would go there.
+- An issuer behind a proxy for TLS may call itself by another name (`issuer_name`); what it says is at that origin is
+  asked for at its URL's.
+- Some issuers do not decode what RFC 6749 2.3.1 has encoded for HTTP Basic. Where the method is not configured, one
+  that refuses the client by Basic and offers the form is asked by the form, once for each secret.
 - The document is kept until a request fails for another reason than an OAuth error.
 """
 
@@ -16,8 +20,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote_plus, urlsplit, urlunsplit
+
+import structlog
 
 from smtpcheck.http_client.exchange import Fault, Response
 from smtpcheck.http_client.trust import CaUnusableError
@@ -29,10 +35,16 @@ from smtpcheck.oauth.session import IssuerSession, unanswered
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
 _T = TypeVar("_T")
+_ENCODED = (
+    "(the secret has characters that client_secret_basic encodes, RFC 6749 2.3.1, which some issuers do not decode: "
+    "try auth_method: client_secret_post)"
+)
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_SECONDS = 300
 _OIDC = "/.well-known/openid-configuration"
 _RFC_8414 = "/.well-known/oauth-authorization-server"
+
+_log = structlog.get_logger(__name__)
 
 
 class AuthMethod(StrEnum):
@@ -51,6 +63,8 @@ class Endpoints:
     token: str | None = None
     device: str | None = None
     authorization: str | None = None
+    auth_methods: frozenset[str] = frozenset()
+    """How clients may prove themselves at the token endpoint; empty where the issuer does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +73,12 @@ class Registration:
 
     client_id: str
     auth_method: AuthMethod
+    may_change_method: bool = False
+    """Whether `auth_method` is only our own first choice."""
     issuer: str | None = None
     """Its URL; None where the endpoints are configured."""
+    issuer_name: str | None = None
+    """What it calls itself, where that is not its URL."""
     endpoints: Endpoints = field(default_factory=Endpoints)
     """Those that are configured."""
     secret: SecretSource | None = None
@@ -101,6 +119,7 @@ class Client:
         """Take what to ask with; nothing is read or opened yet."""
         self._registration = registration
         self._endpoints: Endpoints | None = None
+        self._tried_form_with = ""
 
     def tokens(self, form: Mapping[str, str]) -> TokenResponse | TokenError:
         """Ask for tokens with the grant that `form` describes."""
@@ -115,6 +134,33 @@ class Client:
         return self._ask(lambda conversation: conversation.endpoints)
 
     def _ask(self, question: "Callable[[_Conversation], _T]") -> _T | TokenError:
+        answer = self._ask_once(question)
+        if not isinstance(answer, TokenError) or answer.error != "invalid_client":
+            return answer
+        used = _method(self._registration, self._endpoints or Endpoints())
+        if used is not AuthMethod.BASIC or self._registration.secret is None:
+            return answer
+        secret = self._registration.secret.read()
+        if self._may_use_form() and secret.fingerprint != self._tried_form_with:
+            self._tried_form_with = secret.fingerprint
+            refused, self._registration = self._registration, replace(self._registration, auth_method=AuthMethod.POST)
+            by_form = self._ask_once(question)
+            if not isinstance(by_form, TokenError) or by_form.error != "invalid_client":
+                _log.warning(
+                    "client_secret_post works where client_secret_basic was refused: configure auth_method",
+                    client_id=refused.client_id,
+                )
+                return by_form
+            self._registration = refused
+        elif quote_plus(secret.reveal()) != secret.reveal() and not self._may_use_form():
+            return replace(answer, description=f"{answer.description} {_ENCODED}".strip())
+        return answer
+
+    def _may_use_form(self) -> bool:
+        offered = self._endpoints is not None and AuthMethod.POST in self._endpoints.auth_methods
+        return offered and self._registration.may_change_method
+
+    def _ask_once(self, question: "Callable[[_Conversation], _T]") -> _T | TokenError:
         registration = self._registration
         try:
             session = IssuerSession(ca_file=registration.ca_file, proxy=registration.proxy)
@@ -167,15 +213,16 @@ class _Conversation:
     def _proof(self, url: str) -> tuple[dict[str, str], dict[str, str]]:
         """Return the headers and the fields by which the client proves itself (RFC 6749 2.3, RFC 7523 2.2)."""
         registration = self._registration
+        method = _method(registration, self.endpoints)
         headers = {"Accept": "application/json"}
-        if registration.auth_method is AuthMethod.NONE:
+        if method is AuthMethod.NONE:
             return headers, {"client_id": registration.client_id}
-        if registration.auth_method is AuthMethod.PRIVATE_KEY_JWT:
+        if method is AuthMethod.PRIVATE_KEY_JWT:
             fields = {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": self._assertion(url)}
             return headers, {"client_id": registration.client_id, **fields}
         assert registration.secret is not None  # noqa: S101 - the configuration has seen to it
         secret = registration.secret.read().reveal()
-        if registration.auth_method is AuthMethod.POST:
+        if method is AuthMethod.POST:
             return headers, {"client_id": registration.client_id, "client_secret": secret}
         pair = f"{quote_plus(registration.client_id)}:{quote_plus(secret)}"
         return headers | {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}, {}
@@ -207,19 +254,32 @@ class _Conversation:
             return configured
         answer = self._document(registration.issuer)
         document = answer.json or {}
-        if str(document.get("issuer")).rstrip("/") != registration.issuer.rstrip("/"):
-            raise self._mismatch(answer, f"issuer {str(document.get('issuer'))[:200]!r}, not {registration.issuer}")
-        token = configured.token or document.get("token_endpoint")
+        name = registration.issuer_name or registration.issuer
+        if str(document.get("issuer")).rstrip("/") != name.rstrip("/"):
+            text = f"issuer {str(document.get('issuer'))[:200]!r}, not {name}: configure issuer_name if it is right"
+            raise self._mismatch(answer, text)
+        token = configured.token or self._at_issuer(document.get("token_endpoint"))
         if token is not None and token != configured.token and not self._is_same_host(token):
             home = urlsplit(registration.issuer).netloc
             raise self._mismatch(
                 answer, f"token_endpoint {str(token)[:200]!r}, not one at {home}: configure it if it is right"
             )
         device, authorization = (
-            url if isinstance(url := document.get(key), str) and self._is_same_host(url) else None
+            url if isinstance(url := self._at_issuer(document.get(key)), str) and self._is_same_host(url) else None
             for key in ("device_authorization_endpoint", "authorization_endpoint")
         )
-        return Endpoints(token, configured.device or device, configured.authorization or authorization)
+        listed = document.get("token_endpoint_auth_methods_supported")
+        methods = frozenset(each for each in listed[:32] if isinstance(each, str)) if isinstance(listed, list) else ()
+        return Endpoints(
+            token, configured.device or device, configured.authorization or authorization, frozenset(methods)
+        )
+
+    def _at_issuer(self, url: Any) -> Any:
+        """Return a URL of the document; one at the origin of the issuer's name is at that of its URL."""
+        registration = self._registration
+        if registration.issuer is None or not is_same_origin(url, registration.issuer_name):
+            return url
+        return urlunsplit((*urlsplit(registration.issuer)[:2], *urlsplit(url)[2:]))
 
     def _document(self, issuer: str) -> Response:
         parts = urlsplit(issuer)
@@ -258,6 +318,14 @@ class _Conversation:
         if isinstance(exchange, Fault):
             raise Refusal(unanswered(exchange, requested_scope=self._registration.scope))
         return exchange
+
+
+def _method(registration: Registration, endpoints: Endpoints) -> AuthMethod:
+    """Return how the client proves itself: as configured, else by what the issuer offers."""
+    offered, method = endpoints.auth_methods, registration.auth_method
+    if registration.may_change_method and method is AuthMethod.BASIC and offered and method not in offered:
+        return AuthMethod.POST if AuthMethod.POST in offered else method
+    return method
 
 
 def _failure(registration: Registration, kind: TokenErrorKind, description: str) -> TokenError:

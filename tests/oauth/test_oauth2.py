@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from pydantic import ValidationError
+from structlog.testing import capture_logs
 
 from smtpcheck.http_client.exchange import Limits
 from smtpcheck.model.report import TokenError, TokenErrorKind
@@ -103,6 +104,86 @@ def test_http_basic_is_encoded_as_the_rfc_has_it(issuer: HttpsIssuer) -> None:
     scheme, _, proof = issuer.asked[-1].headers["authorization"].partition(" ")
     user, _, secret = base64.b64decode(proof).decode().partition(":")
     assert (scheme, unquote_plus(user), unquote_plus(secret)) == ("Basic", "client:1", SECRET)
+
+
+def _takes_the_form_only(issuer: HttpsIssuer) -> None:
+    """Answer as an issuer that does not decode what RFC 6749 2.3.1 has encoded."""
+    refused = as_json(401, {"error": "invalid_client"})
+    issuer.answers["/t1/token"] = lambda asked: TOKEN if asked.form.get("client_secret") == SECRET else refused
+
+
+BOTH = ["client_secret_basic", "client_secret_post"]
+
+
+def test_an_issuer_that_does_not_decode_basic_is_asked_by_the_form(issuer: HttpsIssuer) -> None:
+    """Three of five real issuers take such a secret by the form alone; what worked is kept."""
+    issuer.discovery("/t1", token_endpoint_auth_methods_supported=BOTH)
+    _takes_the_form_only(issuer)
+    flow = _credential(issuer).flow()
+    with capture_logs() as logs:
+        answers = [flow.request(None) for _ in range(2)]
+    assert all(isinstance(answer, IssuedToken) for answer in answers)
+    assert ["client_secret" in form for form in issuer.forms] == [False, True, True]
+    assert [entry["event"].split(":")[0] for entry in logs] == [
+        "client_secret_post works where client_secret_basic was refused"
+    ]
+
+
+def test_a_wrong_secret_is_sent_by_the_form_only_once(issuer: HttpsIssuer) -> None:
+    issuer.discovery("/t1", token_endpoint_auth_methods_supported=BOTH)
+    issuer.answer("/t1/token", as_json(401, {"error": "invalid_client"}))
+    flow = _credential(issuer).flow()
+    for _ in range(3):
+        assert isinstance(flow.request(None), TokenError)
+    assert ["client_secret" in form for form in issuer.forms] == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("offered", "other"), [(BOTH, {"auth_method": "client_secret_basic"}), (None, {}), (["client_secret_basic"], {})]
+)
+def test_where_the_form_is_not_tried_the_error_says_what_to_configure(
+    issuer: HttpsIssuer, offered: list[str] | None, other: dict[str, object]
+) -> None:
+    issuer.discovery("/t1", token_endpoint_auth_methods_supported=offered)
+    _takes_the_form_only(issuer)
+    error = _error(issuer, **other)
+    assert (error.error, len(issuer.forms)) == ("invalid_client", 1)
+    assert error.description.endswith("try auth_method: client_secret_post)")
+    plain = _error(issuer, **other, client_secret={"value": "plain"})
+    assert plain.description == ""
+
+
+def test_an_issuer_that_offers_the_form_alone_is_asked_by_it(issuer: HttpsIssuer) -> None:
+    issuer.discovery("/t1", token_endpoint_auth_methods_supported=["client_secret_post"])
+    assert isinstance(_credential(issuer).flow().request(None), IssuedToken)
+    assert [form["client_secret"] for form in issuer.forms] == [SECRET]
+
+
+def test_an_issuer_behind_a_proxy_for_tls_may_call_itself_otherwise(issuer: HttpsIssuer) -> None:
+    """It believes that it is asked by http, and names its endpoints so; they are asked at its URL all the same."""
+    inside = f"{issuer.url}/t1".replace("https:", "http:")
+    issuer.discovery("/t1", issuer=inside, token_endpoint=f"{inside}/token")
+    error = _error(issuer)
+    assert error.kind is TokenErrorKind.ISSUER_MISMATCH
+    assert "configure issuer_name if it is right" in error.description
+    assert isinstance(_credential(issuer, issuer_name=inside).flow().request(None), IssuedToken)
+    assert issuer.lines[-1] == "POST /t1/token"
+    issuer.discovery("/t1", issuer=inside, token_endpoint="http://elsewhere.example.org/token")
+    assert _error(issuer, issuer_name=inside).kind is TokenErrorKind.ISSUER_MISMATCH
+
+
+@pytest.mark.parametrize(
+    "pasted", ["/t1/.well-known/openid-configuration", "/.well-known/oauth-authorization-server/t1"]
+)
+def test_the_address_of_the_document_stands_for_its_issuer(issuer: HttpsIssuer, pasted: str) -> None:
+    assert isinstance(_credential(issuer, issuer=issuer.url + pasted).flow().request(None), IssuedToken)
+
+
+@pytest.mark.parametrize("key", ["issuer", "token_endpoint", "device_endpoint", "issuer_name"])
+def test_a_url_with_a_password_is_refused(issuer: HttpsIssuer, key: str) -> None:
+    with pytest.raises(ValidationError, match="names a user, whose password") as caught:
+        _credential(issuer, **{key: "https://anna:hunter2@id.example.org/t1"})
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_secret_in_the_form(issuer: HttpsIssuer) -> None:
@@ -251,7 +332,8 @@ def test_the_issuers_error_is_kept_without_what_was_sent(issuer: HttpsIssuer) ->
     issuer.answer("/t1/token", as_json(401, {"error": "invalid_client", "error_description": f"not {SECRET!r}"}))
     error = _error(issuer)
     assert (error.kind, error.http_status, error.error) == (TokenErrorKind.OAUTH, 401, "invalid_client")
-    assert (error.description, error.endpoint) == ("not '[redacted]'", f"{issuer.url}/t1/token")
+    assert error.description.startswith("not '[redacted]' (the secret has characters")
+    assert error.endpoint == f"{issuer.url}/t1/token"
 
 
 def test_an_issuer_that_takes_no_connection_in_time_was_not_reached(
