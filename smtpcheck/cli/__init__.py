@@ -3,7 +3,7 @@
 Rules of this package:
 - A command only reads its options, calls the rooms below and shows what they return; it decides nothing of its own.
 - Exit codes: `check` 0 ok, 1 warning, 2 critical, 3 unknown or configuration not usable; wrong use 64 (EX_USAGE), since
-  the usual 2 would read as critical; an interrupt 130.
+  the usual 2 would read as critical; an interrupt 130, a closed pipe 141; a fault of smtpcheck itself 3.
 - What is heavy is imported inside the command, so that `--help` and `explain` start at once.
 """
 
@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 
 from smtpcheck import __version__
-from smtpcheck.cli import check, config, demo, explain, login, notify_test, run
+from smtpcheck.cli import check, config, demo, explain, failure, login, notify_test, run
 from smtpcheck.cli.doctor import command as doctor
+from smtpcheck.cli.signals import exit_on_sigterm
 
-EX_USAGE = 64
 _INTERRUPTED = 130
 
 app = typer.Typer(
@@ -47,17 +47,37 @@ def _root(
     del version  # its own callback has answered it
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
-        raise typer.Exit(EX_USAGE)
+        raise typer.Exit(failure.EX_USAGE)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line with `arguments` (those of the process if None) and return its exit code."""
+    exit_on_sigterm()
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = _invoke(given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = failure.closed_pipe()
+    except SystemExit as error:  # how Typer and Rich end at a closed pipe
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        code = failure.closed_pipe()
+    return code if arguments is not None else failure.leave(code)
+
+
+def _invoke(arguments: list[str]) -> int:
     try:
         code = app(args=arguments, prog_name="smtpcheck", standalone_mode=False)
     except typer.TyperException as error:
-        print(f"smtpcheck: {error.format_message()}\nTry 'smtpcheck --help'.", file=sys.stderr)
-        return EX_USAGE
+        return failure.wrong_use(arguments, error.format_message())
+    except failure.NotUsableError as error:
+        return failure.not_usable(arguments, error)
     except (typer.Abort, KeyboardInterrupt):
         print("smtpcheck: interrupted", file=sys.stderr)
         return _INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        return failure.internal_error(arguments, error)
     return code if isinstance(code, int) else 0

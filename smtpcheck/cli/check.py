@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(name="check")(check)
+    app.command(name="check")(quick.with_options(check))
 
 
 def check(
@@ -40,21 +40,8 @@ def check(
         bool, typer.Option("--loopback", help="Send the loopback's message of each NAME, and wait until it is found.")
     ] = False,
     output: Annotated[Format, typer.Option("--format", help="How to show the result.")] = Format.TEXT,
-    host: quick.Host = None,
-    port: quick.Port = None,
-    security: quick.SecurityName = None,
-    mailbox: quick.Mailbox = None,
-    recipient: quick.Recipient = None,
-    mechanism: quick.MechanismName = None,
-    cloud: quick.CloudName = None,
-    tenant: quick.Tenant = None,
-    client_id: quick.ClientId = None,
-    client_secret_file: quick.ClientSecretFile = None,
-    client_certificate_file: quick.ClientCertificateFile = None,
-    authority: quick.Authority = None,
-    token_file: quick.TokenFile = None,
-    password_file: quick.PasswordFile = None,
-    ca_file: quick.CaFile = None,
+    *,
+    options: Mapping[str, object],
 ) -> int:
     """Run checks once and show the results.
 
@@ -63,23 +50,6 @@ def check(
     Exit codes: 0 ok, 1 warning, 2 critical, 3 unknown.
     """
     configure(LogLevel.ERROR)
-    options = {
-        "host": host,
-        "port": port,
-        "security": security,
-        "mailbox": mailbox,
-        "recipient": recipient,
-        "mechanism": mechanism,
-        "cloud": cloud,
-        "tenant": tenant,
-        "client_id": client_id,
-        "client_secret_file": client_secret_file,
-        "client_certificate_file": client_certificate_file,
-        "authority": authority,
-        "token_file": token_file,
-        "password_file": password_file,
-        "ca_file": ca_file,
-    }
     settings = quick.settings_of(config_file, options, depth)
     checks = _chosen(settings, names or [])
     if loopback:
@@ -165,10 +135,10 @@ def _show(checks: "list[Check]", reports: "list[Report]", output: Format) -> Non
     from smtpcheck.output.finding import show
     from smtpcheck.output.report_json import report_as_json
 
-    if output is Format.NAGIOS:
-        print(terminal.nagios(reports))
-        return
     rules = catalogue.load()
+    if output is Format.NAGIOS:
+        print(terminal.nagios(reports, rules))
+        return
     if output is Format.JSON:
         print(json.dumps([report_as_json(report, rules) for report in reports], indent=2, default=str))
         return

@@ -96,7 +96,7 @@ async def _login(
 
     answer = await _signed_in(credential, port, _scopes_of_finders(settings, file.name))
     if isinstance(answer, TokenError):
-        return _refused(f"The login failed: {_reason(answer)}")
+        return _explained(credential, answer)
     kept = first_login(answer, issuer=credential.login_issuer, client_id=credential.client_id, now=time.time())
     if kept is None:
         return _refused("The issuer gave no refresh token; most require the scope offline_access for it.")
@@ -213,8 +213,41 @@ def _is_login_refused(report: "Report") -> bool:
     )
 
 
+def _explained(credential: "UserCredential", error: "TokenError") -> int:
+    """Show why there is no login: what the issuer said, and the findings as every command shows them."""
+    from smtpcheck.diagnosis import catalogue
+    from smtpcheck.diagnosis.explain import explain
+    from smtpcheck.diagnosis.observation import Observation
+    from smtpcheck.output.finding import findings_text, show
+
+    seen = Observation(
+        provider={"microsoft-user": "microsoft", "google-user": "google"}.get(credential.type, ""),
+        flow="authorization_code",
+        phase="token",
+        scope=error.requested_scope,
+        token_kind=error.kind,
+        error=error.error,
+        error_codes=error.error_codes,
+        description=f"{error.description} {error.suberror} {error.body}".strip(),
+        http_status=error.http_status,
+        clock_offset=error.clock_offset,
+        now=time.time(),
+    )
+    code = _refused(f"The login failed: {_reason(error)}")
+    if not (error.error or error.endpoint):
+        return code  # nobody was asked
+    rules = catalogue.load()
+    show(findings_text(explain(seen, rules), rules))
+    return code
+
+
 def _reason(error: "TokenError") -> str:
-    return ": ".join(part for part in (error.error, error.description) if part) or error.kind.value
+    """Return what the issuer said, or what went wrong on the way, and which address was asked."""
+    said = ": ".join(part for part in (error.error, error.description) if part) or error.kind.replace("_", " ")
+    if error.error or not error.endpoint:
+        return said
+    status = f"HTTP {error.http_status} " if error.http_status else ""
+    return f"{status}from {error.endpoint}: {said}"
 
 
 def _refused(text: str) -> int:

@@ -74,10 +74,10 @@ def _show(checks: "list[Check]", results: "list[LoopbackResult]", output: Format
     from smtpcheck.output.report_json import report_as_json
 
     reports = [result.report for result in results]
-    if output is Format.NAGIOS:
-        print(terminal.nagios(reports))
-        return
     rules = catalogue.load()
+    if output is Format.NAGIOS:
+        print(terminal.nagios(reports, rules))
+        return
     if output is Format.JSON:
         shown = [
             report_as_json(result.report, rules) | {"loopback": loopback_as_json(result.loopback_status, rules)}

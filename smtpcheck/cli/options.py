@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from smtpcheck.cli.failure import NotUsableError
 from smtpcheck.log import LogFormat, LogLevel
 from smtpcheck.model.shard import WHOLE, Shard, parse_shard
 
@@ -73,11 +74,10 @@ def files_of(given: Sequence[Path] | None) -> list[Path]:
 
 
 def settings_or_exit(loaded: "Loaded", code: int) -> "Settings":
-    """Return the settings; without any, show every problem on standard error and exit with `code`."""
+    """Return the settings. Raises NotUsableError with every problem, which ends the command with `code`."""
     if loaded.settings is not None:
         return loaded.settings
-    show_problems(loaded)
-    raise typer.Exit(code)
+    raise NotUsableError([str(problem) for problem in loaded.problems], code)
 
 
 def show_problems(loaded: "Loaded") -> None:

@@ -1,6 +1,7 @@
 """The options that describe one check without a configuration file, and what they load."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,42 @@ Authority = Annotated[str | None, _option("--authority", "An issuer other than M
 TokenFile = Annotated[Path | None, _option("--token-file", "A file with an access token.")]
 PasswordFile = Annotated[Path | None, _option("--password-file", "A file with the mailbox's password.")]
 CaFile = Annotated[Path | None, _option("--ca-file", "PEM certificates to trust.")]
+OPTIONS: Mapping[str, object] = {
+    "host": Host,
+    "port": Port,
+    "security": SecurityName,
+    "mailbox": Mailbox,
+    "recipient": Recipient,
+    "mechanism": MechanismName,
+    "cloud": CloudName,
+    "tenant": Tenant,
+    "client_id": ClientId,
+    "client_secret_file": ClientSecretFile,
+    "client_certificate_file": ClientCertificateFile,
+    "authority": Authority,
+    "token_file": TokenFile,
+    "password_file": PasswordFile,
+    "ca_file": CaFile,
+}
+"""Each option by its parameter's name."""
+
+
+def with_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Return a command for Typer that takes these options too, and hands them over as the mapping `options`."""
+
+    def taking_options(**given: object) -> int:
+        options = {name: given.pop(name) for name in OPTIONS}
+        return command(**given, options=options)
+
+    own = [each for each in inspect.signature(command).parameters.values() if each.name != "options"]
+    further = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in OPTIONS.items()
+    ]
+    taking_options.__doc__ = command.__doc__
+    taking_options.__annotations__ = {each.name: each.annotation for each in (*own, *further)}
+    taking_options.__signature__ = inspect.Signature([*own, *further])  # type: ignore[attr-defined]
+    return taking_options
 
 
 def settings_of(config_file: list[Path] | None, options: Mapping[str, object], depth: str | None = None) -> "Settings":

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -108,10 +109,18 @@ async def serve(
 
 
 def run_loop(main: "Coroutine[object, object, int]") -> int:
-    """Run a coroutine to its end, on uvloop where it exists, and return its exit code."""
+    """Run a coroutine to its end, on uvloop where it exists, and return its exit code; hanging threads are left."""
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(main)
+        return asyncio.run(_without_waiting_for_threads(main))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
+        return runner.run(_without_waiting_for_threads(main))
+
+
+async def _without_waiting_for_threads(main: "Coroutine[object, object, int]") -> int:
+    """Run `main`; its loop then ends without the threads that a request hangs in."""
+    try:
+        return await main
+    finally:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))

@@ -45,7 +45,7 @@ def sign_in_by_browser(
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         text = f"the browser cannot come back to port {port} of 127.0.0.1: {reason}; give another --port"
-        return _failure(registration, {"error_description": text}, TokenErrorKind.CONNECT)
+        return TokenError(TokenErrorKind.CONNECT, at=time.time(), description=text, requested_scope=registration.scope)
     with waiting as server:
         query = {
             **parameters,
@@ -66,15 +66,12 @@ def sign_in_by_browser(
     return client.tokens(form)
 
 
-def _failure(
-    registration: Registration, answer: Mapping[str, str], kind: TokenErrorKind = TokenErrorKind.OAUTH
-) -> TokenError:
-    unsaid = "access_denied" if kind is TokenErrorKind.OAUTH else ""
+def _failure(registration: Registration, answer: Mapping[str, str]) -> TokenError:
     return TokenError(
-        kind,
+        TokenErrorKind.OAUTH,
         at=time.time(),
         endpoint=registration.url,
-        error=answer.get("error", unsaid)[:_MAX_TEXT],
+        error=answer.get("error", "access_denied")[:_MAX_TEXT],
         description=answer.get("error_description", "the login was not completed")[:_MAX_TEXT],
         requested_scope=registration.scope,
     )

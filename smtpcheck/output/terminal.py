@@ -16,14 +16,17 @@ from rich.text import Text
 from smtpcheck.config import Settings, Traffic
 from smtpcheck.config.traffic import ASSUMPTIONS
 from smtpcheck.diagnosis.catalogue import Catalogue
+from smtpcheck.diagnosis.explain import describe
 from smtpcheck.loopback.graph.limits import DELETIONS, LISTS, MESSAGES_PER_REQUEST
 from smtpcheck.loopback.plan import FindVia
 from smtpcheck.model import expected_refusal
 from smtpcheck.model.check import Check
+from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.output.finding import findings_text
 
 _LONGEST_CAUSE = 100
+_LONGEST_LINE = 1000
 _STYLES = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.CRITICAL: "red", Outcome.UNKNOWN: "magenta"}
 _SYMBOLS = {Outcome.OK: "✓", Outcome.WARNING: "!", Outcome.CRITICAL: "✗", Outcome.UNKNOWN: "?"}
 
@@ -132,17 +135,33 @@ def _count(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 or number == int(number) else f"{number:.2g}"
 
 
-def nagios(reports: Sequence[Report]) -> str:
+def nagios(reports: Sequence[Report], catalogue: Catalogue) -> str:
     """Return the result as a monitoring plug-in prints it: a status line with performance data, then a line a check.
 
-    The form is that of the Monitoring Plugins guidelines: `STATUS - text | 'label'=value[unit] ...`.
+    The form is that of the Monitoring Plugins guidelines: `STATUS - text | 'label'=value[unit] ...`. The text of the
+    first line names the worst check, its cause in words, and the reply.
     """
     outcome = Outcome.worst([report.outcome for report in reports])
     notable = [report for report in reports if report.outcome is not Outcome.OK or report.refused_as_expected]
+    worst = next((report for report in notable if report.outcome is outcome), None)
+    counts = [summary(reports)] if len(reports) != 1 or worst is None else []
+    text = "; ".join([*counts, *([_in_words(worst, catalogue)] if worst else [])])
     data = " ".join(f"'{report.check}'={report.seconds:.3f}s" for report in reports)
-    # Behind "|" stands performance data, in further lines too.
-    lines = [f"{each.check}: {each.outcome.value}: {_causes(each)}".replace("|", "/") for each in notable]
-    return "\n".join([f"{outcome.value.upper()} - {summary(reports)} | {data}", *lines])
+    lines = [f"{each.check}: {each.outcome.value}: {_causes(each)}" for each in notable]
+    return "\n".join([f"{outcome.value.upper()} - {_plain(text)} | {data}", *map(_plain, lines)])
+
+
+def _in_words(report: Report, catalogue: Catalogue) -> str:
+    """Return a check's name, its cause in words, and the reply that showed it."""
+    finding = next(iter(report.findings or report.warnings), None)
+    cause = describe(finding, catalogue).summary if finding else _causes(report)
+    reply = f" ({report.failed_reply})" if finding and report.failed_reply else ""
+    return f"{report.check}: {cause}{reply}"
+
+
+def _plain(line: str) -> str:
+    """Return a line of a plug-in: bounded, printable, and without the sign that performance data begins with."""
+    return printable(line)[:_LONGEST_LINE].replace("|", "/")
 
 
 def _causes(report: Report) -> str:

@@ -18,6 +18,7 @@ import jsonschema
 import pytest
 import yaml
 
+from smtpcheck.cli import main
 from smtpcheck.sandbox.scenarios import SCENARIOS
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
@@ -86,13 +87,78 @@ def test_check_as_json_holds_the_report(config: Path) -> None:
 
 
 def test_check_as_nagios_plug_in(config: Path) -> None:
-    """The first line is status, text and performance data."""
+    """The first line is status, check, cause in words and performance data."""
     result = smtpcheck("check", "-c", config, "--format", "nagios")
     status, line = result.stdout.splitlines()
     assert result.returncode == 2
-    assert re.fullmatch(r"CRITICAL - 1 check: 1 critical \| 'refused'=\d+\.\d{3}s", status)
+    assert re.fullmatch(r"CRITICAL - refused: \w.* \w.*\| 'refused'=\d+\.\d{3}s", status)
     assert line.startswith("refused: critical: ")
     assert line.endswith(" in phase connect")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-c", "CONFIG", "nobody"], "there is no check 'nobody'"),
+        (["-c", "missing.yaml"], "missing.yaml"),
+        (["--nonsense"], "No such option: --nonsense"),
+    ],
+)
+def test_what_is_no_result_is_unknown_to_nagios_and_json_to_a_program(
+    arguments: list[str], said: str, config: Path
+) -> None:
+    words = [str(config) if argument == "CONFIG" else argument for argument in arguments]
+    plugin = smtpcheck("check", *words, "--format", "nagios")
+    (line,) = plugin.stdout.splitlines()
+    assert (plugin.returncode, line.startswith("UNKNOWN - "), said in line) == (3, True, True)
+    answer = json.loads(smtpcheck("check", *words, "--format=json").stdout)
+    assert said in answer["error"]
+
+
+@pytest.mark.parametrize(("form", "shown"), [("text", ""), ("nagios", "UNKNOWN - internal error: ")])
+def test_a_crash_is_unknown_and_one_line(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], form: str, shown: str
+) -> None:
+    """What the error says is not shown: it may hold a secret."""
+
+    def crash(*_: object) -> None:
+        raise ExceptionGroup("several", [ValueError("hunter2")])
+
+    monkeypatch.setattr("smtpcheck.cli.check._chosen", crash)
+    code = main(["check", "-c", str(config), "--format", form])
+    seen = capsys.readouterr()
+    assert (code, seen.err) == (3, "smtpcheck: internal error: ValueError\n")
+    assert seen.out.startswith(shown)
+    assert "hunter2" not in seen.out
+
+
+@pytest.mark.parametrize("form", ["text", "json", "nagios"])
+def test_a_reader_that_has_gone_is_no_outcome(config: Path, form: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "smtpcheck", "check", "-c", str(config), "--format", form]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=120, env=ENVIRONMENT, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_a_request_that_hangs_holds_no_command_back() -> None:
+    """Neither a thread of the loop nor one of its own is waited for."""
+    script = (
+        "import asyncio, sys, threading\n"
+        "from smtpcheck.cli import failure\n"
+        "from smtpcheck.cli.run import run_loop\n"
+        "async def main():\n"
+        "    hanging = asyncio.create_task(asyncio.to_thread(threading.Event().wait))\n"
+        "    await asyncio.sleep(0.1)\n"
+        "    return 7\n"
+        "code = run_loop(main())\n"
+        "threading.Thread(target=threading.Event().wait).start()\n"
+        "print('shown')\n"
+        "sys.exit(failure.leave(code))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (7, "shown\n")
 
 
 @pytest.mark.parametrize(

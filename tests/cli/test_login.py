@@ -216,3 +216,13 @@ async def test_a_login_at_entra_is_tried_at_the_server_and_used_from_then_on(
         (report,) = json.loads(checked.stdout)
         assert report["outcome"] == ("ok" if code == 0 else "critical")
         assert (report["cause"] == "secret_unreadable") is (code != 0)
+
+
+def test_a_login_that_fails_is_explained(issuer: HttpsIssuer, tmp_path: Path) -> None:
+    """An answer that is no OAuth error is shown with address and status, and has findings like every failure."""
+    issuer.answer("/device", (503, {}, "<h1>maintenance</h1>"))
+    ended = _login(_config(issuer, tmp_path), "anna")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"The login failed: HTTP 503 from {issuer.url}/device: ")
+    for part in ("cause", "issuer_unavailable", "fix"):
+        assert part in ended.stdout

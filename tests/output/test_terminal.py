@@ -89,8 +89,9 @@ def test_an_expected_refusal_is_told_as_one_and_an_unexpected_success_with_its_p
 
 
 def test_a_reply_in_nagios_lines_brings_no_performance_data() -> None:
-    first, met, passed = terminal.nagios([MET, PASSED]).splitlines()
-    assert first.startswith("CRITICAL - 2 checks: 1 ok, 1 critical | ")
+    first, met, passed = terminal.nagios([MET, PASSED], RULES).splitlines()
+    assert first.startswith("CRITICAL - 2 checks: 1 ok, 1 critical; relay: ")
+    assert first.count("|") == 1
     assert met == "relay: ok: refused as expected: 554 5.7.1 <a/b@elsewhere.example>: Relay access denied"
     assert passed == "relay: critical: unexpected_success in phase rcpt"
 
@@ -101,3 +102,12 @@ def test_json_says_what_was_expected_and_whether_it_came() -> None:
     assert met["refused_as_expected"] == f"554 5.7.1 {DENIED.text}"
     assert passed["refused_as_expected"] is None
     assert report_as_json(REFUSED, RULES)["expect"] is None
+
+
+def test_the_first_line_of_nagios_says_check_cause_and_reply() -> None:
+    refused = replace(REFUSED, steps=MET.steps)
+    first, _ = terminal.nagios([refused], RULES).splitlines()
+    text, _, data = first.partition(" | ")
+    assert text.startswith("CRITICAL - office: Outbound port blocked")
+    assert text.endswith("(554 5.7.1 <a/b@elsewhere.example>: Relay access denied)")
+    assert data == "'office'=0.250s"

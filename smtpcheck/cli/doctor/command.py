@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(name="doctor")(doctor)
+    app.command(name="doctor")(quick.with_options(doctor))
 
 
 Name = Annotated[str | None, typer.Argument(help="The check; not needed if there is only one.")]
@@ -46,21 +47,8 @@ def doctor(
     probe_refusal: ProbeRefusal = False,
     output: Output = "text",
     bundle: Bundle = None,
-    host: quick.Host = None,
-    port: quick.Port = None,
-    security: quick.SecurityName = None,
-    mailbox: quick.Mailbox = None,
-    recipient: quick.Recipient = None,
-    mechanism: quick.MechanismName = None,
-    cloud: quick.CloudName = None,
-    tenant: quick.Tenant = None,
-    client_id: quick.ClientId = None,
-    client_secret_file: quick.ClientSecretFile = None,
-    client_certificate_file: quick.ClientCertificateFile = None,
-    authority: quick.Authority = None,
-    token_file: quick.TokenFile = None,
-    password_file: quick.PasswordFile = None,
-    ca_file: quick.CaFile = None,
+    *,
+    options: Mapping[str, object],
 ) -> int:
     """Examine one check in twelve steps.
 
@@ -69,26 +57,7 @@ def doctor(
     """
     configure(LogLevel.ERROR)
     _refuse_wrong_use(output, bundle)
-    settings = quick.settings_of(
-        config_file,
-        {
-            "host": host,
-            "port": port,
-            "security": security,
-            "mailbox": mailbox,
-            "recipient": recipient,
-            "mechanism": mechanism,
-            "cloud": cloud,
-            "tenant": tenant,
-            "client_id": client_id,
-            "client_secret_file": client_secret_file,
-            "client_certificate_file": client_certificate_file,
-            "authority": authority,
-            "token_file": token_file,
-            "password_file": password_file,
-            "ca_file": ca_file,
-        },
-    )
+    settings = quick.settings_of(config_file, options)
     check = _chosen(settings, name, send=send)
     return run_loop(_run(settings, check, send=send, probe_refusal=probe_refusal, output=output, bundle=bundle))
 
