@@ -6,8 +6,11 @@ Rules of this file:
 - The assertion names the mailbox as subject and is signed with the account's key; or, without a key, by the IAM
   Credentials API (`signBlob`), asked with a token of the workload identity federation.
 - The issuer is what the key's own file names as `token_uri`.
+- A federation may read its own token from the metadata service of its machine (Azure, AWS), which speaks plain HTTP: at
+  a link-local address only, which nobody else can have, and never by a proxy.
 """
 
+import ipaddress
 import json
 import time
 from collections.abc import Mapping
@@ -15,21 +18,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from google.auth import iam, identity_pool
+from google.auth import aws, iam, identity_pool
 from google.auth.credentials import Credentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport import Request
 from google.oauth2 import service_account
 
 from smtpcheck.http_client.blocking import ExchangeError
+from smtpcheck.http_client.exchange import Response
 from smtpcheck.http_client.trust import CaUnusableError
 from smtpcheck.http_client.urls import endpoint_of, host_of
+from smtpcheck.model.printable import printable
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import has_token, token_error, token_response
 from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
 from smtpcheck.oauth.session import IssuerSession, unanswered
 
 _TOKEN_URI = "https://oauth2.googleapis.com/token"
+_AWS = "urn:ietf:params:aws:token-type:aws4_request"
+_AWS_IPV6_METADATA = ipaddress.ip_address("fd00:ec2::254")
 _IAM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -74,15 +81,16 @@ class DelegationFlow(Flow):
             return self._failure(TokenErrorKind.CERTIFICATE_UNUSABLE, str(error), scope)
         except CaUnusableError as error:
             return self._failure(TokenErrorKind.TLS, str(error), scope)
+        transport = _Transport(session)
         try:
-            return self._ask(info, session, subject, scope)
+            return self._ask(info, transport, subject, scope)
         finally:
-            session.close()
+            transport.close()
 
     def _ask(
-        self, info: Mapping[str, Any], session: IssuerSession, subject: str | None, scope: str
+        self, info: Mapping[str, Any], transport: "_Transport", subject: str | None, scope: str
     ) -> IssuedToken | TokenError:
-        transport, asked_at = _Transport(session), time.time()
+        asked_at = time.time()
         try:
             self._credentials(info, transport, subject, scope).refresh(transport)
         except ExchangeError as error:
@@ -90,17 +98,17 @@ class DelegationFlow(Flow):
         except _KeyUnusableError as error:
             return self._failure(TokenErrorKind.CERTIFICATE_UNUSABLE, str(error), scope)
         except GoogleAuthError as error:
-            if session.response is None:
-                return self._failure(TokenErrorKind.SECRET_UNREADABLE, str(error)[:500], scope)
+            if transport.response is None:
+                return self._failure(TokenErrorKind.SECRET_UNREADABLE, printable(str(error), limit=500), scope)
         except (OverflowError, ValueError, TypeError):  # a number that google-auth does not expect; ours is read below
-            if session.response is None or session.response.endpoint != endpoint_of(self._token_uri):
+            if transport.response is None or transport.response.endpoint != endpoint_of(self._token_uri):
                 raise
         except Exception:
-            if session.response is None or has_token(session.response):
+            if transport.response is None or has_token(transport.response):
                 raise
-        if session.response is None or not has_token(session.response):
-            return self._refusal(session, scope)
-        answer = token_response(session.response, asked_at=asked_at)
+        if transport.response is None or not has_token(transport.response):
+            return self._refusal(transport, scope)
+        answer = token_response(transport.response, asked_at=asked_at)
         return IssuedToken(answer.token, answer.expires_at)
 
     def _credentials(self, info: Mapping[str, Any], transport: "_Transport", subject: str | None, scope: str) -> Any:
@@ -115,7 +123,8 @@ class DelegationFlow(Flow):
                     f"{self._account.key_file} holds no usable key ({type(error).__name__})"
                 ) from None
         try:
-            source: Any = identity_pool.Credentials.from_info(info, scopes=[_IAM_SCOPE])  # type: ignore[no-untyped-call]
+            kind: Any = aws.Credentials if info.get("subject_token_type") == _AWS else identity_pool.Credentials
+            source: Any = kind.from_info(info, scopes=[_IAM_SCOPE])
         except (ValueError, TypeError, GoogleAuthError):
             text = "is neither a service account's key nor a workload identity federation by a file or an address"
             raise _KeyUnusableError(f"{self._account.key_file} {text}") from None
@@ -128,10 +137,10 @@ class DelegationFlow(Flow):
             signer, email, self._token_uri, scopes=scopes, subject=subject
         )
 
-    def _refusal(self, session: IssuerSession, scope: str) -> TokenError:
-        if session.response is None:
+    def _refusal(self, transport: "_Transport", scope: str) -> TokenError:
+        if transport.response is None:
             raise RuntimeError("nobody was asked")
-        return token_error(session.response, requested_scope=scope)
+        return token_error(transport.response, requested_scope=scope)
 
     def _failure(self, kind: TokenErrorKind, description: str, scope: str) -> TokenError:
         return TokenError(
@@ -176,16 +185,46 @@ class _Transport(Request):
 
     def __init__(self, session: IssuerSession) -> None:
         self._session = session
+        self._metadata: IssuerSession | None = None
+        self.response: Response | None = None
+        """The last one, whoever gave it; None where the last request got none."""
 
     def __call__(
         self, url: str, method: str = "GET", body: Any = None, headers: Any = None, timeout: Any = None, **kwargs: Any
     ) -> _Response:
         """Ask, and end google-auth's work unless the answer is a success."""
         del timeout, kwargs
-        response = self._session.request(method, url, data=body, headers=headers)
+        self.response, session = None, self._session_for(url)
+        response = session.request(method, url, data=body, headers=headers)
+        self.response = session.response
         if response.status_code != 200:
             raise _NotSuccessfulError
         return _Response(response.status_code, response.headers, response.content)
+
+    def _session_for(self, url: str) -> IssuerSession:
+        if not url.startswith("http:"):
+            return self._session
+        if not is_metadata_address(url):
+            raise _KeyUnusableError(
+                f"the federation names {endpoint_of(url)}, which is neither https nor a link-local metadata address"
+            )
+        self._metadata = self._metadata or IssuerSession(local=True)
+        return self._metadata
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._session.close()
+        if self._metadata is not None:
+            self._metadata.close()
+
+
+def is_metadata_address(url: str) -> bool:
+    """Return whether the URL is that of a cloud's metadata service, by its address: a name could be anybody's."""
+    try:
+        address = ipaddress.ip_address(host_of(url))
+    except ValueError:
+        return False
+    return address.is_link_local or address == _AWS_IPV6_METADATA
 
 
 def _read(path: Path) -> dict[str, Any]:

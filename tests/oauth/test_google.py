@@ -19,9 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import iam
 
 from smtpcheck.model.report import TokenError, TokenErrorKind
+from smtpcheck.oauth import google_delegation
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.flow import IssuedToken
+from smtpcheck.oauth.google_delegation import is_metadata_address
 from smtpcheck.oauth.google_service_account import GoogleServiceAccount
 from smtpcheck.oauth.google_user import GoogleUser
 from smtpcheck.oauth.token_store import TokenStore
@@ -178,6 +180,113 @@ def test_workload_identity_federation_signs_without_a_key(
     error = account.flow().request("a@example.org")
     assert isinstance(error, TokenError)
     assert error.kind is TokenErrorKind.SECRET_UNREADABLE
+
+
+def _federation(
+    issuer: HttpsIssuer, folder: Path, source: dict[str, object], kind: str = "jwt"
+) -> GoogleServiceAccount:
+    types = {"jwt": "urn:ietf:params:oauth:token-type:jwt", "aws": "urn:ietf:params:aws:token-type:aws4_request"}
+    info = {
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
+        "subject_token_type": types[kind],
+        "token_url": f"{issuer.url}/sts",
+        "credential_source": source,
+        "token_uri": f"{issuer.url}/token",
+    }
+    file = folder / "federation.json"
+    file.write_text(json.dumps(info))
+    return GoogleServiceAccount.model_validate(
+        {"key_file": str(file), "ca_file": issuer.ca_file, "service_account": ACCOUNT}
+    )
+
+
+@pytest.fixture
+def metadata(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpsIssuer]:
+    """The metadata service of a cloud, at an address that the flow takes for a link-local one."""
+    with serving(tmp_path, scheme="http") as service:
+        monkeypatch.setattr(google_delegation, "is_metadata_address", lambda url: url.startswith(service.url))
+        yield service
+
+
+def _sign(issuer: HttpsIssuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(iam, "_IAM_SIGN_ENDPOINT", f"{issuer.url}/sign/{{}}")
+    issuer.answer("/sts", as_json(200, {"access_token": "federated", "token_type": "Bearer", "expires_in": 3600}))
+    signature = base64.b64encode(b"signed").decode()
+    issuer.answer(f"/sign/{ACCOUNT}", as_json(200, {"keyId": "1", "signedBlob": signature}))
+
+
+def test_a_federation_of_azure_reads_its_token_from_the_metadata_service(
+    issuer: HttpsIssuer, metadata: HttpsIssuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _sign(issuer, monkeypatch)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    metadata.answer("/identity", as_json(200, {"access_token": "of azure"}))
+    source: dict[str, object] = {
+        "url": f"{metadata.url}/identity",
+        "headers": {"Metadata": "True"},
+        "format": {"type": "json", "subject_token_field_name": "access_token"},
+    }
+    assert isinstance(_federation(issuer, tmp_path, source).flow().request("a@example.org"), IssuedToken)
+    assert (metadata.lines, metadata.asked[0].headers["metadata"]) == (["GET /identity"], "True")
+    assert issuer.forms[0]["subject_token"] == "of azure"
+
+
+def test_a_federation_of_aws_signs_with_what_the_metadata_service_gives(
+    issuer: HttpsIssuer, metadata: HttpsIssuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _sign(issuer, monkeypatch)
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    metadata.answer("/role", (200, {}, "mail"))
+    metadata.answer("/role/mail", as_json(200, {"AccessKeyId": "A", "SecretAccessKey": "S", "Token": "T"}))
+    source: dict[str, object] = {
+        "environment_id": "aws1",
+        "url": f"{metadata.url}/role",
+        "regional_cred_verification_url": "https://sts.{region}.amazonaws.com?Action=GetCallerIdentity&Version=2011-06-15",
+    }
+    assert isinstance(_federation(issuer, tmp_path, source, "aws").flow().request("a@example.org"), IssuedToken)
+    assert metadata.lines == ["GET /role", "GET /role/mail"]
+    assert "sts.eu-central-1.amazonaws.com" in issuer.forms[0]["subject_token"]
+
+
+def test_a_metadata_service_that_refuses_is_a_refusal(
+    issuer: HttpsIssuer, metadata: HttpsIssuer, tmp_path: Path
+) -> None:
+    metadata.answer("/identity", as_json(400, {"error": "invalid_request", "error_description": "no identity"}))
+    error = _federation(issuer, tmp_path, {"url": f"{metadata.url}/identity"}).flow().request("a@example.org")
+    assert isinstance(error, TokenError)
+    assert (error.http_status, error.description, issuer.asked) == (400, "no identity", [])
+
+
+def test_a_federation_by_another_http_address_is_refused_before_it_is_asked(
+    issuer: HttpsIssuer, tmp_path: Path
+) -> None:
+    with serving(tmp_path / "..", scheme="http") as other:
+        error = _federation(issuer, tmp_path, {"url": f"{other.url}/identity"}).flow().request("a@example.org")
+        assert isinstance(error, TokenError)
+        assert error.kind is TokenErrorKind.CERTIFICATE_UNUSABLE
+        assert "neither https nor a link-local metadata address" in error.description
+        assert other.asked == []
+
+
+@pytest.mark.parametrize(
+    ("url", "is_one"),
+    [
+        ("http://169.254.169.254/latest/meta-data", True),
+        ("http://169.254.170.2/v2", True),
+        ("http://[fe80::1]/", True),
+        ("http://[fd00:ec2::254]/latest", True),
+        ("http://metadata.example.org/", False),
+        ("http://169.254.169.254.example.org/", False),
+        ("http://127.0.0.1/", False),
+        ("http://10.0.0.1/", False),
+        ("http://[::1", False),
+    ],
+)
+def test_a_metadata_address_is_link_local(url: str, is_one: bool) -> None:
+    assert is_metadata_address(url) is is_one
 
 
 # -- users ------------------------------------------------------------------------------------------------------------
