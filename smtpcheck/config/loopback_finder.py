@@ -148,9 +148,15 @@ class FindResolver:
             return None
         if not check_mechanism(section.mechanism, name, credential, at(("mechanism",)), self._problems):
             return None
-        mechanism = section.mechanism or (None if credential.gives_tokens else Mechanism.PLAIN)
         user = (credential.user if isinstance(credential, Password) else None) or ""
-        return Find(FindVia.IMAP, scope=credential.imap_scope, server=server, mechanism=mechanism, user=user)
+        return Find(
+            FindVia.IMAP,
+            scope=credential.imap_scope,
+            server=server,
+            mechanism=section.mechanism,
+            user=user,
+            password=not credential.gives_tokens,
+        )
 
     def _is_alone(self, section: FindSection, at: At, without: Collection[str]) -> bool:
         unused = [key for key in without if key in section.model_fields_set]

@@ -34,7 +34,9 @@ class Find:
     server: Server | None = None
     """That of IMAP, or of Graph, for which only host, port and certificates count."""
     mechanism: Mechanism | None = None
-    """With `FindVia.IMAP`; None: chosen by what the server offers. Never None with a password."""
+    """With `FindVia.IMAP`; None: chosen by what the server offers."""
+    password: bool = False
+    """With `FindVia.IMAP`: whether the credential gives a password, not a token."""
     graph: str = ""
     """With `FindVia.GRAPH`: the URL in front of `/v1.0/`."""
     user: str = ""
@@ -73,7 +75,6 @@ class Loopback:
         """
         if self.find is None or not self.delete:
             return ()
-        by_password = self.find.mechanism is not None and self.find.mechanism.carries_password
-        if by_password and self.find.credential != check.credential:
+        if self.find.password and self.find.credential != check.credential:
             return (self.find,)
         return self.find, replace(self.find, mailbox=check.mailbox)

@@ -22,6 +22,8 @@ from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.smtp.connection import Network
 
+_LONGEST_DETAIL = 300
+
 
 class Finders(Searcher):
     """Looks into mailboxes. Belongs to one event loop."""
@@ -81,11 +83,14 @@ class Finders(Searcher):
         from smtpcheck.loopback.imap.finder import ImapFinder  # noqa: PLC0415 - IMAPClient is for those who have IMAP
 
         finder = ImapFinder(
-            server, find.user or find.mailbox, find.mechanism, network=self._network, threads=self._pool
+            *(server, find.user or find.mailbox, find.mechanism),
+            network=self._network,
+            threads=self._pool,
+            password=find.password,
         )
         return finder, self._places
 
 
 def _token_error(error: TokenError) -> FinderError:
-    detail = error.description or error.body or str(error.kind)
+    detail = (error.description or error.body or str(error.kind))[:_LONGEST_DETAIL]
     return FinderError(FinderStep.TOKEN, detail, error.error, error.retry_after, error)

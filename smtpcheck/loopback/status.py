@@ -154,7 +154,8 @@ def _is_overdue(message: Message, plan: Loopback, now: float) -> bool:
 def _finder_failed(error: FinderError, failures: int, mailbox: str) -> Finding:
     if error.step is FinderStep.AGENT:
         return _finding(Cause.AGENT_OUT_OF_RESOURCES, f"the mailbox could not be searched: {error.detail}")
-    said = f"the search ended in step {error.step}: {error.detail}" + (f" ({error.code})" if error.code else "")
+    failed = "what was found could not be deleted" if error.step is FinderStep.DELETE else f"step {error.step} failed"
+    said = f"{failed}: {error.detail}" + (f" ({error.code})" if error.code else "")
     times = f"it has failed {failures} times in a row" if failures > 1 else "it failed once"
     return _finding(Cause.FINDER_FAILED, said, times, mailbox=mailbox)
 

@@ -12,6 +12,7 @@ Rules of this file:
 
 import base64
 import binascii
+import hmac
 import json
 import re
 from collections.abc import Iterator
@@ -89,6 +90,27 @@ def client_messages(mechanism: Mechanism, /, *, user: str, secret: Secret, host:
 
 def _base64(message: str) -> str:
     return base64.b64encode(message.encode()).decode("ascii")
+
+
+def cram_md5(user: str, secret: Secret, challenge: bytes) -> bytes:
+    """Return the answer to a challenge of CRAM-MD5 (RFC 2195 2): it carries the password in no readable form."""
+    return f"{user} {hmac.digest(secret.reveal().encode(), challenge, 'md5').hex()}".encode()
+
+
+def quoted_user(user: str) -> str:
+    """Return a user name as a quoted string of IMAP (RFC 9051 4.3). Raises ValueError where it cannot be one."""
+    if not (user.isascii() and user.isprintable()):
+        raise ValueError("the command LOGIN carries printable ASCII alone, and the user name has more")
+    escaped = user.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def ascii_password(secret: Secret) -> str:
+    """Return the password for the command LOGIN of IMAP. Raises ValueError where that cannot carry it."""
+    value = secret.reveal()
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("the command LOGIN carries printable ASCII alone, and the password has more")
+    return value
 
 
 def is_said_anyway(password: str) -> bool:

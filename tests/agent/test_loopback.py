@@ -13,7 +13,7 @@ from smtpcheck.loopback.message_state import Message, Stage, Totals
 from smtpcheck.loopback.status import success
 from smtpcheck.loopback.timing import search_ages
 from smtpcheck.mail.correlation_id import CorrelationIds
-from smtpcheck.model.check import Mechanism, Phase
+from smtpcheck.model.check import Phase
 from smtpcheck.model.report import Outcome
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.scenarios import Scenario
@@ -318,7 +318,7 @@ async def test_a_password_of_the_finder_is_not_tried_at_the_sender(
     """A credential of its own has the password of another account; the check's own one logs in as the sender anyway."""
     async with setting(tmp_path) as it:
         assert PLAN.find
-        find = replace(PLAN.find, mechanism=Mechanism.PLAIN, credential=credential or it.check.credential or "")
+        find = replace(PLAN.find, password=True, credential=credential or it.check.credential or "")
         places = replace(PLAN, find=find).purged_mailboxes(it.check)
         assert [place.mailbox for place in places] == [find.mailbox, it.check.mailbox][: 1 + purged]
         it.service.replace([it.check], {it.check.name: replace(PLAN, find=find)}, it.kit, first_within=0.0)

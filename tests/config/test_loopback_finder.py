@@ -279,9 +279,11 @@ def test_a_credential_that_is_wrong_itself_is_told_of_only_there(tmp_path: Path)
     assert problems.in_order([]) == ()
 
 
-def test_a_password_reads_by_plain_unless_told_and_never_by_a_mechanism_of_tokens(tmp_path: Path) -> None:
+def test_a_password_reads_by_what_the_server_offers_and_never_by_a_mechanism_of_tokens(tmp_path: Path) -> None:
     server = "server: {host: imap.example.org}"
-    assert _find(tmp_path, f"{{via: imap, {server}}}", "legacy").mechanism is Mechanism.PLAIN
+    legacy = _find(tmp_path, f"{{via: imap, {server}}}", "legacy")
+    assert (legacy.mechanism, legacy.password) == (None, True)
+    assert not _find(tmp_path, f"{{via: imap, {server}}}", "site").password
     assert _find(tmp_path, f"{{via: imap, {server}, mechanism: login}}", "legacy").mechanism is Mechanism.LOGIN
     for mechanism, credential in (("xoauth2", "legacy"), ("plain", "site")):
         found, told = _resolved(tmp_path, f"{{via: imap, {server}, mechanism: {mechanism}}}", credential)

@@ -3,7 +3,7 @@
 Rules of this file:
 - Synchronous and blocking, for a thread; what bounds it is the stream.
 - The library is asked only through `_ask`. It raises whatever an answer that is none makes it stumble over, and that is
-  a failure of the server's; `ImapError` tells it.
+  a failure of the server's: an `ImapError`.
 - The token goes after the server's `+`, never with the command: servers cut off long lines.
 - IMAPClient's loggers are silent, for they write down every line that is sent.
 - Only `UID EXPUNGE` (RFC 4315, part of RFC 9051) removes messages: a plain EXPUNGE removes what others have marked.
@@ -30,7 +30,16 @@ from smtpcheck.mail.message import SUBJECT_WORD, UNIQUE_HEADER
 from smtpcheck.model.check import Mechanism, Provider
 from smtpcheck.model.printable import printable
 from smtpcheck.secrets.secret import Secret
-from smtpcheck.smtp.sasl import Redaction, challenge_answer, choose, client_messages, sasl_name
+from smtpcheck.smtp.sasl import (
+    Redaction,
+    ascii_password,
+    challenge_answer,
+    choose,
+    client_messages,
+    cram_md5,
+    quoted_user,
+    sasl_name,
+)
 
 logging.getLogger("imapclient").setLevel(logging.CRITICAL)
 
@@ -39,11 +48,13 @@ LOGOUT_SECONDS = 2.0
 _Result = TypeVar("_Result")
 
 _LONGEST_DETAIL = 300
+_MOST_CHALLENGES = 8
 _CODE = re.compile(r"\[([A-Z][A-Z0-9-]{1,39})[\] ]", re.IGNORECASE)
 _LIBRARY = re.compile(
     r"(?:command: [A-Z ]+ => )?(?:[A-Z]+ failed: |[A-Z ]+ command error: (?:BAD|NO) \[b(['\"])(?P<text>.*)\1\])?",
     re.IGNORECASE,
 )
+_BYTES = re.compile(r"\Ab(['\"])(.*)\1\Z", re.DOTALL)
 """What the libraries write around a server's words."""
 
 
@@ -78,7 +89,7 @@ class ImapConnection:
         self._user, self._token, self._host, self._port = user, token, host, port
         self._redaction = Redaction(token, ())
         self._client: Any = None
-        self._is_over = False
+        self._is_over = self._is_secure = False
 
     def begin(self, context: ssl.SSLContext | None, server_name: str, *, early: bool) -> None:
         """Begin TLS by the context, if there is one, `early` or by STARTTLS, and read the greeting."""
@@ -90,32 +101,59 @@ class ImapConnection:
         except ssl.SSLCertVerificationError as error:
             raise ImapError(FinderStep.TLS, error.verify_message, over=True) from None
         except (OSError, InjectionError) as error:
-            raise ImapError(FinderStep.TLS, self._words(str(error)), over=True) from None
+            raise ImapError(FinderStep.TLS, self._printable(str(error)), over=True) from None
         except StreamError as error:
-            raise ImapError(FinderStep.CONNECT, self._words(str(error)), over=True) from None
+            raise self._gone(FinderStep.CONNECT, str(error)) from None
+        self._is_secure = context is not None
         self._client = self._call(FinderStep.CONNECT, lambda: _Client(self._stream))
 
-    def login(self, mechanism: Mechanism | None) -> None:
-        """Log in by the mechanism, or by the one that the server offers."""
-        offered = frozenset(name.removeprefix("AUTH=") for name in self._capabilities() if name.startswith("AUTH="))
-        # Yandex takes XOAUTH2 and does not say so.
-        chosen = mechanism or choose(offered, Provider.GENERIC) or Mechanism.XOAUTH2
+    def login(self, mechanism: Mechanism | None, *, password: bool) -> None:
+        """Log in by the mechanism, or by what the server offers for a password, or for a token."""
+        capabilities = self._capabilities()
+        offered = frozenset(name.removeprefix("AUTH=") for name in capabilities if name.startswith("AUTH="))
+        chosen = mechanism or choose(offered, Provider.GENERIC, password=password)
+        if chosen is None and password:
+            self._login_without_plain_or_login(capabilities)
+            return
+        chosen = chosen or Mechanism.XOAUTH2  # Yandex takes XOAUTH2 and does not say so.
         messages = client_messages(chosen, user=self._user, secret=self._token, host=self._host, port=self._port)
         self._redaction = Redaction(self._token, messages, password=chosen.carries_password)
         last = () if chosen.carries_password else (challenge_answer(chosen),)
-        answers = [base64.b64decode(message) for message in (*messages, *last)]
-        challenges: list[bytes] = []
+        answers = iter([base64.b64decode(message) for message in (*messages, *last)])
+        self._authenticate(sasl_name(chosen), lambda _: next(answers, None))
+
+    def _login_without_plain_or_login(self, capabilities: frozenset[str]) -> None:
+        """Log in by CRAM-MD5 (RFC 2195), else by the command LOGIN, over TLS alone (RFC 9051 6.2.3, 11.3)."""
+        form = client_messages(Mechanism.PLAIN, user=self._user, secret=self._token, host=self._host, port=self._port)
+        self._redaction = Redaction(self._token, form, password=True)
+        if "AUTH=CRAM-MD5" in capabilities:
+            self._authenticate("CRAM-MD5", lambda challenge: cram_md5(self._user, self._token, challenge))
+            return
+        if not self._is_secure or "LOGINDISABLED" in capabilities:
+            offered = " ".join(sorted(name for name in capabilities if name.startswith(("AUTH=", "LOGIN"))))
+            detail = f"the server offers no login by a password{' over TLS' if self._is_secure else ''}: {offered}"
+            raise ImapError(FinderStep.LOGIN, self._printable(detail), over=True)
+        try:
+            user, secret = quoted_user(self._user), ascii_password(self._token)
+        except ValueError as error:
+            raise ImapError(FinderStep.LOGIN, str(error), over=True) from None
+        self._call(FinderStep.LOGIN, lambda: self._client.login(user, secret))
+
+    def _authenticate(self, name: str, respond: Callable[[bytes], bytes | None]) -> None:
+        """Log in by a SASL mechanism; a challenge that is answered by None cancels it."""
+        challenges: list[str] = []
 
         def answer(challenge: bytes) -> bytes | None:
-            challenges.append(challenge)
-            return answers[len(challenges) - 1] if len(challenges) <= len(answers) else None
+            if len(challenges) == _MOST_CHALLENGES:
+                raise StreamError("the server does not end its challenges")
+            challenges.append(self._printable(challenge.decode("utf-8", "replace")))
+            return respond(challenge)
 
         try:
-            self._call(FinderStep.LOGIN, lambda: self._client.sasl_login(sasl_name(chosen), answer))
+            self._call(FinderStep.LOGIN, lambda: self._client.sasl_login(name, answer))
         except ImapError as error:
-            told = (self._words(challenge.decode("utf-8", "replace")) for challenge in challenges[1:] if challenge)
-            detail = " ".join([error.detail, *told])
-            raise ImapError(error.step, detail, error.code, over=True) from None
+            detail = " ".join(filter(None, (error.detail, *challenges[1:])))
+            raise ImapError(error.step, detail[: 2 * _LONGEST_DETAIL], error.code, over=True) from None
 
     @property
     def can_expunge_by_uid(self) -> bool:
@@ -171,8 +209,8 @@ class ImapConnection:
         if not self.can_expunge_by_uid:
             raise ImapError(
                 FinderStep.DELETE,
-                "messages are marked as deleted, but not removed: the server has no UIDPLUS (RFC 4315), and without "
-                "it a client cannot remove its own messages alone",
+                "the server has no UIDPLUS (RFC 4315), without which a client cannot remove its own messages alone: "
+                "what was found stays in the mailbox, marked as deleted, until it is expunged there",
             )
         self._call(FinderStep.DELETE, lambda: self._client.expunge(uids))
 
@@ -216,28 +254,41 @@ class ImapConnection:
         return sorted(self._call(FinderStep.SEARCH, lambda: self._client.search(criteria, charset=None)))
 
     def _call(self, step: FinderStep, question: Callable[[], _Result]) -> _Result:
-        """Ask the library, and tell whatever does not succeed as an error of that step."""
+        """Call the library; whatever does not succeed is an error of that step."""
         try:
             return question()
         except StreamError as error:
-            told = ImapError(step, self._words(str(error)), over=True)
+            failure = self._gone(step, str(error))
         except imaplib.IMAP4.error as error:
-            told = self._refusal(step, error, over=isinstance(error, imaplib.IMAP4.abort))
+            if self._stream.bye and self._stream.bye in str(error):
+                failure = self._gone(step, "the server closed the connection")
+            else:
+                failure = self._refusal(step, error, over=isinstance(error, imaplib.IMAP4.abort))
         except Exception as error:  # noqa: BLE001 - nothing of ours is called in here
-            told = ImapError(step, f"the server's answer is no IMAP ({type(error).__name__})", over=True)
-        self._is_over = told.over
-        raise told
+            failure = ImapError(step, f"the server's answer is not IMAP ({type(error).__name__})", over=True)
+        self._is_over = failure.over
+        raise failure
+
+    def _gone(self, step: FinderStep, detail: str) -> ImapError:
+        """Return the error of a connection that is over, with the server's last words (BYE, RFC 9051 7.1.5)."""
+        text = self._printable(f"{detail}: {self._stream.bye}" if self._stream.bye else detail)
+        return ImapError(step, text, _code_in(text), over=True)
 
     def _refusal(self, step: FinderStep, error: Exception, *, over: bool) -> ImapError:
         text = str(error)
         if (match := _LIBRARY.match(text)) is not None:
             text = text[match.end() :] if match["text"] is None else match["text"]
-        text = self._words(text)
-        code = _CODE.search(text)
-        return ImapError(step, text, code[1].upper() if code else "", over=over)
+        text = _BYTES.sub(r"\2", text)
+        text = self._printable(text)
+        return ImapError(step, text, _code_in(text), over=over)
 
-    def _words(self, text: str) -> str:
+    def _printable(self, text: str) -> str:
         return self._redaction.text(printable(text))[:_LONGEST_DETAIL].strip()
+
+
+def _code_in(text: str) -> str:
+    found = _CODE.search(text)
+    return found[1].upper() if found else ""
 
 
 class _Client(IMAPClient):  # type: ignore[misc]

@@ -37,6 +37,8 @@ MOST_CANDIDATES = 5000
 _Item = TypeVar("_Item")
 
 _BATCH = 100
+_LONGEST_NAME = 200
+"""What is kept of a folder's name."""
 _IDS_PER_SEARCH = 25
 _BUDGET = 8 * 1024 * 1024
 _BUDGET_PER_MESSAGE = 64 * 1024
@@ -46,12 +48,20 @@ class ImapFinder:
     """Looks into one mailbox by IMAP."""
 
     def __init__(
-        self, server: Server, mailbox: str, mechanism: Mechanism | None, *, network: Network, threads: Executor
+        self,
+        server: Server,
+        mailbox: str,
+        mechanism: Mechanism | None,
+        *,
+        network: Network,
+        threads: Executor,
+        password: bool = False,
     ) -> None:
-        """Take where the mailbox lies and how to log in to it; `network` has been built for this server too."""
+        """Search `mailbox` at a server that `network` has been built for; log in by a token, or by a password."""
         self._server = server
         self._mailbox = mailbox
         self._mechanism = mechanism
+        self._password = password
         self._network = network
         self._threads = threads
 
@@ -121,7 +131,7 @@ class ImapFinder:
         search = _Search(connection, request)
         try:
             connection.begin(context, server.server_name, early=server.security is Security.IMPLICIT)
-            connection.login(self._mechanism)
+            connection.login(self._mechanism, password=self._password)
             search.through_all()
         except ImapError as error:
             search.note(error)
@@ -192,7 +202,7 @@ class _Search:
     def _search(self, folder: Folder) -> None:
         request = self._request
         self._connection.select(folder.name, readonly=not request.delete and request.purge_before is None)
-        self._searched.append(folder.name)
+        self._searched.append(folder.name[:_LONGEST_NAME])
         ours = self._ours(self._connection.candidates(self._since()))
         if self._connection.keeps_all_mail:
             ours |= self._ours(self._by_message_id({one.correlation_id for one in ours.values()}))
@@ -257,8 +267,8 @@ class _Search:
             removed.update(uids)
 
     def _match(self, one: _Ours, folder: Folder, *, deleted: bool) -> Match:
-        correlation_id = self._targets[one.correlation_id]
-        return Match(correlation_id, folder.name, folder.kind, one.arrived_at, route_fields(one.fields), deleted)
+        correlation_id, name = self._targets[one.correlation_id], folder.name[:_LONGEST_NAME]
+        return Match(correlation_id, name, folder.kind, one.arrived_at, route_fields(one.fields), deleted)
 
 
 def _connect_error(fault: Fault) -> FinderError:

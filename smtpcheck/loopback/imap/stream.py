@@ -20,10 +20,13 @@ from typing import Any
 STEP_SECONDS = 30.0
 MAX_LINE = 1024 * 1024
 MAX_LITERAL = 256 * 1024
+MAX_LINES = 100_000
+"""Of a connection: each costs the library some time, whatever its length."""
 
 _CHUNK = 16 * 1024
 _TAG = b"smtpcheck"
 _GREETING = re.compile(rb"\* OK\b", re.IGNORECASE)
+_BYE = re.compile(rb"\* BYE\b(.*)", re.IGNORECASE)
 _MOST_LINES = 100
 
 
@@ -44,7 +47,10 @@ class Stream:
         self._handle = sock.dup()  # the other one changes when TLS begins
         self._end = end
         self._budget = budget
+        self._lines = 0
         self._buffer = bytearray()
+        self.bye = ""
+        """The text of the server's BYE (RFC 9051 7.1.5), empty while it has said none."""
 
     def starttls(self, context: ssl.SSLContext, server_name: str) -> None:
         """Ask for TLS (RFC 9051 6.2.1), begin it, and let the library find a greeting of its own."""
@@ -85,7 +91,13 @@ class Stream:
             if looked_at > MAX_LINE:
                 raise StreamError(f"the server sends a line of more than {MAX_LINE} octets")
             self._receive(end)
-        return self._take(found + 1)
+        self._lines += 1
+        if self._lines > MAX_LINES:
+            raise StreamError(f"the server sends more than {MAX_LINES} lines")
+        line = self._take(found + 1)
+        if (said := _BYE.match(line)) is not None:
+            self.bye = said[1].strip().decode("utf-8", "replace")
+        return line
 
     def send(self, data: bytes) -> None:
         """Send all of it."""
@@ -157,8 +169,9 @@ class StreamImap4(imaplib.IMAP4):
         return self._stream.read(size)
 
     def readline(self) -> bytes:
-        """Return the next line with its end."""
-        return self._stream.readline()
+        """Return the next line with its end; the library takes none that ends with a bare LF, as Mailutils sends it."""
+        line = self._stream.readline()
+        return line if line.endswith(b"\r\n") else line[:-1] + b"\r\n"
 
     def send(self, data: Any) -> None:
         """Send all of it."""

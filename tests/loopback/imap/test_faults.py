@@ -1,6 +1,7 @@
 """Whatever an IMAP server does, a search ends with a value, its thread is free again and no token is told."""
 
 import asyncio
+import base64
 import contextlib
 import errno
 import os
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 from smtpcheck.loopback.finder import FinderError, FinderStep, Search, SearchRequest, Target
 from smtpcheck.loopback.imap import finder as finder_room
+from smtpcheck.loopback.imap import stream as stream_room
 from smtpcheck.loopback.imap.finder import ImapFinder
 from smtpcheck.loopback.imap.stream import MAX_LINE, Stream, StreamError
 from smtpcheck.model.check import Mechanism, Security, Server
@@ -156,7 +158,7 @@ async def _drips(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         (scripted(*LOGGED_IN), FinderStep.SEARCH, "connection"),
         (scripted(*SELECTED, None), FinderStep.SEARCH, "the server does not"),
         (scripted(*SELECTED, b"* BYE shutting down\r\n"), FinderStep.SEARCH, "shutting down"),
-        (scripted(*SELECTED, b"* SEARCH seven\r\n" + OK), FinderStep.SEARCH, "no IMAP"),
+        (scripted(*SELECTED, b"* SEARCH seven\r\n" + OK), FinderStep.SEARCH, "not IMAP"),
         (
             scripted(*SEARCHED, b"* 1 FETCH (UID 7 BODY[HEADER] {100}\r\nX-Smtpcheck-Id: sc1\r\n"),
             FinderStep.SEARCH,
@@ -192,6 +194,68 @@ async def test_a_refused_login_is_told_with_its_code(reply: bytes, code: str) ->
     assert found.error is not None
     assert (found.error.step, found.error.code) == (FinderStep.LOGIN, code)
     assert found.error.detail == reply.decode().removeprefix("TAG NO ").strip()
+
+
+@pytest.mark.parametrize(
+    ("talk", "security", "step", "detail", "code"),
+    [
+        (
+            _says(b"* BYE [UNAVAILABLE] Too many connections\r\n"),
+            Security.NONE,
+            FinderStep.CONNECT,
+            "the server closed the connection: [UNAVAILABLE] Too many connections",
+            "UNAVAILABLE",
+        ),
+        (
+            _says(b"* BYE go away\r\n"),
+            Security.STARTTLS,
+            FinderStep.CONNECT,
+            "the greeting allows no STARTTLS: go away",
+            "",
+        ),
+        (
+            scripted(CAPABILITY + OK, b"+ \r\n", b"* bye [LIMIT] Logins are limited\r\n"),
+            Security.NONE,
+            FinderStep.LOGIN,
+            "the server closed the connection: [LIMIT] Logins are limited",
+            "LIMIT",
+        ),
+    ],
+)
+async def test_the_last_words_of_a_server_that_goes_are_evidence(
+    talk: Talk, security: Security, step: FinderStep, detail: str, code: str
+) -> None:
+    """BYE, with its code (RFC 9051 7.1.5)."""
+    async with serving(talk) as port:
+        found = await _search(port, security=security)
+    assert found.error == FinderError(step, detail, code)
+
+
+async def test_challenges_without_end_are_left_and_what_is_kept_of_them_is_short() -> None:
+    challenge = b"+ " + base64.b64encode(b"x" * 200_000) + b"\r\n"
+    async with serving(scripted(CAPABILITY + OK, *[challenge] * 100)) as port:
+        found = await _search(port)
+    assert found.error is not None and found.error.step is FinderStep.LOGIN
+    assert "does not end its challenges" in found.error.detail
+    assert len(repr(found)) < 2000
+
+
+async def test_lines_without_end_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However short they are: each costs the library some time."""
+    monkeypatch.setattr(stream_room, "MAX_LINES", 1000)
+    async with serving(_floods) as port:
+        found = await _search(port, timeout=60)
+    assert found.error is not None
+    assert found.error.detail == "the server sends more than 1000 lines"
+
+
+async def test_the_name_of_a_folder_is_kept_in_bounds() -> None:
+    name = b"x" * 10_000
+    listed = b'* LIST (\\Junk) "/" ' + name + b"\r\n" + OK
+    answers = (*LOGGED_IN[:3], listed, CAPABILITY + OK, *SELECTED[-1:], b"* SEARCH\r\n" + OK, *SELECTED[-1:])
+    async with serving(scripted(*answers)) as port:
+        found = await _search(port)
+    assert [len(folder) for folder in found.folders] == [5, 200]
 
 
 async def test_a_token_that_the_server_repeats_is_not_told() -> None:
