@@ -37,6 +37,7 @@ from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.shard import WHOLE
 from smtpcheck.output.metrics import AgentState, Metrics
 from smtpcheck.output.tracing.tracer import Tracer, tracer
+from smtpcheck.state.database import InUseError
 from smtpcheck.state.signing_key import load_signing_key
 from smtpcheck.state.state import State
 
@@ -116,7 +117,14 @@ class Agent:
                 f"Make it writable for this user, or name another one in agent.state"
             ) from error
         kit = await build_kit(settings, locks, claims=True)
-        state = await State.kept(folder, kit.wall)
+        try:
+            state = await State.kept(folder, kit.wall)
+        except InUseError as error:
+            await kit.close()
+            raise StateFolderError(
+                f"the state folder {folder} is in use by another agent. "
+                f"Stop that one, or give this one a folder of its own in agent.state"
+            ) from error
         await state.fetch([check.name for check in settings.checks])
         correlation_ids = CorrelationIds(await asyncio.to_thread(load_signing_key, folder))
         traces = await tracer(settings.agent.otlp)

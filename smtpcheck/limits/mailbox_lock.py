@@ -21,12 +21,19 @@ _RETRY_SECONDS = 0.05
 _SPAN = 1 << 40
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for their owner alone. Raises OSError."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
 class MailboxLocks:
     """Locks per mailbox between the processes that share a state folder."""
 
     def __init__(self, folder: Path) -> None:
         """Open the lock file in `folder`, which is made if it is missing. Raises OSError where that is refused."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         self._file = os.open(folder / "mailboxes", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     async def acquire(self, offset: int) -> None:

@@ -137,8 +137,8 @@ def _text(key: Key) -> str:
 
 
 def _key(text: str) -> Key | None:
-    severity, subject, cause, name = text.split("|", 3)
     try:
+        severity, subject, cause, name = text.split("|", 3)
         return Key(Subject(subject), name, Severity(severity), Cause(cause) if cause else None)
     except ValueError:
         _log.warning("a kept alert cannot be read", alert=text)

@@ -8,7 +8,7 @@ Rules of this file:
 
 import struct
 from binascii import crc32
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
@@ -21,6 +21,8 @@ _RUN = struct.Struct("<ddBH")
 _HOUR = struct.Struct("<HHHff")
 _HOURS = struct.Struct("<" + 24 * "HHHff")
 _MOST = 0xFFFF
+_LATEST = 1e11
+"""No Unix time is later."""
 _NO_RUNS = bytes(_HOURS.size)
 
 
@@ -81,6 +83,16 @@ def runs(rows: bytes) -> tuple[Run, ...]:
     )
 
 
+def readable(rows: bytes) -> bytes:
+    """Return the packed runs without those that a damaged file made nonsense of."""
+    whole = rows[: len(rows) - len(rows) % _RUN.size]
+    return b"".join(
+        _RUN.pack(*values)
+        for values in _RUN.iter_unpack(whole)
+        if 0 <= values[0] < _LATEST and 0 <= values[1] < DAY_SECONDS and values[2] in _OUTCOMES
+    )
+
+
 def day_of(timestamp: float) -> int:
     """Return the day of a Unix time, in days since 1970-01-01 UTC."""
     return int(timestamp // DAY_SECONDS)
@@ -101,13 +113,18 @@ def with_hour(hours: bytes, report: Report) -> bytes:
     return hours[:offset] + hour + hours[offset + _HOUR.size :]
 
 
+def is_day(hours: object) -> TypeGuard[bytes]:
+    """Return whether this is the packed hours of a day, as far as their form tells."""
+    return isinstance(hours, bytes) and len(hours) == _HOURS.size
+
+
 def merged_hours(kept: object, hours: bytes) -> bytes:
     """Return the packed hours of a day of which others are kept: of each hour whichever figures are greater.
 
     A clock that was set back begins a day again, and what was counted of it before stays. What is kept but is no packed
     hours is replaced.
     """
-    if not isinstance(kept, bytes) or len(kept) != _HOURS.size:
+    if not is_day(kept):
         return hours
     return _HOURS.pack(*map(max, _HOURS.unpack(kept), _HOURS.unpack(hours)))
 

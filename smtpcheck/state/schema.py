@@ -6,7 +6,10 @@ Rules of this file:
 - All steps of one opening are one transaction: a file is of one version or of the next, never between.
 """
 
+import re
 import sqlite3
+from contextlib import closing
+from typing import NamedTuple
 
 APPLICATION_ID = 0x736D7470
 """`smtp`: by this file(1) and others know whose file it is (https://www.sqlite.org/pragma.html#pragma_application_id)."""
@@ -105,15 +108,74 @@ STEPS = (
 )
 
 
+LATEST_PLAUSIBLE = 1000
+"""A version beyond this one is damage, and not a later version of smtpcheck."""
+_LARGE = frozenset({"days", "failed"})
+"""Tables that are too large to be read as a whole at a start; their rows are checked where they are used."""
+_STORED_AS = {"INTEGER": "'integer'", "REAL": "'real', 'integer'", "TEXT": "'text'", "BLOB": "'blob'"}
+
+
 class NewerFileError(Exception):
     """The file is of a later version of smtpcheck."""
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a file to this version. Raises NewerFileError, and sqlite3.Error where it cannot be read or written."""
+class DamagedFileError(Exception):
+    """What is in the file is not what was written."""
+
+
+class Column(NamedTuple):
+    """One column of a table."""
+
+    name: str
+    type: str
+    required: bool
+
+
+def tables(version: int | None = None) -> dict[str, tuple[Column, ...]]:
+    """Return the tables of a file of some version, by default of this one."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript("".join(STEPS[:version]))
+        return _tables_of(connection)
+
+
+def _tables_of(connection: sqlite3.Connection) -> dict[str, tuple[Column, ...]]:
+    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    return {name: _columns(connection, name) for name in names}
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> tuple[Column, ...]:
+    rows = connection.execute("SELECT name, type, [notnull] OR pk FROM pragma_table_info(?)", (table,))
+    return tuple(Column(name, kind, bool(required)) for name, kind, required in rows)
+
+
+def verify(connection: sqlite3.Connection) -> None:
+    """Check that a file has the tables of its version and values of their types.
+
+    Raises DamagedFileError where it has not, NewerFileError, and sqlite3.Error where it cannot be read.
+    """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if not 0 <= version <= LATEST_PLAUSIBLE:
+        raise DamagedFileError(f"no version is {version}")
     if version > len(STEPS):
         raise NewerFileError(f"it was written by a later version of smtpcheck (its version is {version})")
+    expected, found = tables(version), _tables_of(connection)
+    names = expected.keys() | set(re.findall(r"CREATE TABLE (\w+)", "".join(STEPS)))
+    if any(found.get(name) != expected.get(name) for name in names):
+        raise DamagedFileError(f"its tables are not those of its version {version}")
+    for name in expected.keys() - _LARGE:
+        wrong = " OR ".join(_is_wrong(column) for column in expected[name])
+        if connection.execute(f"SELECT 1 FROM {name} WHERE {wrong} LIMIT 1").fetchone():  # noqa: S608 - our own names
+            raise DamagedFileError(f"its table {name} has a value of a wrong type")
+
+
+def _is_wrong(column: Column) -> str:
+    null = "" if column.required else ", 'null'"
+    return f"typeof({column.name}) NOT IN ({_STORED_AS[column.type]}{null})"
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a file that `verify` has passed to this version. Raises sqlite3.Error where it cannot be written."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version < len(STEPS):
         connection.executescript(
             "BEGIN IMMEDIATE;"

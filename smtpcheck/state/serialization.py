@@ -41,7 +41,7 @@ def unpack_as(packed: bytes, kind: type[_T]) -> _T:
     """Return the value of this dataclass. Raises UnreadableReportError."""
     try:
         return msgspec.convert(json.loads(zlib.decompress(packed)), kind)
-    except (zlib.error, ValueError, RecursionError) as error:
+    except (zlib.error, ValueError, TypeError, RecursionError) as error:
         raise UnreadableReportError(str(error)) from error
 
 

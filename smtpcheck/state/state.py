@@ -30,7 +30,7 @@ from smtpcheck.state.alerts import AlertRows
 from smtpcheck.state.archive import Archive
 from smtpcheck.state.check_state import CheckState, first
 from smtpcheck.state.database import RETRY_SECONDS, Database, Make, NotKeptError, Values, Write
-from smtpcheck.state.history import DAY_SECONDS, Day, day, day_of, merged_hours, runs
+from smtpcheck.state.history import DAY_SECONDS, Day, day, day_of, is_day, merged_hours, readable, runs
 from smtpcheck.state.outbox import SENT, Outbox
 from smtpcheck.state.serialization import UnreadableReportError, pack, unpack
 
@@ -64,7 +64,11 @@ _DAYS = (  # the key begins with the day: a query by the name alone would read t
 )
 _OLD_DAYS = Write("DELETE FROM days WHERE day < ?", every=60.0)
 _OLD_CHECKS = Write("DELETE FROM checks WHERE last_run < ?", every=60.0)
-_SENT = Write(SENT, every=2.0)
+_SENT = Write(  # into a new file, which has what could be read of a damaged one
+    "INSERT INTO sent (at, mailbox, tenant) SELECT ?1, ?2, ?3"
+    " WHERE NOT EXISTS (SELECT 1 FROM sent WHERE at = ?1 AND mailbox = ?2 AND tenant = ?3)",
+    every=2.0,
+)
 _OLD_SENT = Write("DELETE FROM sent WHERE at < ?", every=60.0)
 _OLD_FAILURES = Write("DELETE FROM failures WHERE name NOT IN (SELECT name FROM checks)", every=60.0)
 
@@ -87,7 +91,10 @@ class State:
 
     @classmethod
     async def kept(cls, folder: Path, wall: Callable[[], float] = time.time) -> Self:
-        """Return the states that are kept in a folder; what hinders that is in `trouble`."""
+        """Return the states that are kept in a folder; why they are not is in `error`.
+
+        Raises InUseError where another agent has the folder.
+        """
         state = cls(wall)
         state._file = file = Database(folder / FILE_NAME, state._put_all)
         state.outbox = Outbox(state._caps, file, wall=wall)
@@ -177,8 +184,8 @@ class State:
         if self._file is None or not missing:
             return
         for name, *values in await self._file.read(_KNOWN, (json.dumps(sorted(missing)),)):
-            if name not in self._checks:  # it has run meanwhile
-                self._checks[name] = self._restored(name, values)
+            if name not in self._checks and (state := self._restored(name, values)) is not None:  # it may have run
+                self._checks[name] = state
                 self.breaker(name)
         await self.archive.fetch(missing)
 
@@ -199,7 +206,7 @@ class State:
             return ()
         numbers = json.dumps(list(range(state.day - KEEP_DAYS, state.day + 1)))
         rows = await self._file.read(_DAYS, (numbers, name), settled=False) if self._file else []
-        kept = dict(rows)
+        kept = {number: hours for number, hours in rows if isinstance(number, int) and is_day(hours)}
         kept[state.day] = merged_hours(kept.get(state.day), state.packed_hours)
         return tuple(day(number, hours) for number, hours in sorted(kept.items()))
 
@@ -256,10 +263,13 @@ class State:
         self.alerts.put_all()
         self.archive.put_all()
 
-    def _restored(self, name: str, values: list[Any]) -> CheckState:
-        """Return a state from its row."""
+    def _restored(self, name: str, values: list[Any]) -> CheckState | None:
+        """Return a state from its row, None where nothing of it can be read."""
         count, failures, last_success, since, refusals, until, history, packed, packed_failure, hours = values
+        history = readable(history)
         report = self._report(name, packed) or _outline(name, history)
+        if report is None:
+            return None
         failure = self._report(name, packed_failure) if packed_failure else None
         return CheckState(
             report=report,
@@ -269,7 +279,7 @@ class State:
             last_success_at=last_success,
             since=since,
             packed_history=history,
-            packed_hours=hours or b"",
+            packed_hours=hours if is_day(hours) else b"",
             breaker=Breaker(refusals, until),
         )
 
@@ -314,7 +324,9 @@ def _check_row(name: str, state: CheckState) -> Values:
     )
 
 
-def _outline(name: str, history: bytes) -> Report:
-    """Return what the history says of the last run."""
+def _outline(name: str, history: bytes) -> Report | None:
+    """Return what the history says of the last run, None where it is empty."""
+    if not history:
+        return None
     last = runs(history)[-1]
     return Report(name, last.started_at, last.seconds, last.outcome, cause=last.cause)

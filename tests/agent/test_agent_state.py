@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sqlite3
+import sys
 import time
 import zlib
 from dataclasses import replace
@@ -38,6 +39,33 @@ def secrets_in(folder: Path) -> set[str]:
     """Return what the files of secrets in a world's folder hold."""
     kinds = {".secret", ".refresh-token", ".jwt", ".password"}
     return {path.read_text().strip() for path in folder.iterdir() if path.suffix in kinds}
+
+
+_SECOND = """
+import sys
+from smtpcheck.cli import main
+from smtpcheck.state import database
+database.BUSY_SECONDS = 0.2
+sys.argv[1:] = ["run", "-c", sys.argv[1], "--web.listen-address", "127.0.0.1:0"]
+sys.exit(main())
+"""
+
+
+async def test_a_second_agent_in_one_folder_refuses_to_start(tmp_path: Path) -> None:
+    """It would run every check a second time and repeat every alert."""
+    async with World(tmp_path, HEALTHY) as world, running(world.config) as agent:
+        await until(lambda: len(agent.state.checks) == 1)
+        second = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _SECOND, str(world.config)), stdout=-1, stderr=-1
+        )
+        _, errors = await asyncio.wait_for(second.communicate(), 60)
+        assert second.returncode == 1
+        assert (
+            errors.decode()
+            .splitlines()[-1]
+            .endswith("is in use by another agent. Stop that one, or give this one a folder of its own in agent.state")
+        )
+        assert agent.unhealthy_reason() == ""
 
 
 async def test_a_restart_forgets_nothing(tmp_path: Path) -> None:

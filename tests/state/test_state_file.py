@@ -1,6 +1,8 @@
 """What outlives a restart, and what happens when the disk does not do what it should."""
 
 import asyncio
+import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -16,13 +18,14 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from smtpcheck.limits.mailbox_lock import MailboxLocks
 from smtpcheck.limits.send_limits import Limits
 from smtpcheck.model.backoff import LONGEST, Breaker
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.state import database, schema
 from smtpcheck.state import state as state_module
-from smtpcheck.state.database import Database, NotKeptError, Write
+from smtpcheck.state.database import Database, InUseError, NotKeptError, Write
 from smtpcheck.state.history import DAY_SECONDS, Day, Hour
 from smtpcheck.state.state import FILE_NAME, KEEP_DAYS, State
 from tests.state.test_state import CHECK, full_report, run
@@ -404,14 +407,15 @@ async def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
-async def test_two_agents_do_not_write_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second one waits for the first to end, and if it does not, works from memory."""
+async def test_a_second_agent_is_refused_unless_the_first_ends_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.2)
     async with kept(tmp_path) as one:
         one.record(CHECK, run(NOON))
-        async with kept(tmp_path) as two:
-            assert "database is locked" in two.error
-            two.record(CHECK, run(1.0))
+        with pytest.raises(InUseError):
+            await State.kept(tmp_path)
+        assert one.error == ""
     monkeypatch.setattr(database, "BUSY_SECONDS", 15.0)
     async with kept(tmp_path) as one:
         next_start = asyncio.create_task(State.kept(tmp_path))
@@ -422,6 +426,93 @@ async def test_two_agents_do_not_write_one_file(tmp_path: Path, monkeypatch: pyt
         await after.fetch(["billing"])
         assert (after.error, after.checks["billing"].report) == ("", run(NOON))
         await after.close()
+
+
+@pytest.mark.parametrize("removed", ["the folder", "the file"])
+async def test_a_file_that_is_removed_is_begun_again_from_memory(tmp_path: Path, removed: str) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o700)
+    with capture_logs() as logs:
+        async with kept(folder) as state:
+            expected = state.record(CHECK, run(NOON))
+            await state.fetch(["another"])
+            if removed == "the folder":
+                shutil.rmtree(folder)
+            else:
+                (folder / FILE_NAME).unlink()
+            await until((folder / FILE_NAME).exists)
+            assert await state.may_send("billing@example.org", "example.org", NOON) is None
+    assert [line["log_level"] for line in logs if "was removed" in line["event"]] == ["error"]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    async with kept(folder) as state:
+        assert dict(state.checks) == {"billing": expected}
+
+
+async def test_another_file_in_its_place_is_left_alone_and_said(tmp_path: Path) -> None:
+    async with kept(tmp_path) as state:
+        state.record(CHECK, run(NOON))
+        await state.fetch(["another"])
+        (tmp_path / "other").write_bytes(b"a backup")
+        (tmp_path / "other").replace(tmp_path / FILE_NAME)
+        await until(lambda: "another file has taken its place" in state.error)
+        assert await state.may_send("billing@example.org", "example.org", NOON) == NOON + database.RETRY_SECONDS
+    assert (tmp_path / FILE_NAME).read_bytes() == b"a backup"
+
+
+def test_folders_and_files_are_for_their_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
+    folder = tmp_path / "above" / "state"
+
+    async def work(locks: MailboxLocks) -> None:
+        async with kept(folder) as state:
+            state.record(CHECK, run(NOON))
+        os.close(locks._file)
+
+    before = os.umask(0)
+    try:
+        asyncio.run(work(MailboxLocks(folder / "locks")))
+    finally:
+        os.umask(before)
+    found = sorted((path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in (tmp_path / "above").rglob("*"))
+    assert found == [(False, 0o600), (False, 0o600), (True, 0o700), (True, 0o700)]
+    assert stat.S_IMODE((tmp_path / "above").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("value", [None, "\ud800", 2**70, object(), b"x" * 2_000_000])
+async def test_a_row_that_the_file_refuses_is_dropped_and_holds_back_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: object
+) -> None:
+    """Loudly; and what comes after it is written."""
+    write = Write("INSERT INTO failures (name, report) VALUES (?, ?)", every=2.0)
+    with capture_logs() as logs:
+        async with kept(tmp_path) as state:
+            file = state._file
+            assert file
+            await file._call(lambda: file._connection and file._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10**6))
+            for name in ("before", "bad", "after"):
+                row = (name, value if name == "bad" else b"")
+                file.put((write, name, partial(tuple, row)))
+            state.record(CHECK, run(NOON))
+            assert await file.read("SELECT name FROM failures ORDER BY name") == [("after",), ("before",)]
+            assert state.error == ""
+            await file.commit("INSERT INTO failures (name, report) VALUES (?, ?)", ("committed", b""))
+            with pytest.raises((NotKeptError, sqlite3.IntegrityError)):
+                await file.commit("INSERT INTO failures (name, report) VALUES (?, ?)", ("refused", value))
+    assert [line["log_level"] for line in logs] == ["error"]
+    assert rows(tmp_path, "SELECT name FROM checks") == [("billing",)]
+
+
+async def test_no_bug_ends_the_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said, and the agent is unhealthy meanwhile; what waits is written afterwards."""
+    monkeypatch.setattr(database, "RETRY_SECONDS", 0.01)
+    async with kept(tmp_path) as state:
+        file = state._file
+        assert file
+        with monkeypatch.context() as patch:
+            patch.setattr(file, "_take", lambda *_, **__: 1 / 0)
+            state.record(CHECK, run(NOON))
+            await until(lambda: "ZeroDivisionError" in state.error)
+        await until(lambda: not state.error)
+        assert await file.read("SELECT name FROM checks") == [("billing",)]
 
 
 async def test_a_report_that_cannot_be_read_costs_only_itself(tmp_path: Path) -> None:
