@@ -556,8 +556,8 @@ async def test_alerts_are_counted_by_severity() -> None:
 @pytest.mark.parametrize(
     ("notifiers", "words"),
     [
-        ((Log(), Log(name="team", match={"team": "finance"})), "this is told by log, team"),
-        ((Log(match={"team": "sales"}),), "nobody is told when it fails"),
+        ((Log(), Log(name="team", match={"team": "finance"})), "failures are notified by log, team"),
+        ((Log(match={"team": "sales"}),), "nobody is notified when it fails"),
         ((), "alert on smtpcheck_success"),
     ],
 )

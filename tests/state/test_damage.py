@@ -17,7 +17,6 @@ from smtpcheck.limits.send_limits import Limits
 from smtpcheck.loopback.message_state import Message
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.cause import Cause
-from smtpcheck.model.shard import Shard
 from smtpcheck.state.state import FILE_NAME, State
 from tests.state.test_state import CHECK, run
 from tests.state.test_state_file import FAILURE, NOON, damaged
@@ -46,7 +45,6 @@ async def filled(folder: Path) -> bytes:
 
 async def all_of(state: State) -> None:
     """Read all that an agent reads at its start and its page later."""
-    await state.join(Shard(0, 1), NOON)
     await state.fetch(NAMES)
     await state.alerts.streaks()
     await state.alerts.entries()
