@@ -1,7 +1,7 @@
 """The long-lived agent: runs every check when it is due, publishes what came out, reloads, drains.
 
 Rules of this file:
-- One tick job drains a heap of due checks; APScheduler holds only the few standing jobs (tick, refresh ahead). A timer
+- One tick job drains a heap of due checks; APScheduler holds only the few periodic jobs (tick, refresh ahead). A timer
   for each check instead costs three times as much, for each wakes the loop alone.
 - A reload awaits all that is new and then swaps it without an await: no run begins between old and new settings. What
   is under way ends by the settings it began with, and looks up by name only what it may find gone.
@@ -21,7 +21,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from smtpcheck import __version__
 from smtpcheck.agent.alerting import Alerting
 from smtpcheck.agent.health import Health
-from smtpcheck.agent.loopback import Service
+from smtpcheck.agent.loopback import LoopbackService
 from smtpcheck.agent.on_demand import Busy, Probed, Requests
 from smtpcheck.agent.publish import Publisher
 from smtpcheck.agent.reload import Reloader
@@ -71,7 +71,7 @@ class Agent:
     ) -> None:
         """Begin with the settings, what `build_kit` made of them and what is remembered; `load` loads them again.
 
-        `correlation_ids` makes and knows the messages of the loopbacks.
+        `correlation_ids` marks the messages of the loopbacks and recognizes them.
 
         The first run of each check falls within min(its interval, `first_within` seconds) of the start.
         """
@@ -91,7 +91,7 @@ class Agent:
         self._runner = Runner(
             settings, kit, state, schedule=self._schedule, health=self._health, publisher=self._publisher
         )
-        self._loopback = Service(
+        self._loopback = LoopbackService(
             *(state, correlation_ids, kit.finders),
             changed=self._loopback_changed,
             arrived=self._metrics.observe_delivery,
@@ -250,7 +250,7 @@ class Agent:
         await self.state.close()
 
     async def _swap(self, settings: Settings) -> bool:
-        """Take other settings; False where the agent is stopping."""
+        """Use other settings from now on; False where the agent is stopping."""
         network = await network_of(settings)
         await self.state.fetch([check.name for check in settings.checks])
         if self._stopping:

@@ -67,7 +67,7 @@ class Alerting:
         wall: Callable[[], float],
         unhealthy_reason: Callable[[], str],
     ) -> None:
-        """Take what to work with; `unhealthy_reason` says why the agent is not well, with an empty text while it is."""
+        """Begin with these settings; `unhealthy_reason` says why the agent is unhealthy, empty while it is healthy."""
         self._state = state
         self._catalogue = catalogue
         self._wall = wall

@@ -1,7 +1,7 @@
 """Whether the agent itself is healthy: it starts its checks, has connectivity, and keeps what it knows.
 
 Rules of this file:
-- Every run that ends passes `after_run`, whoever asked for it: its hosts count for the agent's connectivity, and a
+- Every run that ends passes `after_run`, scheduled or requested: its hosts count for the agent's connectivity, and a
   fault of our own is counted.
 - Times are monotonic seconds.
 """
@@ -29,7 +29,7 @@ class Health:
         self.replace(checks)
 
     def replace(self, checks: Iterable[Check]) -> None:
-        """Judge connectivity by these checks: the latest try of each host counts for their longest interval."""
+        """Determine connectivity by these checks: the latest try of each host counts for their longest interval."""
         self._connectivity = Connectivity(max((check.interval for check in checks), default=60.0))
 
     def tick(self) -> None:

@@ -3,12 +3,12 @@
 Rules of this file:
 - A message is the same `probe` at depth `send`, with a message of its own. Before DATA its intent is on the disk; after
   that it is never sent again, whatever happens.
-- All messages that are under way to one mailbox are looked for over one connection. Nothing is looked for when nothing
-  is under way, but once a day what was left over, there and in the sender's Sent Items.
-- A message is deleted when the disk knows that it was found, over a second connection: after a kill between the two it
-  would be taken for lost.
+- All messages that are under way to one mailbox are searched for over one connection. Without any there is no search,
+  but once a day left-overs are purged, there and in the sender's Sent Items.
+- A message is deleted once it is on disk that it was found, over a second connection: after a kill between the two it
+  would be considered lost.
 - Nothing here waits: `tick` starts what is due as tasks, and those end by their own time limits.
-- What failed to be sent waits for its next slot; what the server refused again and again, longer (`breaker`).
+- What failed to be sent waits for its next slot; what the server has refused repeatedly, longer (`breaker`).
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from functools import partial
 import structlog
 
 from smtpcheck import __version__
-from smtpcheck.agent.schedule import share
+from smtpcheck.agent.schedule import hash_fraction
 from smtpcheck.check.kit import Kit
 from smtpcheck.check.probe import OutgoingMessage, probe
 from smtpcheck.loopback import message_state
@@ -58,22 +58,22 @@ class _Sender:
 
 
 @dataclass(slots=True)
-class _Box:
-    """One mailbox that is looked into."""
+class _Mailbox:
+    """One mailbox that is searched."""
 
     find: Find
     names: frozenset[str]
-    """The checks whose messages arrive there; none where there are only left-overs to sweep."""
+    """The checks whose messages arrive there; none where there are only left-overs to purge."""
     due_at: float
-    """When it is looked into next (Unix seconds)."""
+    """When it is searched next (Unix seconds)."""
     purge_at: float
     not_before: float = 0.0
-    """It is not looked into earlier, whatever is due."""
+    """It is not searched earlier, whatever is due."""
     state: FinderState | None = None
-    looking: bool = False
+    searching: bool = False
 
 
-class Service:
+class LoopbackService:
     """Sends and finds the messages of all loopbacks."""
 
     def __init__(
@@ -87,7 +87,7 @@ class Service:
         ran: Callable[[Check, Report, str], Report] = lambda _, report, __: report,
         traced: Callable[[Check, Report], str] = lambda *_: "",
     ) -> None:
-        """Keep messages in the outbox of `state`, and look by `searcher`.
+        """Keep messages in the outbox of `state`, and search by `searcher`.
 
         `changed` is called with a check's name whenever something new is known of its loopback, `arrived` with the
         check, the seconds that a message took, and the id of the trace of the run that sent it. Each run that was to
@@ -97,7 +97,7 @@ class Service:
         self.internal_errors = 0
         """Runs that ended by a fault of our own outside `probe`."""
         self.capped = 0
-        """Messages that were left out because no further one may be sent."""
+        """Messages that were skipped because no further one may be sent."""
         self._state = state
         self._outbox = state.outbox
         self._correlation_ids = correlation_ids
@@ -106,14 +106,14 @@ class Service:
         self._kit: Kit | None = None
         self._senders: dict[str, _Sender] = {}
         self._send_at: dict[str, float] = {}
-        self._mailboxes: dict[Find, _Box] = {}
+        self._mailboxes: dict[Find, _Mailbox] = {}
         self._searches: set[asyncio.Task[None]] = set()
         self._sending: dict[str, asyncio.Task[None]] = {}
 
     def replace(
         self, checks: Iterable[Check], loopbacks: Mapping[str, Loopback], kit: Kit, first_within: float
     ) -> None:
-        """Take new settings. A check whose slot is not used yet sends within `first_within` seconds."""
+        """Use other settings. A check whose slot is not used yet sends within `first_within` seconds."""
         self._kit = kit
         now = kit.wall()
         before = self._senders
@@ -127,7 +127,7 @@ class Service:
             if known is None or known.plan.every != sender.plan.every:
                 self._send_at[name] = self._first(name, sender.plan, now, first_within)
         self._send_at = {name: self._send_at[name] for name in self._senders}
-        self._mailboxes = self._boxes_of(now)
+        self._mailboxes = self._mailboxes_of(now)
 
     @property
     def sending(self) -> Collection[str]:
@@ -140,7 +140,7 @@ class Service:
             await asyncio.wait(self._sending.values())
 
     async def all_searched(self) -> None:
-        """Wait until no mailbox is looked into; what was found has been deleted then, where that is wanted."""
+        """Wait until no mailbox is searched; what was found has been deleted by then, where that is wanted."""
         if self._searches:
             await asyncio.wait(self._searches)
 
@@ -150,9 +150,9 @@ class Service:
         if sender is None:
             return None
         plan, record = sender.plan, self.record(name)
-        box = self._mailboxes.get(plan.find) if plan.find else None
+        mailbox = self._mailboxes.get(plan.find) if plan.find else None
         next_send = max(self._send_at[name], record.breaker.until or 0.0)
-        return LoopbackStatus(plan, record, box.state if box else None, next_send)
+        return LoopbackStatus(plan, record, mailbox.state if mailbox else None, next_send)
 
     def record(self, name: str) -> Record:
         """Return what is remembered of a check's loopback."""
@@ -166,15 +166,15 @@ class Service:
         now = kit.wall()
         for name in [name for name, at in self._send_at.items() if self._is_due(name, at, now)]:
             sender = self._senders[name]
-            self._send_at[name] = next_slot(share(name), sender.plan.every, now)
-            slot_at = slot(share(name), sender.plan.every, now)
+            self._send_at[name] = next_slot(hash_fraction(name), sender.plan.every, now)
+            slot_at = slot(hash_fraction(name), sender.plan.every, now)
             if name not in self._sending and self._may_begin(sender, slot_at, now, kit):
                 self._sending[name] = asyncio.create_task(self._send(name, slot_at), name=f"send {name}")
                 self._sending[name].add_done_callback(partial(self._sent, name))
-        for box in self._mailboxes.values():
-            if box.due_at <= now and not box.looking:
-                box.looking = True
-                task = asyncio.create_task(self._look(box, kit.wall), name="look")
+        for mailbox in self._mailboxes.values():
+            if mailbox.due_at <= now and not mailbox.searching:
+                mailbox.searching = True
+                task = asyncio.create_task(self._search_mailbox(mailbox, kit.wall), name="search")
                 self._searches.add(task)
                 task.add_done_callback(self._searches.discard)
 
@@ -183,7 +183,7 @@ class Service:
         return at <= now or at > now + self._senders[name].plan.every + 1.0
 
     async def drain(self, seconds: float) -> None:
-        """Let what is being sent end within so many seconds; searches are cut off, for they can be made again."""
+        """Let what is being sent end within so many seconds; searches are cancelled, for they can be repeated."""
         sending = tuple(self._sending.values())
         if sending:
             await asyncio.wait(sending, timeout=seconds)
@@ -196,25 +196,25 @@ class Service:
 
     def _first(self, name: str, plan: Loopback, now: float, first_within: float) -> float:
         """Return when a check that is new sends: soon, unless its present slot is used."""
-        if self.record(name).slot == slot(share(name), plan.every, now):
-            return next_slot(share(name), plan.every, now)
-        return now + share(name) * min(plan.every, first_within)
+        if self.record(name).slot == slot(hash_fraction(name), plan.every, now):
+            return next_slot(hash_fraction(name), plan.every, now)
+        return now + hash_fraction(name) * min(plan.every, first_within)
 
     def _may_begin(self, sender: _Sender, slot_at: int, now: float, kit: Kit) -> bool:
-        """Return whether there is any use in connecting: the slot is free, nobody was refused, the caps leave room."""
+        """Return whether connecting is of use: the slot is free, no back-off is in force, and the caps leave room."""
         check, record = sender.check, self.record(sender.check.name)
         waits = (record.breaker.until, self._state.breaker(check.name).until)
         if record.slot == slot_at or any(until is not None and until > now for until in waits):
             return False
         until = self._outbox.until(check.mailbox, kit.tenant(check), now, sender.plan.limits)
         if until is not None:
-            self._say_held(check.name, until, now)
+            self._log_held(check.name, until, now)
         return until is None
 
-    def _say_held(self, name: str, held: float | Held, now: float) -> None:
-        """Tell why a message is left out."""
+    def _log_held(self, name: str, held: float | Held, now: float) -> None:
+        """Log why a message is skipped."""
         if held is Held.NOT_KEPT:
-            _log.error("not sent: that it is sent could not be written to the disk", check=name)
+            _log.error("not sent: the intent could not be written to disk", check=name)
         elif not isinstance(held, Held):
             self.capped += 1
             _log.warning("not sent: no further message may be sent", check=name, seconds=round(held - now))
@@ -233,12 +233,14 @@ class Service:
         check, plan, issuer = sender.check, sender.plan, kit.issuer(sender.check)
         now = kit.wall()
         number = self.record(check.name).sequence + 1
-        mark = self._correlation_ids.make(check.name, number, now)
-        message = Message(check.name, slot_at, number, mark, loopback_message_id(mark, plan.sender), now)
+        correlation_id = self._correlation_ids.make(check.name, number, now)
+        message = Message(
+            check.name, slot_at, number, correlation_id, loopback_message_id(correlation_id, plan.sender), now
+        )
         intent = _Intent(message, self._outbox, kit, sender)
-        report = await probe(check, kit, outgoing=OutgoingMessage(_content(message, sender), intent.ask))
+        report = await probe(check, kit, outgoing=OutgoingMessage(_content(message, sender), intent.consent))
         if intent.held is not None:
-            self._say_held(check.name, intent.held, kit.wall())
+            self._log_held(check.name, intent.held, kit.wall())
             return
         report = self._ran(check, report, issuer)
         before = self.record(check.name)
@@ -258,9 +260,11 @@ class Service:
         now = kit.wall()
         self._outbox.keep(message, now)
         sender = self._senders.get(sender.check.name, sender)
-        box = self._mailboxes.get(sender.plan.find) if sender.plan.find else None
-        if box is not None and message.is_searched_for(now):
-            box.due_at = min(box.due_at, max(box.not_before, self._next_search_of(message, sender.plan, now)))
+        mailbox = self._mailboxes.get(sender.plan.find) if sender.plan.find else None
+        if mailbox is not None and message.is_searched_for(now):
+            mailbox.due_at = min(
+                mailbox.due_at, max(mailbox.not_before, self._next_search_of(message, sender.plan, now))
+            )
 
     def _log_sending(self, report: Report, intent: "_Intent", trace_id: str) -> None:
         message = next((each for each in self.record(report.check).messages if each.slot == intent.message.slot), None)
@@ -271,8 +275,8 @@ class Service:
 
     # -- finding ------------------------------------------------------------------------------------------------------
 
-    def _boxes_of(self, now: float) -> dict[Find, _Box]:
-        """Return the mailboxes that are looked into; one that is known keeps what is known of it."""
+    def _mailboxes_of(self, now: float) -> dict[Find, _Mailbox]:
+        """Return the mailboxes to search; one that is known keeps what is known of it."""
         names: dict[Find, set[str]] = {}
         purged: dict[Find, str] = {}
         for name, sender in self._senders.items():
@@ -284,104 +288,108 @@ class Service:
         boxes = {}
         for find in names.keys() | purged.keys():
             known = self._mailboxes.get(find)
-            first_purge = now + _FIRST_PURGE_SECONDS * (1 + share(purged[find])) if find in purged else math.inf
-            boxes[find] = box = known or _Box(find, frozenset(), math.inf, first_purge)
-            box.names = frozenset(names.get(find, ()))
-            box.due_at = now if known is None and any(self._searched_for(box, now)) else self._due(box, now)
+            first_purge = now + _FIRST_PURGE_SECONDS * (1 + hash_fraction(purged[find])) if find in purged else math.inf
+            boxes[find] = mailbox = known or _Mailbox(find, frozenset(), math.inf, first_purge)
+            mailbox.names = frozenset(names.get(find, ()))
+            mailbox.due_at = now if known is None and any(self._searched_for(mailbox, now)) else self._due(mailbox, now)
         return boxes
 
-    def _searched_for(self, box: _Box, now: float) -> Iterator[Message]:
-        return (message for message in self._messages(box) if message.is_searched_for(now))
+    def _searched_for(self, mailbox: _Mailbox, now: float) -> Iterator[Message]:
+        return (message for message in self._messages(mailbox) if message.is_searched_for(now))
 
     def _next_search_of(self, message: Message, plan: Loopback, now: float) -> float:
         at = next_search(message.begun_at, plan.warn_after, plan.lost_after, now)
         return math.inf if at is None else at
 
-    def _due(self, box: _Box, now: float) -> float:
-        """Return when a mailbox is looked into next."""
+    def _due(self, mailbox: _Mailbox, now: float) -> float:
+        """Return when a mailbox is searched next."""
         searches = (
-            self._next_search_of(each, self._senders[each.check].plan, now) for each in self._searched_for(box, now)
+            self._next_search_of(each, self._senders[each.check].plan, now) for each in self._searched_for(mailbox, now)
         )
-        return max(box.not_before, min((box.purge_at, *searches)))
+        return max(mailbox.not_before, min((mailbox.purge_at, *searches)))
 
-    async def _look(self, box: _Box, wall: Callable[[], float]) -> None:
-        """Look once for all messages that arrive in a mailbox."""
-        if not self._is_current(box):
+    async def _search_mailbox(self, mailbox: _Mailbox, wall: Callable[[], float]) -> None:
+        """Search once for all messages that arrive in a mailbox."""
+        if not self._is_current(mailbox):
             return
         began = wall()
-        sweep, targets = box.purge_at <= began, tuple(self._searched_for(box, began))
+        purge, targets = mailbox.purge_at <= began, tuple(self._searched_for(mailbox, began))
         try:
-            if targets or sweep:
-                repeated = (each for each in self._messages(box) if each.may_repeat(began))
+            if targets or purge:
+                repeated = (each for each in self._messages(mailbox) if each.may_repeat(began))
                 search = await self._search(
-                    box, (*targets, *repeated), purge_before=began - PURGE_EVERY if sweep else None
+                    mailbox, (*targets, *repeated), purge_before=began - PURGE_EVERY if purge else None
                 )
-                self._take(box, search, began, wall())
-                self._learn(box, search.error or await self._delete(box, search, wall), wall())
-                if sweep:
-                    box.purge_at = wall() + PURGE_EVERY
+                self._update_messages(mailbox, search, began, wall())
+                self._note_search(mailbox, search.error or await self._delete(mailbox, search, wall), wall())
+                if purge:
+                    mailbox.purge_at = wall() + PURGE_EVERY
         finally:
-            box.looking = False
-            box.due_at = self._due(box, wall())
+            mailbox.searching = False
+            mailbox.due_at = self._due(mailbox, wall())
 
     async def _search(
-        self, box: _Box, targets: Iterable[Message], *, delete: bool = False, purge_before: float | None = None
+        self, mailbox: _Mailbox, targets: Iterable[Message], *, delete: bool = False, purge_before: float | None = None
     ) -> Search:
         request = SearchRequest(tuple(map(_target, targets)), self._correlation_ids.is_ours, delete, purge_before)
         try:
-            return await self._searcher.search(box.find, request, timeout=SEARCH_SECONDS, token_timeout=TOKEN_SECONDS)
+            return await self._searcher.search(
+                mailbox.find, request, timeout=SEARCH_SECONDS, token_timeout=TOKEN_SECONDS
+            )
         except Exception as error:  # noqa: BLE001
-            _log.exception("internal error", mailbox=box.find.mailbox)
+            _log.exception("internal error", mailbox=mailbox.find.mailbox)
             return Search(error=FinderError(FinderStep.SEARCH, f"{type(error).__name__} inside smtpcheck"))
 
-    async def _delete(self, box: _Box, seen: Search, wall: Callable[[], float]) -> FinderError | None:
-        """Delete what was seen and is known to be found; return why that failed."""
+    async def _delete(self, mailbox: _Mailbox, seen: Search, wall: Callable[[], float]) -> FinderError | None:
+        """Delete what was seen and is recorded as found; return why that failed."""
         there = {match.correlation_id.lower() for match in seen.matches}
-        doomed = [
+        deletable = [
             each
-            for each in self._messages(box)
+            for each in self._messages(mailbox)
             if each.mark in there and each.stage is Stage.DELIVERED and self._senders[each.check].plan.delete
         ]
-        if not doomed or not await self._outbox.is_on_disk() or not self._is_current(box):
+        if not deletable or not await self._outbox.is_on_disk() or not self._is_current(mailbox):
             return None
-        search = await self._search(box, doomed, delete=True)
+        search = await self._search(mailbox, deletable, delete=True)
         gone = {match.correlation_id.lower() for match in search.matches if match.deleted}
-        for message in doomed:
+        for message in deletable:
             if message.mark in gone:
                 self._outbox.keep(replace(message, deleted=True), wall())
                 self._changed(message.check)
         return search.error
 
-    def _is_current(self, box: _Box) -> bool:
-        """Return whether the mailbox is still looked into: a reload may have dropped it, and its credential."""
-        return self._mailboxes.get(box.find) is box
+    def _is_current(self, mailbox: _Mailbox) -> bool:
+        """Return whether the mailbox is still searched: a reload may have dropped it, and its credential."""
+        return self._mailboxes.get(mailbox.find) is mailbox
 
-    def _messages(self, box: _Box) -> Iterator[Message]:
-        for name in box.names & self._senders.keys():
+    def _messages(self, mailbox: _Mailbox) -> Iterator[Message]:
+        for name in mailbox.names & self._senders.keys():
             yield from self.record(name).messages
 
-    def _learn(self, box: _Box, error: FinderError | None, now: float) -> None:
-        """Take note of how a search ended; what failed is tried again ever more seldom."""
-        before, box.state = box.state, _finder_state(box.state, error, now)
-        box.not_before = now + max(SPACING, wait_after_failures(box.state.failures, error) if error else 0.0)
+    def _note_search(self, mailbox: _Mailbox, error: FinderError | None, now: float) -> None:
+        """Note how a search ended; after failures it is repeated less and less often."""
+        before, mailbox.state = mailbox.state, _finder_state(mailbox.state, error, now)
+        mailbox.not_before = now + max(SPACING, wait_after_failures(mailbox.state.failures, error) if error else 0.0)
         if before is not None and (before.error is None) == (error is None):
             return
-        if error is not None and box.names:
-            _log.info("finder failed", checks=sorted(box.names)[:5], step=error.step, detail=error.detail)
-        for name in box.names:
+        if error is not None and mailbox.names:
+            _log.info("finder failed", checks=sorted(mailbox.names)[:5], step=error.step, detail=error.detail)
+        for name in mailbox.names:
             self._changed(name)
 
-    def _take(self, box: _Box, search: Search, began: float, ended: float) -> None:
-        """Judge what a search has seen and not seen."""
+    def _update_messages(self, mailbox: _Mailbox, search: Search, began: float, ended: float) -> None:
+        """Update the messages by what a search has seen and not seen."""
         by_id: dict[str, list[Match]] = {}
         for match in search.matches:
             by_id.setdefault(match.correlation_id.lower(), []).append(match)
-        for name in box.names:
-            if self._judge(name, by_id, began, ended, whole=search.error is None):
+        for name in mailbox.names:
+            if self._update_messages_of(name, by_id, began, ended, whole=search.error is None):
                 self._changed(name)
 
-    def _judge(self, name: str, by_id: Mapping[str, list[Match]], began: float, ended: float, *, whole: bool) -> bool:
-        """Judge the messages of one check after a search; return whether anything is known anew."""
+    def _update_messages_of(
+        self, name: str, by_id: Mapping[str, list[Match]], began: float, ended: float, *, whole: bool
+    ) -> bool:
+        """Update the messages of one check after a search; return whether any of them changed."""
         sender, news = self._senders.get(name), False
         if sender is None:  # it left the configuration during the search
             return False
@@ -393,11 +401,11 @@ class Service:
             self._outbox.keep(after, ended)
             news = True
             if after.stage is not message.stage:
-                self._say(sender.check, message, after)
+                self._log_stage(sender.check, message, after)
         return news
 
-    def _say(self, check: Check, before: Message, after: Message) -> None:
-        """Tell of a message that has become another stage of itself."""
+    def _log_stage(self, check: Check, before: Message, after: Message) -> None:
+        """Log that a message has reached another stage; a delivery is measured."""
         seconds = after.delivery_seconds
         if after.stage is Stage.DELIVERED and seconds is not None:
             self._arrived(check, seconds, after.trace_id)
@@ -420,10 +428,10 @@ class _Intent:
         self.held: float | Held | None = None
         """Why it may not be sent after all."""
         self.written = False
-        """Whether it may stand in the file."""
+        """Whether it may be in the file."""
         self._outbox, self._kit, self._sender = outbox, kit, sender
 
-    async def ask(self) -> bool:
+    async def consent(self) -> bool:
         """Write the intent; return whether the message may be sent."""
         check = self._sender.check
         self.message = replace(self.message, intended_at=self._kit.wall())
@@ -452,8 +460,8 @@ def _content(message: Message, sender: _Sender) -> bytes:
 
 
 def _target(message: Message) -> Target:
-    told = message.receipt.message_id if message.receipt else ""
-    ids = dict.fromkeys(each for each in (message.message_id, told) if each)
+    reported = message.receipt.message_id if message.receipt else ""
+    ids = dict.fromkeys(each for each in (message.message_id, reported) if each)
     return Target(tuple(ids), message.mark, message.begun_at)
 
 

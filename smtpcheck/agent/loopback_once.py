@@ -1,8 +1,8 @@
-"""One loopback: a message is sent at once and looked for until its end is known. What `check --loopback` does.
+"""One loopback: a message is sent at once and searched for until its fate is known. What `check --loopback` does.
 
 Rules of this file:
 - It is the agent's service without its clock and its file: beside a running agent nothing of the agent's state is
-  opened but the key of the marks, so that the agent knows these messages as its own and sweeps what is left of them.
+  opened but the signing key, so that the agent recognizes these messages as its own and purges what is left of them.
 - It ends when the message was found, refused or not sent, and at the latest when it is lost. A finder that is not let
   in ends it too, for it would say the same again.
 """
@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from smtpcheck.agent.loopback import SEARCH_SECONDS, TOKEN_SECONDS, Service
+from smtpcheck.agent.loopback import SEARCH_SECONDS, TOKEN_SECONDS, LoopbackService
 from smtpcheck.check.kit import Kit
 from smtpcheck.config import Settings
 from smtpcheck.loopback.finder import FinderStep
@@ -35,7 +35,7 @@ class LoopbackResult:
     """What came of one message."""
 
     report: Report
-    """Of the run that sent it, with what the finder saw laid over."""
+    """Of the run that sent it, merged with what the finder saw."""
     loopback_status: LoopbackStatus
 
 
@@ -44,7 +44,7 @@ async def run_loopback(
 ) -> LoopbackResult:
     """Send one message of a check that has a loopback, and wait for its end.
 
-    `news` is called whenever something is known anew of the message.
+    `news` is called whenever something new is known of the message.
     """
     folder = settings.agent.state
     key = await asyncio.to_thread(load_signing_key, folder) if folder.is_dir() else secrets.token_bytes(32)
@@ -54,7 +54,7 @@ async def run_loopback(
         if messages:
             news(messages[-1])
 
-    service = Service(State(), CorrelationIds(key), kit.finders, changed=changed, arrived=lambda *_: None)
+    service = LoopbackService(State(), CorrelationIds(key), kit.finders, changed=changed, arrived=lambda *_: None)
     plan = replace(settings.loopbacks[check.name], every=_NO_SECOND_MESSAGE)
     service.replace([check], {check.name: plan}, kit, first_within=0.0)
     try:
@@ -67,7 +67,7 @@ async def run_loopback(
     return LoopbackResult(merged(loopback_status.record.sending, loopback_status, kit.wall()), loopback_status)
 
 
-async def _until_it_ends(service: Service, check: Check, kit: Kit) -> None:
+async def _until_it_ends(service: LoopbackService, check: Check, kit: Kit) -> None:
     await service.tick()
     await service.all_sent()
     sent_at = kit.wall()

@@ -1,12 +1,12 @@
-"""Runs that somebody else schedules: what a request to `/probe` sets going, and what it does not.
+"""Runs on request: what a request to `/probe` or "check now" starts, and what it does not.
 
 Rules of this file:
 - A request names a check and nothing else. It sends no message: the run goes as far as `Depth.RECIPIENT`.
-- A check that expects a refusal after the recipient is none for a request, and the others run no more often than their
-  interval says: repeated refusals are punished.
-- It does no harm: while the check's breaker is open, or shortly after a run of the check, nothing is asked of anybody.
-- It ends in the time that it was given. Requests for one mailbox wait for each other; where the wait takes that time,
-  the answer is that there is none, for an agent that is busy says nothing of the server.
+- A check that expects a refusal after the recipient cannot be requested, and others that expect one run no more often
+  than their interval says: repeated refusals are penalized.
+- It does no harm: while the check is in back-off, or shortly after a run of it, no server is contacted.
+- It ends in the time that it was given. Requests for one mailbox wait for each other; where the wait takes all of
+  it, the answer is `Busy`, for an agent that is busy says nothing about the server.
 """
 
 import asyncio
@@ -52,11 +52,11 @@ class TooSoon:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Other runs of the mailbox, or of the whole agent, took the time; or the agent is starting or ending."""
+    """Other runs of the mailbox, or of the whole agent, took the time; or the agent is starting or stopping."""
 
 
 Run = Callable[[Check, float, float], Awaitable[Report]]
-"""Runs a check that has waited for its turn: the check, until when (monotonic seconds), and how long it has waited.
+"""Runs a check that has its slot: the check, until when (monotonic seconds), and how long it has waited.
 Raises NoSlotError."""
 
 
@@ -64,15 +64,14 @@ class Requests:
     """The runs of one agent that requests ask for."""
 
     def __init__(self, state: State, run: Run, *, wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
-        """Take what is remembered, how to run a check, and the clocks."""
         self._state = state
         self._run = run
         self._wall = wall
         self._monotonic = monotonic
-        self._turns = ConnectionLimit(_MOST_AT_ONCE)
+        self._slots = ConnectionLimit(_MOST_AT_ONCE)
         self._last_runs: dict[str, tuple[float, float]] = {}
         self.running: dict[asyncio.Task[Probed | Busy], float] = {}
-        """What is being run or waits for its slot, each with its time limit in seconds."""
+        """What is running or waits for its slot, each with its time limit in seconds."""
 
     async def answer(self, check: Check, seconds: float) -> Probed | Busy:
         """Run the check if it may run now, all in so many seconds."""
@@ -85,7 +84,7 @@ class Requests:
         begin = self._monotonic()
         reachable = replace(check, depth=min(check.depth, Depth.RECIPIENT))
         try:
-            async with slot_within(self._turns.slot(check.mailbox or check.name), seconds):
+            async with slot_within(self._slots.slot(check.mailbox or check.name), seconds):
                 if (resumes_at := self._resumes_at(check)) is not None:
                     return Probed(reachable, None, self._state.breaker(check.name), resumes_at)
                 waited = self._monotonic() - begin
@@ -107,19 +106,19 @@ class Requests:
         return spaced if began <= now < spaced else None
 
     def _last_run(self, name: str) -> tuple[float, float]:
-        """Return begin and end of the last run of a check, whoever asked for it."""
+        """Return begin and end of the last run of a check, scheduled or requested."""
         known = self._state.checks.get(name)
         kept = (known.report.started_at, known.report.started_at + known.report.seconds) if known else (0.0, 0.0)
         return max(kept, self._last_runs.get(name, kept))
 
 
 def can_be_requested(check: Check) -> bool:
-    """Return whether a request can run the check: not one whose expected refusal lies deeper than it may go."""
+    """Return whether a request can run the check: not one whose expected refusal is deeper than a request may go."""
     return check.expect is None or check.expect.depth <= Depth.RECIPIENT
 
 
-def crowded_out(report: Report, waited: float) -> bool:
-    """Return whether a run ended at its time limit after it had waited longer than it ran: no verdict on the server."""
+def ran_out_of_slots(report: Report, waited: float) -> bool:
+    """Return whether a run hit its time limit after waiting longer than it ran: that says nothing about the server."""
     fault, error = (report.failed_step.fault if report.failed_step else None), report.token_error
     out_of_time = (fault is not None and fault.kind is FaultKind.TIMEOUT) or (
         error is not None and error.kind is TokenErrorKind.TIMEOUT

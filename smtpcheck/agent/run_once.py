@@ -1,6 +1,6 @@
-"""One round: some checks, each run once. What `check` and `demo --once` do.
+"""Some checks, each run once: what `check` and `demo --once` do.
 
-Rule of this file: it is the agent's work without its clock; the runs themselves are the same `probe`.
+Rule of this file: it is the agent's work without its schedule; the runs themselves are the same `probe`.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from smtpcheck.model.check import Check
 from smtpcheck.model.report import Report
 
 
-async def run_round(
+async def run_once(
     settings: Settings,
     checks: Sequence[Check],
     *,
@@ -30,8 +30,8 @@ async def run_round(
     `seen` is called with each report as it comes in. With `loopbacks` a check that has one sends its message, and its
     report says what became of that; without, nobody sends but a check of depth `send`.
 
-    When every host failed before a connection stood, and there were two or more, the failed runs are `unknown`: the
-    agent itself is cut off.
+    When every host failed before a connection was established, and there were two or more, the failed runs are
+    `unknown`: the agent itself has no connectivity.
     """
     kit = await build_kit(settings, locks)
     try:

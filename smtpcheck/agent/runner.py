@@ -4,7 +4,7 @@ Rules of this file:
 - A run begins without an await between looking up its check and `probe`: a reload never comes between, and what has
   begun depends on no settings that may go.
 - Nothing outside `probe` is expected to raise. Where it does, the run is counted and logged all the same.
-- A refusal postpones its check, whoever asked for the run; nothing else flows back to the schedule.
+- A refusal postpones its check, whether the run was scheduled or requested; nothing else flows back to the schedule.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 
 from smtpcheck.agent.health import Health
-from smtpcheck.agent.on_demand import CHECK_NOW_SPACING, Busy, TooSoon, crowded_out
+from smtpcheck.agent.on_demand import CHECK_NOW_SPACING, Busy, TooSoon, ran_out_of_slots
 from smtpcheck.agent.publish import Publisher, log_run
 from smtpcheck.agent.schedule import Schedule
 from smtpcheck.check.kit import Kit
@@ -38,9 +38,9 @@ class Runner:
         self, settings: Settings, kit: Kit, state: State, *, schedule: Schedule, health: Health, publisher: Publisher
     ) -> None:
         self.skipped = 0
-        """Runs that were left out because the one before had not ended."""
+        """Runs that were skipped because the one before had not ended."""
         self.capped = 0
-        """Runs that were left out because no further message may be sent."""
+        """Runs that were skipped because no further message may be sent."""
         self.running: dict[asyncio.Task[Ran], float] = {}
         """The runs under way, each with its time limit in seconds."""
         self._names: set[str] = set()
@@ -137,7 +137,7 @@ class Runner:
         check = replace(current, depth=min(current.depth, check.depth))
         issuer = self._kit.issuer(check)
         report = self._health.after_run(check, await probe(check, self._kit, until=until), issuer)
-        if crowded_out(report, waited):
+        if ran_out_of_slots(report, waited):
             raise NoSlotError
         if (current := self._checks.get(check.name)) is not None and not current.scheduled:
             return self._publisher.ran(current, report)

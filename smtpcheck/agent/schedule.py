@@ -26,7 +26,7 @@ class _Slots:
     anchor: float
     next_at: float
     queued_at: float
-    """The time of its entry in the heap; any other entry of the same check is dead."""
+    """The time of its entry in the heap; any other entry of the same check is stale."""
     postponed: bool = False
 
     def first_from(self, earliest: float) -> float:
@@ -105,11 +105,11 @@ class Schedule:
 
     def _first(self, check: Check, now: float) -> _Slots:
         """Return the slots of a check that is new at `now`."""
-        shift = share(check.name)
+        shift = hash_fraction(check.name)
         first_at = now + shift * min(check.interval, self._first_within)
         return _Slots(check.interval, anchor=now + shift * check.interval, next_at=first_at, queued_at=first_at)
 
 
-def share(name: str) -> float:
+def hash_fraction(name: str) -> float:
     """Return a number from 0 to below 1 that depends on the name alone."""
     return int.from_bytes(hashlib.sha256(name.encode("utf-8", "replace")).digest()[:6], "big") / 2**48

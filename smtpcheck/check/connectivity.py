@@ -1,10 +1,10 @@
-"""Whether the agent itself is cut off from the network, so that its failures say nothing of the servers.
+"""Whether the agent itself has connectivity: without, its failures say nothing about the servers.
 
 Rules of this file:
 - Pure: the time is an argument (monotonic seconds).
 - Of each host only the latest try within the window counts: an outage shows as soon as every host has failed once,
   and one host that answers ends it.
-- Issuers are hosts like any other. One host alone never proves a cut-off: it may itself be down.
+- Issuers are hosts like any other. One host alone never proves that connectivity is lost: it may itself be down.
 """
 
 
@@ -12,7 +12,7 @@ class Connectivity:
     """What the latest tries of every host say of the agent's own way to the network."""
 
     def __init__(self, window: float) -> None:
-        """Take the window in seconds: the interval of the checks, or the longest of several."""
+        """Count tries for `window` seconds: the interval of the checks, or the longest of several."""
         self.window = window
         self._tries: dict[str, tuple[float, bool]] = {}
 

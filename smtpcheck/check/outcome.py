@@ -1,4 +1,4 @@
-"""The judgement of a run: what it reached, what will break it, and whether the agent itself is cut off.
+"""The outcome of a run: what it reached, what will break it, and whether the agent itself has connectivity.
 
 Rules of this file:
 - Pure: it reads what was measured and decides; it measures nothing.
@@ -24,7 +24,7 @@ _OFFLINE_KINDS = frozenset({TokenErrorKind.NAME_NOT_FOUND, TokenErrorKind.CONNEC
 
 
 class CredentialExpiries(Protocol):
-    """When what a credential consists of ends (Unix seconds); None where that is not known."""
+    """When what a credential consists of expires (Unix seconds); None where that is not known."""
 
     @property
     def client_secret_expires_at(self) -> float | None: ...  # noqa: D102
@@ -70,14 +70,15 @@ def _ran_short(step: Step, error: TokenError | None) -> bool:
 
 
 def expiries(check: Check, report: Report, credential: CredentialExpiries | None, now: float) -> Iterable[Finding]:
-    """Yield a warning for each thing that ends sooner than the check's `warn` allows, and for a slow run."""
+    """Yield a warning for each thing that expires sooner than the check's `warn` allows, and for a slow run."""
     certificate = report.tls.certificate if report.tls else None
-    ends = [(Cause.CERTIFICATE_EXPIRING, certificate.not_after if certificate else None, check.warn.certificate)]
+    dates = [(Cause.CERTIFICATE_EXPIRING, certificate.not_after if certificate else None, check.warn.certificate)]
     if credential is not None:
-        ends += _credential_expiries(credential, check.warn)
-    for cause, end, margin in ends:
+        dates += _credential_expiries(credential, check.warn)
+    for cause, end, margin in dates:
         if end is not None and end - now < margin:
-            yield _warning(cause, f"{_SUBJECT[cause]} ends {utc_text(end)}, {_remaining(end - now)}")
+            verb = "expired" if end < now else "expires"
+            yield _warning(cause, f"{_SUBJECT[cause]} {verb} {utc_text(end)}, {_remaining(end - now)}")
     if report.seconds > check.warn.duration:
         slowest = max(report.steps, key=lambda step: step.seconds)
         yield _warning(
@@ -99,7 +100,7 @@ def fresh_token_failing(since: float, root: Finding) -> tuple[Finding, ...]:
 def without_connectivity(report: Report) -> Report:
     """Return the report of a run that failed only because the agent itself has no network."""
     finding = _warning(
-        Cause.AGENT_CUT_OFF, "every host that was tried in the last interval failed before a connection stood"
+        Cause.AGENT_CUT_OFF, "every host that was tried in the last interval failed before a connection was established"
     )
     return replace(
         report, outcome=Outcome.UNKNOWN, cause=finding.cause, findings=(finding, *report.findings), warnings=()
@@ -107,7 +108,7 @@ def without_connectivity(report: Report) -> Report:
 
 
 def failed_to_reach(report: Report) -> bool:
-    """Return whether the run failed before any server was reached: in phase dns or connect, or on the issuer's way."""
+    """Return whether the run reached no server: it failed in phase dns or connect, or on the way to the issuer."""
     step = report.failed_step
     if step is None or is_own_shortage(report):
         return False

@@ -1,8 +1,8 @@
-"""One check from beginning to end: a token, the SMTP dialogue, the judgement.
+"""One check from beginning to end: a token, the SMTP dialogue, the outcome.
 
 Rules of this file:
 - `check`, `doctor`, `demo`, `/probe` and the agent all call `probe`; there is no second way to run a check.
-- Measure first, judge after: the connection is tried up to EHLO even when the token failed, and both are reported.
+- Measure first, decide after: the connection is tried up to EHLO even when the token failed, and both are reported.
 - This is the only place that catches everything: a fault of our own gives outcome `unknown` and a traceback in the log.
 """
 
@@ -24,7 +24,7 @@ from smtpcheck.oauth.token_cache import AcquiredToken
 from smtpcheck.smtp.connection import Conversation, converse
 
 _SILENCE = Conversation(steps=(), tls=None, attempts=(), mechanism="", auth_line_length=0, ehlo=())
-"""What a run says that opens no connection."""
+"""The conversation of a run that opens no connection."""
 
 _log = structlog.get_logger(__name__)
 
@@ -44,8 +44,8 @@ async def probe(
 ) -> Report:
     """Run the check once and return its report; nothing is raised but cancellation, and what `until` brings.
 
-    With `fresh` the token is asked for past every cache, within the broker's budget. `until` (monotonic seconds) ends
-    the run before its own time limits do; NoSlotError where it passes before the run has its connection's turn.
+    With `fresh` the token is force-refreshed, bypassing caches, within the broker's budget. `until` (monotonic seconds)
+    ends the run before its own time limits do; NoSlotError where it passes before the run has its slot.
     """
     started_at, origin = kit.wall(), kit.monotonic()
     try:
@@ -61,19 +61,19 @@ async def _run(
     check: Check, kit: Kit, started_at: float, until: float, *, fresh: bool, outgoing: OutgoingMessage | None
 ) -> Report:
     answer, steps = await _acquire(check, kit, until, fresh=fresh)
-    grant = answer if isinstance(answer, AcquiredToken) else None
+    acquired = answer if isinstance(answer, AcquiredToken) else None
     seconds, waited, talk = sum([step.seconds for step in steps]), 0.0, _SILENCE
     if check.depth.needs_connection:
         begin = kit.monotonic()
-        turn = kit.connections.slot(check.mailbox or check.name)
-        async with turn if until == math.inf else slot_within(turn, until - begin):
+        slot = kit.connections.slot(check.mailbox or check.name)
+        async with slot if until == math.inf else slot_within(slot, until - begin):
             slot_at = kit.monotonic()
             if until - slot_at < check.timeout:
                 check = replace(check, timeout=until - slot_at)
             talk = await converse(
                 check,
-                check.depth if grant or not check.uses_credential else Depth.CONNECT,
-                grant.token if grant else None,
+                check.depth if acquired or not check.uses_credential else Depth.CONNECT,
+                acquired.token if acquired else None,
                 origin=slot_at - seconds,
                 network=kit.network,
                 message=outgoing.content if outgoing else None,
@@ -86,7 +86,7 @@ async def _run(
         seconds=seconds,
         outcome=Outcome.OK,
         steps=steps + talk.steps,
-        token=grant.facts if grant else None,
+        token=acquired.facts if acquired else None,
         token_error=answer if isinstance(answer, TokenError) else None,
         tls=talk.tls,
         attempts=talk.attempts,
@@ -95,7 +95,7 @@ async def _run(
         waited=waited,
         expect=check.due_refusal,
     )
-    return _with_outcome(check, kit, report, grant, talk.ehlo)
+    return _with_outcome(check, kit, report, acquired, talk.ehlo)
 
 
 async def _acquire(
@@ -119,16 +119,18 @@ async def _acquire(
     return answer, (Step(Phase.TOKEN, 0.0, seconds),) if waited else ()
 
 
-def _with_outcome(check: Check, kit: Kit, report: Report, grant: AcquiredToken | None, ehlo: tuple[str, ...]) -> Report:
+def _with_outcome(
+    check: Check, kit: Kit, report: Report, acquired: AcquiredToken | None, ehlo: tuple[str, ...]
+) -> Report:
     now = kit.wall()
     if has_failed(report):
         return with_outcome(report, _explain(check, kit, report, ehlo, now), ())
     lifetime = kit.tokens.lifetime(check.credential) if check.credential else None
     warnings = tuple(expiries(check, report, lifetime, now))
-    if grant is not None and grant.renewal_error is not None:
-        step = Step(Phase.TOKEN, 0.0, 0.0, fault=token_fault(grant.renewal_error))
-        refused = replace(report, token_error=grant.renewal_error, steps=(step,))
-        since = grant.renewal_error.at if grant.failing_since is None else grant.failing_since
+    if acquired is not None and acquired.renewal_error is not None:
+        step = Step(Phase.TOKEN, 0.0, 0.0, fault=token_fault(acquired.renewal_error))
+        refused = replace(report, token_error=acquired.renewal_error, steps=(step,))
+        since = acquired.renewal_error.at if acquired.failing_since is None else acquired.failing_since
         warnings = fresh_token_failing(since, _explain(check, kit, refused, (), now)[0]) + warnings
     return with_outcome(report, (), warnings)
 

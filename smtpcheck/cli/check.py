@@ -105,11 +105,11 @@ def _note_unsent(checks: "list[Check]") -> None:
 
 
 async def _run(settings: "Settings", checks: "list[Check]", output: Format) -> int:
-    from smtpcheck.agent.run_once import run_round
+    from smtpcheck.agent.run_once import run_once
     from smtpcheck.model.report import Outcome
 
     with _progress(len(checks), output) as seen:
-        reports = list((await run_round(settings, checks, locks=locks_of_agent(settings), seen=seen)).values())
+        reports = list((await run_once(settings, checks, locks=locks_of_agent(settings), seen=seen)).values())
     _show(checks, reports, output)
     return Outcome.worst([report.outcome for report in reports]).exit_code
 

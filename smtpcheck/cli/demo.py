@@ -47,14 +47,14 @@ def demo(
 
 
 async def _once(folder: Path) -> int:
-    from smtpcheck.agent.run_once import run_round
+    from smtpcheck.agent.run_once import run_once
     from smtpcheck.output.finding import show
     from smtpcheck.output.terminal import scenario_table
     from smtpcheck.sandbox.world import World
 
     async with World(folder) as world:
         settings = _settings(world)
-        reports = await run_round(settings, settings.checks, loopbacks=True)
+        reports = await run_once(settings, settings.checks, loopbacks=True)
         right = {scenario.name for scenario in world.scenarios if scenario.expects(reports[scenario.name])}
         show(scenario_table(reports, world.scenarios, right))
         return 0 if len(right) == len(reports) else 2

@@ -159,7 +159,7 @@ def _progress() -> "Iterator[Callable[[str], None]]":
 
 async def _try_servers(settings: "Settings", checks: "list[Check]", name: str, token: "Secret") -> "list[Report]":
     """Log in at each check's server with the token, and show what came out."""
-    from smtpcheck.agent.run_once import run_round
+    from smtpcheck.agent.run_once import run_once
     from smtpcheck.diagnosis import catalogue
     from smtpcheck.model.check import Depth
     from smtpcheck.model.report import Outcome
@@ -172,7 +172,7 @@ async def _try_servers(settings: "Settings", checks: "list[Check]", name: str, t
         return []
     ready = StaticToken.model_validate({"from": {"value": token}})
     trial = replace(settings, credentials={**settings.credentials, name: ready})
-    reports = list((await run_round(trial, wanted)).values())
+    reports = list((await run_once(trial, wanted)).values())
     show(terminal.report_table(reports))
     rules = catalogue.load()
     for check, report in zip(wanted, reports, strict=True):

@@ -1,4 +1,4 @@
-"""What a mailbox, a host and a tenant may be asked to bear: connections, concurrency, messages.
+"""Limits on what a mailbox, a host and a tenant are asked for: connections, concurrency, messages.
 
-Limits are built once by `check/kit.py` and shared; how long a refused check waits is `model/backoff.py`.
+They are built once by `check/kit.py` and shared; how long a refused check backs off is in `model/backoff.py`.
 """

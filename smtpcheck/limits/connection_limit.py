@@ -9,12 +9,9 @@ Rules of this file:
 """
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
-if sys.platform != "win32":
-    pass
 from smtpcheck.limits.mailbox_lock import MailboxLocks, offset_of
 
 
@@ -23,17 +20,17 @@ class NoSlotError(Exception):
 
 
 class ConnectionLimit:
-    """Admits a run to its connection."""
+    """Gives each run a slot for its connection."""
 
     def __init__(self, max_open_connections: int, locks: MailboxLocks | None = None) -> None:
-        """Admit at most `max_open_connections` at once; with `locks`, mind the other processes too."""
-        self._places = asyncio.Semaphore(max_open_connections)
+        """Allow at most `max_open_connections` at once; with `locks`, take turns with other processes too."""
+        self._slots = asyncio.Semaphore(max_open_connections)
         self._locks = locks
         self._mailboxes: dict[int, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
     async def slot(self, mailbox: str) -> AsyncIterator[None]:
-        """Hold the mailbox, and then one place among the open connections."""
+        """Hold the mailbox, and then one of the open connections."""
         offset = offset_of(mailbox)
         lock = self._enter(offset)
         try:
@@ -41,7 +38,7 @@ class ConnectionLimit:
                 if self._locks is not None:
                     await self._locks.acquire(offset)
                 try:
-                    async with self._places:
+                    async with self._slots:
                         yield
                 finally:
                     if self._locks is not None:
@@ -61,18 +58,18 @@ class ConnectionLimit:
             self._mailboxes[key] = (lock, users - 1)
 
     def close(self) -> None:
-        """Let go of the locks between processes."""
+        """Release the locks between processes."""
         if self._locks is not None:
             self._locks.close()
 
 
 @asynccontextmanager
-async def slot_within(admission: AbstractAsyncContextManager[None], seconds: float) -> AsyncIterator[None]:
-    """Hold an admission that is waited for at most so long. Raises NoSlotError."""
+async def slot_within(slot: AbstractAsyncContextManager[None], seconds: float) -> AsyncIterator[None]:
+    """Hold a slot that is waited for at most so long. Raises NoSlotError."""
     async with AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(seconds):
-                await stack.enter_async_context(admission)
+                await stack.enter_async_context(slot)
         except TimeoutError:
             raise NoSlotError from None
         yield

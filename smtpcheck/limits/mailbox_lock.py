@@ -1,7 +1,7 @@
 """Locks per mailbox between the processes that share a state folder.
 
 Rules of this file:
-- A byte of one lock file stands for the mailbox, locked by fcntl(2): ten thousand mailboxes need one file, and a
+- A byte of one lock file represents the mailbox, locked by fcntl(2): ten thousand mailboxes need one file, and a
   process that dies leaves no lock behind. Two mailboxes that share a byte wait for each other, which is safe.
 - fcntl(2) does not notify a waiter without a thread that blocks, so the lock is polled.
 - On Windows no agent runs beside a check, and there are no locks between processes.
@@ -37,12 +37,12 @@ class MailboxLocks:
         self._file = os.open(folder / "mailboxes", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     async def acquire(self, offset: int) -> None:
-        """Wait until no other process holds the byte that stands for a mailbox, and take it."""
+        """Wait until no other process holds the byte that represents a mailbox, and lock it."""
         while not self._try(offset):  # noqa: ASYNC110
             await asyncio.sleep(_RETRY_SECONDS)
 
     def release(self, offset: int) -> None:
-        """Give back what `acquire` took."""
+        """Release what `acquire` locked."""
         if sys.platform != "win32":
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, offset)
 

@@ -3,7 +3,7 @@
 Rules of this file:
 - Pure: times are Unix seconds, and the present is an argument.
 - Windows roll, as those of Exchange Online and Gmail do: what was sent at 23:59 still counts at 00:01.
-- The limits lie far below those of the providers, because the mailbox belongs to an application that sends as well:
+- The limits are far below those of the providers, because the mailbox belongs to an application that sends as well:
   Exchange Online takes 10,000 recipients a day from a mailbox
   (https://learn.microsoft.com/office365/servicedescriptions/exchange-online-service-description/exchange-online-limits)
   and Gmail 500 to 2,000 messages (https://support.google.com/a/answer/166852).
@@ -63,7 +63,6 @@ class Caps:
     """The messages of the last day."""
 
     def __init__(self) -> None:
-        """Begin without any."""
         self._sent: dict[Scope, deque[float]] = {}
         self._all: deque[tuple[float, str, str]] = deque()
         self._shares: Shares | None = None
@@ -91,7 +90,7 @@ class Caps:
         return tuple(self._all)
 
     def uncount(self, mailbox: str, tenant: str, at: float) -> None:
-        """Take back one message that was counted and not sent after all."""
+        """Uncount one message that was not sent after all."""
         for scope in scopes(mailbox, tenant):
             self._sent[scope].remove(at)
         self._all.remove((at, mailbox, tenant))

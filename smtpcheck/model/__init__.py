@@ -1,4 +1,4 @@
 """The vocabulary as frozen values, and pure rules over them; it imports nothing of ours.
 
-What reads files, clocks or sockets is elsewhere, and so is every secret.
+Nothing here reads a file, a clock or a socket, and no secret is held here: those are in `secrets/`.
 """

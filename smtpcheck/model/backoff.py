@@ -5,7 +5,7 @@ Rules of this file:
 - Only a refusal counts: a reply 4xx or 5xx by a server that has seen a token or a sender. Where no connection stood,
   TLS failed or nobody answered, nothing was refused, and trying again does no harm. What an issuer refuses is asked
   again by the broker's own rules; but an account that it has locked is left alone here too.
-- Repeated refusals are punished: Exchange Online throttles a mailbox for them (550 5.2.251 to 5.2.255,
+- Repeated refusals are penalized: Exchange Online throttles a mailbox for them (550 5.2.251 to 5.2.255,
   https://learn.microsoft.com/exchange/mail-flow-best-practices/non-delivery-reports-in-exchange-online/), and Entra ID
   locks accounts (AADSTS50053) and stops clients that ask in a loop (AADSTS50196;
   https://learn.microsoft.com/entra/identity-platform/reference-error-codes). To try again prolongs it.
@@ -102,7 +102,7 @@ def bounded(breaker: Breaker, now: float) -> Breaker:
 
 
 def _policy_for(report: Report) -> BackoffPolicy | None:
-    """Return the patience with what refused, None where nothing did that counts."""
+    """Return the policy for what refused, None where nothing did that counts."""
     step, reply, error = report.failed_step, report.failed_reply, report.token_error
     if step is None:
         return None

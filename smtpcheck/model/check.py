@@ -45,7 +45,7 @@ class Security(StrEnum):
 
 
 class Mechanism(StrEnum):
-    """SASL mechanisms, as they stand in the configuration."""
+    """SASL mechanisms, as written in the configuration."""
 
     XOAUTH2 = "xoauth2"
     OAUTHBEARER = "oauthbearer"
@@ -131,9 +131,9 @@ class Expect:
     phase: Phase
     """`AUTH`, `MAIL`, `RCPT` or `DATA`."""
     codes: tuple[str, ...]
-    """Reply codes, any of which may come; `x` stands for any digit."""
+    """Reply codes, any of which may come; `x` is any digit."""
     enhanced: tuple[str, ...] = ()
-    """Enhanced codes, any of which must come; `*` stands for any number. Without any, none need come."""
+    """Enhanced codes, any of which must come; `*` is any number. Without any, none need come."""
 
     @property
     def depth(self) -> "Depth":

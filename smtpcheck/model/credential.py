@@ -1,4 +1,4 @@
-"""What is said of a credential: by its configuration, and by its life so far.
+"""What is known of a credential: from its configuration, and from its use so far.
 
 Rules of this file:
 - Plain values, read by diagnosis, metrics and pages; no token and no secret.
@@ -34,13 +34,13 @@ class CredentialState:
     success: bool | None = None
     """Whether the last answer for every subject was a token; None before the first."""
     expires_at: float | None = None
-    """When the earliest of its tokens ends."""
+    """When the earliest of its tokens expires."""
     acquisition_seconds: float | None = None
     """How long the last request to the issuer took."""
     requests: Mapping[str, int] = field(default_factory=dict)
     """Requests to the issuer so far by result: `success` or `error`."""
     fresh_success: bool | None = None
-    """Whether the last request past every cache succeeded; None before the first."""
+    """Whether the last request that bypassed caches succeeded; None before the first."""
     error: TokenError | None = None
     """The last error, None after a success."""
     client_secret_expires_at: float | None = None

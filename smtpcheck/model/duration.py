@@ -1,7 +1,7 @@
 """Durations as Prometheus writes them: `500ms`, `60s`, `15m`, `1h30m`, `7d`.
 
 Rules of this file:
-- Pure. A wrong form is a `ValueError` that says what is wrong in a part of a sentence; after a line end stands a hint.
+- Pure. A wrong form is a `ValueError` that says what is wrong in a part of a sentence, and after a line end what to do.
 """
 
 import re

@@ -1,10 +1,10 @@
-"""A refusal that must come: whether it did, and what is said where it did not.
+"""A refusal that must come: whether it did, and the finding where it did not.
 
 Rules of this file:
 - Pure, over a report that says what was expected.
 - Only a reply of the server in the expected phase, with one of the listed codes, is the refusal. Whatever else ends the
   run (no token, no connection, another reply, an earlier phase) is a failure with a cause of its own.
-- Refusals that come often are punished, whether they are expected or not.
+- Frequent refusals are penalized, whether they are expected or not.
 """
 
 import re
@@ -69,7 +69,7 @@ def phase_of(report: Report) -> Phase | None:
 
 
 def refusal_note(report: Report) -> str:
-    """Return what is to be said of a run that met its refusal, in one line; empty for any other run."""
+    """Return one line about a run that met its refusal; empty for any other run."""
     reply = report.refused_as_expected
     return f"refused as expected: {reply}" if reply else ""
 

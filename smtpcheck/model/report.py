@@ -24,7 +24,7 @@ class Reply:
 
     code: int
     enhanced: str
-    """`x.y.z` of the first line that bears one, else empty."""
+    """`x.y.z` of the first line that has one, else empty."""
     lines: tuple[str, ...]
     """The text of each line, without code, separator and enhanced code."""
 
@@ -50,7 +50,7 @@ class Exchange:
 
 
 class FaultKind(StrEnum):
-    """What ended a phase, as it was measured; the cause is judged later."""
+    """What ended a phase, as it was measured; the cause is determined later."""
 
     REPLY = "reply"
     """The server refused; the last exchange holds its reply."""
@@ -227,7 +227,7 @@ class TokenError:
 
 
 class Outcome(StrEnum):
-    """The judgement of a run. Exit codes and order of badness by the monitoring-plugins convention."""
+    """What came of a run. Exit codes and order of severity by the monitoring-plugins convention."""
 
     OK = "ok"
     WARNING = "warning"
@@ -308,5 +308,5 @@ class Report:
 
     @property
     def refused_as_expected(self) -> Reply | None:
-        """Return the refusal that the run had to meet, if it met it: such a run has a failed step and is well."""
+        """Return the refusal that the run had to meet, if it met it: such a run has a failed step and is ok."""
         return self.failed_reply if self.expect and self.outcome in (Outcome.OK, Outcome.WARNING) else None

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - Pure. Every agent has the same configuration and decides alone: none asks another, so none can wait for another.
-- Rendezvous hashing: of all shards that one takes a key which draws the highest number for it. One shard more takes its
+- Rendezvous hashing: of all shards that one takes a key which has the highest hash with it. One shard more takes its
   share from all the others, and nothing moves between those (D. Thaler, C. Ravishankar, "Using name-based mappings to
   increase hit rates", IEEE/ACM Transactions on Networking 6(1), 1998).
 - Shards are counted from 0, as a StatefulSet counts its pods and kube-state-metrics its shards.
@@ -59,7 +59,7 @@ class ShardAssignment:
     names: tuple[tuple[str, ...], ...] = ((),)
     """The checks' names by shard, in the order of the configuration."""
     following: tuple[Check, ...] = ()
-    """The checks of the shard after this one, the first one's for the last: what this agent tells of for them."""
+    """The checks of the shard after this one, the first one's for the last: which this agent reports for that one."""
     other_shards: Mapping[str, int] = field(default_factory=dict)
     """Which shard runs the checks that are not run here, by name."""
     senders: tuple[Sender, ...] = ()
@@ -73,7 +73,7 @@ ALONE = ShardAssignment()
 def parse_shard(text: str) -> Shard:
     """Return the shard that `I/N` names; I is a number or ends in one after a hyphen, as the name of a pod does.
 
-    ValueError: what is wrong, and after a line end how to mend it.
+    ValueError: what is wrong, and after a line end how to fix it.
     """
     found = _FORM.fullmatch(text)
     if found is None:
@@ -82,7 +82,7 @@ def parse_shard(text: str) -> Shard:
         )
     shard = Shard(int(found["number"]), int(found["of"]))
     if not 1 <= shard.of <= MOST_SHARDS:
-        raise ValueError(f"has no possible number of agents\ntake 1 to {MOST_SHARDS}")
+        raise ValueError(f"is not a valid number of agents\ntake 1 to {MOST_SHARDS}")
     if shard.number >= shard.of:
         raise ValueError(
             f"is beyond the last shard\nthey are counted from 0: 0/{shard.of} to {shard.of - 1}/{shard.of}"

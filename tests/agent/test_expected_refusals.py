@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpcheck.agent.run_once import run_round
+from smtpcheck.agent.run_once import run_once
 from smtpcheck.config import load
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
@@ -28,7 +28,7 @@ async def report_of(tmp_path: Path, scenario: Scenario) -> Report:
     async with World(tmp_path, [scenario]) as world:
         loaded = load([world.config])
         assert loaded.settings is not None, loaded.problems
-        return (await run_round(loaded.settings, loaded.settings.checks))[scenario.name]
+        return (await run_once(loaded.settings, loaded.settings.checks))[scenario.name]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +128,6 @@ async def test_a_password_that_cannot_be_read_is_no_refusal(tmp_path: Path) -> N
         (tmp_path / "basic.password").unlink()
         loaded = load([world.config])
         assert loaded.settings is not None
-        report = (await run_round(loaded.settings, loaded.settings.checks))["x"]
+        report = (await run_once(loaded.settings, loaded.settings.checks))["x"]
         assert not world.exchange.logins
     assert (report.outcome, report.cause) == (Outcome.CRITICAL, Cause.SECRET_UNREADABLE)

@@ -60,7 +60,7 @@ async def test_a_disk_without_room_holds_messages_back_until_there_is_room_again
         check=False,
     )
     assert (found.returncode, found.stderr) == (0, "[1, 1, True, 0, 2, False, 2]"), found.stdout
-    assert "not sent: that it is sent could not be written to the disk" in found.stdout
+    assert "not sent: the intent could not be written to disk" in found.stdout
     state = await State.kept(tmp_path / "state")
     await state.fetch(["healthy"])
     await state.close()

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from smtpcheck.agent import on_demand
 from smtpcheck.agent.agent import Agent
-from smtpcheck.agent.on_demand import Busy, crowded_out
+from smtpcheck.agent.on_demand import Busy, ran_out_of_slots
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
@@ -265,4 +265,4 @@ def test_a_run_that_had_less_time_than_its_wait_and_did_not_end_is_no_verdict(
 ) -> None:
     outcome = Outcome.CRITICAL if fault else Outcome.OK
     report = Report("a", 0.0, 1.0, outcome, (Step(Phase.AUTH, 0.0, 1.0, fault=fault),))
-    assert crowded_out(report, waited) is no_verdict
+    assert ran_out_of_slots(report, waited) is no_verdict

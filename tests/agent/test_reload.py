@@ -148,7 +148,7 @@ async def test_a_request_that_waited_while_its_check_went_is_answered(
             await until(agent.ready)
 
             async def hold() -> None:
-                async with agent._requests._turns.slot("healthy@contoso.example"):
+                async with agent._requests._slots.slot("healthy@contoso.example"):
                     await pause.here()
 
             holding = asyncio.create_task(hold())

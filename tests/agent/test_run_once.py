@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from smtpcheck.agent.run_once import run_round
+from smtpcheck.agent.run_once import run_once
 from smtpcheck.config import load
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome
@@ -31,8 +31,8 @@ async def test_a_round_in_which_no_host_is_reached_says_nothing_of_the_hosts(tmp
     file.write_text(yaml.safe_dump({"checks": checks}))
     settings = load([file]).settings
     assert settings
-    both = await run_round(settings, settings.checks)
-    alone = await run_round(settings, settings.checks[:1])
+    both = await run_once(settings, settings.checks)
+    alone = await run_once(settings, settings.checks[:1])
     assert {name: (report.outcome, report.cause) for name, report in both.items()} == {
         "one": (Outcome.UNKNOWN, Cause.AGENT_CUT_OFF),
         "two": (Outcome.UNKNOWN, Cause.AGENT_CUT_OFF),

@@ -17,7 +17,7 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from smtpcheck.agent.agent import Agent as InProcess
-from smtpcheck.agent.schedule import share
+from smtpcheck.agent.schedule import hash_fraction
 from smtpcheck.config import load
 from smtpcheck.model.shard import Shard, owner
 from smtpcheck.sandbox.scenarios import RECIPIENT, Scenario
@@ -38,7 +38,7 @@ WATCHING = tuple(Scenario(f"auth-{n}", "Logs in.", check={"interval": "1s"}) for
 def soon_at(shard: int) -> str:
     """Return the name of a check of one shard whose first message comes soon after the start."""
     names = map("loop-{}".format, count())
-    return next(name for name in names if share(name) < SOON and owner(f"check {name}", SHARDS) == shard)
+    return next(name for name in names if hash_fraction(name) < SOON and owner(f"check {name}", SHARDS) == shard)
 
 
 LOOPING = tuple(

@@ -122,7 +122,7 @@ def test_what_ends_within_its_margin_is_named(
 
 def test_an_expiry_says_when_and_how_soon() -> None:
     (finding,) = expiries(CHECK, dataclasses.replace(REACHED, tls=certificate(3)), None, NOW)
-    assert finding.evidence == ("the server's certificate ends 2027-01-18 08:00 UTC, in 3 days",)
+    assert finding.evidence == ("the server's certificate expires 2027-01-18 08:00 UTC, in 3 days",)
 
 
 def test_a_token_that_cannot_be_renewed_is_a_warning_with_its_root() -> None:

@@ -73,8 +73,8 @@ def test_a_shard_is_a_number_or_a_pods_name_and_how_many_there_are(text: str, sh
     [
         ("3/3", "is beyond the last shard\nthey are counted from 0: 0/3 to 2/3"),
         ("smtpcheck-3/3", "is beyond the last shard\nthey are counted from 0: 0/3 to 2/3"),
-        ("0/0", "has no possible number of agents\ntake 1 to 100"),
-        (f"0/{MOST_SHARDS + 1}", "has no possible number of agents\ntake 1 to 100"),
+        ("0/0", "is not a valid number of agents\ntake 1 to 100"),
+        (f"0/{MOST_SHARDS + 1}", "is not a valid number of agents\ntake 1 to 100"),
         ("", "is not a valid shard"),
         ("1", "is not a valid shard"),
         ("-1/3", "is not a valid shard"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpcheck.agent.run_once import run_round
+from smtpcheck.agent.run_once import run_once
 from smtpcheck.config import load
 from smtpcheck.model.report import Outcome
 from smtpcheck.oauth.broker import TokenBroker
@@ -37,7 +37,7 @@ async def test_every_way_leads_to_a_login(tmp_path: Path) -> None:
     async with World(tmp_path, SCENARIOS) as world:
         settings = load([world.config]).settings
         assert settings is not None
-        reports = await run_round(settings, settings.checks)
+        reports = await run_once(settings, settings.checks)
     assert {name: report.outcome for name, report in reports.items()} == dict.fromkeys(reports, Outcome.OK)
     assert len(reports) == len(SCENARIOS)
 

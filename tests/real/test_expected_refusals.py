@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from smtpcheck.agent.run_once import run_round
+from smtpcheck.agent.run_once import run_once
 from smtpcheck.config import load
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
@@ -37,7 +37,7 @@ class Site:
         (self._folder / "checks.yaml").write_text(json.dumps(settings))
         loaded = load([self._folder / "checks.yaml"])
         assert loaded.settings is not None, loaded.problems
-        return (await run_round(loaded.settings, loaded.settings.checks))["a"]
+        return (await run_once(loaded.settings, loaded.settings.checks))["a"]
 
 
 @pytest.fixture

@@ -258,7 +258,7 @@ def secret_report(name: str) -> Report:
 
 
 def cut_off_report(name: str) -> Report:
-    finding = Finding(Cause.AGENT_CUT_OFF, 1.0, "judge.agent_cut_off", ("two hosts failed before a connection stood",))
+    finding = Finding(Cause.AGENT_CUT_OFF, 1.0, "judge.agent_cut_off", ("two hosts could not be reached",))
     step = Step(Phase.DNS, 0.0, 5.0, fault=Fault(FaultKind.NAME_SERVER_FAILED, "no answer"))
     return Report(name, NOW - 60, 5.0, Outcome.UNKNOWN, (step,), finding.cause, (finding,))
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from smtpcheck.agent.loopback import Service
-from smtpcheck.agent.schedule import share
+from smtpcheck.agent.loopback import LoopbackService
+from smtpcheck.agent.schedule import hash_fraction
 from smtpcheck.check.kit import Kit, build_kit
 from smtpcheck.config import load
 from smtpcheck.limits.send_limits import Limits
@@ -99,7 +99,7 @@ class Setting:
     """A service, its world, and a clock that the test moves."""
 
     world: World
-    service: Service
+    service: LoopbackService
     searcher: Searcher
     state: State
     kit: Kit
@@ -170,7 +170,7 @@ async def sending(
     assert settings
     check = settings.checks[0]
     folder.mkdir(exist_ok=True)  # noqa: ASYNC240
-    begin = next_slot(share(check.name), plan.every, time.time()) + 0.5
+    begin = next_slot(hash_fraction(check.name), plan.every, time.time()) + 0.5
     ahead = [begin - time.time() if ahead_by is None else ahead_by]
     kit = replace(await build_kit(settings), wall=lambda: time.time() + ahead[0])
     state = await State.kept(folder)
@@ -178,7 +178,7 @@ async def sending(
     searcher = Searcher(world)
     changed: list[str] = []
     arrived: list[float] = []
-    service = Service(
+    service = LoopbackService(
         state,
         CorrelationIds(KEY),
         searcher,
