@@ -1,7 +1,6 @@
-"""The configuration: YAML to frozen settings, with every problem at once.
+"""The configuration: from YAML or options to frozen settings, with every problem at once, and what they will cause.
 
-- `load` reads files, `from_options` makes the same settings of options; both give a `Loaded`.
-- `traffic_of` says what a configuration will cause at each host and issuer, `json_schema` describes it to an editor.
+What credentials, notifiers and finders are is in `oauth/`, `alerts/` and `loopback/`; no connection is opened here.
 """
 
 from smtpcheck.config.fields import parse_listen

@@ -1,9 +1,9 @@
 """`alerts:` of the configuration: its form, its meaning, and what about it cannot work.
 
 Rules of this file:
-- As everywhere: each problem is told with its place and a hint, none hides another, no secret is shown.
+- As everywhere: each problem is reported with its place and a hint, none hides another, no secret is shown.
 - A notifier that would go through a host or a mailbox that is being checked is refused: it would fail together with
-  what it is there to tell of.
+  what it is there to report.
 """
 
 import re
@@ -52,7 +52,7 @@ class HeartbeatSettings:
 
 @dataclass(frozen=True, slots=True)
 class AlertSettings:
-    """When an alert fires, and who is told."""
+    """When an alert fires, and who is notified."""
 
     thresholds: Thresholds
     remind_every: float | None
@@ -128,7 +128,7 @@ class AlertsSection(ConfigSection):
 def alert_settings(
     raw: Any, place: Place, folder: Path | None, checks: Sequence[Check], problems: Problems
 ) -> AlertSettings | None:
-    """Return what `alerts:` says, or tell every problem in it."""
+    """Return what `alerts:` says, or report every problem in it."""
     notify = raw.get("notify") if isinstance(raw, Mapping) else None
     rest = {key: value for key, value in raw.items() if key != "notify"} if isinstance(raw, Mapping) else raw
     section = validated(AlertsSection, rest, place.__add__, problems, folder)

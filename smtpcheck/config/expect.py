@@ -3,7 +3,7 @@
 Rules of this file:
 - Refusals that come often are punished: such a check runs once a day unless it says otherwise, and never more often
   than `shortest_interval` allows, whatever `defaults` say.
-- A run ends where the refusal is expected, so the phase tells the depth.
+- A run ends where the refusal is expected, so the phase implies the depth.
 """
 
 import re
@@ -93,7 +93,7 @@ class ExpectSection(ConfigSection):
 
 
 def check_depth(expect: Expect, depth: Depth, place: Place, problems: Problems) -> bool:
-    """Tell where a depth that the check names is not that of the phase; return whether the check can be used."""
+    """Report where a depth that the check names is not that of the phase; return whether the check can be used."""
     if depth < expect.depth:
         problems.error(
             place,
@@ -108,7 +108,7 @@ def check_depth(expect: Expect, depth: Depth, place: Place, problems: Problems) 
 
 
 def check_interval(check: Check, place: Place, problems: Problems) -> bool:
-    """Tell where the runs come too often for a check that expects a refusal; return whether they do not."""
+    """Report where the runs come too often for a check that expects a refusal; return whether they do not."""
     if check.expect is None:
         return True
     shortest = shortest_interval(check)
@@ -125,7 +125,7 @@ def check_interval(check: Check, place: Place, problems: Problems) -> bool:
 
 
 def check_expectation(check: Check, place: Place, problems: Problems) -> None:
-    """Tell what makes a refusal prove less than it seems to, or what cannot come."""
+    """Report what makes a refusal prove less than it seems to, or what cannot come."""
     expect = check.expect
     if expect is None:
         return

@@ -1,7 +1,7 @@
 r"""The forms of single values: durations, addresses, hosts, names, labels.
 
 Rules of this file:
-- A wrong form is a `ValueError` that says what is wrong in a part of a sentence; after a `\n` stands the hint.
+- A wrong form is a `ValueError` that says what is wrong in a part of a sentence; after a `\n` comes the hint.
 - Durations are written as Prometheus writes them and become seconds.
 """
 
@@ -60,7 +60,7 @@ def parse_listen(value: object) -> tuple[str, int]:
     """Return host and port of `127.0.0.1:9587`, `[::1]:9587` or `localhost:9587`.
 
     Raises:
-        ValueError: It is no such address.
+        ValueError: It is not such an address.
     """
     host, colon, port = str(value).rpartition(":")
     if not colon or not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
@@ -211,7 +211,7 @@ def parse_label_value(value: object) -> str:
     """Return the value of a label.
 
     Raises:
-        ValueError: It is no text.
+        ValueError: It is not text.
     """
     if not isinstance(value, str):
         raise mistake("a label's value must be text", "write it in quotes")

@@ -35,7 +35,7 @@ _INBOUND_HOST = ".mail.protection.outlook.com"
 
 
 def lint_credential(credential: Credential, place: Place, problems: Problems) -> None:
-    """Tell what is wrong with a credential whose form is right."""
+    """Report what is wrong with a credential whose form is right."""
     for path, source in _members(credential, SecretSource):
         lint_secret(source, place + path, problems)
     for path, file in _members(credential, Path):
@@ -51,7 +51,7 @@ def lint_credential(credential: Credential, place: Place, problems: Problems) ->
 
 
 def lint_check(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:
-    """Tell what cannot work about a check whose form is right."""
+    """Report what cannot work about a check whose form is right."""
     if check.server.ca_file and (trouble := trust_error(check.server.ca_file)):
         problems.error(entry.at(("server", "ca_file")), trouble, value=check.server.ca_file)
     _check_plaintext(check, entry, problems)
@@ -89,7 +89,7 @@ def _is_readable(file: Path) -> bool:
 
 
 def lint_secret(source: SecretSource, place: Place, problems: Problems) -> None:
-    """Tell what is wrong with a secret, or suspicious about it."""
+    """Report what is wrong with a secret, or suspicious about it."""
     try:
         warnings = source.warnings()
     except SecretUnreadableError as error:

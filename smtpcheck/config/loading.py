@@ -1,8 +1,8 @@
 """From files to settings, with every problem at once.
 
 Rules of this file:
-- A wrong part hides no problem of another part: each credential and each check is looked at by itself.
-- `agent`, `alerts` and `defaults` stand in one file at most and hold for all; `credentials` and `checks` come from
+- A wrong part hides no problem of another part: each credential and each check is validated by itself.
+- `agent`, `alerts` and `defaults` are in one file at most and hold for all; `credentials` and `checks` come from
   every file.
 - Nothing here raises for what a user wrote. Secrets are read to see that they can be; a command is not run.
 """
@@ -39,8 +39,8 @@ _PARTS = ("agent", "defaults", "credentials", "checks", "alerts")
 def load(paths: Sequence[Path], *, strict: bool = False, shard: Shard = WHOLE) -> Loaded:
     """Load the configuration from files, and from the `*.yaml` and `*.yml` of folders, in this order.
 
-    The settings are those of `shard`; problems are told of the whole. With `strict` every warning is an error.
-    Blocks on files; never raises for what stands in them.
+    The settings are those of `shard`; problems are those of the whole. With `strict` every warning is an error.
+    Blocks on files; never raises for what is in them.
     """
     problems = Problems(strict=strict)
     files = _files(paths, problems)
@@ -77,7 +77,7 @@ class Loading:
     """One configuration as it comes together."""
 
     def __init__(self, problems: Problems) -> None:
-        """Tell what is found to `problems`."""
+        """Report what is found to `problems`."""
         self.files: list[Path] = []
         self._problems = problems
         self._parts: dict[str, tuple[Place, Any, Path | None]] = {}
@@ -247,12 +247,12 @@ class Loading:
 
 
 def _within(entry: Entry, key: str, path: KeyPath) -> Place:
-    """Return where the value at `path` within a section of a check stands."""
+    """Return where the value at `path` within a section of a check is."""
     return entry.at((key, *path))
 
 
 def _part_hint(key: object) -> str:
-    """Return which part a key belongs to that stands beside the parts; empty where none has it."""
+    """Return which part a key belongs to that is beside the parts; empty where none has it."""
     parts: dict[str, type[ConfigSection]] = {"agent": AgentSection, "defaults": DefaultsSection}
     return next((f"it belongs under {name}" for name, part in parts.items() if key in keys_of(part)), "")
 

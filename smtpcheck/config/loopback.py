@@ -1,8 +1,8 @@
 """`loopback:` - the messages that a check sends to prove that mail arrives.
 
 Rules of this file:
-- A recipient is never guessed: a message goes where somebody said that it shall.
-- A health check must not fill a mailbox: the limits here lie far below those of the providers. A server on this
+- A recipient is never guessed: a message goes where a user said that it shall.
+- A health check must not fill a mailbox: the limits here are far below those of the providers. A server on this
   machine's own loopback address harms nobody and may be asked as often as one likes.
 """
 
@@ -71,14 +71,13 @@ class LoopbackResolver:
     """Fills in the defaults of the `loopback:` sections of one configuration."""
 
     def __init__(self, credentials: Mapping[str, Credential], named: Collection[str], problems: Problems) -> None:
-        """Take what the sections refer to; `named` are the names of all credentials, of wrong ones too."""
         self._find = FindResolver(credentials, named, problems)
         self._problems = problems
 
     def loopback(self, section: LoopbackSection, check: Check, at: At) -> Loopback | None:
-        """Return the whole loopback of a check, or tell what cannot work about it and return None.
+        """Return the whole loopback of a check, or report what cannot work about it and return None.
 
-        `at` tells where a key of the section stands.
+        `at` says where a key of the section is.
         """
         find = self._find.find(
             section.find, lambda path: at(("find", *path)), to=section.recipient, credential=check.credential

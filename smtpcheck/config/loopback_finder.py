@@ -3,7 +3,7 @@
 Rules of this file:
 - The mailbox is the one that the messages go to, and the credential that of the check, unless they are named.
 - What can be known is not asked for: the server of a provider's IMAP, the scope of the token, Graph's address.
-- Nothing is asked of the network. A mistake that the server would answer with a refused login is told here.
+- Nothing is asked of the network. A mistake that the server would answer with a refused login is reported here.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -78,17 +78,16 @@ class FindResolver:
     """Fills in the defaults of the `find:` sections of one configuration."""
 
     def __init__(self, credentials: Mapping[str, Credential], named: Collection[str], problems: Problems) -> None:
-        """Take what the sections refer to; `named` are the names of all credentials, of wrong ones too."""
         self._credentials = credentials
         self._known_names = named
         self._problems = problems
 
     def find(self, section: FindSection, at: At, *, to: str, credential: str | None) -> Find | None:
-        """Return the whole of it, or tell what it lacks and return None.
+        """Return the whole of it, or report what it lacks and return None.
 
         Args:
             section: as it was written.
-            at: where a key of the section stands.
+            at: where a key of the section is.
             to: the mailbox that the messages go to.
             credential: the name of the check's credential.
         """
@@ -194,7 +193,7 @@ class FindResolver:
         )
 
     def _fits(self, server: Server, name: str, credential: Credential, at: At) -> bool:
-        """Tell what cannot work about a server, and return whether it may."""
+        """Report what cannot work about a server, and return whether it may."""
         mistakes = [*_server_mistakes(server), *_host_mistakes(server.host, name, credential)]
         for key, message, hint in mistakes:
             self._problems.error(at(("server", key)), message, value=getattr(server, key), hint=hint)

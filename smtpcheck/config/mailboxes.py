@@ -30,15 +30,15 @@ _INNER: dict[str, type[BaseModel]] = {"server": ServerSection, "warn": WarnSecti
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One check as it was written, and where each of its values stands."""
+    """One check as it was written, and where each of its values is."""
 
     raw: Mapping[str, Any]
     place: Place
     moved: Mapping[KeyPath, Place] = field(default_factory=dict)
-    """Values that do not stand in the check itself."""
+    """Values that are not in the check itself."""
 
     def at(self, path: KeyPath) -> Place:
-        """Return where the value at `path` within the check stands."""
+        """Return where the value at `path` within the check is."""
         return self.moved.get(path) or self.place + path
 
 
@@ -46,7 +46,6 @@ class Table:
     """A CSV file as a source of problems; its paths are (row, column)."""
 
     def __init__(self, name: str) -> None:
-        """Take the file's name."""
         self.name = name
         self.lines: list[int] = []
 

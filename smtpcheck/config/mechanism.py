@@ -8,7 +8,7 @@ from smtpcheck.oauth.credential import Credential
 def check_mechanism(
     mechanism: Mechanism | None, name: str, credential: Credential, place: Place, problems: Problems
 ) -> bool:
-    """Tell where the mechanism does not carry what the credential called `name` gives; return whether it does."""
+    """Report where the mechanism does not carry what the credential called `name` gives; return whether it does."""
     if mechanism is None or mechanism.carries_password is not credential.gives_tokens:
         return True
     carried, given = ("a token", "a password") if not credential.gives_tokens else ("a password", "tokens")

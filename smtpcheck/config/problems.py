@@ -1,7 +1,7 @@
-"""What is wrong with a configuration, told so that it can be repaired at once.
+"""What is wrong with a configuration, reported so that it can be fixed at once.
 
 Rules of this file:
-- A problem names file, line, key, the offending value and what to do. Every problem is told at once, each one once.
+- A problem names file, line, key, the offending value and what to do. Every problem is reported at once, each one once.
 - A value is shown only where it can be no secret; the place decides (`Place.shows`).
 """
 

@@ -46,10 +46,10 @@ def provider_of_credential(credential_type: str) -> Provider | None:
 
 
 def default_host(provider: Provider) -> str | None:
-    """Return the host where the provider's clients submit mail, None if the provider does not tell it."""
+    """Return the host where the provider's clients submit mail, None if the provider does not say."""
     return _DEFAULT_HOSTS.get(provider)
 
 
 def default_imap_host(provider: Provider) -> str | None:
-    """Return the host where the provider's clients read mail, None if the provider does not tell it."""
+    """Return the host where the provider's clients read mail, None if the provider does not say."""
     return _DEFAULT_IMAP_HOSTS.get(provider)

@@ -3,8 +3,8 @@
 Rules of this file:
 - Nothing is asked of the network: the name for EHLO is the machine's own if it is a whole domain name, else an address
   literal (RFC 5321 4.1.1.1).
-- What can be told only of the whole check (a credential that does not exist, a recipient that is missing) is told here;
-  what is allowed but cannot work is told in `hazards`.
+- What only the whole check shows (a credential that does not exist, a recipient that is missing) is reported here; what
+  is allowed but cannot work is reported in `lint`.
 """
 
 import platform
@@ -40,7 +40,6 @@ class Resolver:
         named: Collection[str],
         problems: Problems,
     ) -> None:
-        """Take what the checks refer to; `named` are the names of all credentials, of wrong ones too."""
         self._defaults = defaults
         self._credentials = credentials
         self._known_names = named
@@ -49,7 +48,7 @@ class Resolver:
         self._servers: dict[tuple[ServerSection, str], Server] = {}
 
     def check(self, section: CheckSection, entry: Entry) -> Check | None:
-        """Return the whole check, or tell what it lacks and return None."""
+        """Return the whole check, or report what it lacks and return None."""
         expect = section.expect.expect() if section.expect else None
         depth = self._depth(section, expect)
         interval = section.interval or (DEFAULT_INTERVAL if expect else self._defaults.interval)
@@ -92,7 +91,7 @@ class Resolver:
         return check if check_interval(check, entry.at(("interval",)), self._problems) else None
 
     def check_reference(self, entry: Entry) -> None:
-        """Tell if the check names a credential that does not exist, however wrong the check is otherwise."""
+        """Report whether the check names a credential that does not exist, however wrong the check is otherwise."""
         name = entry.raw.get("credential")
         if isinstance(name, str) and name not in self._known_names:
             hint = nearest(name, self._known_names) or "there is none under credentials"

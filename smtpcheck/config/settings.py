@@ -30,13 +30,13 @@ class AgentSettings:
     expose_addresses: bool = False
     """Whether metrics may show mailboxes."""
     fresh_every: float = 3600.0
-    """Seconds after which a token is asked for past every cache, at the latest."""
+    """Seconds after which the issuer is asked for a token at the latest, bypassing caches."""
     token_key: SecretSource | None = None
     """What refresh tokens are encrypted with on disk; None: with nothing."""
     otlp: Otlp | None = None
     """Where traces of the runs go; None: where OpenTelemetry's variables say, if they do."""
     external_url: str = ""
-    """Where others find the page, without a slash at its end; empty where it is not told."""
+    """Where others find the page, without a slash at its end; empty where it is not configured."""
 
     @property
     def page(self) -> str:

@@ -6,12 +6,12 @@ Rules of this file:
   `fresh_every`, whichever is sooner, and all checks of one credential share it unless it has one token per mailbox.
   How long tokens live only their issuer knows: that is said in words (`ASSUMPTIONS`).
 - Messages are counted as the limits of mailboxes and tenants allow them.
-- An issuer that fails is asked again after a growing pause (`Backoff`); how often that is at most is told apart.
+- An issuer that fails is asked again after a growing pause (`Backoff`); how often at most is counted separately.
 - A run opens one connection, and so does a message of a loopback. One more, without login, follows a certificate that
   fails verification; that is said in words.
 - Searches are an upper bound as well: every message is looked for at all its times, as if none were ever found, and
-  deleted over a further connection. How many requests a search in Microsoft Graph is, depends on what lies there
-  (`delivery/graph_plan`): that is told in words.
+  deleted over a further connection. How many requests a search in Microsoft Graph is, depends on what is there
+  (`loopback/graph/limits`): that is reported in words.
 """
 
 import math

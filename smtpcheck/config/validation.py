@@ -1,7 +1,7 @@
 """From pydantic's errors to problems that a user can act on.
 
 Rules of this file:
-- Every error of a part is told, each in words of its own: what is wrong, and a hint.
+- Every error of a part is reported, each in words of its own: what is wrong, and a hint.
 - The value of an unknown key is never shown, nor a key inside a secret that is like none that is known: both may be a
   secret in the wrong place.
 - An unknown key is an error everywhere, and no error shows what was given (`hide_input_in_errors`): it may be a secret.
@@ -27,7 +27,7 @@ class ConfigSection(BaseModel):
 
 Model = TypeVar("Model", bound=BaseModel)
 At = Callable[[KeyPath], Place]
-"""Where a value of the part stands, by its path within the part."""
+"""Where a value of the part is, by its path within the part."""
 
 _UNKNOWN_KEY = "extra_forbidden"
 _SENTENCES = {

@@ -4,7 +4,7 @@ Rules of this file:
 - A mapping is a `Section`, a list is `Items`: a dict and a list that know the line of each member. Lines count from 1.
 - They are built from the parser's events, so that nesting is bounded before anything recurses: libyaml's own composer
   overflows the stack on a deep document. What aliases (`*name`) repeat is bounded too.
-- A key that stands twice in one mapping is an error: YAML 1.2 forbids it (3.2.1.1), and one of the two would be lost.
+- A key that is repeated in one mapping is an error: YAML 1.2 forbids it (3.2.1.1), and one of the two would be lost.
 - No message repeats a word of the file that might be a secret.
 """
 
@@ -53,7 +53,6 @@ class Document:
     """One YAML file; a `Source` of problems."""
 
     def __init__(self, name: str, value: Any = None) -> None:
-        """Take the file's name as it was given, and what stands in it."""
         self.name = name
         self.value = value
 
@@ -103,7 +102,7 @@ def _tagged(line: int) -> _Refused:
 
 
 def read(path: Path, problems: Problems) -> Document | None:
-    """Read one YAML file, or tell why it cannot be read and return None."""
+    """Read one YAML file, or report why it cannot be read and return None."""
     name = str(path)
     try:
         content = path.read_bytes()
@@ -115,7 +114,7 @@ def read(path: Path, problems: Problems) -> Document | None:
 
 
 def parse(content: bytes, name: str, problems: Problems) -> Document | None:
-    """Parse the bytes of one YAML file, or tell why that cannot be done and return None."""
+    """Parse the bytes of one YAML file, or report why that cannot be done and return None."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

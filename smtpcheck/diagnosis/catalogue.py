@@ -3,7 +3,7 @@
 Rules of this file:
 - A fault in the data is a fault of ours and raises at load; who needs the catalogue often keeps it.
 - A file of rules is a list of groups. What a group says under `when`, `reference` and `retry` holds for each of its
-  rules, unless a rule says otherwise; so conditions and sources that belong together stand once.
+  rules, unless a rule says otherwise; so conditions and sources that belong together are written once.
 - `phase` also holds where the phase is not known, `known_phase` does not.
 """
 

@@ -64,7 +64,7 @@ class Conditions:
     seen: frozenset[str] = frozenset()
     not_seen: frozenset[str] = frozenset()
     text: tuple[str, ...] = ()
-    """One of them stands in the text of all that was said, in lower case."""
+    """One of them is in the text of all that was said, in lower case."""
     with_text: tuple[str, ...] = ()
     """One of these too."""
     without_text: tuple[str, ...] = ()
@@ -151,7 +151,7 @@ def explain(observation: Observation, catalogue: Catalogue) -> tuple[Finding, ..
 
 
 def describe(finding: Finding, catalogue: Catalogue) -> Explanation:
-    """Return the finding as text; what is not known stands in the commands as a placeholder."""
+    """Return the finding as text; what is not known is in the commands as a placeholder."""
     entry = catalogue.entries[finding.cause]
     rule = next((rule for rule in catalogue.rules if rule.id == finding.rule), None)
     own = rule if rule and rule.cause == finding.cause else None
@@ -227,7 +227,7 @@ def _said(seen: Observation) -> _Said:
 
 
 def _tell_apart(finding: Finding, entry: Entry, rule: Rule | None, catalogue: Catalogue) -> str:
-    """Return what tells the cause from others, and where the observation fits several, what tells those."""
+    """Return how to confirm the cause, and where the observation fits several, how to confirm those."""
     if rule is None or finding.certainty >= CERTAIN:
         return entry.tell_apart
     alike = [cause for cause in (rule.cause, *(cause for cause, _ in rule.also)) if cause != finding.cause]

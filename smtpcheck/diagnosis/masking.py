@@ -1,4 +1,4 @@
-"""Masks tokens and secrets in text that somebody pasted or a server sent.
+"""Masks tokens and secrets in text that a user pasted or a server sent.
 
 Rules of this file:
 - Rather one word too many than a token; what is known by its form, by its name or by its place is masked.
@@ -16,7 +16,7 @@ _NAMED = re.compile(
     r"(\\{0,2}[\"']?\]?[ \t]{0,4}(?:=>|[=:])[ \t]{0,4}\\{0,2}(?:b?[\"'])?)(?!\*\*\*|null\b|none\b|bearer |basic )"
     r"([^\s\"'&,;\\\x01]{4,8192}+)"
 )
-"""A value that stands behind the name of a secret, in a form, a header, JSON, a configuration or code."""
+"""A value that is behind the name of a secret, in a form, a header, JSON, a configuration or code."""
 
 _SCHEME = re.compile(
     r"(?i)(?<![a-z])(bearer|authorization[\"']? ?[:=] ?[\"']?basic)((?:[ \t]|%20|\+){1,4})"
@@ -27,7 +27,7 @@ _LOGIN = re.compile(
     r"((?i:\bauth[ \t]{1,3}(?:plain|login|xoauth2|oauthbearer|cram-md5))[ \t]{1,3})"
     r"(?![A-Z0-9-]{4,20}(?![\w+/=])|[a-z]{2,20}(?![\w+/=]))([\w+/=-]{4,16384}+)"
 )
-"""A login in one line; what stands in capitals is another mechanism's name, what in small letters a word."""
+"""A login in one line; what is in capitals is another mechanism's name, what in small letters a word."""
 
 _ANSWER = re.compile(
     r"(\b334[ -][^\r\n]{0,1000}+(?:\r?\n)[^\r\n]{0,200}?[ \t'\">])([A-Za-z0-9+/]{6,16384}+={0,2})(?![\w.])"

@@ -1,9 +1,9 @@
 """What was seen, from a run, from a written case or from pasted text.
 
 Rules of this file:
-- Nothing is judged here, and nothing is trusted: a value of a wrong type counts as not seen.
+- Nothing is evaluated here, and nothing is trusted: a value of a wrong type counts as not seen.
 - A token in free text is read for its claims; then the text is masked and bounded before it enters an observation.
-- What stands in the text fills only what the observation does not say itself.
+- What the text says fills only what the observation does not say itself.
 """
 
 import re

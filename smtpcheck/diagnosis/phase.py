@@ -1,4 +1,4 @@
-"""In which phase something failed, and at whose server, where only the text tells.
+"""In which phase something failed, and at whose server, where only the text says.
 
 Rule of this file: plain words, the most telling first; a text that names none of them has no phase.
 """
@@ -92,6 +92,6 @@ def phase_of(text: str) -> str:
 
 
 def provider_of(text: str, host: str) -> str:
-    """Return whose server it is, a value of `Provider`, by its name or a text in lower case; empty if none tells."""
+    """Return whose server it is, a value of `Provider`, by its name or a text in lower case; empty if none says."""
     said = f"{host.lower()} {text}"
     return next((provider for provider, words in _PROVIDERS if any(word in said for word in words)), "")

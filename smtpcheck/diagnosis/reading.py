@@ -1,7 +1,7 @@
-"""What a text says that somebody pasted, that a library raised or that a server sent.
+"""What a text says that a user pasted, that a library raised or that a server sent.
 
 Rules of this file:
-- It finds what stands there: codes, replies, the issuer's error, a challenge, a token's claims. It judges nothing.
+- It finds what is there: codes, replies, the issuer's error, a challenge, a token's claims. It evaluates nothing.
 - A token is read and then forgotten: only chosen claims leave this file.
 - Every pattern takes time linear in the text: repetitions are bounded or possessive, and none begins inside a word.
 """
@@ -69,12 +69,12 @@ _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What stands in a text; empty where nothing was found."""
+    """What is in a text; empty where nothing was found."""
 
     claims: Mapping[str, object] = field(default_factory=dict)
     """Chosen claims of a JWT (RFC 7519), unverified."""
     opaque: bool = False
-    """Whether a token stands there that is no JWT."""
+    """Whether a token is there that is not a JWT."""
     sasl_user: str = ""
     sasl_fault: str = ""
     """What is wrong with the form of the login string, in words."""
@@ -133,7 +133,7 @@ def aadsts_of(text: str) -> frozenset[int]:
 
 
 def challenge_of(text: str) -> str:
-    """Return the JSON of a base64 challenge that stands in the text (RFC 7628 3.2.2), else nothing."""
+    """Return the JSON of a base64 challenge that is in the text (RFC 7628 3.2.2), else nothing."""
     for found in _CHALLENGE.finditer(text):
         decoded = _decoded(found[0])
         if '"status"' in decoded:
@@ -167,7 +167,7 @@ def server_time(text: str) -> float | None:
 
 
 def json_objects(text: str) -> Iterator[Mapping[str, object]]:
-    """Yield the JSON objects that stand in the text, the first few."""
+    """Yield the JSON objects in the text, the first few."""
     decoder, at = json.JSONDecoder(), 0
     for _ in range(_MOST):
         begin = _OBJECT.search(text, at)
@@ -239,7 +239,7 @@ def _decoded(text: str) -> str:
 
 
 def _scope(text: str) -> str:
-    """Return the scopes that stand behind the word, but not those of a challenge: those are what the server wants."""
+    """Return the scopes behind the word, but not those of a challenge: those are what the server wants."""
     lines = (
         line[0]
         for line in _SCOPE_LINE.finditer(text)

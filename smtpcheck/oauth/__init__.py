@@ -1,4 +1,7 @@
-"""Ways to a token. To add one: a file with its `Credential` and its flow, and its line in `CREDENTIAL_TYPES`."""
+"""Ways to a token, one file with its `Credential` and its flow for each, and the broker that hands tokens out.
+
+Where secrets come from is in `secrets/`, how HTTP is spoken in `http_client/`. A new way joins `CREDENTIAL_TYPES`.
+"""
 
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.google_service_account import GoogleServiceAccount

@@ -1,7 +1,7 @@
 """What an issuer answered: a token, or the error that the answer amounts to.
 
 Rules of this file:
-- Pure. The answer as it came is held only until it is judged; what is kept of it is the `TokenError`, redacted.
+- Pure. The answer as it came is held only until it is evaluated; what is kept of it is the `TokenError`, redacted.
 - The issuer's own error (RFC 6749 5.2) comes before the HTTP status, but a demand to wait comes before both.
 """
 
@@ -66,7 +66,7 @@ def token_response(answer: Response, *, asked_at: float, seconds: float | None =
     if body is None or not has_token(answer):
         raise ValueError("no token response")
     token, id_token = body["access_token"], body.get("id_token")
-    # Keycloak says 0 for a refresh token without end.
+    # Keycloak says 0 for a refresh token that does not expire.
     refresh_seconds = parse_seconds(body.get("refresh_token_expires_in", body.get("refresh_expires_in"))) or None
     return TokenResponse(
         token=Secret(token),
@@ -94,7 +94,7 @@ def _expiry(answer: Response, token: str, asked_at: float, seconds: float | None
 
 
 def concerns_client(error: TokenError) -> bool:
-    """Return whether an OAuth error is surely the client's own, whoever the token was to be for.
+    """Return whether an OAuth error is surely the client's own, no matter whom the token was to be for.
 
     Google says `invalid_grant` and "Invalid JWT ..." of a key that is gone and of a clock that is wrong
     (https://developers.google.com/identity/protocols/oauth2/service-account#jwt-error-codes).
@@ -104,7 +104,7 @@ def concerns_client(error: TokenError) -> bool:
 
 
 def token_error(answer: Response, *, requested_scope: str) -> TokenError:
-    """Return what the answer amounts to, given that it is no token response."""
+    """Return what the answer amounts to, given that it is not a token response."""
     body = answer.json
     error, description = _text(answer, body, "error"), _text(answer, body, "error_description")
     unusable = answer.status == 200 and bool((body or {}).get("access_token"))

@@ -16,7 +16,6 @@ class Backoff:
     """The failures of one token, or of one credential, since its last success."""
 
     def __init__(self) -> None:
-        """Begin without any failure."""
         self.error: TokenError | None = None
         """The last failure; None also where it was a fault of our own."""
         self._failures = 0

@@ -1,19 +1,19 @@
-"""Hands out tokens: one request for all who need the same token, and a new one before the old one ends.
+"""Hands out tokens: one request for all who need the same token, and a new one before the old one expires.
 
 Rules of this file:
-- A token is known by its credential, its scope and, where each mailbox has its own, the subject. Whoever asks while a
-  request is under way waits for that one; its end is not tied to any of them, and a token that comes too late serves
-  the next run.
+- A token is identified by its credential, its scope and, where each mailbox has its own, the subject. A caller that
+  asks while a request is under way waits for that one; no caller ends it, and a token that comes too late serves the
+  next run.
 - Refresh ahead is the fresh check: at half of a token's life, and at most `fresh_every` apart, the issuer is asked past
   every cache while the old token serves on. That is at most two requests per token life (for lives up to twice
   `fresh_every`), and a dead secret shows while checks still succeed.
 - A failure is an answer too: it is remembered for a growing time and given to all who ask. It ends at once when a file
-  of the credential changes or somebody logs in. What the issuer asks to wait is kept to in any case.
-- A token for another scope than the credential's own tells nothing of the credential's state, and a refusal of it holds
+  of the credential changes or a user logs in. What the issuer asks to wait is kept to in any case.
+- A token for another scope than the credential's own says nothing of the credential's state, and a refusal of it holds
   back nobody who asks for the own one, unless it surely concerns the client.
 - Where each mailbox has its own token, a refusal is the mailbox's own, unless it surely concerns the client, or no
   mailbox has a token and several have been refused: a dead key costs one request at a time, not one for each mailbox.
-- A refresh token that nobody needs is used now and then all the same, before it dies of disuse.
+- A refresh token that no check needs is used now and then all the same, before it expires of disuse.
 - Everything but the flows' requests runs on the event loop; there is no other lock than that of a credential.
 """
 
@@ -50,7 +50,7 @@ MARGIN_SECONDS = 90.0
 SHORT_MARGIN_SECONDS = 5.0
 """A token is not used when it expires sooner than the first; of a short lifetime, than a tenth or the second."""
 SPACING_SECONDS = 10.0
-"""The least time between two requests for one token, whoever asks."""
+"""The least time between two requests for one token, by any caller."""
 FORGET_SECONDS = 86400.0
 """After how long without being asked for a token's place, and its last error with it, is forgotten."""
 QUEUE_SECONDS = 60.0
@@ -113,7 +113,7 @@ class TokenBroker:
         It is for the credential's own scope unless another `scope` is named.
 
         With `fresh` the issuer is asked even though a token or a failure is in memory, unless it was asked a moment
-        ago or wants to be left alone. A token that still holds is returned, with its trouble, when a new one is
+        ago or wants to be left alone. A token that still holds is returned, with its `renewal_error`, when a new one is
         refused. KeyError: no such credential.
         """
         source = self._sources[credential]
@@ -132,7 +132,7 @@ class TokenBroker:
         return replace(held, renewal_error=answer, failing_since=slot.failing_since) if held else answer
 
     async def refresh_due(self) -> None:
-        """Begin to renew what is due, and look after changed files; returns without waiting for any issuer."""
+        """Begin to renew what is due, and look for changed files; returns without waiting for any issuer."""
         for source in await self._changed():
             source.backoff.reset()
             for slot in source.slots.values():
@@ -161,7 +161,7 @@ class TokenBroker:
         return self._sources[credential].flow.issuer
 
     def lifetime(self, credential: str) -> CredentialLifetime | None:
-        """Return what is known of a credential's own ends, None where there is none of that name.
+        """Return what is known of a credential's own expiry, None where there is none of that name.
 
         For every run: what it costs does not grow with the number of tokens, as that of `state` does.
         """
@@ -199,7 +199,7 @@ class TokenBroker:
         }
 
     async def close(self) -> None:
-        """Give up what is under way; a request that has been sent ends by itself within its own time limits."""
+        """Cancel what is under way; a request that has been sent ends by itself within its own time limits."""
         sources = self._sources.values()
         tasks: list[asyncio.Task[Any]] = [each.side_request for each in sources if each.side_request]
         tasks += [slot.pending.task for each in sources for slot in each.slots.values() if slot.pending]

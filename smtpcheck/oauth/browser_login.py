@@ -1,7 +1,7 @@
 """The authorisation code grant in the browser of this machine: PKCE (RFC 7636) and a loopback redirect (RFC 8252 7.3).
 
 Rules of this file:
-- The redirect is taken on 127.0.0.1 alone. What does not bear our `state` is refused, and the waiting goes on.
+- The redirect is taken on 127.0.0.1 alone. What does not have our `state` is refused, and the waiting goes on.
 - The code leaves by the token endpoint only, with the verifier that nobody else has.
 """
 
@@ -21,7 +21,7 @@ from smtpcheck.oauth.registration import Client, Registration
 from smtpcheck.oauth.user_credential import Invitation, Show
 
 LOGIN_SECONDS = 600.0
-"""How long somebody may take to log in."""
+"""How long a user may take to log in."""
 
 _LOOK_SECONDS = 0.5
 _MAX_TEXT = 1024
@@ -31,7 +31,7 @@ _DONE = b"<!doctype html><title>smtpcheck</title><p>smtpcheck has the answer. Yo
 def sign_in_by_browser(
     registration: Registration, show: Show, cancelled: Event, *, port: int, scope: str, parameters: Mapping[str, str]
 ) -> TokenResponse | TokenError:
-    """Let somebody log in; return the tokens, or why there are none. Blocks; see `UserCredential.sign_in`.
+    """Let a user log in; return the tokens, or why there are none. Blocks; see `UserCredential.sign_in`.
 
     `scope` and `parameters` are those of the authorisation request.
     """

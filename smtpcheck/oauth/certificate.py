@@ -2,7 +2,7 @@
 
 Rules of this file:
 - One file, PEM or PFX; what it is shows in its content. Of a chain, the certificate that belongs to the key counts.
-- What goes wrong is told by the file's name, never by anything of its content.
+- What goes wrong is reported by the file's name, never by anything of its content.
 """
 
 import re
@@ -52,7 +52,7 @@ class ClientKey:
     fingerprint: str
     """SHA-256 of the certificate's DER form, hex."""
     not_after: float
-    """When the certificate ends (Unix seconds)."""
+    """When the certificate expires (Unix seconds)."""
 
 
 def load_client_key(path: Path, passphrase: Secret | None) -> ClientKey:

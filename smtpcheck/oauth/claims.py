@@ -29,7 +29,7 @@ CHOSEN = (
 """The claims that are kept (RFC 7519 4.1, RFC 9068 2.2, https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference)."""
 
 HEADER_TYPE = "header_typ"
-"""Under this key stands the `typ` of the JWT's header: Dovecot 2.3 refuses `at+jwt` (RFC 9068)."""
+"""Under this key is the `typ` of the JWT's header: Dovecot 2.3 refuses `at+jwt` (RFC 9068)."""
 
 _MAX_TEXT = 512
 _MAX_ITEMS = 32

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 
 class Cloud(StrEnum):
-    """The clouds of Microsoft, as they stand in the configuration."""
+    """The clouds of Microsoft, as they are written in the configuration."""
 
     GLOBAL = "global"
     GCC_HIGH = "gcc-high"

@@ -84,7 +84,7 @@ class Credential(BaseModel):
 
     @property
     def unknown_expiry(self) -> str:
-        """What about this credential ends at a time that nobody knows, and how to make it known; else empty."""
+        """What about this credential ends at a time that is not known, and how to make it known; else empty."""
         return ""
 
     def hints(self, name: str) -> CredentialHints:
@@ -92,5 +92,5 @@ class Credential(BaseModel):
         return CredentialHints(name=name, type=self.type, scope=self.scope)
 
     def files(self) -> tuple[Path, ...]:
-        """Return the files whose change means that the issuer is asked anew."""
+        """Return the files whose change means that the issuer is asked again."""
         return (self.ca_file,) if self.ca_file else ()

@@ -20,7 +20,7 @@ _PASSING = frozenset({TokenErrorKind.TIMEOUT, TokenErrorKind.CONNECT, TokenError
 
 
 def sign_in_by_device_code(registration: Registration, show: Show, cancelled: Event) -> TokenResponse | TokenError:
-    """Let somebody log in; return the tokens, or why there are none. Blocks; see `UserCredential.sign_in`."""
+    """Let a user log in; return the tokens, or why there are none. Blocks; see `UserCredential.sign_in`."""
     client = Client(registration)
     begun = client.device_authorization()
     if isinstance(begun, TokenError):

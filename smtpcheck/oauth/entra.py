@@ -2,7 +2,7 @@
 
 Rules of this file:
 - Secret, certificate and assertion are read at each request; a changed one gets a new application object of MSAL.
-- The end of a client secret is read from Graph apart from the requests for tokens, for it may take its time and fail
+- The expiry of a client secret is read from Graph apart from the requests for tokens, for it may take its time and fail
   without any harm: at most once a day, and after a change of the secret.
 """
 
@@ -43,14 +43,13 @@ class Application:
     assertion: SecretSource | None = None
     """A token of another issuer that proves the application (federated credential)."""
     graph: Graph | None = None
-    """Where the end of the secret is read; None: nowhere."""
+    """Where the expiry of the secret is read; None: nowhere."""
 
 
 class EntraFlow(Flow):
     """A token for the application itself (RFC 6749 4.4)."""
 
     def __init__(self, application: Application) -> None:
-        """Take what to ask with; nothing is read or opened yet."""
         self._application = application
         self._lifetime = CredentialLifetime(client_secret_expires_at=application.secret_expires_at)
         self._client: MsalClient | None = None
@@ -66,7 +65,7 @@ class EntraFlow(Flow):
 
     @property
     def lifetime(self) -> CredentialLifetime:
-        """The end of the secret or certificate."""
+        """The expiry of the secret or certificate."""
         return self._lifetime
 
     def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:  # noqa: ARG002
@@ -89,13 +88,13 @@ class EntraFlow(Flow):
 
     @property
     def side_request_due(self) -> bool:
-        """Whether the end of the secret is to be read from Graph."""
+        """Whether the expiry of the secret is to be read from Graph."""
         secret, at = self._looked_up
         changed, old = secret != self._accepted, time.time() - at >= _DAY
         return self._application.graph is not None and self._accepted is not None and (changed or old)
 
     def side_request(self) -> None:
-        """Read the end of the secret from Graph; without the right to do so nothing is known of it."""
+        """Read the expiry of the secret from Graph; without the right to do so nothing is known of it."""
         application, secret = self._application, self._accepted
         if application.graph is None or secret is None:
             return
@@ -128,7 +127,7 @@ class EntraFlow(Flow):
         )
 
     def _credential(self) -> tuple[str | dict[str, Any], str]:
-        """Return what MSAL takes as `client_credential`, and what tells it from another."""
+        """Return what MSAL takes as `client_credential`, and what distinguishes it from another."""
         application = self._application
         trust = str(file_state(application.ca_file)) if application.ca_file else ""
         if application.assertion is not None:

@@ -45,7 +45,7 @@ def entra_user_flow(user: UserApplication, terms: Terms, login: TokenFile | None
 def sign_in(
     user: UserApplication, show: Show, cancelled: Event, further: Iterable[str] = ()
 ) -> TokenResponse | TokenError:
-    """Let somebody log in by a device code; blocks, see `UserCredential.sign_in`."""
+    """Let a user log in by a device code; blocks, see `UserCredential.sign_in`."""
 
     def by_device_code(app: object) -> object:
         flow = app.initiate_device_flow([user.scope, *further])  # type: ignore[attr-defined]

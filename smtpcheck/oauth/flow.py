@@ -2,7 +2,7 @@
 
 Rules of this file:
 - A flow is synchronous and blocking; the broker calls it in its own threads, never twice at once for one credential.
-- A flow always asks the issuer, past every cache of its libraries, so that an old error or token is never shown as new.
+- A flow always asks the issuer, bypassing caches of its libraries, so that an old error or token is never shown as new.
 - A flow reads its secrets at each request, and holds no connection between two of them.
 - The world's failures are values: a flow raises only for our own bugs.
 """
@@ -20,14 +20,14 @@ class IssuedToken:
 
     token: Secret
     expires_at: float | None
-    """When the token ends (Unix seconds); None where nobody says."""
+    """When the token expires (Unix seconds); None where it is not known."""
     refresh_in: float | None = None
     """After how many seconds to ask again at the latest, where the token's life is not what rules it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialLifetime:
-    """What is known of the ends of a credential itself; Unix seconds, None where nobody says."""
+    """What is known of the expiry of a credential itself; Unix seconds, None where it is not known."""
 
     client_secret_expires_at: float | None = None
     client_secret_name: str = ""
@@ -36,9 +36,9 @@ class CredentialLifetime:
     refresh_token_last_refresh_at: float | None = None
     refresh_token_expires_at: float | None = None
     login_at: float | None = None
-    """When somebody last logged in with `smtpcheck login`; another one means that the issuer is asked anew."""
+    """When a user last logged in with `smtpcheck login`; another one means that the issuer is asked again."""
     keep_alive_at: float | None = None
-    """When the issuer is asked at the latest, even though nobody needs a token."""
+    """When the issuer is asked at the latest, even though no check needs a token."""
 
 
 class Flow(Protocol):
@@ -51,7 +51,7 @@ class Flow(Protocol):
 
     @property
     def lifetime(self) -> CredentialLifetime:
-        """What is known of the credential's ends, as of the last request or look; costs no read."""
+        """What is known of the credential's expiry, as of the last request or look; costs no read."""
         ...
 
     def reload(self) -> None:

@@ -1,8 +1,8 @@
 """Tokens for mailboxes by domain-wide delegation, by google-auth.
 
 Rules of this file:
-- google-auth decides what is sent; what came back is judged by the session's record of it. It would ask again by itself
-  after a 5xx, so an answer that is no success ends its work at once.
+- google-auth decides what is sent; what came back is evaluated by the session's record of it. It would ask again by
+  itself after a 5xx, so an answer that is not a success ends its work at once.
 - The assertion names the mailbox as subject and is signed with the account's key; or, without a key, by the IAM
   Credentials API (`signBlob`), asked with a token of the workload identity federation.
 - The issuer is what the key's own file names as `token_uri`.
@@ -56,7 +56,6 @@ class DelegationFlow(Flow):
     """A token for each mailbox."""
 
     def __init__(self, account: Delegation) -> None:
-        """Take whose key it is; nothing is read or opened yet."""
         self._account = account
         self._token_uri = _TOKEN_URI
 
@@ -67,7 +66,7 @@ class DelegationFlow(Flow):
 
     @property
     def lifetime(self) -> CredentialLifetime:
-        """Nothing: Google's keys end when somebody deletes them."""
+        """Nothing: Google's keys end when a user deletes them."""
         return CredentialLifetime()
 
     def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:
@@ -157,7 +156,7 @@ class _KeyUnusableError(Exception):
 
 
 class _NotSuccessfulError(Exception):
-    """The answer is no success; the session has it."""
+    """The answer is not a success; the session has it."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,7 @@ class _Transport(Request):
         self._session = session
         self._metadata: IssuerSession | None = None
         self.response: Response | None = None
-        """The last one, whoever gave it; None where the last request got none."""
+        """The last one, from whichever host; None where the last request got none."""
 
     def __call__(
         self, url: str, method: str = "GET", body: Any = None, headers: Any = None, timeout: Any = None, **kwargs: Any

@@ -84,7 +84,7 @@ class GoogleUser(UserCredential):
         port: int = 0,
         further: Collection[str] = (),  # noqa: ARG002
     ) -> TokenResponse | TokenError:
-        """Let somebody log in with a browser that comes back to this machine."""
+        """Let a user log in with a browser that comes back to this machine."""
         from smtpcheck.oauth.browser_login import sign_in_by_browser  # noqa: PLC0415 - needs requests
 
         return sign_in_by_browser(

@@ -29,7 +29,6 @@ class ManagedIdentityFlow(Flow):
     """A token for the machine or service itself."""
 
     def __init__(self, identity: Mapping[str, str], scope: str) -> None:
-        """Take the id of whose tokens are wanted (none: the system's), and for what; nothing is asked yet."""
         self._identity = identity
         self._scope = scope
 

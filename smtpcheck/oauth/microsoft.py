@@ -46,7 +46,7 @@ class Microsoft(CloudCredential):
 
     @property
     def unknown_expiry(self) -> str:
-        """How to make known when the secret ends."""
+        """How to make known when the secret expires."""
         if self.client_secret is None or self.client_secret_expires is not None or self.read_expiry_from_graph:
             return ""
         return (

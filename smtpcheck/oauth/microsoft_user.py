@@ -85,7 +85,7 @@ class MicrosoftUser(CloudCredential, UserCredential):
         port: int = 0,  # noqa: ARG002
         further: Collection[str] = (),
     ) -> TokenResponse | TokenError:
-        """Let somebody log in by a device code; it is for one resource, so scopes of another one are not asked for."""
+        """Let a user log in by a device code; it is for one resource, so scopes of another one are not asked for."""
         from smtpcheck.oauth.entra_user import sign_in  # noqa: PLC0415 - MSAL is heavy
 
         resource = urlsplit(self.scope).netloc

@@ -1,7 +1,7 @@
 """MSAL's application objects, tamed: what every flow at Entra asks through.
 
 Rules of this file:
-- MSAL decides what is sent; what came back is judged by the session's record of it. MSAL's exceptions lose the body
+- MSAL decides what is sent; what came back is evaluated by the session's record of it. MSAL's exceptions lose the body
   of a 5xx and of an unknown tenant's refusal.
 - Every request reaches the issuer: MSAL keeps no token, and its memory of errors (60 s for a 400, Retry-After for a
   429) is emptied before each. The application object, whose making asks for the discovery document, is kept until a

@@ -85,7 +85,7 @@ class OAuth2(UserCredential):
 
     @property
     def needs_login(self) -> bool:
-        """Whether somebody has to run `smtpcheck login`."""
+        """Whether a user has to run `smtpcheck login`."""
         return self.grant is Grant.DEVICE_CODE and super().needs_login
 
     @property
@@ -143,7 +143,7 @@ class OAuth2(UserCredential):
         port: int = 0,  # noqa: ARG002
         further: Collection[str] = (),
     ) -> TokenResponse | TokenError:
-        """Let somebody log in by a device code (RFC 8628)."""
+        """Let a user log in by a device code (RFC 8628)."""
         from smtpcheck.oauth.device_login import sign_in_by_device_code  # noqa: PLC0415 - needs requests
 
         scopes = dict.fromkeys((*self.configured_scope, *further))

@@ -13,7 +13,6 @@ class ClientCredentialsFlow(Flow):
     """A token for the client itself (RFC 6749 4.4)."""
 
     def __init__(self, registration: Registration) -> None:
-        """Take what to ask with; nothing is read or opened yet."""
         self._registration = registration
         self._client = Client(registration)
 
@@ -24,7 +23,7 @@ class ClientCredentialsFlow(Flow):
 
     @property
     def lifetime(self) -> CredentialLifetime:
-        """Nothing: nobody says when a client's secret ends."""
+        """Nothing: it is not known when a client's secret expires."""
         return CredentialLifetime()
 
     def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:  # noqa: ARG002

@@ -1,7 +1,7 @@
 """Type `password`: for servers that know no OAuth2, and for logins that must be refused.
 
 Rules of this file:
-- A password has no issuer and no end that anybody tells; it is read when a run needs it, and nothing of it is kept that
+- A password has no issuer and no expiry that is known; it is read when a run needs it, and nothing of it is kept that
   it could be guessed from: no fingerprint and no length.
 """
 
@@ -39,7 +39,7 @@ class Password(Credential):
         return ""
 
     def files(self) -> tuple[Path, ...]:
-        """Return the file of the password, if it stands in one."""
+        """Return the file of the password, if it is in one."""
         return (*super().files(), *files_of(self.password))
 
     def flow(self, login: TokenFile | None = None) -> Flow:  # noqa: ARG002
@@ -54,7 +54,6 @@ class PasswordFlow(Flow):
     lifetime = CredentialLifetime()
 
     def __init__(self, source: SecretSource) -> None:
-        """Take where the password is read from."""
         self._source = source
 
     def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:  # noqa: ARG002

@@ -4,7 +4,7 @@ Rules of this file:
 - The refresh token is read, used, and its successor written while its lock is held; see `token_store`.
 - A successor that cannot be written is held in memory by the token store, and written as soon as it can be.
 - To look at what is kept runs no command: a refresh token from a command is read when it is needed.
-- A login that was made with another issuer or client is not used: it would be sent to a stranger.
+- A login that was made with another issuer or client is not used: it would be sent to a third party.
 """
 
 import time
@@ -38,7 +38,7 @@ class Terms:
     keep_alive: float
     """Seconds."""
     lifetime: float | None
-    """Seconds from the issue of a refresh token to its end, where the issuer does not say."""
+    """Seconds from the issue of a refresh token to its expiry, where the issuer does not say."""
     configured: SecretSource | None
     """A refresh token from elsewhere."""
 
@@ -47,7 +47,6 @@ class RefreshFlow(Flow):
     """Redeems the refresh token of one credential."""
 
     def __init__(self, terms: Terms, file: TokenFile | None, redeem: Redeem) -> None:
-        """Take the terms, the place of the refresh token, and what asks the issuer; nothing is read yet."""
         self._terms = terms
         self._file = file
         self._redeem = redeem
@@ -60,11 +59,11 @@ class RefreshFlow(Flow):
 
     @property
     def lifetime(self) -> CredentialLifetime:
-        """The refresh token's last use, its end, and when it is used next at the latest."""
+        """The refresh token's last use, its expiry, and when it is used next at the latest."""
         return self._lifetime
 
     def reload(self) -> None:
-        """Look at the login that is kept: somebody may have run `smtpcheck login`."""
+        """Look at the login that is kept: a user may have run `smtpcheck login`."""
         try:
             login = self._login(look_only=True)
         except (LoginUnusableError, SecretUnreadableError):
@@ -148,7 +147,7 @@ class RefreshFlow(Flow):
 
 
 def first_login(answer: TokenResponse, *, issuer: str, client_id: str, now: float) -> Login | None:
-    """Return what to keep of a login that somebody has just made; None where there is no refresh token."""
+    """Return what to keep of a login that a user has just made; None where there is no refresh token."""
     if answer.refresh_token is None:
         return None
     return Login(

@@ -1,8 +1,8 @@
 """A client at any issuer: how it proves itself at the token endpoint, and what it asks there.
 
 Rules of this file:
-- One request, one answer; the session's record of it is what is judged. PyJWT signs the assertion, and no other library
-  is in between: Authlib's client leaves out the encoding of RFC 6749 2.3.1, and its errors may repeat the form.
+- One request, one answer; the session's record of it is what is evaluated. PyJWT signs the assertion, and no other
+  library is in between: Authlib's client omits the encoding of RFC 6749 2.3.1, and its errors may repeat the form.
 - Where an issuer is configured, its discovery document (OpenID Connect Discovery 4, else RFC 8414 3) must name that
   issuer, and endpoints at its host. An endpoint on another host is used only where the configuration names it: the
   secret would go there.
@@ -107,7 +107,6 @@ class Refusal(Exception):  # noqa: N818 - it never leaves this room
     """There is no answer of use."""
 
     def __init__(self, error: TokenError) -> None:
-        """Take what goes into the report."""
         super().__init__(error.description)
         self.error = error
 
@@ -116,7 +115,6 @@ class Client:
     """Asks an issuer for one registration."""
 
     def __init__(self, registration: Registration) -> None:
-        """Take what to ask with; nothing is read or opened yet."""
         self._registration = registration
         self._endpoints: Endpoints | None = None
         self._tried_form_with = ""

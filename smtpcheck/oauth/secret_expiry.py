@@ -1,11 +1,11 @@
-"""Reads from Microsoft Graph when the client secret in use ends, and which of the application's secrets it is.
+"""Reads from Microsoft Graph when the client secret in use expires, and which of the application's secrets it is.
 
 Rules of this file:
 - It needs the application permission Application.Read.All, and works in the application's home tenant alone
   (https://learn.microsoft.com/graph/api/application-get).
-- Graph tells the first three characters of each secret as its `hint`; by that the secret in use is found. Of several
-  with the same hint the one that ends first counts, if it has not ended: the secret in use has been accepted just now.
-- A failure is told in the log and harms nothing.
+- Graph shows the first three characters of each secret as its `hint`; by that the secret in use is found. Of several
+  with the same hint the one that expires first counts, if it has not expired: the one in use has just been accepted.
+- A failure is logged and harms nothing.
 """
 
 import time
@@ -37,7 +37,7 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class SecretExpiry:
-    """The end of one client secret."""
+    """The expiry of one client secret."""
 
     at: float
     """Unix seconds."""
@@ -48,7 +48,7 @@ class SecretExpiry:
 def read_secret_expiry(
     client: MsalClient, session: IssuerSession, graph: Graph, client_id: str, secret: Secret
 ) -> SecretExpiry | None:
-    """Return when `secret` ends, None where Graph does not tell. Blocks on three requests."""
+    """Return when `secret` expires, None where Graph does not say. Blocks on three requests."""
     token = client.ask(lambda app: app.acquire_token_for_client([graph.scope]), scope=graph.scope)
     if isinstance(token, TokenError):
         _log.warning("no token for Graph, the secret's end stays unknown", client_id=client_id, error=token.error)

@@ -94,7 +94,6 @@ class StaticTokenFlow(Flow):
     lifetime = CredentialLifetime()
 
     def __init__(self, source: SecretSource) -> None:
-        """Take where the token is read from."""
         self._source = source
 
     def request(self, subject: str | None, scope: str = "") -> IssuedToken | TokenError:  # noqa: ARG002

@@ -118,6 +118,6 @@ def spread_fraction(name: str, subject: str | None) -> float:
 
 
 def state_on_disk(source: CredentialTokens) -> tuple[object, ...]:
-    """Return what tells the state of a credential's files, and its login, from another one."""
+    """Return what changes with a credential's files and its login."""
     source.flow.reload()
     return (source.flow.lifetime.login_at, *map(file_state, source.files))

@@ -4,8 +4,8 @@ Rules of this file:
 - Files have mode 0600, in a folder of mode 0700. A file is written beside the old one, brought to the disk, and put in
   its place: whenever the process is killed or the power fails, the old token or the new one is there, never none.
 - A refresh token is of use to one client only, and some issuers end the whole login when an old one comes back
-  (RFC 9700 4.14.2). So whoever reads one to use it holds its lock until the new one is written, and an agent claims its
-  tokens for as long as it runs: a second agent is refused.
+  (RFC 9700 4.14.2). So a process that reads one to use it holds its lock until the new one is written, and an agent
+  claims its tokens for as long as it runs: a second agent is refused.
 - A login belongs to the issuer and client that it was made with. It is never sent to another one.
 - What cannot be written is held in memory, over reloads too, and written as soon as it can be: the issuer may have
   ended the predecessor already.
@@ -52,14 +52,14 @@ class LoginUnusableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What somebody's login left behind."""
+    """What a user's login left behind."""
 
     refresh_token: Secret = field(repr=False)
     issuer: str
     """The URL of the issuer that gave it."""
     client_id: str
     login_at: float
-    """When somebody logged in, or the token was imported (Unix seconds)."""
+    """When a user logged in, or the token was imported (Unix seconds)."""
     issued_at: float
     """When this very refresh token was issued (Unix seconds)."""
     refreshed_at: float
@@ -179,7 +179,6 @@ class TokenFile:
     """The refresh token of one credential."""
 
     def __init__(self, store: TokenStore, path: Path, name: str) -> None:
-        """Take the store and the place in it."""
         self.path = path
         self.name = name
         self._store = store

@@ -26,7 +26,6 @@ class TokenUrlFlow(Flow):
     def __init__(
         self, url: str, headers: Mapping[str, SecretSource], *, ca_file: Path | None, proxy: str | None, again: float
     ) -> None:
-        """Take what to ask, and after how many seconds to ask again at the latest; nothing is read or asked yet."""
         self._url = url
         self._headers = headers
         self._ca_file = ca_file

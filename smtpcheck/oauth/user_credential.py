@@ -1,4 +1,4 @@
-"""What the credentials of a user have in common: somebody logs in once, and a refresh token lives on.
+"""What the credentials of a user have in common: a user logs in once, and a refresh token lives on.
 
 Rules of this file:
 - The refresh token comes from `smtpcheck login` or from the configuration, and is kept in the token store.
@@ -56,7 +56,7 @@ class UserCredential(Credential):
 
     @property
     def needs_login(self) -> bool:
-        """Whether somebody has to run `smtpcheck login`."""
+        """Whether a user has to run `smtpcheck login`."""
         return self.refresh_token is None
 
     @property
@@ -66,7 +66,7 @@ class UserCredential(Credential):
 
     @property
     def unknown_expiry(self) -> str:
-        """How to make known when the refresh token ends."""
+        """How to make known when the refresh token expires."""
         if self.lifetime is not None or not self.rotates:
             return ""
         return "when the refresh token ends is known only if the issuer says so: set lifetime if you know it"
@@ -91,7 +91,7 @@ class UserCredential(Credential):
     def sign_in(
         self, show: Show, cancelled: Event, port: int = 0, further: Collection[str] = ()
     ) -> TokenResponse | TokenError:
-        """Let somebody log in and return the tokens: `show` is called with what to do, and the answer is waited for.
+        """Let a user log in and return the tokens: `show` is called with what to do, and the answer is waited for.
 
         Blocks until the login is complete, refused, too late, or `cancelled` (looked at every second or so). Where the
         browser comes back to this machine it comes to `port` on 127.0.0.1, 0 for a free one. Consent is asked for the

@@ -1,4 +1,4 @@
-"""Where secrets come from, and that none is shown.
+"""The type that hides a secret, the sources of secrets, their redaction, and whether a file of theirs has changed.
 
-Tokens are acquired in `oauth/`; here are the type that hides a value, its sources, and the redaction.
+Tokens are acquired in `oauth/`; what a secret is needed for is not known here.
 """

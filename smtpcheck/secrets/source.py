@@ -3,11 +3,11 @@
 Rules of this file:
 - A secret is read when it is used, not when the configuration is loaded: a rotated secret needs no restart. A file is
   read again when its time, size or inode has changed, and otherwise served from memory.
-- What goes wrong is told by the name of the file, variable or command, never by anything of its content.
-- A command is run without a shell, never by a mere look at the configuration, and has ten seconds. It is run at most
+- What goes wrong is reported by the name of the file, variable or command, never by anything of its content.
+- A command is run without a shell, never by validation alone, and has ten seconds. It is run at most
   once a minute; until then its value, or its failure, is served from memory.
 - A command does not inherit the variables that hold secrets of the configuration.
-- One line end at the end of a file is dropped, for editors and `echo` put it there; `hazards()` tells of it, because
+- One line end at the end of a file is dropped, for editors and `echo` put it there; `warnings()` reports it, because
   another application that reads the same file may send it.
 """
 
@@ -54,7 +54,7 @@ class SecretWarning(StrEnum):
     LINE_END = "line_end"
     """It ends with a line end. The one of a file is dropped, any other is part of the secret."""
     BLANK = "blank"
-    """It begins or ends with a blank."""
+    """It starts or ends with a space."""
     BYTE_ORDER_MARK = "byte_order_mark"
     """The file begins with a byte order mark, which is dropped."""
     GUID = "guid"
@@ -67,7 +67,6 @@ class ReadSecret(Secret):
     __slots__ = ("warnings",)
 
     def __init__(self, text: str, /, *, from_file: bool = False) -> None:
-        """Take the text of a source; of a file's text, a byte order mark and one line end are no part of the secret."""
         value = text
         if from_file:
             value = text.removeprefix(_BYTE_ORDER_MARK).removesuffix("\n")
@@ -129,7 +128,7 @@ _secret_variables: set[str] = set()
 
 
 class _Memory:
-    """What was read last. It is no part of what a source is: two sources are equal whatever they have read."""
+    """What was read last. It is not a part of what a source is: two sources are equal whatever they have read."""
 
     def __init__(self) -> None:
         self.content: tuple[FileState, ReadSecret] | None = None
@@ -194,7 +193,7 @@ class SecretSource(BaseModel):
         Blocks: on a file, or on a command for at most `COMMAND_SECONDS`.
 
         Raises:
-            SecretUnreadableError: The source is missing, empty, refused, no text, or did not end in time.
+            SecretUnreadableError: The source is missing, empty, refused, not text, or did not end in time.
         """
         secret = self._read()
         if not secret:
@@ -298,7 +297,7 @@ def _run(command: tuple[str, ...]) -> tuple[int, bytes]:
         start_new_session=True,
     )
     printed: list[bytes] = []
-    # Whoever inherits the pipe keeps it open, and a read cannot be given up; a thread can.
+    # A process that inherits the pipe keeps it open, and a read cannot be cancelled; a thread can be abandoned.
     reader = threading.Thread(target=_read, args=(process.stdout, printed), name="secret command", daemon=True)
     reader.start()
     try:
