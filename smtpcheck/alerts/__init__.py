@@ -1,5 +1,5 @@
-"""What is to be told of failing checks, and to whom it has been told; all of it pure.
+"""When an alert fires, what is sent of it, and the notifiers that send it.
 
-A run shows troubles (`trouble`); runs in a row make a check part of an alert or take it out again (`watch`, `board`);
-what each notifier was told of an alert stands in its ledger (`ledger`); a notice is an alert in words (`notice`).
+The rules are pure (`grouping`, `thresholds`, `alert_state`, `notification_log`, `notification`); `dispatcher` and
+`notifiers` send. Neither the state file nor the agent is known here: `agent/alerting.py` ties all together.
 """

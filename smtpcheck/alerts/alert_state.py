@@ -34,7 +34,7 @@ class AlertState:
     """The alerts that fire, and the checks that are part of each."""
 
     def __init__(self) -> None:
-        """Begin with all checks well."""
+        """Begin with every check healthy."""
         self._streaks: dict[str, dict[str, Streak]] = {}
         self._members: dict[Key, dict[str, None]] = {}
 

@@ -1,8 +1,8 @@
 """How many runs in a row it takes until a check is part of an alert, and until it is no more.
 
 Rules of this file:
-- Pure. A watch is a value; a check has one for each thing that is or was just wrong with it, none while all is well.
-- A check that runs seldom counts for more: nobody waits three days for what is looked at once a day.
+- Pure. A streak is a value; a check has one for each issue that it has or just had, and none while it is healthy.
+- A run of a check that seldom runs counts for more: nobody waits three days for what is checked once a day.
 - A check that fails in another way joins the other alert after as many runs as it took for the first one: alerts do not
   come and go with a cause that flutters.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from smtpcheck.alerts.grouping import Key
 
 LONGEST_SECONDS = 3600.0
-"""How long it may take at most, by a check's interval, until what is broken is told."""
+"""How long it may take at most, by a check's interval, until an alert fires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,16 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Streak:
-    """What the last runs of a check say of one thing."""
+    """What the last runs of a check say of one issue. The state file has these names."""
 
     alert: Key | None = None
     """The alert that the check is part of."""
     seen: Key | None = None
-    """The alert that the last run in trouble belongs to."""
+    """The alert that the last failing run belongs to."""
     bad: int = 0
-    """Runs in a row in trouble, as far as they have not made it part of `seen` yet."""
+    """Failing runs in a row, until they make the check part of `seen`."""
     good: int = 0
-    """Runs in a row without trouble, as far as they have not taken it out of `alert` yet."""
+    """Good runs in a row, until they take the check out of `alert`."""
 
     @property
     def keys(self) -> frozenset[Key]:
@@ -48,7 +48,7 @@ class Streak:
 
 
 def after_issue(streak: Streak | None, key: Key, thresholds: Thresholds) -> Streak:
-    """Return the watch after a run in trouble."""
+    """Return the streak after a run with the issue."""
     streak = streak or Streak()
     if streak.alert == key:
         return Streak(alert=key, seen=key)
@@ -58,7 +58,7 @@ def after_issue(streak: Streak | None, key: Key, thresholds: Thresholds) -> Stre
 
 
 def after_success(streak: Streak, thresholds: Thresholds) -> Streak | None:
-    """Return the watch after a run without trouble, None when there is nothing left to watch."""
+    """Return the streak after a run without the issue, None when it is over."""
     if streak.alert is None or streak.good + 1 >= thresholds.recover_after:
         return None
     return Streak(alert=streak.alert, seen=streak.alert, good=streak.good + 1)

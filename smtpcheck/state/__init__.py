@@ -1,4 +1,4 @@
-"""What outlives a restart: the state of each check, its history, messages under way, alerts.
+"""What outlives a restart: the state of each check, its history and outages, messages under way, alerts.
 
-It keeps and loads; what is decided by it is decided elsewhere. Refresh tokens are kept by `oauth/token_store.py`.
+It keeps and loads; what follows from it is decided elsewhere. Refresh tokens are kept by `oauth/token_store.py`.
 """

@@ -57,7 +57,6 @@ class AlertRows:
     """The rows of alerts; without a file nothing is kept."""
 
     def __init__(self, file: Database | None) -> None:
-        """Take the state file, which may not be open yet."""
         self._file = file
         self.rewrite: Callable[[], object] = lambda: None
         """Puts all that is in memory, for a new file."""

@@ -4,7 +4,7 @@ Rules of this file:
 - Bounded by their form: of every check there is a fixed number of places, and what comes takes the place of the oldest.
   So an outage of ten thousand checks fills no disk, whenever old rows are dropped. Kept are the last
   `KEPT_OUTAGES` outages, the first report of the last `KEPT_FIRST`, and the last `KEPT_LAST` reports.
-- Memory holds only the latest outage of each check; everything else is read when somebody looks at it.
+- Memory holds only the latest outage of each check; everything else is read when it is shown.
 """
 
 import json
@@ -73,7 +73,7 @@ class Archive:
         self._latest = {name: outage for name, outage in self._latest.items() if name in names}
 
     def record(self, before: CheckState | None, after: CheckState) -> None:
-        """Take note of a run by the state of its check around it."""
+        """Record a run, by the state of its check before and after it."""
         name, latest = after.report.check, self._latest.get(after.report.check)
         outage = transition(latest, before, after)
         if outage is not None:

@@ -1,4 +1,4 @@
-"""How much of the time a check was well, and how long its runs took: figures for hours, days and longer.
+"""How much of the time a check was healthy, and how long its runs took: figures for hours, days and longer.
 
 Rules of this file:
 - Pure: the present time is an argument.
@@ -40,11 +40,11 @@ class Span:
     known_hours: int = 0
     """In how many of the hours something is known of the server."""
     healthy_hours: float = 0.0
-    """How many hours of these it was well, parts of them too."""
+    """How many of these hours it was healthy, parts of an hour too."""
 
     @property
     def availability(self) -> float | None:
-        """Return the share of time in which the check was well, from 0 to 1; None where nothing is known."""
+        """Return the share of time in which the check was healthy, from 0 to 1; None where nothing is known."""
         return min(self.healthy_hours / self.known_hours, 1.0) if self.known_hours else None
 
     @property

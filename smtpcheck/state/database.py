@@ -303,7 +303,7 @@ class Database:
         self._connection = connection
 
     def _look_for_file(self) -> None:
-        """See to it that what is written is in the file of that name, and not in one that somebody has removed."""
+        """Make sure that what is written goes into the file of that name, and not into one that was removed."""
         if self._connection is None:
             return
         try:
@@ -377,7 +377,7 @@ class Database:
         self._renewed.set()
 
     def _report_error(self, reason: str) -> None:
-        """Say what hinders: at once when it is new, and again each hour."""
+        """Log an error: at once when it is new, and again each hour."""
         now = time.monotonic()
         error = f"the state file {self.path} cannot be used: {reason}; all that is found is kept in memory only"
         if error != self.error or now >= self._remind_at:

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - Pure. A run whose outcome is unknown neither begins nor ends an outage.
-- An outage is what the agent saw of it: it begins with a run, not with the trouble, and goes on while the check waits
+- An outage is what the agent saw of it: it begins with a run, not with the fault, and goes on while the check waits
   or the agent is stopped.
 """
 

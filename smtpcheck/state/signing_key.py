@@ -1,9 +1,9 @@
-"""The key by which the agent knows its own messages, in the state folder.
+"""The key of the correlation ids, by which the agent knows its own messages; in the state folder.
 
 Rules of this file:
-- It is made once, whole or not at all, with mode 0600. Whoever has it can have messages deleted from the mailboxes that
-  are looked into, and nothing else.
-- Without it the messages of before are foreign, and left alone.
+- It is made once, whole or not at all, with mode 0600. With it one can have messages deleted from the mailboxes that
+  are searched, and nothing else.
+- Without it messages that were sent before are those of third parties, and left alone.
 """
 
 import os
@@ -27,7 +27,8 @@ def load_signing_key(folder: Path) -> bytes:
         return _read(path) or _make(path)
     except OSError as error:
         _log.error(
-            "the key of the loopbacks cannot be kept: after a restart messages of now are foreign", error=str(error)
+            "the key of the correlation ids cannot be kept: messages of now are unknown after a restart",
+            error=str(error),
         )
         return secrets.token_bytes(_SIZE)
 
@@ -40,7 +41,8 @@ def _read(path: Path) -> bytes | None:
     if len(key) == _SIZE:
         return key
     _log.error(
-        "the key of the loopbacks was damaged: a new one is made, messages of before are foreign", file=str(path)
+        "the key of the correlation ids was damaged: a new one is made, earlier messages are unknown",
+        file=str(path),
     )
     path.unlink()
     return None

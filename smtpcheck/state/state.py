@@ -112,7 +112,7 @@ class State:
 
     @property
     def error(self) -> str:
-        """Return why nothing outlives a restart at present, as a sentence; empty when all is well."""
+        """Return why nothing outlives a restart at present, as a sentence; empty while all is kept."""
         return self._file.error if self._file else ""
 
     def record(self, check: Check, report: Report, own: Report | None = None) -> CheckState:

@@ -581,7 +581,7 @@ async def test_the_heartbeat_is_called_while_the_agent_is_well() -> None:
                 got = await receiver.until(lambda got: len(got) == 3)
                 assert {(one.method, one.path) for one in got} == {("GET", "/ping/k1")}
                 assert world.counts("heartbeat")["error"] == 0
-    assert [line["event"] for line in logs] == ["no heartbeat: the agent is not well", "the agent is well again"]
+    assert [line["event"] for line in logs] == ["no heartbeat: the agent is unhealthy", "the agent is healthy again"]
 
 
 async def test_no_heartbeat_while_nobody_can_be_told() -> None:

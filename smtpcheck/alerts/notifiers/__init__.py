@@ -1,4 +1,7 @@
-"""Places that alerts are told to. To add one: a file with its `Notifier`, and its line in `NOTIFIER_TYPES`."""
+"""Where alerts are sent, one file for each kind. When and how often is the dispatcher's business.
+
+To add a kind: a file with its `Notifier`, and its line in `NOTIFIER_TYPES`.
+"""
 
 from smtpcheck.alerts.notifiers.alertmanager import Alertmanager
 from smtpcheck.alerts.notifiers.apprise import Apprise

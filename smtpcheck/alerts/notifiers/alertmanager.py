@@ -2,12 +2,12 @@
 
 Rules of this file:
 - Alertmanager knows an alert by its labels, so only what stays the same while it fires is a label: `alertname`,
-  `severity`, what it is about, its group's cause, `instance` and `shard` of the agent that tells it, and the labels
+  `severity`, what it is about, its group's cause, `instance` and `shard` of the agent that sends it, and the labels
   that all its checks have in common.
 - An alert is sent again each minute to every instance, and ends by itself four minutes after the last time, as
-  Prometheus does it (https://prometheus.io/docs/alerting/latest/clients/): what the agent can no longer tell does not
-  fire for ever. Its end is told by `endsAt`.
-- Each instance is told; one that takes it is enough, for they tell each other of notifications.
+  Prometheus does it (https://prometheus.io/docs/alerting/latest/clients/): what the agent can no longer send does not
+  fire for ever. Its end is sent as `endsAt`.
+- It is sent to each instance; one that takes it is enough, for they share what they have notified.
 """
 
 import asyncio
@@ -66,7 +66,6 @@ class AlertmanagerSender(Sender):
     refresh_every = REFRESH_SECONDS
 
     def __init__(self, alertmanager: Alertmanager) -> None:
-        """Take where to post; nothing is read or opened yet."""
         self._alertmanager = alertmanager
         self._client = alertmanager.client()
         self._failing: set[int] = set()
@@ -95,12 +94,12 @@ class AlertmanagerSender(Sender):
         await self._client.close()
 
     def _log_instance(self, number: int, failure: Failure | None) -> None:
-        """Say once that one of several instances is not told."""
+        """Log once that one of several instances cannot be reached."""
         if failure is None:
             self._failing.discard(number)
         elif number not in self._failing:
             self._failing.add(number)
-            _log.warning("an Alertmanager is not told; another one is", instance=number, error=failure.reason)
+            _log.warning("an Alertmanager takes no alerts; another one does", instance=number, error=failure.reason)
 
     def _read(self) -> tuple[list[str], dict[str, str]]:
         urls = [source.read().reveal() for source in self._alertmanager.urls]

@@ -4,7 +4,7 @@ Rules of this file:
 - The library is imported where it is first used, and asked in a thread of its own: it blocks, and has no end in time
   for everything. While a sending hangs no further one is begun. Its requests are bounded exchanges of `http_client`.
 - The address holds the keys of the place. It is read for each sending; what the library logs is kept from the log, and
-  of it only the last line is told, without any part of the address.
+  only its last line is shown, without any part of the address.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class Apprise(Notifier):
     url: SecretUrl = Field(description="An address of Apprise, as text or as {env: ...} and the like.")
 
     def sender(self) -> Sender:
-        """Return what tells Apprise."""
+        """Return what sends by Apprise."""
         return AppriseSender(self.url)
 
     def secrets(self) -> Iterable[tuple[tuple[str | int, ...], SecretSource]]:
@@ -66,17 +66,16 @@ class Apprise(Notifier):
 
 
 class AppriseSender(Sender):
-    """Tells Apprise, several alerts in one message."""
+    """Sends by Apprise, several alerts in one message."""
 
     max_batch = 20
 
     def __init__(self, url: SecretSource) -> None:
-        """Take where the address comes from; nothing is read or imported yet."""
         self._url = url
         self._is_sending = False
 
     async def send(self, notifications: Sequence[Notification]) -> Failure | None:
-        """Tell the notices as one message."""
+        """Send the notifications as one message."""
         if self._is_sending:
             return Failure("an earlier message still hangs")
         self._is_sending = True
@@ -112,7 +111,7 @@ class AppriseSender(Sender):
             try:
                 if plugin.notify(title=title, body=body, notify_type=notify_type(notifications)):
                     return None
-            except Exception as error:  # noqa: BLE001 - a plug-in of a stranger
+            except Exception as error:  # noqa: BLE001 - a plug-in of a third party
                 return Failure(f"Apprise ended with {type(error).__name__}")
         said = redacted(captured.last, url)
         return Failure(f"Apprise says: {said}" if said else "Apprise says that it could not be sent")
@@ -152,7 +151,7 @@ def plugin_of(url: str) -> Any:
 
 
 def message(notifications: Sequence[Notification]) -> tuple[str, str]:
-    """Return title and body for some notices, all firing or all resolved."""
+    """Return title and body for some notifications, all firing or all resolved."""
     if len(notifications) == 1:
         return notifications[0].title(), notifications[0].text()
     status = notifications[0].status

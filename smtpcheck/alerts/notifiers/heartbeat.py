@@ -1,7 +1,7 @@
-"""The dead-man heartbeat: an address that is called while the agent is well. Whoever keeps it alerts when calls end.
+"""The dead-man heartbeat: an address that is called while the agent is healthy. Its service alerts when the calls end.
 
 Rules of this file:
-- Whether the agent is well is asked each time; a reason not to be is a sentence, and the log says it once.
+- Whether the agent is healthy is asked each time; a reason not to be is a sentence, which is logged once.
 - A failing check is no reason: that is what alerts are for.
 """
 
@@ -25,7 +25,6 @@ class Heartbeat:
     """Calls one address again and again."""
 
     def __init__(self, url: SecretSource, every: float, ca_file: Path | None, proxy: str | None) -> None:
-        """Take what to call, and how many seconds lie between two calls; nothing is read or opened yet."""
         self._url = url
         self._every = every
         self._client = Client(ca_file=ca_file, proxy=proxy)
@@ -33,7 +32,7 @@ class Heartbeat:
         self.failure = ""
         """Why the last call failed; empty when it did not, or was not made."""
         self.withheld = ""
-        """Why the address is not called, as the agent is not well."""
+        """Why the address is not called: the agent is unhealthy."""
 
     async def run(self, unhealthy_reason: Callable[[], str]) -> None:
         """Call the address until cancelled, whenever `unhealthy_reason` gives no reason not to."""
@@ -56,11 +55,11 @@ class Heartbeat:
     async def _beat(self, unhealthy_reason: str) -> None:
         if unhealthy_reason:
             if not self.withheld:
-                _log.error("no heartbeat: the agent is not well", reason=unhealthy_reason)
+                _log.error("no heartbeat: the agent is unhealthy", reason=unhealthy_reason)
             self.withheld = unhealthy_reason
             return
         if self.withheld:
-            _log.info("the agent is well again")
+            _log.info("the agent is healthy again")
         failure, self.withheld = await self.call(), ""
         self.counts["error" if failure else "success"] += 1
         if failure and not self.failure:

@@ -25,7 +25,7 @@ LIMITS = Limits(seconds=15.0, connect_seconds=5.0, octets=0)
 """Of an answer only its status and Retry-After are read."""
 
 _RETRYABLE = frozenset({401, 403, 404, 407, 408, 409, 423, 425, 429})
-"""4xx that may go away by themselves, or by a repair on either side, while what is told stays the same."""
+"""4xx that may go away by themselves, or by a fix on either side, while what is sent stays the same."""
 
 
 Authorities = Annotated[ConfiguredPath | None, Field(description="PEM certificates to verify the server with.")]
@@ -40,7 +40,7 @@ Proxy = Annotated[
 
 
 class HttpNotifier(Notifier):
-    """A place that is told by requests."""
+    """A place that takes requests."""
 
     headers: Headers = Field(default={}, description="Further headers, as {Authorization: {env: NAME}}.")
     ca_file: Authorities = None

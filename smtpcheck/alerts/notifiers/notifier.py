@@ -24,19 +24,19 @@ _NAME = re.compile(r"[a-zA-Z0-9_.-]{1,60}")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why nothing was told."""
+    """Why nothing was sent."""
 
     reason: str
     """A part of a sentence, without any secret: `answered 503 Service Unavailable`."""
     retry_after: float | None = None
     """Seconds that the other side asks to wait."""
     permanent: bool = False
-    """Whether the very same will be refused again: it is given up."""
+    """Whether the very same will be refused again: it is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a notifier depends on, as far as its configuration tells."""
+    """What a notifier depends on, as far as its configuration says."""
 
     host: str
     is_mail: bool = False
@@ -44,20 +44,20 @@ class Route:
 
 
 class Sender(ABC):
-    """Tells alerts to one place."""
+    """Sends notifications to one place."""
 
     max_batch: int = 1
-    """How many notices go into one sending, at most."""
+    """How many notifications go into one request, at most."""
     is_remote: bool = True
     """Whether it leaves the agent, and so may fail."""
     refresh_every: float | None = None
-    """Seconds after which an alert that still fires is told again, because the place forgets it; None: it does not."""
+    """Seconds after which an alert that still fires is sent again, because the place forgets it; None: it does not."""
 
     @abstractmethod
     async def send(self, notifications: Sequence[Notification]) -> Failure | None:
-        """Tell these notices, all firing or all resolved; return why that failed, or None.
+        """Send these notifications, all firing or all resolved; return why that failed, or None.
 
-        Nothing is raised but cancellation. Whoever calls bounds the time.
+        Nothing is raised but cancellation. The caller bounds the time.
         """
 
     async def close(self) -> None:  # noqa: B027 - most hold nothing
@@ -71,7 +71,7 @@ def _named(name: str) -> str:
 
 
 class Notifier(BaseModel, ABC):
-    """Where alerts are told. Each kind is a subclass with a `type` of its own, named in `NOTIFIER_TYPES`."""
+    """Where alerts are sent. Each kind is a subclass with a `type` of its own, named in `NOTIFIER_TYPES`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -81,7 +81,7 @@ class Notifier(BaseModel, ABC):
     )
     match: dict[str, str] = Field(
         default={},
-        description="It is told of checks that have these labels only; also by severity, check and credential.",
+        description="Only checks with these labels; also severity, check and credential.",
     )
 
     @property
@@ -91,7 +91,7 @@ class Notifier(BaseModel, ABC):
 
     @abstractmethod
     def sender(self) -> Sender:
-        """Return what tells alerts there; nothing is read or opened yet. Called in the event loop."""
+        """Return what sends alerts there; nothing is read or opened yet. Called in the event loop."""
 
     def secrets(self) -> Iterable[tuple[tuple[str | int, ...], SecretSource]]:
         """Return where its secrets come from, each with its keys in the configuration."""

@@ -71,7 +71,6 @@ class WebhookSender(Sender):
     """Posts each alert in a request of its own."""
 
     def __init__(self, webhook: Webhook) -> None:
-        """Take where to post; nothing is read or opened yet."""
         self._webhook = webhook
         self._client = webhook.client()
 
