@@ -199,8 +199,13 @@ class Agent:
 
     def exposition_of(self, probed: Probed, *, openmetrics: bool) -> bytes:
         """Return the metrics of that one run."""
-        until = probed.breaker.until
-        return self._metrics.expose_probe(probed.check, probed.report, until, openmetrics=openmetrics)
+        return self._metrics.expose_probe(
+            probed.check,
+            probed.report,
+            probed.breaker.until,
+            suppressed=probed.resumes_at is not None,
+            openmetrics=openmetrics,
+        )
 
     async def reload(self) -> tuple[Problem, ...]:
         """Load the configuration and swap it in when it is whole; return the errors that kept the old one, if any."""

@@ -35,7 +35,8 @@ class Probed:
     check: Check
     """As it was run."""
     report: Report | None
-    """None where the run was suppressed."""
+    """Where the run was suppressed, that of the last run, so that of two scrapers neither stays without a result; None
+    while the check waits after refusals."""
     breaker: Breaker
     """As it is now."""
     resumes_at: float | None
@@ -69,7 +70,7 @@ class Requests:
         self._wall = wall
         self._monotonic = monotonic
         self._slots = ConnectionLimit(_MOST_AT_ONCE)
-        self._last_runs: dict[str, tuple[float, float]] = {}
+        self._reports: dict[str, Report] = {}
         self.running: dict[asyncio.Task[Probed | Busy], float] = {}
         """What is running or waits for its slot, each with its time limit in seconds."""
 
@@ -86,11 +87,13 @@ class Requests:
         try:
             async with slot_within(self._slots.slot(check.mailbox or check.name), seconds):
                 if (resumes_at := self._resumes_at(check)) is not None:
-                    return Probed(reachable, None, self._state.breaker(check.name), resumes_at)
+                    breaker = self._state.breaker(check.name)
+                    last = None if resumes_at == breaker.until else self._last_report(check.name)
+                    return Probed(reachable, last, breaker, resumes_at)
                 waited = self._monotonic() - begin
                 async with asyncio.timeout(seconds - waited + _GRACE_SECONDS):
                     report = await self._run(reachable, begin + seconds, waited)
-                self._last_runs[check.name] = (report.started_at, report.started_at + report.seconds)
+                self._reports[check.name] = report
         except (NoSlotError, TimeoutError):
             return Busy()
         return Probed(reachable, report, self._state.breaker(check.name), None)
@@ -101,15 +104,17 @@ class Requests:
         until = self._state.breaker(check.name).until
         if until is not None and until > now:
             return until
-        began, ended = self._last_run(check.name)
+        if (last := self._last_report(check.name)) is None:
+            return None
+        began, ended = last.started_at, last.started_at + last.seconds
         spaced = began + check.interval - SPACING if check.expect else ended + min(SPACING, check.interval / 2)
         return spaced if began <= now < spaced else None
 
-    def _last_run(self, name: str) -> tuple[float, float]:
-        """Return begin and end of the last run of a check, scheduled or requested."""
+    def _last_report(self, name: str) -> Report | None:
+        """Return the report of the last run of a check, scheduled or requested."""
         known = self._state.checks.get(name)
-        kept = (known.report.started_at, known.report.started_at + known.report.seconds) if known else (0.0, 0.0)
-        return max(kept, self._last_runs.get(name, kept))
+        reports = [report for report in (known.report if known else None, self._reports.get(name)) if report]
+        return max(reports, key=lambda report: report.started_at, default=None)
 
 
 def can_be_requested(check: Check) -> bool:

@@ -19,15 +19,15 @@ def transcript(probed: Probed, catalogue: Catalogue, metrics: str) -> str:
     """Return what was done, what came out, and the metrics that the same run gives."""
     check, report = probed.check, probed.report
     lines = [f"check {check.name}: {check.mailbox} at {check.server.host}:{check.server.port}, depth {check.depth}"]
-    if report is not None:
-        lines += _run(report, catalogue)
-    elif probed.resumes_at is not None:
+    if probed.resumes_at is not None:
         why = (
             f"refused {probed.breaker.refusals} times"
             if probed.resumes_at == probed.breaker.until
             else "run a moment ago"
         )
         lines.append(f"not run: {why}; the next run may come at {rfc3339(probed.resumes_at)}")
+    if report is not None:
+        lines += _run(report, catalogue)
     return "\n".join((*(printable(line) for line in lines), "", "metrics:", metrics))
 
 

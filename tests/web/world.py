@@ -100,7 +100,13 @@ class World:
 
     def exposition_of(self, probed: Probed, *, openmetrics: bool) -> bytes:
         metrics = Metrics(self.settings.label_names, expose_addresses=False)
-        return metrics.expose_probe(probed.check, probed.report, probed.breaker.until, openmetrics=openmetrics)
+        return metrics.expose_probe(
+            probed.check,
+            probed.report,
+            probed.breaker.until,
+            suppressed=probed.resumes_at is not None,
+            openmetrics=openmetrics,
+        )
 
     async def reload(self) -> tuple[Problem, ...]:
         self.asked.append("reload")

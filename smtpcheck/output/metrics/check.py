@@ -76,12 +76,16 @@ def render_probe(
     backoff_until: float | None,
     label_names: Collection[str],
     *,
+    suppressed: bool,
     expose_addresses: bool,
 ) -> dict[Family, str]:
-    """Return the lines of one run that a request asked for, by family; `report` is None where it was suppressed."""
+    """Return the lines of one run that a request asked for, by family.
+
+    Where it was suppressed, `report` is that of the last run, which its time shows, or None.
+    """
 
     def samples() -> Samples:
-        yield families.PROBE_SUPPRESSED, (), int(report is None)
+        yield families.PROBE_SUPPRESSED, (), int(suppressed)
         yield from _samples_of_configuration(check, expose_addresses)
         if report is not None:
             yield from _samples_of_run(report)

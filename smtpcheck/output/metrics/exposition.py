@@ -110,10 +110,23 @@ class Metrics:
         return b"".join(parts)
 
     def expose_probe(
-        self, check: Check, report: Report | None, backoff_until: float | None, *, openmetrics: bool
+        self,
+        check: Check,
+        report: Report | None,
+        backoff_until: float | None,
+        *,
+        suppressed: bool,
+        openmetrics: bool,
     ) -> bytes:
-        """Return the metrics of one run that a request asked for, and of nothing else; None: it was suppressed."""
-        lines = render_probe(check, report, backoff_until, self._label_names, expose_addresses=self._expose_addresses)
+        """Return the metrics of one run that a request asked for, or where it was suppressed those of the last one."""
+        lines = render_probe(
+            check,
+            report,
+            backoff_until,
+            self._label_names,
+            suppressed=suppressed,
+            expose_addresses=self._expose_addresses,
+        )
         parts = [family.header(openmetrics) + text.encode("utf-8", "replace") for family, text in lines.items()]
         return b"".join((*parts, b"# EOF\n" if openmetrics else b""))
 
