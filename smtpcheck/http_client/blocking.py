@@ -133,16 +133,16 @@ class BlockingSession(requests.Session):
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send a prepared request and read its response. Raises ExchangeError."""
         url, self.last = request.url or "", None
-        self._sent |= self._extra | self._secrets_of(request)
+        proxy = None if self._local else proxy_for(url, self._proxy)
+        self._sent |= self._extra | self._secrets_of(request) | user_secrets(proxy or "")
         request.headers["Accept-Encoding"] = ACCEPT_ENCODING
         limits = self._budget.limits
         try:
             self._choose_tls(kwargs)
             asked = self._seconds(kwargs.get("timeout"))
             self._budget.start(min(limits.seconds, asked))
-            proxy = None if self._local else proxy_for(url, self._proxy)
             kwargs |= {
-                "timeout": (limits.connect_seconds, limits.seconds),
+                "timeout": (limits.connect_seconds, None),  # the budget has the rest
                 "allow_redirects": False,
                 "stream": True,
                 "proxies": {"http": proxy, "https": proxy} if proxy else {},
@@ -185,8 +185,9 @@ class BlockingSession(requests.Session):
             raw.close()
 
     def _failed(self, url: str, error: Exception) -> ExchangeError:
-        unseen = self._sent | self._extra | user_secrets(self._proxy or "")
-        self.last = fault_of(error, url, unseen, self._budget.limits, seconds=time.monotonic() - self._begin)
+        self.last = fault_of(
+            error, url, self._sent | self._extra, self._budget.limits, seconds=time.monotonic() - self._begin
+        )
         return ExchangeError(self.last)
 
     def _secrets_of(self, request: requests.PreparedRequest) -> frozenset[str]:

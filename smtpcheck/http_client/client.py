@@ -92,7 +92,9 @@ class Client:
         shown, nor is any header that is not known to be public.
         """
         begin = time.monotonic()
-        sent = secrets_of(url, [*self._headers.items(), *(headers or {}).items()], None, None) | frozenset(secrets)
+        proxy = None if self._local else proxy_for(url, self._proxy)
+        sent = secrets_of(url, [*self._headers.items(), *(headers or {}).items()], None, None)
+        sent |= frozenset(secrets) | user_secrets(proxy or "")
         try:
             session = await self._opened()
             async with session.request(
@@ -101,12 +103,11 @@ class Client:
                 headers=headers,
                 data=body,
                 allow_redirects=False,
-                proxy=None if self._local else proxy_for(url, self._proxy),
+                proxy=proxy,
             ) as response:
                 content = await self._read(response)
         except _WORLD as error:
-            unseen = sent | user_secrets(self._proxy or "")
-            return fault_of(error, url, unseen, self._limits, seconds=time.monotonic() - begin)
+            return fault_of(error, url, sent, self._limits, seconds=time.monotonic() - begin)
         return Response(
             method=method,
             url=url,
@@ -167,24 +168,24 @@ class _Handler(ResponseHandler):
     def __init__(self, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._body = limits.octets_of_body
-        self._left = MAX_HEAD
+        self.left = MAX_HEAD
 
     def set_response_params(self, **params: Any) -> None:
         """Begin the next response."""
-        self._left = MAX_HEAD
+        self.left = MAX_HEAD
         super().set_response_params(**params)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """Pass on a response whose headers are there."""
         if data[0].code >= 200:
-            self._left += self._body
+            self.left += self._body
         super().feed_data(data, size)
 
     def data_received(self, data: bytes) -> None:
         """Take octets from the connection."""
-        self._left -= len(data)
+        self.left -= len(data)
         super().data_received(data)
-        if self._left < 0 and self.transport is not None:
+        if self.left < 0 and self.transport is not None:
             self.set_exception(HttpProcessingError(message="the response has more octets around its body than any has"))
             self.transport.abort()
 

@@ -90,6 +90,9 @@ def detail_of(error: BaseException) -> str:
     for link in links:
         if message := getattr(link, "verify_message", ""):
             return f"certificate verify failed: {message}"
+    for link in links:
+        if status := getattr(link, "status", None):  # of a proxy
+            return f"{status} {getattr(link, 'message', '')}".strip()
     system = [link for link in links if isinstance(link, OSError) and link.strerror]
     named = [link for link in links if str(link)]
     root = (system or named or links)[-1]

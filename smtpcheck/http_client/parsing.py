@@ -50,5 +50,6 @@ def parse_seconds(value: object) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
-        return float(value) if len(value) <= _LONGEST and _NUMBER.fullmatch(value := value.strip()) else None
+        is_number = len(value) <= _LONGEST and _NUMBER.fullmatch(value.strip())
+        value = float(value) if is_number else None
     return float(value) if isinstance(value, int | float) and 0 <= value < MAX_SECONDS else None

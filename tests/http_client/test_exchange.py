@@ -15,8 +15,8 @@ import pytest
 import trustme
 
 from smtpcheck.http_client.blocking import BlockingSession
-from smtpcheck.http_client.client import Client
-from smtpcheck.http_client.exchange import Exchange, Fault, FaultKind, Limits, Response
+from smtpcheck.http_client.client import Client, _Handler
+from smtpcheck.http_client.exchange import MAX_HEAD, Exchange, Fault, FaultKind, Limits, Response
 from tests.http_client.raw_server import RawServer, endless, serving
 
 SECRET = "Qx8~long+secret/value=&%<>"
@@ -337,6 +337,29 @@ def test_a_socks_proxy_is_asked_and_not_passed_by(scheme: str) -> None:
     assert aside.requests == []
 
 
+def test_a_proxy_that_repeats_its_password_is_quoted_without_it(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving([[b"HTTP/1.1 407 not pass-of-the-proxy\r\nContent-Length: 0\r\n\r\n"]]) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url.replace("http://", "http://user:pass-of-the-proxy@"))
+        if ask is by_loop:
+            fault = failed(ask("https://mail.example.org/"))
+        else:
+            with BlockingSession() as session:
+                fault = failed(session.exchange("GET", "https://mail.example.org/"))
+        assert "proxy-authorization: basic" in proxy.head.lower()
+    assert fault.kind is FaultKind.PROXY
+    assert "407" in fault.detail
+    assert "pass-of-the-proxy" not in repr(fault)
+
+
+async def test_what_a_connection_may_bring_does_not_grow_with_its_use() -> None:
+    handler = _Handler(CALM, asyncio.get_running_loop())
+    first = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    for _ in range(3):
+        handler.set_response_params(max_headers=100)
+        handler.data_received(first)
+        assert handler.left == MAX_HEAD + CALM.octets_of_body - len(first)
+
+
 # -- what was sent ----------------------------------------------------------------------------------------------------
 
 BASIC = {"Authorization": "Basic dXNlcjpRLXgtOC1sb25nLXNlY3JldA=="}
@@ -358,6 +381,20 @@ def test_what_was_sent_is_not_shown(ask: Ask, url: str, options: dict[str, objec
         assert secret.encode() in server.requests[0] or b"Basic" in server.requests[0]
     assert response.shown(response.text, 100) == "no: [redacted]"
     assert secret not in repr(response) + response.endpoint
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "shown"),
+    [
+        (f"no: {SECRET}", 10, "no: [redac"),
+        (f"no: {SECRET}", 6, "no: [r"),
+        ("a\x1b[2Jb\ud800", 100, "a\\x1b[2Jb\\ud800"),
+        ("two\nlines", 100, "two\nlines"),
+    ],
+)
+def test_a_text_is_redacted_before_it_is_cut_and_printable(text: str, limit: int, shown: str) -> None:
+    response = Response("GET", "https://a.example/", 400, {}, b"", frozenset({SECRET}), at=0.0)
+    assert response.shown(text, limit) == shown
 
 
 def test_the_user_of_a_url_is_not_shown(ask: Ask) -> None:

@@ -110,6 +110,7 @@ JSON = st.recursive(
 @given(JSON)
 @example(json.loads("1e999"))
 @example(10**4000)
+@example("1000000000")
 def test_every_period_is_bounded(value: object) -> None:
     seconds = parse_seconds(value)
     assert seconds is None or 0 <= seconds < 1e9
