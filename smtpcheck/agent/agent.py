@@ -46,7 +46,7 @@ REFRESH_SECONDS = 5.0
 LOOPBACK_SECONDS = 0.5
 RETENTION_SECONDS = 6 * 3600.0
 DRAIN_SECONDS = 30.0
-"""How long the end waits for messages that are being sent."""
+"""How long the end waits for a reload, and for messages that are being sent."""
 
 _log = structlog.get_logger(__name__)
 
@@ -239,6 +239,7 @@ class Agent:
         self._runner.start_due()
 
     async def _drain(self) -> None:
+        await self._reloader.settle(DRAIN_SECONDS)
         running: dict[asyncio.Task[Any], float] = {**self._runner.running, **self._requests.running}
         if running:
             limit = max(running.values())
@@ -260,7 +261,7 @@ class Agent:
         await self.state.fetch([check.name for check in settings.checks])
         if self._stopping:
             return False
-        # No await from here on, so that nothing sees some settings old and others new.
+        # No await until all is swapped, so that nothing sees some settings old and others new.
         self._kit, self.settings = rebuilt(self._kit, settings, network), settings
         self._checks = {check.name: check for check in settings.checks}
         self.state.only(self._checks, sending=self._loopback.sending)

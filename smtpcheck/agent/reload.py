@@ -9,6 +9,7 @@ Rules of this file:
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import fields
 
 import structlog
@@ -56,6 +57,12 @@ class Reloader:
                 _log.warning("these settings take effect at the next start", settings=waiting)
             _log.info("configuration loaded", checks=len(loaded.settings.checks))
             return ()
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until no reload is under way, for at most so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds), self._one_at_a_time:
+                pass
 
 
 def _for_the_next_start(used: AgentSettings, wanted: AgentSettings) -> list[str]:

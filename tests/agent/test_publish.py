@@ -11,6 +11,7 @@ import pytest
 
 from smtpcheck.agent.publish import Publisher
 from smtpcheck.loopback.finder import FolderKind
+from smtpcheck.loopback.message_state import Record
 from smtpcheck.loopback.status import LoopbackStatus
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
@@ -18,7 +19,7 @@ from smtpcheck.sandbox.world import World
 from smtpcheck.state.state import State
 from tests.agent.test_agent import edit, running, until
 from tests.agent.test_agent_loopback import LOOPBACK
-from tests.worlds.loopback import HEALTHY, Searcher, searcher_of_all
+from tests.worlds.loopback import HEALTHY, PLAN, Searcher, searcher_of_all
 from tests.worlds.samples import BILLING
 
 GOOD = Report("billing", 1_792_000_000.0, 0.5, Outcome.OK)
@@ -57,7 +58,7 @@ async def test_lost_mail_raises_an_alert_at_once_and_resolves_it_at_once(tmp_pat
 class Sinks:
     """Notes which sink takes what, in order; the state is a true one."""
 
-    def __init__(self, status: Callable[[Report], Report] = lambda own: own) -> None:
+    def __init__(self) -> None:
         self.took: list[object] = []
         self.state = State()
         self.status: LoopbackStatus | None = None
@@ -98,3 +99,25 @@ def test_news_of_a_check_that_has_not_run_go_nowhere() -> None:
     sinks = Sinks()
     sinks.publisher.publish(BILLING, FAILED)
     assert (sinks.took, dict(sinks.state.checks)) == (["state.amend"], {})
+
+
+def test_a_loopbacks_news_replaces_the_report_until_it_says_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What says the same as before goes nowhere, and a loopback that a reload drops takes its news with it."""
+    sinks, said = Sinks(), [GOOD]
+    monkeypatch.setattr("smtpcheck.agent.publish.merged", lambda *_: said[0])
+    sinks.status = LoopbackStatus(PLAN, Record())
+    assert sinks.publisher.ran(BILLING, GOOD) is GOOD
+    sinks.took.clear()
+    sinks.publisher.loopback_changed(BILLING)
+    said[0] = FAILED
+    sinks.publisher.loopback_changed(BILLING)
+    sinks.status = None
+    sinks.publisher.replace([BILLING])
+    assert sinks.took == [
+        "metrics.record_loopback",
+        *("metrics.record_loopback", "state.amend", "metrics.show", ("alerts", GOOD)),
+        *("state.amend", "metrics.show", ("alerts", FAILED)),
+    ]
+    assert sinks.state.checks["billing"].report == GOOD
+    sinks.publisher.loopback_changed(BILLING)
+    assert len(sinks.took) == 8

@@ -194,6 +194,30 @@ async def test_a_stopping_agent_begins_no_run_and_takes_no_settings(tmp_path: Pa
             run.cancel()
 
 
+async def test_an_agent_that_is_stopped_during_a_reload_ends_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old settings stay, and nothing is opened again after the end."""
+    pause, fetch = Pause(), State.fetch
+
+    async def slow(state: State, names: list[str]) -> None:
+        await pause.here()
+        await fetch(state, names)
+
+    async with World(tmp_path, HEALTHY) as world:
+        async with running(world.config, first_within=3600) as agent:
+            await until(agent.ready)
+            monkeypatch.setattr(State, "fetch", slow)
+            edit(world.config, drop_all)
+            reload = asyncio.create_task(agent.reload())
+            await pause.reached.wait()
+            settings = agent.settings
+            asyncio.get_running_loop().call_later(0.2, pause.over.set)
+        assert reload.done()
+        assert [problem.message for problem in await reload] == ["the agent is stopping"]
+        assert agent.settings is settings
+
+
 async def test_a_run_that_dies_outside_the_probe_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> Report:
         raise KeyError("gone")
