@@ -135,6 +135,8 @@ class CertificateFacts:
     self_signed: bool
     verified: bool
     """False when it was read over a connection whose verification had failed."""
+    unreadable: tuple[str, ...] = ()
+    """What could not be read: fields of this class, or `extensions` other than the names."""
 
 
 @dataclass(frozen=True, slots=True)

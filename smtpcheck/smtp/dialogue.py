@@ -24,7 +24,7 @@ from smtpcheck.model.interning import shared
 from smtpcheck.model.report import Exchange, Fault, FaultKind, Reply, Step
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp import sasl
-from smtpcheck.smtp.reply import ReplyParser, escaped
+from smtpcheck.smtp.reply import ReplyParser, bounded, escaped
 
 
 class Then(Enum):
@@ -217,9 +217,12 @@ class Dialogue:
 
     def _starttls(self) -> _PhaseTalk:
         self._begin_phase(Phase.STARTTLS)
-        if "STARTTLS" not in _keywords(self.ehlo):
+        offered = _keywords(self.ehlo).keys()
+        if "STARTTLS" not in offered and offered - _NOTHING:
             return self._end_phase(Fault(FaultKind.STARTTLS_NOT_OFFERED, ", ".join(self.ehlo)))
         reply = yield from self._command("STARTTLS")
+        if "STARTTLS" not in offered and reply.code in _UNKNOWN_COMMAND:
+            return self._end_phase(Fault(FaultKind.STARTTLS_NOT_OFFERED, ", ".join(self.ehlo)))
         return self._end_if(reply.code == 220)
 
     def _tls(self) -> Generator[Action, Reply, None]:
@@ -317,6 +320,7 @@ class Dialogue:
         """Record the pending command with its reply, without the token."""
         if self._redaction is not None:
             reply = self._redaction.reply(reply)
+        reply = bounded(reply)
         challenge = ""
         if reply.code == 334:
             challenge = sasl.decode_challenge(reply.text)
@@ -358,6 +362,12 @@ def _keywords(ehlo: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
         found[keyword] = (*found.get(keyword, ()), *parameters)
     return found
 
+
+_NOTHING = frozenset({"ENHANCEDSTATUSCODES"})
+"""What Sendmail offers to a client that it refuses (ratecontrol, conncontrol, access); its next reply says why."""
+
+_UNKNOWN_COMMAND = frozenset({500, 502, 503, 504})
+"""Replies to STARTTLS that say no more than EHLO did (RFC 5321 4.2.4)."""
 
 _NO_MORE_BYTES = frozenset({FaultKind.TIMEOUT, FaultKind.CLOSED, FaultKind.RESET})
 """After these no more bytes come: an unfinished line that is no SMTP tells more than they do."""

@@ -3,7 +3,8 @@
 Rules of this file:
 - Pure: bytes in, a `Reply` or a `Fault` out; no bytes whatsoever raise.
 - The result does not depend on how the bytes were cut into pieces.
-- Memory is bounded: a line holds at most `MAX_LINE` octets, a reply `MAX_LINES` lines and `MAX_REPLY` octets.
+- Memory is bounded: a line holds at most `MAX_LINE` octets, a reply `MAX_LINES` lines and `MAX_REPLY` octets. Whoever
+  keeps a reply keeps it `bounded`, once no secret is left in it that a cut would divide.
 - A server says the same run after run: what is whole, short and no refusal is parsed once, and all reports share it. A
   refusal may repeat a token, so none is remembered.
 - Lenient where servers are known to be careless (bare LF, no text, a code outside the RFC's second digit), strict where
@@ -19,6 +20,8 @@ from smtpcheck.model.report import Fault, FaultKind, Reply
 MAX_LINE = 8192
 MAX_LINES = 100
 MAX_REPLY = 65536
+MAX_TEXT = 8192
+"""How many characters of a reply are kept, which reports, logs and alerts repeat; no known server says as much."""
 
 _REMEMBERED_OCTETS = 2048
 _REMEMBERED_REPLIES = 512
@@ -112,6 +115,17 @@ class ReplyParser:
         reply = Reply(int(self._code), self._enhanced, tuple(self._lines))
         self._start()
         return reply
+
+
+def bounded(reply: Reply) -> Reply:
+    """Return the reply with no more text than `MAX_TEXT` characters."""
+    if sum(map(len, reply.lines)) <= MAX_TEXT:
+        return reply
+    lines, left = [], MAX_TEXT
+    for line in reply.lines:
+        lines.append(line[:left])
+        left -= len(lines[-1])
+    return Reply(reply.code, reply.enhanced, tuple(lines))
 
 
 @functools.lru_cache(maxsize=_REMEMBERED_REPLIES)

@@ -1,4 +1,4 @@
-"""TLS: contexts, the meaning of a failed handshake, and what a certificate says.
+"""TLS: contexts, the meaning of a failed handshake, and what a session says.
 
 Rules of this file:
 - One context per distinct setting, built once: `ssl.create_default_context()` reads the system's store and takes about
@@ -10,12 +10,11 @@ Rules of this file:
 import functools
 import ssl
 from collections.abc import Iterable
-
-from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
+from dataclasses import replace
 
 from smtpcheck.model.check import Security, Server
-from smtpcheck.model.report import CertificateFacts, Fault, FaultKind, TlsFacts
+from smtpcheck.model.report import Fault, FaultKind, TlsFacts
+from smtpcheck.smtp.certificate import certificate_facts, facts_by_openssl
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -78,7 +77,7 @@ def _reading_context() -> ssl.SSLContext:
 
 
 def handshake_fault(error: OSError) -> Fault:
-    """Tell why a TLS handshake ended without a session."""
+    """Return why a TLS handshake ended without a session."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return Fault(_VERIFY_KINDS.get(error.verify_code, FaultKind.TLS_UNTRUSTED), error.verify_message)
     if isinstance(error, ssl.SSLError):
@@ -95,39 +94,12 @@ def tls_facts(session: ssl.SSLObject, *, verified: bool) -> TlsFacts:
     """Return what a session says of itself."""
     cipher = session.cipher()
     der = session.getpeercert(binary_form=True)
-    return _facts(session.version() or "", cipher[0] if cipher else "", der, verified)
+    facts = _facts(session.version() or "", cipher[0] if cipher else "", der, verified)
+    if der is None or facts.certificate is not None:
+        return facts
+    return replace(facts, certificate=facts_by_openssl(der, session.getpeercert() or {}))
 
 
 @functools.lru_cache(maxsize=512)
 def _facts(version: str, cipher: str, der: bytes | None, verified: bool) -> TlsFacts:
     return TlsFacts(version, cipher, certificate_facts(der, verified=verified) if der else None)
-
-
-@functools.lru_cache(maxsize=512)
-def certificate_facts(der: bytes, *, verified: bool) -> CertificateFacts | None:
-    """Read a certificate in DER form (RFC 5280); None if it cannot be read. Remembers the last few hundred."""
-    try:
-        certificate = x509.load_der_x509_certificate(der)
-        return CertificateFacts(
-            not_before=certificate.not_valid_before_utc.timestamp(),
-            not_after=certificate.not_valid_after_utc.timestamp(),
-            subject=certificate.subject.rfc4514_string(),
-            issuer=certificate.issuer.rfc4514_string(),
-            names=_names(certificate),
-            fingerprint=certificate.fingerprint(SHA256()).hex(),
-            self_signed=certificate.subject == certificate.issuer,
-            verified=verified,
-        )
-    except ValueError:
-        return None
-
-
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return ()
-    names = extension.value
-    dns = names.get_values_for_type(x509.DNSName)
-    addresses = names.get_values_for_type(x509.IPAddress)
-    return (*dns, *map(str, addresses))

@@ -12,6 +12,7 @@ from smtpcheck.model.check import Check, Depth, Mechanism, Phase, Provider, Secu
 from smtpcheck.model.report import Exchange, Fault, FaultKind, Reply, Step
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp.dialogue import Action, Dialogue, Plan, Then, dot_stuffed
+from smtpcheck.smtp.reply import MAX_TEXT
 
 SERVER = Server("mail.example.org", 587, Security.IMPLICIT, "mail.example.org", "me.example.org")
 CHECK = Check(
@@ -298,3 +299,36 @@ def test_whatever_a_server_repeats_the_password_is_in_no_record(
     dialogue.fail(Fault(FaultKind.CLOSED), 0)
     record = repr(dialogue.steps).lower()
     assert [echo for echo in ECHOES if echo.decode().lower() in record] == []
+
+
+STARTTLS_CHECK = dataclasses.replace(CHECK, server=dataclasses.replace(CHECK.server, security=Security.STARTTLS))
+
+
+@pytest.mark.parametrize("ehlo", ["250 me", "250-me\r\n250 ENHANCEDSTATUSCODES"])
+def test_where_ehlo_offers_nothing_one_more_command_hears_why(ehlo: str) -> None:
+    """As Sendmail answers under ratecontrol, conncontrol or an access rule."""
+    reason = "421 4.3.2 Connection rate limit exceeded."
+    dialogue, said = hold("220 hi", ehlo, reason, check=STARTTLS_CHECK)
+    assert said == [b"EHLO me.example.org\r\n", b"STARTTLS\r\n"]
+    step = step_of(dialogue, Phase.STARTTLS)
+    assert (step.fault, str(step.exchanges[-1].reply)) == (Fault(FaultKind.REPLY), reason)
+
+
+@pytest.mark.parametrize("reply", ["500 5.5.1 unknown", "502 5.5.2 not implemented", "503 5.5.1 bad sequence"])
+def test_a_server_that_has_no_starttls_and_nothing_else_is_named(reply: str) -> None:
+    dialogue, said = hold("220 hi", "250 me", reply, "221 bye", check=STARTTLS_CHECK)
+    assert faults(dialogue) == {Phase.STARTTLS: FaultKind.STARTTLS_NOT_OFFERED}
+    assert said[-1] == b"QUIT\r\n"
+
+
+def test_a_server_that_offers_anything_else_is_not_asked_for_starttls() -> None:
+    _, said = hold("220 hi", "250-me\r\n250 SIZE 1000", "221 bye", check=STARTTLS_CHECK)
+    assert said == [b"EHLO me.example.org\r\n", b"QUIT\r\n"]
+
+
+def test_what_a_server_says_without_end_is_kept_in_bounds() -> None:
+    line = "x" * 1900
+    dialogue, _ = hold(
+        "220 hi", "250-me\r\n" + f"250-{line}\r\n" * 30 + "250 AUTH XOAUTH2", f"535-{line}\r\n" * 30 + "535 no"
+    )
+    assert len(repr(dialogue.steps)) < 3 * MAX_TEXT

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpcheck.model.report import Fault, FaultKind, Reply
-from smtpcheck.smtp.reply import MAX_LINE, MAX_LINES, ReplyParser
+from smtpcheck.smtp.reply import MAX_LINE, MAX_LINES, MAX_TEXT, ReplyParser, bounded
 
 
 def parse(*pieces: bytes) -> list[Reply | Fault]:
@@ -111,3 +111,16 @@ def test_what_a_server_says_again_is_shared_but_for_a_refusal() -> None:
     refusals = [parse(b"535 5.7.3 no\r\n")[0] for _ in range(2)]
     assert refusals[0] == refusals[1]
     assert refusals[0] is not refusals[1]
+
+
+@pytest.mark.parametrize("octet", [b"x", b"\x07", "\U000e0041".encode()])
+def test_what_is_kept_of_a_reply_is_bounded(octet: bytes) -> None:
+    """Whatever escaping makes of it; a reply that is no longer than the bound is kept whole."""
+    line = octet * (2000 // len(octet))
+    [whole] = parse(b"".join(b"535-" + line + b"\r\n" for _ in range(30)) + b"535 the end\r\n")
+    assert isinstance(whole, Reply)
+    kept = bounded(whole)
+    assert (kept.code, len(kept.lines), sum(map(len, kept.lines))) == (535, 31, MAX_TEXT)
+    assert kept.lines[0] == whole.lines[0]
+    short = Reply(250, "2.0.0", ("x" * MAX_TEXT,))
+    assert bounded(short) is short

@@ -14,11 +14,17 @@ from pathlib import Path
 import pytest
 import trustme
 import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtensionOID
 
 from smtpcheck.model.check import Check, Depth, Phase, Provider, Security, Server, Warn
 from smtpcheck.model.report import FaultKind
+from smtpcheck.smtp.certificate import MAX_NAMES, certificate_facts
 from smtpcheck.smtp.connection import Conversation, Network, converse
-from smtpcheck.smtp.tls import TlsContexts, certificate_facts
+from smtpcheck.smtp.tls import TlsContexts
 
 Serve = Callable[[Callable[[socket.socket], None]], int]
 
@@ -178,3 +184,90 @@ def test_a_ca_file_that_cannot_be_read_is_an_os_error(server: Server, tmp_path: 
 
 def test_bytes_that_are_no_certificate_are_none() -> None:
     assert certificate_facts(b"no certificate", verified=True) is None
+
+
+def _der(tag: int, *contents: bytes) -> bytes:
+    content = b"".join(contents)
+    size = len(content)
+    length = bytes([size]) if size < 128 else b"\x82" + size.to_bytes(2, "big")
+    return bytes([tag]) + length + content
+
+
+class Authority:
+    """Signs certificates that `cryptography` cannot parse, in part or as a whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "odd authority")])
+        own = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        self.ca_file = folder / "odd.pem"
+        self.ca_file.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
+        self._folder = folder
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        now = datetime.now(UTC)
+        return x509.CertificateBuilder(
+            issuer_name=self._name,
+            subject_name=subject,
+            public_key=key.public_key(),
+            serial_number=7,
+            not_valid_before=now - timedelta(days=1),
+            not_valid_after=now + timedelta(days=30),
+        )
+
+    def context(self, odd: str) -> ssl.SSLContext:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail.example.org")])
+        names = _der(0x30, _der(0x82, b"mail.example.org"), _der(0xA5, _der(0xA1, _der(0x0C, b"party"))))
+        if odd == "version":
+            names = _der(0x30, _der(0x82, b"mail.example.org"))
+        oid = ExtensionOID.SUBJECT_ALTERNATIVE_NAME
+        builder = self._builder(subject, key).add_extension(x509.UnrecognizedExtension(oid, names), critical=False)
+        made = builder.sign(self._key, hashes.SHA256())
+        tbs = made.tbs_certificate_bytes
+        if odd == "version":  # RFC 5280 4.1.2.1 knows 0 to 2
+            tbs = tbs.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1)
+        signature = self._key.sign(tbs, ec.ECDSA(hashes.SHA256()))
+        algorithm = _der(0x30, b"\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02")
+        pem = ssl.DER_cert_to_PEM_cert(_der(0x30, tbs, algorithm, _der(0x03, b"\0" + signature)))
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        path = self._folder / f"{odd}.pem"
+        path.write_text(secret + pem)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        return context
+
+
+@pytest.mark.parametrize(("odd", "unreadable", "names"), [
+    ("names", ("names",), ()),
+    ("version", ("extensions",), ("mail.example.org",)),
+])  # fmt: skip
+def test_of_a_certificate_that_is_taken_and_cannot_be_parsed_what_can_be_read_is_read(
+    serve: Serve,
+    connect: Callable[[Server], Conversation],
+    server: Server,
+    tmp_path: Path,
+    *,
+    odd: str,
+    unreadable: tuple[str, ...],
+    names: tuple[str, ...],
+) -> None:
+    """The run goes on, and what is missing is named."""
+    authority, heard = Authority(tmp_path), list[bytes]()
+    port = serve(shaking_hands(authority.context(odd), heard))
+    conversation = connect(replace(server, port=port, ca_file=str(authority.ca_file)))
+    assert next(step for step in conversation.steps if step.phase is Phase.TLS).fault is None
+    assert conversation.tls is not None
+    facts = conversation.tls.certificate
+    assert facts is not None
+    assert (facts.unreadable, facts.names) == (unreadable, names)
+    assert (facts.subject, facts.issuer) == ("CN=mail.example.org", "CN=odd authority")
+    assert facts.not_after - facts.not_before == 31 * 86400
+    assert (facts.self_signed, facts.verified, len(facts.fingerprint)) == (False, True, 64)
+
+
+def test_what_is_kept_of_a_certificate_is_bounded(authority: trustme.CA) -> None:
+    names = [f"{number}.example.org" for number in range(2 * MAX_NAMES)]
+    pem = authority.issue_cert(*names, organization_name="x" * 60).cert_chain_pems[0].bytes().decode()
+    facts = certificate_facts(ssl.PEM_cert_to_DER_cert(pem), verified=True)
+    assert facts is not None and facts.names == tuple(names[:MAX_NAMES])
