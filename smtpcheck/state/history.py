@@ -8,7 +8,7 @@ Rules of this file:
 
 import struct
 from binascii import crc32
-from typing import NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
@@ -19,11 +19,10 @@ DAY_SECONDS = 86400
 
 _RUN = struct.Struct("<ddBH")
 _HOUR = struct.Struct("<HHHff")
-_HOURS = struct.Struct("<" + 24 * "HHHff")
 _MOST = 0xFFFF
 _LATEST = 1e11
 """No Unix time is later."""
-_NO_RUNS = bytes(_HOURS.size)
+_NO_RUNS = bytes(24 * _HOUR.size)
 
 
 def cause_code(cause: Cause | None) -> int:
@@ -115,7 +114,7 @@ def with_hour(hours: bytes, report: Report) -> bytes:
 
 def is_day(hours: object) -> TypeGuard[bytes]:
     """Return whether this is the packed hours of a day, as far as their form tells."""
-    return isinstance(hours, bytes) and len(hours) == _HOURS.size
+    return isinstance(hours, bytes) and len(hours) == len(_NO_RUNS)
 
 
 def merged_hours(kept: object, hours: bytes) -> bytes:
@@ -126,7 +125,12 @@ def merged_hours(kept: object, hours: bytes) -> bytes:
     """
     if not is_day(kept):
         return hours
-    return _HOURS.pack(*map(max, _HOURS.unpack(kept), _HOURS.unpack(hours)))
+    return b"".join(map(_merged, _HOUR.iter_unpack(kept), _HOUR.iter_unpack(hours)))
+
+
+def _merged(kept: tuple[Any, ...], hour: tuple[Any, ...]) -> bytes:
+    count, failures, unknown, seconds, longest = map(max, kept, hour)
+    return _HOUR.pack(count, failures, min(unknown, count - failures), seconds, longest)
 
 
 def day(number: int, hours: bytes) -> Day:

@@ -2,6 +2,7 @@
 
 Rules of this file:
 - Pure. A run whose outcome is unknown neither begins nor ends an outage.
+- A clock that was set back ends no outage before it began.
 - An outage is what the agent saw of it: it begins with a run, not with the fault, and goes on while the check waits
   or the agent is stopped.
 """
@@ -41,7 +42,7 @@ def transition(latest: Outage | None, before: CheckState | None, after: CheckSta
     if report.outcome is Outcome.CRITICAL:
         return None if open_one else _next(latest, report.started_at, after)
     if open_one is not None and report.outcome in {Outcome.OK, Outcome.WARNING}:
-        return replace(open_one, ended=report.started_at)
+        return replace(open_one, ended=max(report.started_at, open_one.began))
     return None
 
 

@@ -7,7 +7,19 @@ from hypothesis import strategies as st
 
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
-from smtpcheck.state.history import HISTORY_LENGTH, Day, Hour, Run, cause_code, day, day_of, runs, with_hour, with_run
+from smtpcheck.state.history import (
+    HISTORY_LENGTH,
+    Day,
+    Hour,
+    Run,
+    cause_code,
+    day,
+    day_of,
+    merged_hours,
+    runs,
+    with_hour,
+    with_run,
+)
 
 NOON = 20_000 * 86400.0 + 12 * 3600.0
 """12:00 UTC of the day 20000."""
@@ -67,3 +79,26 @@ def test_an_hour_of_more_runs_than_it_can_count_stays_at_the_most() -> None:
     hour = struct.pack("<HHHff", 0xFFFF, 0xFFFF, 0xFFFF, 1.0, 1.0)
     packed = with_hour(hour * 24, run(NOON, Outcome.CRITICAL))
     assert day(0, packed).hours[12] == Hour(0xFFFF, 0xFFFF, 0xFFFF, 1.5, 1.0)
+
+
+RUNS = st.lists(st.tuples(st.integers(0, 23), st.sampled_from(Outcome), st.floats(0, 60, width=32)), max_size=60)
+
+
+def hours_of(drawn: list[tuple[int, Outcome, float]]) -> bytes:
+    hours = with_hour(b"", run(NOON))
+    for hour, outcome, seconds in drawn:
+        hours = with_hour(hours, run(NOON - 12 * 3600 + hour * 3600, outcome, seconds))
+    return hours
+
+
+@given(kept=RUNS, more=RUNS)
+def test_a_day_that_is_begun_again_only_grows(
+    kept: list[tuple[int, Outcome, float]], more: list[tuple[int, Outcome, float]]
+) -> None:
+    """Every hour keeps its runs and failures, and stays possible; what goes on from what is kept replaces it."""
+    before, again = hours_of(kept), hours_of(more)
+    for old, new in zip(day(1, before).hours, day(1, merged_hours(before, again)).hours, strict=True):
+        assert (new.runs >= old.runs, new.failures >= old.failures) == (True, True)
+        assert new.failures + new.unknown <= new.runs
+    assert merged_hours(before, hours_of(kept + more)) == hours_of(kept + more)
+    assert merged_hours(b"nonsense", again) == again

@@ -60,6 +60,17 @@ def test_an_outage_lasts_from_the_first_failure_to_the_first_success(
     assert outages([SIGNS[sign] for sign in runs]) == expected
 
 
+async def test_a_clock_that_was_set_back_ends_no_outage_before_it_began(tmp_path: Path) -> None:
+    """How long it really was is not known."""
+    async with kept(tmp_path) as state:
+        for number, outcome in ((0, CRITICAL), (-600, OK)):
+            state.record(CHECK, report(number, outcome))
+        assert [(each.began, each.ended) for each in await state.archive.outages("billing")] == [(NOON, NOON)]
+        state.forget_old(NOON - 10 * DAY_SECONDS)
+    assert rows(tmp_path, "SELECT count(*) FROM outages") == [(1,)]
+    assert rows(tmp_path, "SELECT name FROM checks") == [("billing",)]
+
+
 @given(st.lists(st.sampled_from(list(Outcome)), max_size=12))
 def test_failures_lie_in_outages_and_successes_outside(outcomes: list[Outcome]) -> None:
     spans = outages(outcomes)

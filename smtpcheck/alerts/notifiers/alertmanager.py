@@ -108,7 +108,9 @@ class AlertmanagerSender(Sender):
 
 def as_alert(notification: Notification, now: float) -> dict[str, Any]:
     """Return an alert as Alertmanager takes it, at Unix time `now`."""
-    ended = now + LIFETIME_SECONDS if notification.ended_at is None else notification.ended_at
+    # A clock that was set back: Alertmanager refuses what ends before it starts, and lets fire what ends in the future.
+    ended = now + LIFETIME_SECONDS if notification.ended_at is None else min(notification.ended_at, now)
+    started = min(notification.started_at, ended, now)
     annotations = {
         "summary": notification.summary,
         "description": _description(notification),
@@ -119,7 +121,7 @@ def as_alert(notification: Notification, now: float) -> dict[str, Any]:
     return {
         "labels": labels(notification),
         "annotations": {name: text for name, text in annotations.items() if text},
-        "startsAt": rfc3339_milliseconds(notification.started_at),
+        "startsAt": rfc3339_milliseconds(started),
         "endsAt": rfc3339_milliseconds(ended),
         "generatorURL": notification.page,
     }

@@ -201,6 +201,16 @@ def test_an_alert_ends_by_itself_unless_it_is_sent_again() -> None:
     assert as_alert(notification(ended=NOW + 30), NOW + 60)["endsAt"] == "2026-10-14T17:47:10.000Z"
 
 
+@pytest.mark.parametrize("back", [60.0, 86400.0])
+def test_a_clock_that_was_set_back_makes_no_alert_that_alertmanager_refuses(back: float) -> None:
+    """It refuses what ends before it starts, and what ends in the future fires until then."""
+    now = as_alert(notification(), NOW)["startsAt"]
+    firing = as_alert(notification(), NOW - back)
+    assert firing["startsAt"] < firing["endsAt"] and firing["startsAt"] < now
+    resolved = as_alert(notification(ended=NOW + 30), NOW - back)
+    assert resolved["startsAt"] <= resolved["endsAt"] == firing["startsAt"]
+
+
 def test_annotations_say_what_is_wrong_and_what_to_do() -> None:
     annotations = as_alert(notification(), NOW)["annotations"]
     assert annotations["summary"].endswith("(2 of 500 checks)")
