@@ -16,7 +16,8 @@ newest first; FIGURES are `{"availability": 0 to 1, "runs", "failures", "unknown
 without the fraction).
 `GET /api/v1/alerts` answers `{"configured", "counts": {severity: n}, "alerts": [ALERT], "notifiers": [{"name", "type",
 "failure": why its last attempt failed or null, "waiting", "counts": {result: n}}]}`; for ALERT see `notify/webhook`.
-`POST /api/v1/checks/NAME/run` runs the check and answers its report; 429 with Retry-After when it was just run. A
+`POST /api/v1/checks/NAME/run` runs the check and answers its report; a check of depth `send` only with `?send=true`,
+else 409, for it sends a real message; 429 with Retry-After when it was just run. A
 browser that posts a form is sent back to the check's page (303).
 `GET /api/v1/shards` answers `{"shard", "shards", "checks": [[NAME, ...], ...]}`: which part of the checks this agent
 runs, counted from 0, and the names of the checks of every part.
@@ -30,7 +31,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from smtpcheck.agent.on_demand import Busy
-from smtpcheck.model.check import Check
+from smtpcheck.model.check import Check, Depth
 from smtpcheck.model.report import Report
 from smtpcheck.output.loopback_json import loopback_as_json
 from smtpcheck.output.report_json import Json, report_as_json
@@ -107,6 +108,9 @@ async def run(request: web.Request) -> web.Response:
     """Answer POST /api/v1/checks/NAME/run."""
     agent = request.app[AGENT]
     found = _named(request)
+    if found.depth is Depth.SEND and request.query.get("send") != "true":
+        text = f"not run: it sends a real message to {found.recipient}; to confirm that add ?send=true"
+        raise web.HTTPConflict(text=text)
     answer = await agent.check_now(found.name)
     page = f"/checks/{quote(found.name, safe='')}"
     if isinstance(answer, Report):

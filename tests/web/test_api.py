@@ -1,10 +1,13 @@
 """The JSON API."""
 
 import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
 from smtpcheck.agent.on_demand import Busy
+from smtpcheck.model.check import Depth
 from tests.web.conftest import Client
 from tests.web.world import DAY, NOW, TooSoon, World
 
@@ -132,3 +135,20 @@ async def test_json_is_json(client: Client) -> None:
     """No NaN and no Infinity, which JSON does not know."""
     text = await (await client.get("/api/v1/checks/billing")).text()
     assert json.loads(text, parse_constant=pytest.fail)["name"] == "billing"
+
+
+async def test_check_now_sends_no_message_before_it_is_confirmed(
+    world: World, connect: Callable[[World], Awaitable[Client]]
+) -> None:
+    """The page asks, and says to whom; a request says so by a parameter."""
+    sending = replace(world.settings.checks[0], depth=Depth.SEND, recipient="probe@contoso.example")
+    world = replace(world, settings=replace(world.settings, checks=(sending,)))
+    client, asked = await connect(world), world.asked
+    path = f"/api/v1/checks/{sending.name}/run"
+    refused = await client.post(path)
+    assert (refused.status, asked) == (409, [])
+    assert "sends a real message to probe@contoso.example" in (await refused.json())["error"]
+    page = await (await client.get(f"/checks/{sending.name}", headers={"Accept": "text/html"})).text()
+    assert f'action="{path}?send=true"' in page
+    assert '<input type="checkbox" required> Send a real message to probe@contoso.example' in page
+    assert ((await client.post(f"{path}?send=true")).status, asked) == (200, [sending.name])

@@ -49,10 +49,19 @@ def authority_of(credential: Credential) -> str:
             return ""
 
 
-async def discover(credential: Credential) -> Discovery | None:
-    """Ask the credential's authority for its discovery document; None where it has no authority of that kind."""
+async def discover(credential: Credential, timeout: float) -> Discovery | None:  # noqa: ASYNC109
+    """Ask the credential's authority for its discovery document; None where it has no authority of that kind.
+
+    What has not come after `timeout` seconds is not waited for.
+    """
     authority = authority_of(credential)
-    return await asyncio.to_thread(_ask, credential, authority) if authority else None
+    if not authority:
+        return None
+    try:
+        async with asyncio.timeout(timeout):
+            return await asyncio.to_thread(_ask, credential, authority)
+    except TimeoutError:
+        return Discovery(authority, error=f"no answer within {timeout:g} s")
 
 
 def _ask(credential: Credential, authority: str) -> Discovery:

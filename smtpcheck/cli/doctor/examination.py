@@ -10,6 +10,7 @@ Rules of this file:
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from smtpcheck.check.kit import Kit
@@ -87,9 +88,11 @@ class Examination:
         if credential is None or not check.uses_credential:
             return
         asking = probe(replace(check, depth=Depth.TOKEN), self._kit, fresh=True)
-        asked, discovery = await asyncio.gather(asking, discover(credential))
+        asked, discovery = await asyncio.gather(asking, discover(credential, check.token_timeout))
         name = check.credential or ""
-        await self._kit.tokens.side_request(name)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(check.token_timeout):
+                await self._kit.tokens.side_request(name)
         state = self._kit.tokens.state(name)
         self.evidence = replace(self.evidence, asked=asked, discovery=discovery, state=state, now=self._wall())
 

@@ -1,11 +1,13 @@
 """What the doctor's steps judge of what was measured: clock, permissions, scopes, token, secrets, retirements."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
+from smtpcheck.cli.doctor import discovery
 from smtpcheck.cli.doctor.connection_stages import connection
 from smtpcheck.cli.doctor.credential_stages import auth_line_length, credential_stages, expiry_note, renewal
 from smtpcheck.cli.doctor.discovery import Discovery
@@ -315,3 +317,14 @@ def test_the_connection_tells_of_every_address_and_of_ehlo() -> None:
         "EHLO offers AUTH LOGIN XOAUTH2",
         "it accepts messages up to 1000 octets",
     ]
+
+
+async def test_a_discovery_document_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(discovery, "_ask", lambda *_: released.wait(60))
+    monkeypatch.setattr(discovery, "authority_of", lambda _: "https://login.example.org/t")
+    try:
+        found = await discovery.discover(StaticToken.model_validate({"from": {"value": "t"}}), 0.1)
+    finally:
+        released.set()
+    assert found == Discovery("https://login.example.org/t", error="no answer within 0.1 s")
