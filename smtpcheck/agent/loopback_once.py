@@ -64,7 +64,8 @@ async def run_loopback(
     loopback_status = service.loopback_status(check.name)
     if loopback_status is None or loopback_status.record.sending is None:
         raise RuntimeError("a loopback ended without having begun")
-    return LoopbackResult(merged(loopback_status.record.sending, loopback_status, kit.wall()), loopback_status)
+    alone = replace(loopback_status, next_send=None)
+    return LoopbackResult(merged(loopback_status.record.sending, alone, kit.wall()), alone)
 
 
 async def _until_it_ends(service: LoopbackService, check: Check, kit: Kit) -> None:

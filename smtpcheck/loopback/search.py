@@ -2,7 +2,8 @@
 
 Rules of this file:
 - A finder's token comes from the broker, as every other one: one request for all who need the same token.
-- A search takes the mailbox's lock, as a handshake does: one connection per mailbox at a time, whoever opens it.
+- A mailbox is searched by one connection at a time, whoever opens it. The lock is not that of the mailbox's checks: a
+  search that hangs delays none of them, and no provider counts its connection as one of SMTP.
 - IMAP is spoken in threads, of which there are few; waiting for one counts in no time limit, and holds neither the
   mailbox nor a place among the open connections: no check waits for a search that has not begun.
 - A finder that cannot get in is an error of its own, which says nothing of the mail.
@@ -39,7 +40,7 @@ class Finders(Searcher):
     ) -> None:
         """Serve the credentials by their names; `network` has been built for the server of every `Find` too."""
         self._tokens = tokens
-        self._gate = connections
+        self._connections = connections
         self._places = asyncio.Semaphore(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="imap")
         self.replace(credentials, network)
@@ -66,7 +67,7 @@ class Finders(Searcher):
         answer = await self._tokens.token(find.credential, find.mailbox, timeout=token_timeout, scope=find.scope)
         if isinstance(answer, TokenError):
             return Search(error=_token_error(answer))
-        async with place, self._gate.slot(find.mailbox):
+        async with place, self._connections.slot(f"search of {find.mailbox}"):
             return await finder.search(request, answer.token, timeout=timeout)
 
     def close(self) -> None:

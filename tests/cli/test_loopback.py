@@ -39,6 +39,7 @@ async def test_lost_mail_is_critical(tmp_path: Path, via: str) -> None:
     (told,) = json.loads(output)
     assert (code, told["cause"], told["outcome"]) == (2, "mail_lost", "critical")
     assert told["loopback"]["messages"][0]["stage"] == "lost"
+    assert told["loopback"]["next_send"] is None, "no further message is scheduled"
     assert told["steps"][-1]["phase"] == "delivery"
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -95,17 +95,29 @@ async def test_without_a_token_nothing_is_searched_and_the_issuers_error_is_told
 
 
 @pytest.mark.parametrize("find", [BY_IMAP, BY_GRAPH])
-async def test_a_mailbox_is_searched_while_nobody_else_is_connected_to_it(
+async def test_a_mailbox_is_searched_by_one_connection_at_a_time(
     finders: Finders, searches: Searches, connections: ConnectionLimit, find: Find
 ) -> None:
-    async with connections.slot(PROBE.upper()):
-        searching = asyncio.create_task(_search(finders, find))
-        while connections._mailboxes and next(iter(connections._mailboxes.values()))[1] < 2:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        assert searches.tokens == []
+    others = replace(find, mailbox=PROBE.upper())
+    tasks = [asyncio.create_task(_search(finders, each)) for each in (find, others)]
+    await searches.begun.acquire()
+    while next(iter(connections._mailboxes.values()))[1] < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    searches.free.set()
+    await asyncio.gather(*tasks)
+    assert (searches.most_at_once, len(searches.tokens)) == (1, 2)
+
+
+@pytest.mark.parametrize("find", [BY_IMAP, BY_GRAPH])
+async def test_a_search_that_hangs_delays_no_check_of_its_mailbox(
+    finders: Finders, searches: Searches, connections: ConnectionLimit, find: Find
+) -> None:
+    searching = asyncio.create_task(_search(finders, find))
+    await searches.begun.acquire()
+    async with asyncio.timeout(5), connections.slot(PROBE):
+        assert not searching.done()
     searches.free.set()
     await searching
-    assert len(searches.tokens) == 1
 
 
 async def test_searches_by_imap_are_no_more_at_once_than_there_are_threads(
