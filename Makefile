@@ -2,9 +2,12 @@
 #
 # PYTHON  the interpreter that the environment is made with, 3.11 or newer: make PYTHON=python3.12 test
 # ARGS    further arguments of pytest, of the demo or of the benchmark: make test ARGS="-k dialogue"
+#         (ARGS=-n0 runs the tests one after another, in one process)
 
 PYTHON ?= python3
 ARGS ?=
+
+PARALLEL := -n auto # how many processes that is, and which tests go together: tests/conftest.py
 
 VENV := .venv
 LOWEST := .venv-lowest
@@ -29,7 +32,7 @@ demo: $(RUNTIME) ## run the agent against simulated servers, on loopback only
 	@$(BIN)/smtpcheck demo $(ARGS)
 
 test: check ## check the code, then run all tests
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q $(PARALLEL) $(ARGS)
 
 test-lowest: $(MADE_FOR) ## run all tests with the lowest version of every dependency that pyproject.toml allows
 	@rm -rf $(LOWEST) && $(PYTHON) -m venv $(LOWEST)
@@ -37,7 +40,7 @@ test-lowest: $(MADE_FOR) ## run all tests with the lowest version of every depen
 	@$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct --extra otlp pyproject.toml -o $(LOWEST)/constraints.txt
 	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt \
 		--editable '.[dev,bench]'
-	@$(LOWEST)/bin/python -m pytest -q $(ARGS)
+	@$(LOWEST)/bin/python -m pytest -q $(PARALLEL) $(ARGS)
 
 check: $(DEV) ## check style and types
 	@$(BIN)/ruff check --quiet

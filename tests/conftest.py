@@ -1,8 +1,12 @@
 """Rules for all tests: nothing reaches beyond loopback, and no test fails because the machine is busy.
 
+`make test` runs them in several processes and in any order: each must be able to run beside any other, and has the same
+name in every process. Files whose tests share what is expensive to start are the exception: `_TOGETHER`.
+
 Under SMTPCHECK_REQUIRE_REAL=1 what a test would be skipped for is a failure: everything must be there.
 """
 
+import gc
 import ipaddress
 import os
 import sys
@@ -10,6 +14,7 @@ from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
@@ -34,6 +39,48 @@ def _refuse_the_world(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_refuse_the_world)
+
+
+_REAL = "tests/real"
+_TOGETHER = {
+    f"{_REAL}/test_agent.py": "mail servers",
+    f"{_REAL}/test_conversation.py": "mail servers",
+    f"{_REAL}/test_expected_refusals.py": "mail servers",
+    f"{_REAL}/test_finding.py": "mail servers",
+    f"{_REAL}/test_servers.py": "mail servers",
+    f"{_REAL}/test_oauth_flows.py": "an OpenID provider",
+    f"{_REAL}/test_openid.py": "an OpenID provider",
+    f"{_REAL}/test_board.py": "a Prometheus with a month of history",
+    "tests/test_packaging.py": "a wheel",
+    "tests/web/test_browser.py": "a browser",
+    "tests/web/test_history_browser.py": "another browser",
+}
+"""By file: what its tests share. One process runs all tests that share the same."""
+
+
+class _Scheduler(LoadScopeScheduling):  # type: ignore[misc] # it comes without types
+    """Gives each process one test after another, and what belongs together to one process, first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _TOGETHER.get(nodeid.partition("::")[0], nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """Have tests that share something run in one process."""
+    return _Scheduler(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Use two processes a core: most tests wait, for a time limit or for a server."""
+    return 2 * (os.cpu_count() or 1)
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what was imported and collected from garbage collection: each one would search all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
