@@ -1,13 +1,9 @@
 """The agent: schedule, reload, drain, and what it says of itself; on the embedded world."""
 
 import asyncio
-import contextlib
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog
@@ -22,44 +18,8 @@ from smtpcheck.model.report import Outcome, Report
 from smtpcheck.oauth import broker
 from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
-
-HEALTHY = tuple(scenario for scenario in SCENARIOS if scenario.name == "healthy")
-SILENT = tuple(scenario for scenario in SCENARIOS if scenario.name == "silent")
-
-
-@contextlib.asynccontextmanager
-async def running(config: Path, *, first_within: float = 0.2) -> AsyncIterator[Agent]:
-    """Run an agent on a configuration until the block ends."""
-    again = partial(load, [config])
-    settings = again().settings
-    assert settings
-    agent = await Agent.create(settings, again, first_within=first_within)
-    stop = asyncio.Event()
-    task = asyncio.create_task(agent.run(stop))
-    try:
-        yield agent
-    finally:
-        stop.set()
-        await task
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until the condition holds."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-
-
-def edit(config: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change a configuration file."""
-    document = yaml.safe_load(config.read_text())
-    change(document)
-    config.write_text(yaml.safe_dump(document))
-
-
-async def shown(agent: Agent) -> str:
-    """Return the metrics as text."""
-    return (await agent.exposition(openmetrics=False)).decode()
+from tests.worlds.agents import HEALTHY, SILENT, edit, running, shown, unhurried
+from tests.worlds.waiting import until
 
 
 async def test_every_check_has_a_result_soon_after_the_start(tmp_path: Path) -> None:
@@ -67,13 +27,15 @@ async def test_every_check_has_a_result_soon_after_the_start(tmp_path: Path) -> 
 
     What a loopback says comes when its message was found or is lost, and without another run.
     """
-    async with World(tmp_path) as world, running(world.config, first_within=1.0) as agent:
-        await until(lambda: len(agent.state.checks) == len(world.scenarios))
-        reports = {name: state.report for name, state in agent.state.checks.items()}
-        wrong = {name for name, report in reports.items() if not world.expected[name].expects(report)}
-        assert {name for name in wrong if name not in agent.settings.loopbacks} == set()
-        await until(lambda: all(world.expected[name].expects(agent.state.checks[name].report) for name in wrong))
-        text = await shown(agent)
+    async with World(tmp_path) as world:
+        unhurried(world)
+        async with running(world.config, first_within=1.0) as agent:
+            await until(lambda: len(agent.state.checks) == len(world.scenarios))
+            reports = {name: state.report for name, state in agent.state.checks.items()}
+            wrong = {name for name, report in reports.items() if not world.expected[name].expects(report)}
+            assert {name for name in wrong if name not in agent.settings.loopbacks} == set()
+            await until(lambda: all(world.expected[name].expects(agent.state.checks[name].report) for name in wrong))
+            text = await shown(agent)
     for scenario in world.scenarios:
         success = 0 if scenario.outcome is Outcome.CRITICAL else 1
         assert f'smtpcheck_success{{check="{scenario.name}"}} {success}' in text

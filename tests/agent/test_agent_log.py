@@ -13,8 +13,9 @@ import structlog
 from smtpcheck.log import LogFormat, LogLevel, configure
 from smtpcheck.sandbox.replies import AUTH_UNSUCCESSFUL
 from smtpcheck.sandbox.world import World
-from tests.agent.test_agent import HEALTHY, edit, running, until
 from tests.test_log import _as_before  # noqa: F401
+from tests.worlds.agents import HEALTHY, edit, running
+from tests.worlds.waiting import until
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ async def test_no_line_of_any_scenario_holds_a_secret(tmp_path: Path, log: io.St
     """At the lowest level, with every way to a token and every refusal."""
     async with World(tmp_path) as world:
         async with running(world.config, first_within=1.0) as agent:
-            await until(lambda: len(agent.state.checks) == len(world.scenarios), 40)
+            await until(lambda: len(agent.state.checks) == len(world.scenarios))
         secrets = world.secrets()
     text = log.getvalue()
     told = {str(entry["check"]): entry for entry in runs(log)}

@@ -13,8 +13,9 @@ from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome
 from smtpcheck.sandbox.scenarios import RECIPIENT, Scenario
 from smtpcheck.sandbox.world import World
-from tests.agent.test_agent import edit, running, shown, until
+from tests.worlds.agents import edit, running, shown
 from tests.worlds.loopback import HEALTHY, Searcher, searcher_of_all
+from tests.worlds.waiting import until
 
 LOOPBACK = {
     "every": "1h",

@@ -6,9 +6,8 @@ import sqlite3
 import sys
 import time
 import zlib
-from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,10 +21,12 @@ from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
+from smtpcheck.state.check_state import CheckState
 from smtpcheck.state.serialization import unpack
 from smtpcheck.state.state import State
 from smtpcheck.web import create_app
-from tests.agent.test_agent import HEALTHY, edit, running, shown, until
+from tests.worlds.agents import HEALTHY, edit, refuse, running, shown
+from tests.worlds.waiting import until
 
 LOCKED = "535 5.7.139 Authentication unsuccessful, account is locked"
 
@@ -110,14 +111,6 @@ async def test_no_secret_and_no_token_is_in_the_file(tmp_path: Path) -> None:
     assert all(unpack(each).check in world.expected for each in packed)
 
 
-def refuse(world: World, name: str, reply: str | None) -> str:
-    """Have the mailbox of a check refuse every login, or none; return its address."""
-    address = next(each for each in world.exchange.mailboxes if each.startswith(f"{name}@"))
-    refuses = {"AUTH": reply} if reply else {}
-    world.exchange.mailboxes[address] = replace(world.exchange.mailboxes[address], refuses=refuses)
-    return address
-
-
 async def test_a_locked_account_is_left_alone_until_somebody_asks(tmp_path: Path) -> None:
     """One login, then none, over a restart too. "Check now" tries once more, and a success brings the check back."""
     async with World(tmp_path, HEALTHY) as world:
@@ -147,22 +140,38 @@ async def test_a_locked_account_is_left_alone_until_somebody_asks(tmp_path: Path
             assert isinstance(await agent.check_now("healthy"), Report)
             assert (agent.state.checks["healthy"].breaker, samples(await shown(agent), "backoff")) == (Breaker(), [])
             runs = agent.state.checks["healthy"].runs
-            await until(lambda: agent.state.checks["healthy"].runs >= runs + 2, seconds=5)
+            await until(lambda: agent.state.checks["healthy"].runs >= runs + 2)
 
 
-async def test_repeated_refusals_lengthen_the_interval_and_a_success_ends_it(tmp_path: Path) -> None:
+def waiting(state: CheckState) -> float | None:
+    """Return how long after a run its check waits beyond its interval."""
+    return state.breaker.until and state.breaker.until - (state.report.started_at + state.report.seconds)
+
+
+async def test_repeated_refusals_lengthen_the_interval_and_a_success_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: list[CheckState] = []
+    record = State.record
+
+    def noted(*run: Any) -> CheckState:
+        states.append(record(*run))
+        return states[-1]
+
+    monkeypatch.setattr(State, "record", noted)
     async with World(tmp_path, HEALTHY) as world:
-        edit(world.config, lambda document: document["checks"][0].update(interval="500ms"))
-        address = refuse(world, "healthy", "535 5.7.3 Authentication unsuccessful")
+        edit(world.config, lambda document: document["checks"][0].update(interval="200ms"))
+        refuse(world, "healthy", "535 5.7.3 Authentication unsuccessful")
         async with running(world.config) as agent:
-            await until(lambda: world.exchange.logins[address] == 5)
-            began = [run.started_at for run in agent.state.checks["healthy"].history()]
-            waits = [later - earlier for earlier, later in pairwise(began)]
-            assert (waits[1] < 1.0 < waits[2], waits[3] > 2.0) == (True, True)
+            await until(lambda: len(states) == 5)
+            assert [waiting(state) for state in states] == [None, None, *map(pytest.approx, (0.4, 0.8, 1.6))]
+            began = [state.report.started_at for state in states]
+            assert (began[3] - began[2] > 0.4, began[4] - began[3] > 0.8) == (True, True)
             refuse(world, "healthy", None)
             await until(lambda: agent.state.checks["healthy"].report.outcome is Outcome.OK)
+            assert agent.state.checks["healthy"].breaker == Breaker()
             runs = agent.state.checks["healthy"].runs
-            await until(lambda: agent.state.checks["healthy"].runs >= runs + 3, seconds=4)
+            await until(lambda: agent.state.checks["healthy"].runs >= runs + 3)
 
 
 async def test_an_expected_refusal_neither_opens_the_breaker_nor_comes_again_by_a_restart(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ import pytest
 from smtpcheck.state.state import State
 from tests.agent import alert_sender
 from tests.agent.alert_sender import CHECKS
-from tests.agent.test_alerting import until
 from tests.alerts.test_alerts import good
 from tests.worlds.receiver import CUT, Receiver
+from tests.worlds.waiting import until
 
 KILLS = int(os.environ.get("SMTPCHECK_KILLS", "6"))
 

@@ -39,10 +39,11 @@ from smtpcheck.secrets.source import SecretSource
 from smtpcheck.state import alerts as alert_rows
 from smtpcheck.state import database
 from smtpcheck.state.state import FILE_NAME, State
-from tests.agent.test_agent import HEALTHY, edit, running, shown
 from tests.alerts.test_alerts import bad, check, good, unknown
 from tests.state.test_state_file import damaged, holding, overwrite
+from tests.worlds.agents import HEALTHY, edit, running, shown
 from tests.worlds.receiver import CUT, HANG, Got, Receiver
+from tests.worlds.waiting import until
 
 KEY = "whsec_" + base64.b64encode(b"a key of the tests").decode()
 RULES = catalogue.load()
@@ -113,12 +114,6 @@ async def alerts(
     finally:
         await alerting.close()
         await state.close()
-
-
-async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 def told(got: list[Got]) -> list[tuple[str, str, list[str]]]:

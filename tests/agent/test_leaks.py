@@ -18,9 +18,10 @@ import pytest
 from smtpcheck.model.cause import Cause
 from smtpcheck.sandbox.scenarios import POSTFIX, SCENARIOS, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.world import World
-from tests.agent.test_agent import edit
 from tests.oauth.test_sandbox import SCENARIOS as CREDENTIAL_KINDS
+from tests.worlds.agents import edit
 from tests.worlds.receiver import Receiver
+from tests.worlds.waiting import HANG_SECONDS
 
 ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "ignore"}
 OUTWARD = {
@@ -167,7 +168,7 @@ async def _agent(world: World) -> dict[str, str]:
     lines: list[str] = []
     readers = [asyncio.create_task(_collect(stream, lines)) for stream in (process.stdout, process.stderr)]
     try:
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(HANG_SECONDS):
             while not (match := re.search(r'"address": ?"([^"]+)"', "\n".join(lines))):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             async with aiohttp.ClientSession(f"http://{match[1]}") as session:

@@ -19,8 +19,9 @@ from smtpcheck.sandbox.scenarios import Scenario
 from smtpcheck.state import database
 from smtpcheck.state.database import Database
 from smtpcheck.state.state import FILE_NAME, State
-from tests.state.test_state_file import ROOT, damaged, overwrite, until
+from tests.state.test_state_file import ROOT, damaged, overwrite
 from tests.worlds.loopback import PLAN, sending, setting
+from tests.worlds.waiting import until
 
 _FULL_DISK = """
 import asyncio, resource, signal, sys

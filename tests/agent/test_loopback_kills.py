@@ -21,8 +21,9 @@ from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, DOMAIN, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.state.serialization import unpack_as
 from smtpcheck.state.signing_key import load_signing_key
-from tests.agent.test_agent import edit, running, shown, until
+from tests.worlds.agents import edit, running, shown
 from tests.worlds.loopback import correlation_ids_of
+from tests.worlds.waiting import HANG_SECONDS, until
 
 KILLS = int(os.environ.get("SMTPCHECK_KILLS", "15"))
 CAP = 120
@@ -52,7 +53,7 @@ async def killed_after(config: Path, seconds: float) -> None:
         stderr=asyncio.subprocess.DEVNULL,
     )
     assert agent.stdout
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANG_SECONDS):
         while await agent.stdout.readline() != b"ready\n":
             assert agent.returncode is None
     await asyncio.sleep(seconds)
@@ -104,9 +105,7 @@ async def all_are_found(world: World, sent: set[str], monkeypatch: pytest.Monkey
     monkeypatch.setattr(message_state, "KEPT_MESSAGES", 100_000)
     edit(world.config, lambda document: [check["loopback"].update(every="1h") for check in document["checks"]])
     async with running(world.config, first_within=60.0) as agent:
-        await until(
-            lambda: sent <= {each.mark for each in messages(agent) if each.stage is Stage.DELIVERED}, seconds=40
-        )
+        await until(lambda: sent <= {each.mark for each in messages(agent) if each.stage is Stage.DELIVERED})
         others = {message.stage for message in messages(agent) if message.mark not in sent}
         assert others <= {Stage.UNCERTAIN, Stage.DELIVERED}
 

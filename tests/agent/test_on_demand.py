@@ -24,8 +24,9 @@ from smtpcheck.sandbox.scenarios import RECIPIENT, Scenario
 from smtpcheck.sandbox.smtp_session import Listener
 from smtpcheck.sandbox.world import World
 from smtpcheck.web import create_app
-from tests.agent.test_agent import HEALTHY, SILENT, edit, running, shown, until
-from tests.agent.test_agent_state import LOCKED, refuse
+from tests.agent.test_agent_state import LOCKED
+from tests.worlds.agents import HEALTHY, SILENT, edit, refuse, running, shown
+from tests.worlds.waiting import HANG_SECONDS, until
 
 SLOW = (Scenario("slow", "Each reply takes its time.", server=Listener(delay=0.15)),)
 
@@ -212,7 +213,7 @@ async def test_the_end_of_the_agent_waits_for_a_run_on_request(tmp_path: Path) -
 async def test_the_run_ends_before_the_scraper_gives_up(tmp_path: Path) -> None:
     """A server that says nothing is a failure within the scrape's timeout, whatever the check's own is."""
     async with World(tmp_path, SILENT) as world, asking(world, timeout="60s") as (agent, client):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG_SECONDS):
             _, text = await probe(client, "silent", "1.5")
         assert values(text)["smtpcheck_success"] == 0.0
         report = agent.state.checks["silent"].report
@@ -224,7 +225,7 @@ async def test_an_issuer_that_is_silent_ends_in_time_too(tmp_path: Path) -> None
         async with World(tmp_path, HEALTHY) as world:
             there = f"https://127.0.0.1:{unheard.getsockname()[1]}"
             edit(world.config, lambda document: document["credentials"]["contoso"].update(authority=there))
-            async with asking(world) as (_, client), asyncio.timeout(20):
+            async with asking(world) as (_, client), asyncio.timeout(HANG_SECONDS):
                 status, text = await probe(client, "healthy", "1")
     assert (status, values(text)["smtpcheck_success"]) == (200, 0.0)
     assert 'phase="token"' in text

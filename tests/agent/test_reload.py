@@ -17,10 +17,11 @@ from smtpcheck.loopback.message_state import Stage
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.sandbox.world import World
 from smtpcheck.state.state import State
-from tests.agent.test_agent import HEALTHY, SILENT, edit, running, shown, until
 from tests.agent.test_agent_loopback import stages, with_loopback
+from tests.worlds.agents import HEALTHY, SILENT, edit, running, shown
 from tests.worlds.loopback import HEALTHY as SENDING
 from tests.worlds.loopback import Searcher, searcher_of_all
+from tests.worlds.waiting import until
 
 OTHER = {"name": "other", "depth": "connect", "server": {"host": "localhost"}, "interval": "1h"}
 

@@ -22,7 +22,8 @@ from smtpcheck.config import load
 from smtpcheck.model.shard import Shard, owner
 from smtpcheck.sandbox.scenarios import RECIPIENT, Scenario
 from smtpcheck.sandbox.world import World
-from tests.agent.test_agent import edit, until
+from tests.worlds.agents import edit
+from tests.worlds.waiting import HANG_SECONDS, until
 
 SHARDS = 3
 INTERVAL = 900.0
@@ -111,7 +112,7 @@ class Agent:
     async def run_all_again(self) -> None:
         """Wait until every check that logs in has run once more."""
         before = await self.runs()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANG_SECONDS):
             while any(name[:4] == "auth" and count <= before[name] for name, count in (await self.runs()).items()):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
 

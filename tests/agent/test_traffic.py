@@ -15,7 +15,7 @@ from smtpcheck.sandbox.graph_mail import Asked
 from smtpcheck.sandbox.mail_store import Delivery
 from smtpcheck.sandbox.scenarios import CONTOSO, CONTOSO_MAIL, DOMAIN, RECIPIENT, Finding, Registration, Scenario
 from smtpcheck.sandbox.world import World
-from tests.agent.test_agent import running
+from tests.worlds.agents import running
 
 SECONDS = 8.0
 

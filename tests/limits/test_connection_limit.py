@@ -7,12 +7,14 @@ from pathlib import Path
 
 from smtpcheck.limits.connection_limit import ConnectionLimit
 from smtpcheck.limits.mailbox_lock import MailboxLocks
+from tests.worlds.waiting import HANG_SECONDS
 
 HOLD = """
 import asyncio, sys
 from pathlib import Path
 from smtpcheck.limits.connection_limit import ConnectionLimit
 from smtpcheck.limits.mailbox_lock import MailboxLocks
+from tests.worlds.waiting import HANG_SECONDS
 
 async def main():
     async with ConnectionLimit(1, MailboxLocks(Path(sys.argv[1]))).slot(sys.argv[2]):
@@ -61,7 +63,7 @@ async def test_a_run_that_is_cancelled_while_it_waits_frees_its_place(tmp_path: 
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-    async with asyncio.timeout(5), connections.slot("a@x.org"):
+    async with asyncio.timeout(HANG_SECONDS), connections.slot("a@x.org"):
         pass
     assert connections._mailboxes == {}
     connections.close()
@@ -80,11 +82,11 @@ async def test_another_process_that_holds_the_mailbox_is_waited_for(tmp_path: Pa
     connections = ConnectionLimit(10, MailboxLocks(tmp_path))
     crowd = Crowd(connections)
     waiting = asyncio.create_task(crowd.run("a@x.org"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_SECONDS):
         await crowd.run("b@x.org")
     assert (waiting.done(), crowd.most) == (False, 1)
     holder.kill()
     holder.communicate()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_SECONDS):
         await waiting
     connections.close()

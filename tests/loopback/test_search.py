@@ -18,6 +18,7 @@ from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.static_token import StaticToken
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp.connection import Network
+from tests.worlds.waiting import HANG_SECONDS
 
 PROBE = "probe@example.org"
 SERVER = Server("imap.example.org", 993, Security.IMPLICIT, server_name="imap.example.org", ehlo="")
@@ -138,7 +139,7 @@ async def test_a_search_that_waits_for_a_thread_keeps_nobody_from_its_mailbox(
     """Thousands may wait after a start; the checks go on meanwhile."""
     finds = [Find(FindVia.IMAP, f"{number}@example.org", "ready", server=SERVER) for number in range(20)]
     tasks = [asyncio.create_task(_search(finders, find)) for find in finds]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_SECONDS):
         for _ in range(2):
             await searches.begun.acquire()
         while len(finders._places._waiters or ()) < len(finds) - 2:  # noqa: ASYNC110

@@ -1,5 +1,7 @@
 """Debian's servers as child processes of the tests: found, started, waited for, stopped, their logs shown."""
 
+import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -11,9 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.worlds.waiting import HANG_SECONDS
+
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-_START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
+_PORTS_OF_A_PROCESS = 64
+_FIRST_PORT = 10_000 + os.getpid() % 350 * _PORTS_OF_A_PROCESS
+_PORTS = itertools.cycle(range(_FIRST_PORT, _FIRST_PORT + _PORTS_OF_A_PROCESS))
+"""Below those that the system gives to connections and listeners that ask for any: none is taken before its use."""
 
 
 def real_binary(name: str) -> str:
@@ -31,19 +38,20 @@ def need_root(name: str) -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a TCP port of 127.0.0.1 that nothing listens on, and that no other process of the tests is given."""
+    for port in itertools.islice(_PORTS, _PORTS_OF_A_PROCESS):
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    pytest.fail("no port is free")
 
 
-def wait_until(true: Callable[[], bool], seconds: float, what: str) -> None:
-    """Return once the condition holds; fail the test when it does not within the time."""
-    end = time.monotonic() + seconds
-    while not true():
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Return once the condition holds; fail the test when it never does."""
+    end = time.monotonic() + HANG_SECONDS
+    while not condition():
         if time.monotonic() > end:
-            pytest.fail(f"not within {seconds:g} s: {what}")
+            pytest.fail(f"not within {HANG_SECONDS:g} s: {what}")
         time.sleep(0.05)
 
 
@@ -66,7 +74,7 @@ class Daemon:
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
         try:
-            wait_until(lambda: self._is_up(ports), _START_SECONDS, f"{command[0]} listens on {list(ports)}")
+            wait_until(lambda: self._is_up(ports), f"{command[0]} listens on {list(ports)}")
         except BaseException:
             self.stop()
             raise

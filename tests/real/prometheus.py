@@ -61,7 +61,7 @@ class Prometheus(Daemon):
             log=folder / "prometheus.log",
             ports=[port],
         )
-        wait_until(self._is_ready, 30, "Prometheus has opened its database")
+        wait_until(self._is_ready, "Prometheus has opened its database")
 
     def _is_ready(self) -> bool:
         try:
@@ -93,15 +93,15 @@ class Prometheus(Daemon):
             answer = json.load(response)
         return [exemplar["labels"] for series in answer["data"] for exemplar in series["exemplars"]]
 
-    def wait_for(self, expression: str, seconds: float = 20) -> list[Sample]:
-        """Return the series of an expression once it has any; fail the test when it has none within the time."""
+    def wait_for(self, expression: str) -> list[Sample]:
+        """Return the series of an expression once it has any; fail the test when it never has."""
         found: list[Sample] = []
 
         def is_there() -> bool:
             found[:] = self.query(expression)
             return bool(found)
 
-        wait_until(is_there, seconds, f"Prometheus has {expression}")
+        wait_until(is_there, f"Prometheus has {expression}")
         return found
 
 

@@ -22,6 +22,7 @@ from tests.alerts.test_alerts import bad, good
 from tests.real.alertmanager import Alertmanager
 from tests.real.daemon import free_port
 from tests.worlds.receiver import Got, Receiver
+from tests.worlds.waiting import HANG_SECONDS
 
 CONFIG = """
 agent: {{listen: "127.0.0.1:{port}", state: state}}
@@ -48,10 +49,10 @@ def managers(tmp_path: Path) -> Iterator[list[Alertmanager]]:
             each.stop()
 
 
-async def until(true: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait until something that blocks is true."""
-    async with asyncio.timeout(seconds):
-        while not await asyncio.to_thread(true):  # noqa: ASYNC110
+async def until(condition: Callable[[], object]) -> None:
+    """Return once a condition holds that blocks; fail the test when it never does."""
+    async with asyncio.timeout(HANG_SECONDS):
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
 
@@ -151,8 +152,8 @@ class Agent:
 
     def counts(self) -> dict[str, int]:
         """Return how many alerts the webhook took, refused, and did not get."""
-        shown = self.shown()
-        return dict(shown["notifiers"][0]["counts"]) if shown else {}
+        shown = self.shown() or {"notifiers": []}
+        return next((dict(each["counts"]) for each in shown["notifiers"]), {})
 
 
 def told(got: list[Got]) -> list[tuple[str, str]]:

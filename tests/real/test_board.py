@@ -15,6 +15,7 @@ from dashboards.remedies import remedies
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome
 from tests.real.watched_site import BREAKING, DASHBOARDS, DATED, MONTH, SIGNED_IN, Site, watched_site
+from tests.worlds.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -209,7 +210,7 @@ async def test_prometheus_evaluates_every_rule(site: Site) -> None:
     async def rules() -> list[dict[str, Any]]:
         return [rule for group in (await site.ask("rules"))["groups"] for rule in group["rules"]]
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_SECONDS):
         while any(rule["health"] == "unknown" for rule in await rules()):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
     found = await rules()

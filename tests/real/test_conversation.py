@@ -193,7 +193,7 @@ async def test_a_sent_message_reaches_the_mailbox(
     conversation = await client.converse(check, signer.mint(ANNA), Depth.SEND)
     assert (faults(conversation), codes(conversation, Phase.DATA)) == ({}, [354, 250])
     inbox = dovecot.mail / recipient / "Maildir" / "new"
-    wait_until(lambda: inbox.is_dir() and any(inbox.iterdir()), 15, f"mail in {inbox}")
+    wait_until(lambda: inbox.is_dir() and any(inbox.iterdir()), f"mail in {inbox}")
     assert f"To: {recipient}" in next(inbox.iterdir()).read_text()
 
 

@@ -41,8 +41,8 @@ def told(manager: Alertmanager, count: int) -> set[str]:
             found: list[dict[str, dict[str, str]]] = json.load(response)
         return found
 
-    wait_until(lambda: len(shown()) == count, 20, "Alertmanager shows the alerts")
-    wait_until(lambda: all(alert["status"]["state"] != "unprocessed" for alert in shown()), 60, "they are processed")
+    wait_until(lambda: len(shown()) == count, "Alertmanager shows the alerts")
+    wait_until(lambda: all(alert["status"]["state"] != "unprocessed" for alert in shown()), "they are processed")
     return {
         " ".join(value for key, value in sorted(alert["labels"].items()) if key not in {*AGENT, "severity"})
         for alert in shown()

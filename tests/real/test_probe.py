@@ -11,9 +11,9 @@ from cloudcoil.models.prometheus_operator import v1 as monitoring
 from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
 from smtpcheck.web import create_app, serve
-from tests.agent.test_agent import edit, running
 from tests.real.prometheus import Prometheus
 from tests.test_readme import README
+from tests.worlds.agents import edit, running
 
 TWO = tuple(scenario for scenario in SCENARIOS if scenario.name in {"healthy", "smtp-auth-disabled"})
 

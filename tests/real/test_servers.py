@@ -76,7 +76,7 @@ def test_a_submitted_message_reaches_the_mailbox(
         client.docmd(_xoauth2(ANNA, signer.mint(ANNA)))
         client.sendmail(ANNA, [f"box{port}@example.test"], f"Subject: port {port}\r\n\r\nhello\r\n")
     inbox = dovecot.mail / f"box{port}@example.test" / "Maildir" / "new"
-    wait_until(lambda: inbox.is_dir() and any(inbox.iterdir()), 15, f"mail in {inbox}")
+    wait_until(lambda: inbox.is_dir() and any(inbox.iterdir()), f"mail in {inbox}")
     assert f"Subject: port {port}" in next(inbox.iterdir()).read_text()
 
 

@@ -25,7 +25,7 @@ def test_prometheus_keeps_the_trace_of_a_run(tmp_path: Path, prometheus: Callabl
             found[:] = database.exemplars("smtpcheck_phase_seconds_bucket")
             return bool(found)
 
-        wait_until(is_there, 30, "Prometheus has an exemplar")
+        wait_until(is_there, "Prometheus has an exemplar")
     finally:
         running.stop()
     assert {len(labels["trace_id"]) for labels in found} == {32}

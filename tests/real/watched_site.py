@@ -6,7 +6,7 @@ import math
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,7 @@ from smtpcheck.sandbox.world import World
 from smtpcheck.web import create_app, serve
 from tests.real.daemon import free_port
 from tests.real.prometheus import Prometheus
+from tests.worlds.waiting import until
 
 DASHBOARDS = Path(__file__).parent.parent.parent / "dashboards"
 RULES = sorted(DASHBOARDS.glob("*.rules.yaml"))
@@ -107,10 +108,10 @@ async def watched_site(folder: Path) -> AsyncIterator[Site]:
                 await asyncio.to_thread(prometheus.wait_for, "up == 1")
                 running = asyncio.create_task(agent.run(stop))
                 try:
-                    await _until(lambda: len(agent.state.checks) == len(world.scenarios))
+                    await until(lambda: len(agent.state.checks) == len(world.scenarios))
                     await _break_some(world, agent)
                     assert await agent.reload() == ()
-                    await asyncio.to_thread(prometheus.wait_for, _ALL_IS_SCRAPED, 60)
+                    await asyncio.to_thread(prometheus.wait_for, _ALL_IS_SCRAPED)
                     yield Site(prometheus, agent, target)
                 finally:
                     stop.set()
@@ -153,9 +154,3 @@ async def _break_some(world: World, agent: Agent) -> None:
     mailboxes = world.exchange.mailboxes
     address = next(address for address in mailboxes if address.startswith(BREAKING.name))
     mailboxes[address] = replace(mailboxes[address], refuses={"AUTH": replies.SMTP_AUTH_DISABLED_TENANT})
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)

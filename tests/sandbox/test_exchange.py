@@ -19,6 +19,7 @@ from smtpcheck.sandbox.exchange import Exchange
 from smtpcheck.sandbox.mail_service import Mailbox, Message
 from smtpcheck.sandbox.smtp_session import MAX_LINE, Listener
 from smtpcheck.sandbox.tokens import SigningKey
+from tests.worlds.waiting import HANG_SECONDS
 
 T = TypeVar("T")
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -525,7 +526,7 @@ async def test_closing_cuts_connections_in_every_state(site: Site) -> None:
         return [*bare, *(socket.create_connection(("localhost", each), 5) for each in (silent, implicit))]
 
     sockets = await away(open_all)
-    await asyncio.wait_for(site.exchange.close(), 10)
+    await asyncio.wait_for(site.exchange.close(), HANG_SECONDS)
 
     def drain() -> None:
         for one in sockets:
@@ -536,5 +537,5 @@ async def test_closing_cuts_connections_in_every_state(site: Site) -> None:
                 except ConnectionResetError:
                     pass
 
-    await asyncio.wait_for(away(drain), 10)
+    await asyncio.wait_for(away(drain), HANG_SECONDS)
     assert len(asyncio.all_tasks()) == 1

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from smtpcheck.sandbox.certificates import Authority, Certificate
 from smtpcheck.sandbox.entra import ERRORS
 from smtpcheck.sandbox.issuer import GRAPH, OUTLOOK, App, Issuer, IssuerFailure, Tenant
+from tests.worlds.waiting import HANG_SECONDS
 
 SECRET = "abc8Q~right"
 SCOPE = f"{OUTLOOK}/.default"
@@ -348,7 +349,7 @@ async def test_a_slow_issuer_answers_late_and_does_not_hold_up_the_end(site: Sit
 
     with pytest.raises(requests.ReadTimeout):
         await asyncio.to_thread(ask)
-    await asyncio.wait_for(site.issuer.close(), 10)
+    await asyncio.wait_for(site.issuer.close(), HANG_SECONDS)
 
 
 async def test_a_token_can_be_minted_with_other_claims(site: Site) -> None:

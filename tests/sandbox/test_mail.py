@@ -18,6 +18,7 @@ from smtpcheck.sandbox.imap_syntax import search_test, words
 from smtpcheck.sandbox.mail_store import Delivery, Stored, Use
 from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, RECIPIENT, Scenario
 from smtpcheck.sandbox.world import World
+from tests.worlds.waiting import until
 
 T = TypeVar("T")
 GRAPH = "https://graph.microsoft.com"
@@ -103,9 +104,7 @@ async def test_a_message_goes_the_way_of_its_scenario(client: Client, name: str,
 
 async def test_a_late_message_arrives_all_the_same(client: Client) -> None:
     await client.run(lambda: client.send("late"))
-    async with asyncio.timeout(10):
-        while not lying(client):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: lying(client))
     assert lying(client) == {"inbox": 1}
 
 

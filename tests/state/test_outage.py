@@ -16,7 +16,8 @@ from smtpcheck.state.history import DAY_SECONDS
 from smtpcheck.state.outage import Outage
 from smtpcheck.state.state import FILE_NAME, KEEP_DAYS, State
 from tests.state.test_state import CHECK, full_report, run
-from tests.state.test_state_file import NOON, damaged, kept, overwrite, rows, until
+from tests.state.test_state_file import NOON, damaged, kept, overwrite, rows
+from tests.worlds.waiting import until
 
 OK, WARNING, CRITICAL, UNKNOWN = Outcome
 SIGNS = {"o": OK, "w": WARNING, "c": CRITICAL, "u": UNKNOWN}

@@ -29,6 +29,7 @@ from smtpcheck.state.database import Database, InUseError, NotKeptError, Write
 from smtpcheck.state.history import DAY_SECONDS, Day, Hour
 from smtpcheck.state.state import FILE_NAME, KEEP_DAYS, State
 from tests.state.test_state import CHECK, full_report, run
+from tests.worlds.waiting import HANG_SECONDS, until
 
 ROOT = Path(__file__).parent.parent.parent
 NOON = 20_000 * DAY_SECONDS + 12 * 3600.0
@@ -62,13 +63,6 @@ async def holding(state: State) -> AsyncIterator[asyncio.Task[None]]:
     finally:
         released.set()
         await asyncio.wait([in_hand])
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until the condition holds."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 def rows(folder: Path, query: str) -> list[tuple[object, ...]]:
@@ -563,7 +557,7 @@ async def test_what_is_committed_is_in_the_file_and_what_is_not_is_an_error(tmp_
 async def test_what_is_waited_for_no_longer_is_done_all_the_same(tmp_path: Path) -> None:
     """An agent that ends lets go of what it waits for; neither that nor what comes after it is lost."""
     insert = "INSERT INTO failures (name, report) VALUES (?, ?)"
-    async with asyncio.timeout(30), kept(tmp_path) as state:
+    async with asyncio.timeout(HANG_SECONDS), kept(tmp_path) as state:
         file = state._file
         assert file
         async with holding(state) as in_hand:

@@ -30,6 +30,7 @@ from smtpcheck.model.check import Check
 from smtpcheck.sandbox.scenarios import DOMAIN, RECIPIENT, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.state.state import State
+from tests.worlds.waiting import until
 
 FIND = Find(FindVia.IMAP, RECIPIENT, "contoso")
 PLAN = Loopback(
@@ -138,9 +139,7 @@ class Setting:
         await self.idle()
 
     async def idle(self) -> None:
-        async with asyncio.timeout(20):
-            while self.service._sending or self.service._searches:  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+        await until(lambda: not self.service._sending and not self.service._searches)
 
     async def until(self, condition: Callable[[], bool], step: float = 1.0, most: float = 1000.0) -> None:
         """Let time pass in steps until the condition holds."""

@@ -10,6 +10,8 @@ from typing import Any, Self
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.worlds.waiting import HANG_SECONDS
+
 HANG = "hang"
 CUT = "cut"
 
@@ -55,9 +57,9 @@ class Receiver:
     def url(self, path: str = "/") -> str:
         return str(self._server.make_url(path))
 
-    async def until(self, true: Callable[[list[Got]], object], seconds: float = 20.0) -> list[Got]:
+    async def until(self, true: Callable[[list[Got]], object]) -> list[Got]:
         """Return what came, once it is enough."""
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(HANG_SECONDS):
             while not true(self.got):
                 self._changed.clear()
                 await self._changed.wait()

@@ -14,15 +14,11 @@ import yaml
 from smtpcheck.cli.doctor.result import Stage
 from smtpcheck.limits.connection_limit import ConnectionLimit
 from smtpcheck.limits.mailbox_lock import MailboxLocks
-from smtpcheck.sandbox.scenarios import SCENARIOS, Scenario
 from smtpcheck.sandbox.world import World
+from tests.worlds.agents import only
+from tests.worlds.waiting import HANG_SECONDS
 
 ENVIRONMENT = {**os.environ, "NO_COLOR": "1"}
-
-
-def only(*names: str) -> tuple[Scenario, ...]:
-    """Return some of the scenarios."""
-    return tuple(scenario for scenario in SCENARIOS if scenario.name in names)
 
 
 @dataclass
@@ -43,7 +39,7 @@ async def doctor(*arguments: str | Path, environment: dict[str, str] | None = No
         stderr=asyncio.subprocess.PIPE,
         env={**ENVIRONMENT, **(environment or {})},
     )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), HANG_SECONDS)
     return Ended(process.returncode, out.decode(), err.decode())
 
 
@@ -125,13 +121,13 @@ async def test_it_waits_for_the_mailbox_that_an_agent_holds(tmp_path: Path) -> N
         async with connections.slot("healthy@contoso.example"):
             process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=ENVIRONMENT)
             assert process.stdout
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(HANG_SECONDS):
                 while b" 5 access token" not in await process.stdout.readline():
                     pass
             await asyncio.sleep(1)
             assert world.exchange.connections.total() == 0
         connections.close()
-        await asyncio.wait_for(process.communicate(), 60)
+        await asyncio.wait_for(process.communicate(), HANG_SECONDS)
         assert world.exchange.logins.total() == 1
 
 

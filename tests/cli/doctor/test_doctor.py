@@ -26,8 +26,9 @@ from smtpcheck.model.report import Outcome
 from smtpcheck.oauth import broker
 from smtpcheck.oauth.token_cache import AcquiredToken
 from smtpcheck.sandbox import replies
-from smtpcheck.sandbox.scenarios import SCENARIOS, Scenario
+from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
+from tests.worlds.agents import only, unhurried
 
 STAGES = {
     "secret-expired": Stage.APPLICATION,
@@ -51,11 +52,6 @@ REFUSING = ("password-must-fail", "mailbox-must-fail", "relay-must-fail")
 """Scenarios in which a refusal is what must come."""
 
 SENDING = {"mailbox-right-missing", "sender-refused", "connections-throttled", "healthy-send"}
-
-
-def only(*names: str) -> tuple[Scenario, ...]:
-    """Return some of the scenarios."""
-    return tuple(scenario for scenario in SCENARIOS if scenario.name in names)
 
 
 def settings_of(config: Path) -> Settings:
@@ -117,6 +113,7 @@ def edit(config: Path, **changes: Mapping[str, object]) -> Settings:
 async def test_every_scenario_has_its_cause_in_the_right_step(tmp_path: Path) -> None:
     """All twelve steps are there each time, none fails in a healthy world, and no secret stands in what comes out."""
     async with World(tmp_path) as world:
+        unhurried(world)
         settings = settings_of(world.config)
         names = [scenario.name for scenario in SCENARIOS]
         found = await asyncio.gather(*(examine(settings, name, send=name in SENDING) for name in names))

@@ -29,6 +29,7 @@ from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp import resolver as resolver_room
 from smtpcheck.smtp.connection import Network
 from tests.real.daemon import free_port
+from tests.worlds.waiting import HANG_SECONDS
 
 TOKEN = Secret("ya29.a0AfH6SMB-the-token-of-the-tests-Zz09")
 MARK = "sc1abcdefghijklmnop"
@@ -77,7 +78,7 @@ async def _search(
     with ThreadPoolExecutor(1) as threads:
         finder = ImapFinder(server, "probe@example.org", Mechanism.XOAUTH2, network=network, threads=threads)
         found = await finder.search(REQUEST, TOKEN, timeout=timeout)
-        await asyncio.wait_for(asyncio.wrap_future(threads.submit(int)), 5)  # the thread is free
+        await asyncio.wait_for(asyncio.wrap_future(threads.submit(int)), HANG_SECONDS)  # the thread is free
     network.close()
     return found
 
@@ -363,10 +364,10 @@ async def test_a_cancelled_search_cuts_its_connection_and_frees_its_thread() -> 
             search = asyncio.create_task(finder.search(REQUEST, TOKEN, timeout=3600))
             await begun.wait()
             search.cancel()
-            await asyncio.wait_for(gone.wait(), 5)
+            await asyncio.wait_for(gone.wait(), HANG_SECONDS)
             with pytest.raises(asyncio.CancelledError):
                 await search
-            await asyncio.wait_for(asyncio.wrap_future(threads.submit(int)), 5)
+            await asyncio.wait_for(asyncio.wrap_future(threads.submit(int)), HANG_SECONDS)
         network.close()
 
 
