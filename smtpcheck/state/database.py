@@ -101,7 +101,8 @@ class Database:
         self._on_new_file = on_new_file
         self._connection: sqlite3.Connection | None = None
         self._usable = True
-        self._identity: tuple[int, int] | None = None
+        self._descriptor: int | None = None
+        """Of the open file, by which it is seen that the file was removed; SQLite's own is not to be had."""
         self._pending: dict[Write, dict[Hashable, Make]] = {}
         self._due: dict[float, float] = {}
         self._guard = threading.Lock()
@@ -291,38 +292,35 @@ class Database:
     def _connect(self) -> None:
         """Open the file, made with mode 0600 if it is missing, and bring it to this version."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        self._identity = _identity(os.fstat(descriptor))
-        os.close(descriptor)
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             _prepare(connection)
             migrate(connection)
         except BaseException:
             connection.close()
+            os.close(descriptor)  # not before: it would give up SQLite's locks (fcntl(2))
             raise
-        self._connection = connection
+        self._connection, self._descriptor = connection, descriptor
 
     def _look_for_file(self) -> None:
         """Make sure that what is written goes into the file of that name, and not into one that was removed."""
         if self._connection is None:
             return
         try:
-            found = _identity(self.path.stat())
-        except FileNotFoundError:
-            found = None
+            is_there = self.path.exists()
         except OSError:  # what is wrong shows when it is written
             return
-        if found == self._identity:
+        if self._descriptor is None or (is_there and os.fstat(self._descriptor).st_nlink > 0):
             return
         self._close()
-        if found is not None:
+        if is_there:
             self._usable = False
             self._report_error("another file has taken its place while it was in use")
             return
         try:
             make_private(self.path.parent)
             self._connect()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, DamagedFileError) as error:
             self._usable = False
             self._report_error(f"it was removed while it was in use, and no new one can be begun: {error}")
             return
@@ -334,6 +332,9 @@ class Database:
             with suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def _failed(self, error: Exception) -> None:
         if _is_damage(error):
@@ -417,10 +418,6 @@ def _is_damage(error: Exception) -> bool:
     """Return whether an error says that what is in the file is not what was written."""
     undecodable = isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode")
     return undecodable or _code(error) in _DAMAGE or isinstance(error, (DamagedFileError, UnicodeError))
-
-
-def _identity(found: os.stat_result) -> tuple[int, int]:
-    return found.st_dev, found.st_ino
 
 
 def _execute_all(connection: sqlite3.Connection, statement: str, rows: list[Values]) -> None:
