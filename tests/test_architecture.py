@@ -130,6 +130,7 @@ REVEALERS = frozenset(
 """Where a secret leaves for its own destination."""
 
 LIBRARY_USERS = {
+    "aiohttp": ("http_client/", "web/", "sandbox/"),
     "apprise": ("alerts/notifiers/apprise.py",),
     "apscheduler": ("agent/",),
     "imapclient": ("loopback/imap/client.py",),
@@ -137,11 +138,13 @@ LIBRARY_USERS = {
     "msgspec": ("state/serialization.py",),
     "opentelemetry": ("output/tracing/otlp.py",),
     "prometheus_client": ("output/metrics/", "web/", "agent/"),
+    "requests": ("http_client/", "output/tracing/otlp.py"),
     "socket": (
         *("smtp/connecting.py", "smtp/resolver.py", "loopback/imap/stream.py"),
         *("http_client/", "agent/", "cli/", "sandbox/"),
     ),
     "sqlite3": ("state/",),
+    "urllib3": ("http_client/",),
     "yaml": ("config/yaml_reader.py", "diagnosis/catalogue.py", "cli/explain.py", "mail_api/"),
 }
 """Libraries that only these files and rooms may import."""

@@ -22,7 +22,7 @@ from smtpcheck.secrets.redaction import redact
 
 _LONGEST_CHAIN = 16
 _NOT_A_URL = frozenset({"InvalidSchema", "MissingSchema", "InvalidURL", "LocationParseError"})
-_OWN_LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+_OWN_LACKS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN})
 _OWN_RESOLVER_LACKS = frozenset({socket.EAI_MEMORY, getattr(socket, "EAI_SYSTEM", socket.EAI_MEMORY)})
 
 # In this order: in urllib3 a name that is not found, and a refused connection, descend from a timeout, and in aiohttp
@@ -105,9 +105,17 @@ def detail_of(error: BaseException) -> str:
 def _is_own(link: BaseException) -> bool:
     if isinstance(link, MemoryError) or (isinstance(link, RuntimeError) and "new thread" in str(link)):
         return True
-    if isinstance(link, socket.gaierror):
-        return link.errno in _OWN_RESOLVER_LACKS
+    if isinstance(link, socket.gaierror):  # a resolver without a descriptor says what one without a name server says
+        return link.errno in _OWN_RESOLVER_LACKS or not _has_descriptor_left()
     return isinstance(link, OSError) and link.errno in _OWN_LACKS
+
+
+def _has_descriptor_left() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno not in _OWN_LACKS
+    return True
 
 
 def _names(link: BaseException) -> set[str]:

@@ -15,7 +15,7 @@ GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _INTERVAL = 5.0
 _SLOWER = 5.0
 _LONGEST = 3600.0
-_PASSING = frozenset({TokenErrorKind.TIMEOUT, TokenErrorKind.CONNECT, TokenErrorKind.THROTTLED})
+_PASSING = frozenset({TokenErrorKind.TIMEOUT, TokenErrorKind.CONNECT, TokenErrorKind.REFUSED, TokenErrorKind.THROTTLED})
 """What does not end the waiting, but slows it (RFC 8628 3.5)."""
 
 
@@ -48,7 +48,7 @@ def sign_in_by_device_code(registration: Registration, show: Show, cancelled: Ev
 
 
 def _is_passing(error: TokenError) -> bool:
-    return error.kind in _PASSING or (error.kind is TokenErrorKind.HTTP and (error.http_status or 0) >= 500)
+    return error.kind in _PASSING or (error.kind is TokenErrorKind.HTTP and (error.http_status or 599) >= 500)
 
 
 def _invitation(answer: Response) -> tuple[str, Invitation, float]:

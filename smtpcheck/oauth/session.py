@@ -20,6 +20,10 @@ _PUBLIC_FIELDS = frozenset(
 _KINDS = {
     FaultKind.REQUEST: TokenErrorKind.DISCOVERY,
     FaultKind.PROXY: TokenErrorKind.PROXY,
+    FaultKind.REFUSED: TokenErrorKind.REFUSED,
+    FaultKind.CLOSED: TokenErrorKind.HTTP,
+    FaultKind.PROTOCOL: TokenErrorKind.HTTP,
+    FaultKind.OUT_OF_RESOURCES: TokenErrorKind.OUT_OF_RESOURCES,
     FaultKind.NAME_NOT_FOUND: TokenErrorKind.NAME_NOT_FOUND,
     FaultKind.TLS: TokenErrorKind.TLS,
     FaultKind.TIMEOUT: TokenErrorKind.TIMEOUT,

@@ -303,6 +303,21 @@ def test_descriptors_that_this_machine_lacks_are_not_the_servers_fault(
     assert (fault.kind, fault.detail) == (FaultKind.OUT_OF_RESOURCES, "Too many open files")
 
 
+def test_a_name_that_no_descriptor_is_left_to_look_up_is_not_the_servers_fault(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object, **__: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    def lacking(*_: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert failed(ask("http://mail.example.org/")).kind is FaultKind.NAME_NOT_FOUND
+    monkeypatch.setattr("smtpcheck.http_client.faults.os.open", lacking)
+    assert failed(ask("http://mail.example.org/")).kind is FaultKind.OUT_OF_RESOURCES
+
+
 def test_a_proxy_that_is_not_there_is_named_without_its_password(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

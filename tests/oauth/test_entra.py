@@ -404,12 +404,12 @@ def test_an_answer_that_drips_ends_in_time(issuer: Issuer, ca_file: Path, monkey
 def test_an_answer_that_breaks_off(issuer: Issuer, ca_file: Path) -> None:
     issuer.token = lambda _: (200, {"Content-Length": "5000"}, "{")
     error = _ask(_credential(issuer, ca_file).flow())
-    assert (error.kind, error.http_status) == (TokenErrorKind.CONNECT, None)
+    assert (error.kind, error.http_status) == (TokenErrorKind.HTTP, None)
 
 
 def test_an_answer_of_a_broken_encoding(issuer: Issuer, ca_file: Path) -> None:
     issuer.token = lambda _: (200, {"Content-Encoding": "gzip"}, "this is not gzip")
-    assert _ask(_credential(issuer, ca_file).flow()).kind is TokenErrorKind.CONNECT
+    assert _ask(_credential(issuer, ca_file).flow()).kind is TokenErrorKind.HTTP
 
 
 def test_an_answer_without_end_is_cut(issuer: Issuer, ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -422,7 +422,7 @@ def test_a_refused_connection(ca_file: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         error = _ask(_credential(Issuer(port=taken.getsockname()[1]), ca_file).flow())
-    assert (error.kind, error.description) == (TokenErrorKind.CONNECT, "Connection refused")
+    assert (error.kind, error.description) == (TokenErrorKind.REFUSED, "Connection refused")
 
 
 def test_a_name_that_does_not_exist(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -288,7 +288,7 @@ def test_a_machine_that_is_not_in_azure(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1")
     error = ManagedIdentity().flow().request(None)
     assert isinstance(error, TokenError)
-    assert error.kind is TokenErrorKind.CONNECT
+    assert error.kind is TokenErrorKind.REFUSED
 
 
 def test_what_means_nothing_to_a_managed_identity_is_refused() -> None:

@@ -32,7 +32,7 @@ _STEPS = {
     FaultKind.NAME_NOT_FOUND: FinderStep.CONNECT,
     FaultKind.REFUSED: FinderStep.CONNECT,
     FaultKind.CONNECT: FinderStep.CONNECT,
-    FaultKind.OUT_OF_RESOURCES: FinderStep.CONNECT,
+    FaultKind.OUT_OF_RESOURCES: FinderStep.AGENT,
 }
 """Where a search ends that got no response; any other fault is of the step itself."""
 
