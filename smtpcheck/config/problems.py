@@ -77,6 +77,8 @@ class Place:
         """Whether a value here can be no secret: of a credential's and a notifier's keys only those of a short list."""
         if self.path[:2] in {("agent", "external_url"), ("agent", "otlp")}:
             return False
+        if self.path[:1] == ("basic_auth_users",):  # of the page's own file
+            return False
         if self.path[:1] == ("alerts",):
             return not _SECRET_OF_ALERTS & set(self.path) or bool(_SHOWN_OF_ALERTS & set(self.path[3:4]))
         in_credential = len(self.path) > 2 and self.path[0] == "credentials"

@@ -3,11 +3,12 @@
 https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
 
 Rules of this file:
-- The format is the toolkit's. What we cannot do we refuse where leaving it out would make the page less safe (client
+- The format is the toolkit's. What we cannot do we refuse where ignoring it would make the page less safe (client
   certificates that nobody verifies), and take without effect where it would not: `http2`, for we speak HTTP/1.1, and
-  `curve_preferences`, for OpenSSL's order stands.
+  `curve_preferences`, for OpenSSL's order holds.
+- It is read as the configuration is: every problem of the file at once, with its line; a key without a value is as if
+  it were not there.
 - Paths are relative to the file. No message shows a hash.
-- Cipher suites have IANA's names, as Go's crypto/tls lists them; https://pkg.go.dev/crypto/tls#pkg-constants.
 """
 
 import re
@@ -15,52 +16,17 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from smtpcheck.config.problems import Place, Problem, Problems, nearest
+from smtpcheck.config.validation import ConfigSection, validated
 from smtpcheck.config.yaml_reader import read
+from smtpcheck.web.ciphers import CIPHER_SUITES
 
-CIPHER_SUITES: Mapping[str, str] = {
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
-    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
-    # The suites of TLS 1.3 are always offered, here as in Go.
-    "TLS_AES_128_GCM_SHA256": "",
-    "TLS_AES_256_GCM_SHA384": "",
-    "TLS_CHACHA20_POLY1305_SHA256": "",
-}
-
-
-_TOP_KEYS = frozenset({"tls_server_config", "http_server_config", "basic_auth_users"})
-_TLS_FILES = ("cert_file", "key_file", "client_ca_file")
-_TLS_KEYS = frozenset(
-    {
-        *_TLS_FILES,
-        "client_auth_type",
-        "client_allowed_sans",
-        "min_version",
-        "max_version",
-        "cipher_suites",
-        "prefer_server_cipher_suites",
-        "curve_preferences",
-    }
-)
-_HEADERS: Mapping[str, tuple[str, ...] | None] = {
-    "Content-Security-Policy": None,
-    "Strict-Transport-Security": None,
-    "X-Content-Type-Options": ("nosniff",),
-    "X-Frame-Options": ("deny", "sameorigin"),
-    "X-XSS-Protection": None,
-}
-"""The headers that may be set, and the values that each may have; None for any."""
 _CLIENT_AUTH = {
+    "": ssl.CERT_NONE,
     "NoClientCert": ssl.CERT_NONE,
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
@@ -84,7 +50,7 @@ class TlsConfig:
     client_ca_file: FilePath | None
     client_auth: ssl.VerifyMode
     allowed_sans: frozenset[str]
-    """If any, a client's certificate must bear one of these names."""
+    """If any, a client's certificate must have one of these names."""
     min_version: ssl.TLSVersion
     max_version: ssl.TLSVersion
     ciphers: tuple[str, ...]
@@ -124,13 +90,27 @@ class WebConfig:
 def load(path: FilePath) -> tuple[WebConfig | None, tuple[Problem, ...]]:
     """Read the file; return what it says, None if anything is wrong with it, and every problem."""
     problems = Problems()
-    document = read(path, problems)
-    if document is None:
-        return None, problems.in_order([str(path)])
-    reader = _Reader(path, problems)
-    config = reader.config(Place(document), document.value)
+    config = _read(path, problems)
     found = problems.in_order([str(path)])
     return (None if found else config), found
+
+
+def _read(path: FilePath, problems: Problems) -> WebConfig | None:
+    document = read(path, problems)
+    if document is None:
+        return None
+    top = Place(document)
+    raw = {} if document.value is None else document.value
+    section = validated(_FileSection, raw, lambda below: top + below, problems, path.parent)
+    if section is None:
+        return None
+    tls = section.tls_server_config
+    headers = section.http_server_config.headers.model_dump(by_alias=True)
+    return WebConfig(
+        tls=_tls_config(tls, top / "tls_server_config", problems) if tls else None,
+        headers={name: text for name, text in headers.items() if text},
+        users=section.basic_auth_users,
+    )
 
 
 def _no_passphrase() -> str:
@@ -138,138 +118,123 @@ def _no_passphrase() -> str:
     raise ssl.SSLError("the key has a passphrase")
 
 
-class _Reader:
-    """Makes the configuration of what stands in the file, and tells what is wrong."""
+# -- what may be in the file ------------------------------------------------------------------------------------------
 
-    def __init__(self, path: FilePath, problems: Problems) -> None:
-        self._folder = path.parent
-        self._problems = problems
 
-    def config(self, place: Place, value: Any) -> WebConfig:
-        top = self._section(place, value, _TOP_KEYS)
-        tls = self._tls(place / "tls_server_config", top["tls_server_config"]) if top.get("tls_server_config") else None
-        http = self._section(place / "http_server_config", top.get("http_server_config"), {"http2", "headers"})
-        return WebConfig(
-            tls=tls,
-            headers=self._headers(place / "http_server_config" / "headers", http.get("headers")),
-            users=self._users(place / "basic_auth_users", top.get("basic_auth_users")),
-        )
+def _existing(given: str, info: ValidationInfo) -> FilePath:
+    path = FilePath((info.context or {})["folder"]) / given
+    if not path.is_file():
+        raise ValueError("is not a file that can be read")
+    return path
 
-    def _section(self, place: Place, value: Any, known: frozenset[str] | set[str] | None = None) -> Mapping[str, Any]:
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            self._problems.error(place, "must be a mapping")
-            return {}
-        for key in value:
-            if known is not None and key not in known:
-                self._problems.error(place / key, "unknown key", hint=nearest(key, known))
-        return value
 
-    def _headers(self, place: Place, value: Any) -> dict[str, str]:
-        headers = {}
-        for name, text in self._section(place, value, frozenset(_HEADERS)).items():
-            allowed = _HEADERS.get(name)
-            if not isinstance(text, str) or not text.isprintable():
-                self._problems.error(place / name, "must be one line of text")
-            elif text and allowed and text.lower() not in allowed:
-                self._problems.error(place / name, f"must be {' or '.join(allowed)}", value=text)
-            elif text:
-                headers[name] = text
-        return headers
+def _client_auth(name: str) -> str:
+    if name in _CLIENT_AUTH:
+        return name
+    hint = (
+        "a certificate that is not verified proves nothing; use RequireAndVerifyClientCert"
+        if name in _UNVERIFIED
+        else nearest(name, filter(None, _CLIENT_AUTH))
+    )
+    raise ValueError(f"is not supported\n{hint}")
 
-    def _users(self, place: Place, value: Any) -> dict[str, str]:
-        users = {}
-        for user, hashed in self._section(place, value).items():
-            if isinstance(hashed, str) and _BCRYPT.fullmatch(hashed):
-                users[user] = hashed
-            else:
-                self._problems.error(place / user, "must be a bcrypt hash", hint="make one with: htpasswd -nB USER")
-        return users
 
-    def _tls(self, place: Place, value: Any) -> TlsConfig | None:
-        section = self._section(place, value, _TLS_KEYS)
-        cert, key, client_ca = (self._file(place / name, section.get(name)) for name in _TLS_FILES)
-        for name, given in (("cert_file", cert), ("key_file", key)):
-            if given is None and name not in section:
-                self._problems.error(place, f"{name} is missing")
-        client_auth = self._client_auth(place, section)
-        if cert is None or key is None:
-            return None
-        config = TlsConfig(
-            cert_file=cert,
-            key_file=key,
-            client_ca_file=client_ca,
-            client_auth=client_auth,
-            allowed_sans=frozenset(self._texts(place / "client_allowed_sans", section.get("client_allowed_sans"))),
-            min_version=self._version(place / "min_version", section.get("min_version", "TLS12")),
-            max_version=self._version(place / "max_version", section.get("max_version", "TLS13")),
-            ciphers=self._ciphers(place / "cipher_suites", section.get("cipher_suites")),
-            prefer_server_ciphers=section.get("prefer_server_cipher_suites", True) is not False,
-        )
-        self._try(place, config)
-        return config
+def _suite(name: str) -> str:
+    if name not in CIPHER_SUITES:
+        raise ValueError("is not a cipher suite known here")
+    return name
 
-    def _client_auth(self, place: Place, section: Mapping[str, Any]) -> ssl.VerifyMode:
-        name = section.get("client_auth_type") or "NoClientCert"
-        mode = _CLIENT_AUTH.get(name) if isinstance(name, str) else None
-        if mode is None:
-            hint = (
-                "a certificate that is not verified proves nothing; use RequireAndVerifyClientCert"
-                if name in _UNVERIFIED
-                else nearest(name, _CLIENT_AUTH)
-            )
-            self._problems.error(place / "client_auth_type", "is not supported", value=name, hint=hint)
-            return ssl.CERT_NONE
-        if mode is not ssl.CERT_NONE and not section.get("client_ca_file"):
-            self._problems.error(place, "client_ca_file is missing: client_auth_type needs it")
-        if mode is ssl.CERT_NONE and section.get("client_ca_file"):
-            self._problems.error(
-                place / "client_ca_file", "has no effect", hint="set client_auth_type: RequireAndVerifyClientCert"
-            )
-        if mode is not ssl.CERT_REQUIRED and section.get("client_allowed_sans"):
-            self._problems.error(place / "client_allowed_sans", "needs client_auth_type: RequireAndVerifyClientCert")
-        return mode
 
-    def _file(self, place: Place, value: Any) -> FilePath | None:
-        if value is None:
-            return None
-        if isinstance(value, str) and (path := self._folder / value).is_file():
-            return path
-        self._problems.error(place, "is no file that can be read", value=value)
-        return None
+def _hash(text: str) -> str:
+    if not _BCRYPT.fullmatch(text):
+        raise ValueError("must be a bcrypt hash\nmake one with: htpasswd -nB USER")
+    return text
 
-    def _version(self, place: Place, value: Any) -> ssl.TLSVersion:
-        version = _VERSIONS.get(value) if isinstance(value, str) else None
-        if version is None:
-            self._problems.error(place, "must be TLS10, TLS11, TLS12 or TLS13", value=value)
-        return version or ssl.TLSVersion.TLSv1_2
 
-    def _texts(self, place: Place, value: Any) -> tuple[str, ...]:
-        if value is None:
-            return ()
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            return tuple(value)
-        self._problems.error(place, "must be a list of texts")
-        return ()
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be one line of text")
+    return text
 
-    def _ciphers(self, place: Place, value: Any) -> tuple[str, ...]:
-        names = []
-        for index, suite in enumerate(self._texts(place, value)):
-            if suite not in CIPHER_SUITES:
-                self._problems.error(place / index, "is no cipher suite known here", value=suite)
-            elif name := CIPHER_SUITES[suite]:
-                names.append(name)
-        return tuple(names)
 
-    def _try(self, place: Place, config: TlsConfig) -> None:
-        """Make a context once, so that what OpenSSL refuses is told now."""
-        try:
-            config.context()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-            self._problems.error(
-                place,
-                f"cannot be used: {str(reason).replace('_', ' ').lower()}",
-                hint="look at its files and versions",
-            )
+def _one_of(*allowed: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if text and text.lower() not in allowed:
+            raise ValueError(f"must be {' or '.join(allowed)}")
+        return text
+
+    return AfterValidator(check)
+
+
+_File = Annotated[str, AfterValidator(_existing)]
+_Version = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
+_Header = Annotated[str, AfterValidator(_one_line)]
+
+
+class _WebSection(ConfigSection):
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, raw: object) -> object:
+        return {key: value for key, value in raw.items() if value is not None} if isinstance(raw, dict) else raw
+
+
+class _TlsSection(_WebSection):
+    cert_file: _File
+    key_file: _File
+    client_ca_file: _File | None = None
+    client_auth_type: Annotated[str, AfterValidator(_client_auth)] = ""
+    client_allowed_sans: tuple[str, ...] = ()
+    min_version: _Version = "TLS12"
+    max_version: _Version = "TLS13"
+    cipher_suites: tuple[Annotated[str, AfterValidator(_suite)], ...] = ()
+    prefer_server_cipher_suites: bool = True
+    curve_preferences: object = None
+
+
+class _HeadersSection(_WebSection):
+    content_security_policy: _Header = Field("", alias="Content-Security-Policy")
+    strict_transport_security: _Header = Field("", alias="Strict-Transport-Security")
+    x_content_type_options: Annotated[_Header, _one_of("nosniff")] = Field("", alias="X-Content-Type-Options")
+    x_frame_options: Annotated[_Header, _one_of("deny", "sameorigin")] = Field("", alias="X-Frame-Options")
+    x_xss_protection: _Header = Field("", alias="X-XSS-Protection")
+
+
+class _HttpSection(_WebSection):
+    http2: object = None
+    headers: _HeadersSection = Field(default_factory=lambda: _HeadersSection.model_validate({}))
+
+
+class _FileSection(_WebSection):
+    tls_server_config: _TlsSection | None = None
+    http_server_config: _HttpSection = Field(default_factory=_HttpSection)
+    basic_auth_users: dict[str, Annotated[str, AfterValidator(_hash)]] = Field(default_factory=dict)
+
+
+def _tls_config(section: _TlsSection, place: Place, problems: Problems) -> TlsConfig:
+    """Return the settings of TLS, and report what does not go together."""
+    mode = _CLIENT_AUTH[section.client_auth_type]
+    if mode is not ssl.CERT_NONE and not section.client_ca_file:
+        problems.error(place, "client_ca_file is missing: client_auth_type needs it")
+    if mode is ssl.CERT_NONE and section.client_ca_file:
+        hint = "set client_auth_type: RequireAndVerifyClientCert"
+        problems.error(place / "client_ca_file", "has no effect", hint=hint)
+    if mode is not ssl.CERT_REQUIRED and section.client_allowed_sans:
+        problems.error(place / "client_allowed_sans", "needs client_auth_type: RequireAndVerifyClientCert")
+    config = TlsConfig(
+        cert_file=FilePath(section.cert_file),
+        key_file=FilePath(section.key_file),
+        client_ca_file=FilePath(section.client_ca_file) if section.client_ca_file else None,
+        client_auth=mode,
+        allowed_sans=frozenset(section.client_allowed_sans),
+        min_version=_VERSIONS[section.min_version],
+        max_version=_VERSIONS[section.max_version],
+        ciphers=tuple(filter(None, (CIPHER_SUITES[suite] for suite in section.cipher_suites))),
+        prefer_server_ciphers=section.prefer_server_cipher_suites,
+    )
+    try:
+        config.context()  # so that what OpenSSL refuses is reported now
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        message = f"cannot be used: {str(reason).replace('_', ' ').lower()}"
+        problems.error(place, message, hint="look at its files and versions")
+    return config

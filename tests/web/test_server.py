@@ -325,10 +325,10 @@ async def test_a_remembered_password_ends_with_its_hash(compared: list[str]) -> 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("tls_server_config: {cert_file: cert.pem}", ["1: tls_server_config: key_file is missing"]),
+        ("tls_server_config: {cert_file: cert.pem}", ["1: tls_server_config.key_file: is missing"]),
         (
             "tls_server_config: {cert_file: nothing.pem, key_file: key.pem}",
-            ['1: tls_server_config.cert_file: "nothing.pem": is no file that can be read'],
+            ['1: tls_server_config.cert_file: "nothing.pem": is not a file that can be read'],
         ),
         (
             "tls_server_config: {cert_file: ca.pem, key_file: key.pem}",
@@ -350,8 +350,8 @@ async def test_a_remembered_password_ends_with_its_hash(compared: list[str]) -> 
         (
             "tls_server_config: {cert_file: cert.pem, key_file: key.pem, min_version: TLS14, cipher_suites: [RC4]}",
             [
-                '1: tls_server_config.min_version: "TLS14": must be TLS10, TLS11, TLS12 or TLS13',
-                '1: tls_server_config.cipher_suites[0]: "RC4": is no cipher suite known here',
+                '1: tls_server_config.min_version: "TLS14": must be one of TLS10, TLS11, TLS12, TLS13',
+                '1: tls_server_config.cipher_suites[0]: "RC4": is not a cipher suite known here',
             ],
         ),
         (
@@ -360,6 +360,19 @@ async def test_a_remembered_password_ends_with_its_hash(compared: list[str]) -> 
         ),
         ("http_server_config: {headers: {X-Evil: a}}", ["1: http_server_config.headers.X-Evil: unknown key"]),
         ("- a", ["must be a mapping"]),
+        (
+            """tls_server_config: {cert_file: 7, key_file: key.pem, client_allowed_sans: a, min_version: 9}
+http_server_config: {headers: {X-Frame-Options: allow}}
+basic_auth_users: {anna: hunter2}
+""",
+            [
+                "1: tls_server_config.cert_file: 7: must be text\n  hint: write it in quotes",
+                '1: tls_server_config.client_allowed_sans: "a": must be a list',
+                "1: tls_server_config.min_version: 9: must be one of TLS10, TLS11, TLS12, TLS13",
+                '2: http_server_config.headers.X-Frame-Options: "allow": must be deny or sameorigin',
+                "3: basic_auth_users.anna: must be a bcrypt hash\n  hint: make one with: htpasswd -nB USER",
+            ],
+        ),
     ],
 )
 def test_what_is_wrong_with_the_file_is_told(folder: Path, text: str, told: list[str]) -> None:
@@ -370,8 +383,11 @@ def test_what_is_wrong_with_the_file_is_told(folder: Path, text: str, told: list
     assert [line.split("\n  hint: known here")[0] for line in lines] == told
 
 
-def test_an_empty_file_asks_for_nothing(folder: Path) -> None:
-    assert load(_write(folder, "")) == (WebConfig(), ())
+@pytest.mark.parametrize(
+    "text", ["", "tls_server_config:\nhttp_server_config: {headers: , http2: }\nbasic_auth_users:\n"]
+)
+def test_keys_without_a_value_ask_for_nothing(folder: Path, text: str) -> None:
+    assert load(_write(folder, text)) == (WebConfig(), ())
 
 
 def test_a_whole_file_is_understood(folder: Path) -> None:
