@@ -114,7 +114,7 @@ class Agent:
         except OSError as error:
             raise StateFolderError(
                 f"the state folder {folder} cannot be used: {error.strerror}. "
-                f"Make it writable for this user, or name another one in agent.state"
+                f"Make it writable for this user, or name another in agent.state"
             ) from error
         kit = await build_kit(settings, locks, claims=True)
         try:

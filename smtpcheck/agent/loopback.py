@@ -217,7 +217,7 @@ class LoopbackService:
             _log.error("not sent: the intent could not be written to disk", check=name)
         elif not isinstance(held, Held):
             self.capped += 1
-            _log.warning("not sent: no further message may be sent", check=name, seconds=round(held - now))
+            _log.warning("not sent: a cap on messages is reached", check=name, seconds=round(held - now))
 
     def _sent(self, name: str, task: asyncio.Task[None]) -> None:
         self._sending.pop(name, None)

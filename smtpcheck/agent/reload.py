@@ -16,7 +16,7 @@ import structlog
 
 from smtpcheck.config import AgentSettings, Loaded, Problem, Settings
 
-_STOPPING = Problem("error", "the agent is stopping", hint="start it again: it loads its configuration then")
+_STOPPING = Problem("error", "the agent is stopping", hint="start it again: it will load its configuration")
 _log = structlog.get_logger(__name__)
 
 

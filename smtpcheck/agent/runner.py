@@ -175,7 +175,7 @@ class Runner:
         if until is None:
             return 0.0
         self.capped += 1
-        _log.warning("not run: no further message may be sent", check=check.name, seconds=round(until - now))
+        _log.warning("not run: a cap on messages is reached", check=check.name, seconds=round(until - now))
         current = self._checks.get(check.name)
         if current is not None and current.scheduled:
             self._schedule.postpone(check.name, self._kit.monotonic() + until - now)

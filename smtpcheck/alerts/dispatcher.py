@@ -143,10 +143,10 @@ class Dispatcher:
             async with asyncio.timeout(SEND_SECONDS):
                 return await self._sender.send([self._render(due) for due in batch])
         except TimeoutError:
-            return Failure(f"did not end within {SEND_SECONDS:g} s")
+            return Failure(f"did not finish within {SEND_SECONDS:g} s")
         except Exception as error:  # noqa: BLE001 - what is wrong with one notifier stops no other
             _log.exception("internal error", notifier=self.name)
-            return Failure(f"{type(error).__name__} inside smtpcheck; the log holds the traceback")
+            return Failure(f"{type(error).__name__} inside smtpcheck; the log has the traceback")
 
     def _record_success(self, batch: list[DueNotification]) -> None:
         self.counts["success"] += len(batch)

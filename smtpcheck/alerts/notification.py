@@ -108,8 +108,8 @@ class Notification:
         if self.labels:
             lines.append("Labels: " + ", ".join(f"{name}={value}" for name, value in self.labels.items()))
         if self.status is Status.FIRING:
-            lines += [f"Seen: {sentence}" for sentence in self.evidence]
-            lines += [f"Repair {number}: {step}" for number, step in enumerate(self.remedy, 1)]
+            lines += [f"Evidence: {sentence}" for sentence in self.evidence]
+            lines += [f"Fix {number}: {step}" for number, step in enumerate(self.remedy, 1)]
             lines += [f"See: {self.reference}"] if self.reference else []
         return "\n".join((*lines, f"Page: {self.page}"))
 
@@ -167,7 +167,7 @@ def trial(now: float, address: str) -> tuple[Notification, Notification]:
         status=Status.FIRING,
         reason=Reason.NEW,
         cause="",
-        summary="smtpcheck: this is a test of its alerts, nothing is wrong",
+        summary="smtpcheck: test alert, nothing is wrong",
         evidence=("sent by smtpcheck notify-test",),
         remedy=(),
         reference="",
@@ -203,7 +203,7 @@ def _remedy(findings: Sequence[Finding], remedies: Sequence[tuple[str, ...]], ca
     if findings[0].certainty >= CERTAIN:
         return remedies[0]
     others = [describe(each, catalogue).summary for each in findings[1:]]
-    return (*remedies[0], *(f"If it is not that: {other}" for other in others))
+    return (*remedies[0], *(f"Alternatively: {other}" for other in others))
 
 
 def _summary(key: Key, what: str, count: int, total: int) -> str:

@@ -93,7 +93,7 @@ def fresh_token_failing(since: float, root: Finding) -> tuple[Finding, ...]:
 
     `since` is when the first attempt in a row failed, `root` the finding that explains the latest.
     """
-    seen = f"a fresh token has been refused since {utc_text(since)}; the one at hand still works"
+    seen = f"a fresh token has been refused since {utc_text(since)}; the cached one still works"
     return (_warning(Cause.FRESH_TOKEN_FAILING, seen, *root.evidence), root)
 
 
@@ -133,7 +133,7 @@ def hosts_tried(check: Check, report: Report, issuer: str) -> Iterable[tuple[str
 
 def internal_error(check: Check, started_at: float, seconds: float, error: BaseException) -> Report:
     """Return the report of a run in which smtpcheck itself failed."""
-    finding = _warning(Cause.INTERNAL, f"{type(error).__name__} inside smtpcheck; the log holds the traceback")
+    finding = _warning(Cause.INTERNAL, f"{type(error).__name__} inside smtpcheck; the log has the traceback")
     return Report(check.name, started_at, seconds, Outcome.UNKNOWN, cause=Cause.INTERNAL, findings=(finding,))
 
 

@@ -234,7 +234,7 @@ def _tell_apart(finding: Finding, entry: Entry, rule: Rule | None, catalogue: Ca
     if not alike:
         return entry.tell_apart
     others = "; ".join(f"{cause} ({catalogue.entries[cause].tell_apart})" for cause in alike[:_LOOKALIKES])
-    return f"{entry.tell_apart}. The same is seen with: {others}"
+    return f"{entry.tell_apart}. Also possible: {others}"
 
 
 def _evidence(quotes: Mapping[str, str], rule: Rule, said: _Said) -> tuple[str, ...]:

@@ -138,18 +138,21 @@ def _token_facts(seen: Observation, now: float | None) -> Iterator[tuple[str, st
     if claims.get("tid") == _CONSUMERS:
         yield "personal", "the token's tenant (tid) is that of personal Microsoft accounts"
     elif seen.token_form == "opaque" and not claims and seen.provider in {"", "microsoft"}:
-        yield "token_opaque", "the token is no JWT, as those of personal Microsoft accounts are"
+        yield "token_opaque", "the token is not a JWT, like those of personal Microsoft accounts"
     if claims.get("header_typ") == "at+jwt":
         yield "typ_at_jwt", "the token's header says at+jwt (RFC 9068), which Dovecot 2.3 refuses"
     expiry, begin = _number(claims.get("exp")), _number(claims.get("nbf"))
     expiry = expiry if expiry is not None else seen.token_expires_at
     if now is not None and expiry is not None:
         if expiry < now:
-            yield "expired", f"the token ended {span_text(now - expiry)} before the login (exp)"
+            yield "expired", f"the token expired {span_text(now - expiry)} before the login (exp)"
         else:
             yield "still_valid", f"the token is valid for another {span_text(expiry - now)}"
     if now is not None and begin is not None and begin > now + 60:
-        yield "not_yet_valid", f"the token begins only {span_text(begin - now)} after the login (nbf): a clock is wrong"
+        yield (
+            "not_yet_valid",
+            f"the token becomes valid only {span_text(begin - now)} after the login (nbf): a clock is wrong",
+        )
 
 
 def _audience_facts(seen: Observation, audiences: list[str]) -> Iterator[tuple[str, str]]:
@@ -196,7 +199,7 @@ def _user_facts(seen: Observation) -> Iterator[tuple[str, str]]:
     if user.endswith(".gserviceaccount.com"):
         yield "service_account_user", "the SASL user is a service account's address instead of the mailbox"
     elif user and "@" not in user:
-        yield "user_no_address", "the SASL user is no mail address"
+        yield "user_no_address", "the SASL user is not a mail address"
     if user and _CONSUMER_DOMAINS.fullmatch(user):
         yield "personal_address", f"{_shown(user)} is the address of a personal account"
     if names and user and user in names:
@@ -231,7 +234,7 @@ def _scope_facts(seen: Observation) -> Iterator[tuple[str, str]]:
     if exchange and not any(scope.endswith(("/.default", "/smtp.send", "/smtp.sendasapp")) for scope in exchange):
         yield "scope_lacks_smtp", f"{mask(exchange[0])[:80]} was requested, but not SMTP.Send"
     if exchange and seen.flow == "client_credentials" and not any(scope.endswith("/.default") for scope in exchange):
-        yield "scope_delegated_for_app", "a delegated scope was requested with client credentials, which want /.default"
+        yield "scope_delegated_for_app", "a delegated scope was requested with client credentials, which need /.default"
     if any(scope.startswith("https://mail.google.com") for scope in known):
         yield "scope_gmail", "https://mail.google.com/ was requested"
     elif known:
@@ -261,7 +264,7 @@ def _session_facts(seen: Observation) -> Iterator[tuple[str, str]]:
     if seen.auth_line_length > 12288:
         yield "line_over_12288", f"the AUTH line has {seen.auth_line_length} octets; RFC 4954 allows 12288"
     elif seen.auth_line_length > 512:
-        yield "line_over_512", f"the AUTH line has {seen.auth_line_length} octets; RFC 5321 promises only 512"
+        yield "line_over_512", f"the AUTH line has {seen.auth_line_length} octets; RFC 5321 guarantees only 512"
     status = re.search(r"\"status\" ?: ?\"?(40[01])", seen.challenge)
     if status:
         yield f"status_{status[1]}", f"the server's challenge says status {status[1]}"
@@ -276,7 +279,7 @@ def _clock_facts(seen: Observation, now: float | None) -> Iterator[tuple[str, st
     if seen.granted_at is not None and now is not None and now >= seen.granted_at:
         since = now - seen.granted_at
         name = "granted_lately" if since < GRANT_TAKES else "granted_long_ago"
-        yield name, f"a right was granted {span_text(since)} before the login"
+        yield name, f"a permission was granted {span_text(since)} before the login"
     if seen.refresh_token_age is not None:
         days = seen.refresh_token_age / 86400
         name = "week_old_refresh_token" if 6.5 <= days <= 8 else "young_refresh_token" if days < 6.5 else ""
@@ -291,7 +294,7 @@ def _certificate_facts(seen: Observation) -> Iterator[tuple[str, str]]:
     if _BIG.search(seen.host.lower()) and (certificate.self_signed or not _PUBLIC_ISSUERS.search(certificate.issuer)):
         yield (
             "certificate_foreign",
-            f"{seen.host} shows a certificate signed by {mask(certificate.issuer)[:120]}, no public authority",
+            f"{seen.host} shows a certificate signed by {mask(certificate.issuer)[:120]}, not a public CA",
         )
 
 

@@ -218,13 +218,13 @@ def _login(text: str) -> tuple[str, str, str] | None:
 
 def _sasl_fault(decoded: str, bearer: str) -> str:
     if not bearer:
-        return "the login string has no auth=Bearer field behind a control-A"
+        return "the login string has no auth=Bearer field after a control-A"
     if not bearer[12:].strip():
-        return "the login string holds no token"
+        return "the login string has no token"
     if not decoded.endswith("\x01\x01"):
         return "the login string does not end with two control-A"
     if any(char in bearer[12:] for char in " \r\n\t"):
-        return "the token in the login string has a blank or a line break"
+        return "the token in the login string has a space or a line break"
     return ""
 
 

@@ -56,5 +56,5 @@ class BodyReader:
     def finish(self) -> bytes:
         """Return what was read, at most `limit` octets. Raises BodyError where the compressed form breaks off."""
         if self._gzip is not None and self._compressed and not self._gzip.eof and not self.is_full:
-            raise BodyError("the compressed response breaks off")
+            raise BodyError("the compressed response is truncated")
         return bytes(self._body[: self._limit])

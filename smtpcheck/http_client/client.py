@@ -186,7 +186,7 @@ class _Handler(ResponseHandler):
         self.left -= len(data)
         super().data_received(data)
         if self.left < 0 and self.transport is not None:
-            self.set_exception(HttpProcessingError(message="the response has more octets around its body than any has"))
+            self.set_exception(HttpProcessingError(message="the response has too many octets around its body"))
             self.transport.abort()
 
 

@@ -20,7 +20,7 @@ def client_context(ca_file: Path | None) -> ssl.SSLContext:
     try:
         return _context(ca_file, state_of(ca_file.stat()) if ca_file else _state_of_system_store())
     except ssl.SSLError:
-        raise CaUnusableError(f"CA file {ca_file} holds no certificate in PEM form") from None
+        raise CaUnusableError(f"CA file {ca_file} has no certificate in PEM form") from None
     except OSError as error:
         raise CaUnusableError(f"CA file {ca_file} cannot be read ({(error.strerror or '').lower()})") from None
 

@@ -63,7 +63,7 @@ class _CountedReader(io.RawIOBase):
         count: int | None = self._raw.readinto(buffer)
         self._left -= count or 0
         if self._left < 0:
-            raise TooLongError("the response has more octets around its body than any server sends")
+            raise TooLongError("the response has too many octets around its body")
         return count
 
     def close(self) -> None:
@@ -128,7 +128,7 @@ def _connected(connection: Any, budget: Budget) -> socket.socket:
             last = error
     if isinstance(last, TimeoutError):
         raise ConnectTimeoutError(connection, "no address answered in time") from last
-    raise NewConnectionError(connection, "no address took the connection") from last
+    raise NewConnectionError(connection, "no address accepted the connection") from last
 
 
 def _socket(family: int, kind: int, protocol: int, address: Any, budget: Budget) -> socket.socket:

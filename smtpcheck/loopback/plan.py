@@ -61,7 +61,7 @@ class Loopback:
     limits: Limits
     """How many messages the mailbox may send in an hour and a day."""
     contact: str = ""
-    """Whom to ask about the messages; it stands in them."""
+    """Whom to ask about the messages; they name it."""
     authserv_id: str | None = None
     """Whose Authentication-Results are believed (RFC 8601 2.5); empty: such without a name; None: nobody's."""
     delete: bool = True

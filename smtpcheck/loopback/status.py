@@ -132,8 +132,8 @@ def _warnings(loopback_status: LoopbackStatus, now: float) -> Iterator[Finding]:
     if concluded is not None and concluded.stage is Stage.DELIVERED:
         if concluded.kind is FolderKind.JUNK:
             results = ", ".join(f"{method}={result}" for method, result in concluded.authentication)
-            seen = f"message {concluded.sequence} lay in the folder {concluded.folder}"
-            yield _finding(Cause.MAIL_IN_JUNK, seen, *([f"the receiver found {results}"] if results else []))
+            seen = f"message {concluded.sequence} was in the folder {concluded.folder}"
+            yield _finding(Cause.MAIL_IN_JUNK, seen, *([f"the receiver's results: {results}"] if results else []))
         if concluded.late:
             took = f"message {concluded.sequence} took {concluded.delivery_seconds:.0f} s"
             yield _finding(Cause.MAIL_LATE, f"{took}, more than {plan.warn_after:g} s")
@@ -156,7 +156,7 @@ def _finder_failed(error: FinderError, failures: int, mailbox: str) -> Finding:
         return _finding(Cause.AGENT_OUT_OF_RESOURCES, f"the mailbox could not be searched: {error.detail}")
     failed = "what was found could not be deleted" if error.step is FinderStep.DELETE else f"step {error.step} failed"
     said = f"{failed}: {error.detail}" + (f" ({error.code})" if error.code else "")
-    times = f"it has failed {failures} times in a row" if failures > 1 else "it failed once"
+    times = f"it has failed {failures} consecutive times" if failures > 1 else "it failed once"
     return _finding(Cause.FINDER_FAILED, said, times, mailbox=mailbox)
 
 

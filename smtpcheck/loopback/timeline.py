@@ -51,14 +51,19 @@ def timeline(message: Message) -> tuple[Event, ...]:
 
 
 def _events(message: Message) -> Iterator[Event]:
-    yield Event(EventKind.INTENDED, message.intended_at, "to be sent; the server has taken sender and recipient")
+    yield Event(EventKind.INTENDED, message.intended_at, "to be sent; the server accepted sender and recipient")
     if message.sent_at is None:
         return
     yield _handed_over(message, message.sent_at)
     legs = headers.legs(message.hops, message.sent_at)
     for hop, leg in zip(message.hops, legs, strict=True):
         yield Event(
-            EventKind.HOP, hop.at, f"taken by {hop.by or 'a server without a name'}", "", leg.seconds, leg.clocks_differ
+            EventKind.HOP,
+            hop.at,
+            f"received by {hop.by or 'a server without a name'}",
+            "",
+            leg.seconds,
+            leg.clocks_differ,
         )
     if message.arrived_at is not None:
         before = next((hop.at for hop in reversed(message.hops) if hop.at is not None), message.sent_at)
@@ -70,7 +75,7 @@ def _events(message: Message) -> Iterator[Event]:
         yield Event(EventKind.MISSED, message.missed_at, text, "", message.missed_at - message.sent_at)
     if message.lost_at is not None:
         given_up = (
-            "taken for lost" if message.stage is not Stage.UNCERTAIN else "given up: it was perhaps never accepted"
+            "considered lost" if message.stage is not Stage.UNCERTAIN else "dropped: it was perhaps never accepted"
         )
         yield Event(EventKind.LOST, message.lost_at, given_up, "", message.lost_at - message.sent_at)
     if message.seen_at is not None:

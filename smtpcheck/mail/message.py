@@ -18,21 +18,21 @@ UNIQUE_HEADER = "X-Smtpcheck-Id"
 """The header that has the unique part, for finding the message again."""
 
 _BODY = """\
-This message was sent by {agent} to see whether mail can be sent.
+This message was sent by {agent} to check whether mail can be sent.
 
 Check: {check}
 Correlation id: {unique}
 
-It was made by a machine; nobody waits for an answer, and it may be deleted.
+It is automated; no answer is expected, and it may be deleted.
 """
 
 
 _LOOPBACK_OPENINGS = (
-    "This message was sent by {agent} to see whether mail arrives.",
-    "With this message {agent} looks whether mail from here is delivered.",
-    "{agent} has sent this message and will look for it where it should arrive.",
-    "Whether this message arrives tells {agent} that mail is delivered.",
-    "A machine, {agent}, sent this message to itself to watch the delivery of mail.",
+    "This message was sent by {agent} to check whether mail arrives.",
+    "With this message {agent} checks whether mail from here is delivered.",
+    "{agent} sent this message and will look for it in its mailbox.",
+    "The arrival of this message shows {agent} that mail is delivered.",
+    "This message was sent automatically by {agent} to monitor mail delivery.",
 )
 _LOOPBACK_BODY = """\
 {opening}
@@ -40,7 +40,7 @@ _LOOPBACK_BODY = """\
 It is number {number} of the check {check}.
 Correlation id: {correlation_id}
 
-Nobody needs to read or to answer it, and it may be deleted.
+There is no need to read or answer it, and it may be deleted.
 {contact}
 """
 
@@ -76,7 +76,7 @@ def loopback_message(
     message["Message-ID"] = loopback_message_id(correlation_id, sender)
     message[UNIQUE_HEADER] = correlation_id
     opening = _LOOPBACK_OPENINGS[number % len(_LOOPBACK_OPENINGS)].format(agent=agent)
-    asked = f"Who wants to know more asks: {contact}" if contact else "It was made by a machine."
+    asked = f"Contact: {contact}" if contact else "It was sent automatically."
     message.set_content(
         _LOOPBACK_BODY.format(opening=opening, number=number, check=check, correlation_id=correlation_id, contact=asked)
     )

@@ -92,7 +92,7 @@ class Server:
     min_tls: str = "1.2"
     """`1.2` or `1.3`."""
     allow_plaintext: bool = False
-    """With `Security.NONE`: whether a token may be sent in clear."""
+    """With `Security.NONE`: whether a token may be sent in plaintext."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -291,7 +291,7 @@ class TokenBroker:
         except TimeoutError:
             if pending.begun.is_set():
                 return self._unanswered(source, slot, TokenErrorKind.TIMEOUT, f"no answer within {seconds:g} s")
-            waited = f"no place for the request became free within {QUEUE_SECONDS:g} s; the issuer was not asked"
+            waited = f"no slot for the request became free within {QUEUE_SECONDS:g} s; the issuer was not asked"
             return slot.error or self._unanswered(source, slot, TokenErrorKind.NO_SLOT, waited)
         return pending.task.result()
 
@@ -384,7 +384,7 @@ class TokenBroker:
         if source.credential.gives_tokens:
             facts = token_facts(issued.token, scope=scope, acquired_at=asked_at, expires_at=issued.expires_at)
             if isinstance(exp := facts.claims.get("exp"), int | float) and not is_plausible_expiry(exp):
-                _log.warning("expiry in the token not believed: it is not in seconds", credential=source.name, exp=exp)
+                _log.warning("expiry in the token ignored: it is not in seconds", credential=source.name, exp=exp)
         slot.expires_at = issued.expires_at
         slot.usable_until_wall, slot.usable_until = asked_at + usable, slot.asked_at + usable
         slot.refresh_at = slot.asked_at + min(

@@ -44,7 +44,7 @@ def sign_in_by_browser(
         waiting = _Server(port, state)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        text = f"the browser cannot come back to port {port} of 127.0.0.1: {reason}; give another --port"
+        text = f"the browser cannot be redirected to port {port} of 127.0.0.1: {reason}; use another --port"
         return TokenError(TokenErrorKind.CONNECT, at=time.time(), description=text, requested_scope=registration.scope)
     with waiting as server:
         query = {

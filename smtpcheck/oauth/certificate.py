@@ -28,8 +28,8 @@ class KeyFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    file: ConfiguredPath = Field(description="PEM, or PFX where a certificate goes with it.")
-    passphrase: SecretSource | None = Field(default=None, description="What the key is encrypted with.")
+    file: ConfiguredPath = Field(description="PEM, or PFX with a certificate.")
+    passphrase: SecretSource | None = Field(default=None, description="The key's passphrase.")
 
 
 SigningKey = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
@@ -59,15 +59,15 @@ def load_client_key(path: Path, passphrase: Secret | None) -> ClientKey:
     """Read a key and its certificate. Blocks on the file.
 
     Raises:
-        CertificateUnusableError: The file cannot be read, holds no RSA key or not its certificate, or the passphrase is
+        CertificateUnusableError: The file cannot be read, has no RSA key or not its certificate, or the passphrase is
             missing or wrong.
     """
     key, certificates = _contents(path, passphrase)
     if not isinstance(key, RSAPrivateKey):
-        raise CertificateUnusableError(f"{path} holds no RSA key")
+        raise CertificateUnusableError(f"{path} has no RSA key")
     own = next((found for found in certificates if found.public_key() == key.public_key()), None)
     if own is None:
-        raise CertificateUnusableError(f"{path} holds no certificate that belongs to its key")
+        raise CertificateUnusableError(f"{path} has no certificate that matches its key")
     return ClientKey(
         private_key=key,
         certificate=own.public_bytes(Encoding.PEM).decode(),
@@ -91,7 +91,7 @@ def load_signing_key(path: Path, passphrase: Secret | None) -> tuple[SigningKey,
             return key, "EdDSA"
         case EllipticCurvePrivateKey() if key.curve.name in _CURVES:
             return key, _CURVES[key.curve.name]
-    raise CertificateUnusableError(f"{path} holds no RSA, EC or Ed25519 key")
+    raise CertificateUnusableError(f"{path} has no RSA, EC or Ed25519 key")
 
 
 def _contents(path: Path, passphrase: Secret | None) -> tuple[object, list[Certificate]]:
@@ -105,7 +105,7 @@ def _contents(path: Path, passphrase: Secret | None) -> tuple[object, list[Certi
     except (ValueError, TypeError) as error:
         raise CertificateUnusableError(f"{path} {_reason(error, given=secret is not None)}") from None
     except UnsupportedAlgorithm:
-        raise CertificateUnusableError(f"{path} is of a form that cannot be read") from None
+        raise CertificateUnusableError(f"{path} has a format that cannot be read") from None
 
 
 def _pem(content: bytes, passphrase: bytes | None) -> tuple[object, list[Certificate]]:

@@ -12,7 +12,7 @@ TENANT = r"^[A-Za-z0-9][A-Za-z0-9.-]*$"
 class CloudCredential(Credential):
     """A credential at Microsoft Entra."""
 
-    cloud: Cloud = Field(default=Cloud.GLOBAL, description="The cloud that the tenant lives in.")
+    cloud: Cloud = Field(default=Cloud.GLOBAL, description="The cloud of the tenant.")
     authority: IssuerUrl | None = Field(
         default=None,
         description="An issuer that speaks like Entra, instead of the cloud's; the tenant is appended.",

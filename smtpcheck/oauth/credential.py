@@ -57,7 +57,7 @@ class Credential(BaseModel):
         default=None,
         repr=False,
         pattern=r"^(https?|socks5h?)://[^/\s]+/?$",
-        description="The proxy for requests to the issuer, as http://host:port. Without it the environment counts.",
+        description="The proxy for requests to the issuer, such as http://host:port. Default: that of the environment.",
     )
 
     @property

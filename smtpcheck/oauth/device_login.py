@@ -36,7 +36,7 @@ def sign_in_by_device_code(registration: Registration, show: Show, cancelled: Ev
             interval = max(interval + _SLOWER, answer.retry_after or 0.0)
         elif answer.error != "authorization_pending":
             return answer
-    reason = "cancelled" if cancelled.is_set() else "nobody has approved it in time"
+    reason = "cancelled" if cancelled.is_set() else "it was not approved in time"
     return TokenError(
         TokenErrorKind.OAUTH,
         at=time.time(),

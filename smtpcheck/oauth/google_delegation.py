@@ -119,13 +119,13 @@ class DelegationFlow(Flow):
                 )
             except (ValueError, GoogleAuthError) as error:
                 raise _KeyUnusableError(
-                    f"{self._account.key_file} holds no usable key ({type(error).__name__})"
+                    f"{self._account.key_file} has no usable key ({type(error).__name__})"
                 ) from None
         try:
             kind: Any = aws.Credentials if info.get("subject_token_type") == _AWS else identity_pool.Credentials
             source: Any = kind.from_info(info, scopes=[_IAM_SCOPE])
         except (ValueError, TypeError, GoogleAuthError):
-            text = "is neither a service account's key nor a workload identity federation by a file or an address"
+            text = "is neither a service account's key nor a workload identity federation by file or URL"
             raise _KeyUnusableError(f"{self._account.key_file} {text}") from None
         email = self._account.address or getattr(source, "service_account_email", None)
         if not email:
@@ -232,7 +232,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise _KeyUnusableError(f"{path} cannot be read ({(error.strerror or '').lower()})") from None
     except ValueError:
-        raise _KeyUnusableError(f"{path} is no JSON") from None
+        raise _KeyUnusableError(f"{path} is not JSON") from None
     if not isinstance(info, dict):
-        raise _KeyUnusableError(f"{path} is no JSON of a service account")
+        raise _KeyUnusableError(f"{path} is not the JSON of a service account")
     return info

@@ -25,7 +25,7 @@ class GoogleServiceAccount(Credential):
     service_account: str | None = Field(
         default=None,
         pattern=r"^[^\s@]+@[^\s@]+$",
-        description="The service account's address, where the JSON of a federation does not name it.",
+        description="The service account's address, if the JSON of a federation does not name it.",
     )
 
     @property

@@ -15,7 +15,7 @@ class ManagedIdentity(CloudCredential):
     """The identity of the Azure machine or service; that of the system, unless one assigned by a user is named."""
 
     type: Literal["microsoft-managed-identity"] = "microsoft-managed-identity"
-    client_id: str | None = Field(default=None, pattern=CLIENT_ID, description="Of one that is assigned by a user.")
+    client_id: str | None = Field(default=None, pattern=CLIENT_ID, description="Of a user-assigned identity.")
     object_id: str | None = Field(default=None, pattern=CLIENT_ID, description="The same, by its object id.")
     resource_id: str | None = Field(default=None, pattern=CLIENT_ID, description="The same, by its resource id.")
 
@@ -41,8 +41,10 @@ class ManagedIdentity(CloudCredential):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         if sum(each is not None for each in (self.client_id, self.object_id, self.resource_id)) > 1:
-            raise ValueError("give client_id, object_id or resource_id, one of them, or none for the system's identity")
+            raise ValueError(
+                "give client_id, object_id or resource_id, one of them, or none for the system-assigned identity"
+            )
         for key in ("authority", "ca_file", "proxy"):
             if getattr(self, key) is not None:
-                raise ValueError(f"{key} has no meaning here: the machine itself answers")
+                raise ValueError(f"{key} has no effect here: the machine itself answers")
         return self

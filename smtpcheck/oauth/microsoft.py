@@ -30,7 +30,7 @@ class Microsoft(CloudCredential):
         default=None, description="Instead of a secret: the token of a federated credential, read at each use."
     )
     client_secret_expires: date | None = Field(
-        default=None, description="The day on which the secret ends, as the portal says."
+        default=None, description="The day on which the secret expires, as in the portal."
     )
     read_expiry_from_graph: bool = Field(
         default=False, description="Whether to read that day from Graph; needs Application.Read.All."
@@ -50,7 +50,7 @@ class Microsoft(CloudCredential):
         if self.client_secret is None or self.client_secret_expires is not None or self.read_expiry_from_graph:
             return ""
         return (
-            "nobody knows when the client secret ends: set client_secret_expires to the day that the portal shows, or "
+            "the client secret's expiry is unknown: set client_secret_expires to the day that the portal shows, or "
             "read_expiry_from_graph: true and grant the application Application.Read.All"
         )
 
@@ -111,7 +111,7 @@ class Microsoft(CloudCredential):
         if sum(getattr(self, proof) is not None for proof in _PROOFS) != 1:
             raise ValueError("give client_secret, client_certificate or client_assertion, one of them")
         if self.read_expiry_from_graph and self.client_secret is None:
-            raise ValueError("read_expiry_from_graph has no meaning without client_secret")
+            raise ValueError("read_expiry_from_graph has no effect without client_secret")
         homes = clouds_of_scope(self.scope)
         if homes and self.cloud not in homes and self.authority is None:
             raise ValueError(

@@ -73,8 +73,12 @@ class OAuth2(UserCredential):
         default=None,
         description="Default: with a secret client_secret_basic or what works, with a key private_key_jwt, else none.",
     )
-    configured_scope: Scope = Field(default=(), alias="scope", description="The scopes, as a list or joined by blanks.")
-    audience: str | None = Field(default=None, min_length=1, description="Parameter `audience`, as some issuers want.")
+    configured_scope: Scope = Field(
+        default=(), alias="scope", description="The scopes, as a list or separated by spaces."
+    )
+    audience: str | None = Field(
+        default=None, min_length=1, description="Parameter `audience`, as some issuers require."
+    )
     resource: str | None = Field(default=None, min_length=1, description="Parameter `resource` (RFC 8707).")
     extra: dict[str, str] = Field(default={}, description="Further parameters of each token request.")
 
@@ -154,7 +158,7 @@ class OAuth2(UserCredential):
         if self.issuer is None and self.token_endpoint is None:
             raise ValueError("give issuer or token_endpoint")
         if self.issuer is None and self.issuer_name is not None:
-            raise ValueError("issuer_name has no meaning without issuer")
+            raise ValueError("issuer_name has no effect without issuer")
         if self.client_secret is not None and self.client_key is not None:
             raise ValueError("give client_secret or client_key, one of them")
         method, secret, key = self.registration.auth_method, self.client_secret is not None, self.client_key is not None
@@ -168,7 +172,7 @@ class OAuth2(UserCredential):
             wanted = (
                 "client_secret" if needed[0] else "client_key" if needed[1] else "neither client_secret nor client_key"
             )
-            raise ValueError(f"auth_method {method} takes {wanted}")
+            raise ValueError(f"auth_method {method} needs {wanted}")
         self._has_a_grant_that_works()
         return self
 
@@ -176,7 +180,7 @@ class OAuth2(UserCredential):
         if self.grant is Grant.CLIENT_CREDENTIALS:
             unused = sorted(self.model_fields_set & _OFFLINE)
             if unused:
-                raise ValueError(f"{unused[0]} has no meaning with grant client_credentials, which has no user")
+                raise ValueError(f"{unused[0]} has no effect with grant client_credentials, which has no user")
             if self.registration.auth_method is AuthMethod.NONE:
                 raise ValueError("grant client_credentials needs client_secret or client_key (RFC 6749 4.4)")
         elif self.grant is Grant.REFRESH_TOKEN and self.refresh_token is None:

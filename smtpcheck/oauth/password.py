@@ -29,7 +29,7 @@ class Password(Credential):
         default=None,
         min_length=1,
         pattern=r"^[^\x00-\x1f\x7f]+$",
-        description="The user that logs in, where it is not the mailbox: an API key's name, as some services have it.",
+        description="The user that logs in, if it is not the mailbox: at some services an API key's name.",
     )
     password: SecretSource = Field(description="Where the password is read from.")
 
@@ -64,7 +64,7 @@ class PasswordFlow(Flow):
             return _unreadable(str(error))
         text = password.reveal()
         if "\0" in text or text.encode("utf-8", "replace").decode() != text:
-            return _unreadable(f"{self._source} holds a character that SASL cannot carry (RFC 4616 2)")
+            return _unreadable(f"{self._source} has a character that SASL cannot transport (RFC 4616 2)")
         return IssuedToken(password, None, refresh_in=READ_AGAIN_SECONDS)
 
 

@@ -107,7 +107,7 @@ class RefreshFlow(Flow):
 
     def _place(self) -> TokenFile:
         if self._file is None:
-            raise LoginUnusableError("there is no place for refresh tokens")
+            raise LoginUnusableError("there is no folder for refresh tokens")
         return self._file
 
     def _login(self, *, look_only: bool = False) -> Login:
@@ -120,7 +120,7 @@ class RefreshFlow(Flow):
                 now = time.time()
                 kept = Login(token, terms.issuer, terms.client_id, now, now, now, imported=token.fingerprint)
         if kept is None:
-            raise LoginUnusableError(f"nobody has logged in for {file.name} yet: run smtpcheck login {file.name}")
+            raise LoginUnusableError(f"no login for {file.name} yet: run smtpcheck login {file.name}")
         if (kept.issuer, kept.client_id) != (terms.issuer, terms.client_id):
             raise LoginUnusableError(
                 f"the login of {file.name} was made with client {kept.client_id} at {kept.issuer}, "
@@ -132,7 +132,7 @@ class RefreshFlow(Flow):
         try:
             self._place().keep(login)
         except LoginUnusableError as error:
-            _log.error("refresh token not written, it is held in memory", reason=str(error))
+            _log.error("refresh token not written, it is kept in memory", reason=str(error))
         self._lifetime = self._lifetime_of(login)
 
     def _lifetime_of(self, login: Login) -> CredentialLifetime:

@@ -51,19 +51,21 @@ def read_secret_expiry(
     """Return when `secret` expires, None where Graph does not say. Blocks on three requests."""
     token = client.ask(lambda app: app.acquire_token_for_client([graph.scope]), scope=graph.scope)
     if isinstance(token, TokenError):
-        _log.warning("no token for Graph, the secret's end stays unknown", client_id=client_id, error=token.error)
+        _log.warning("no token for Graph, the secret's expiry stays unknown", client_id=client_id, error=token.error)
         return None
     url = f"{graph.url}/v1.0/applications(appId='{quote(client_id, safe='')}')?$select=id,appId,passwordCredentials"
     headers = {"Authorization": f"Bearer {token.token.reveal()}", "Accept": "application/json"}
     answer = session.exchange("GET", url, headers=headers)
     session.forget()
     if isinstance(answer, Fault):
-        _log.warning("Graph not reached, the secret's end stays unknown", client_id=client_id, kind=str(answer.kind))
+        _log.warning("Graph not reached, the secret's expiry stays unknown", client_id=client_id, kind=str(answer.kind))
         return None
     body = answer.json if answer.status == 200 else None
     if body is None:
         reason = "the application needs Application.Read.All" if answer.status == 403 else ""
-        _log.warning("Graph does not tell the secret's end", client_id=client_id, status=answer.status, reason=reason)
+        _log.warning(
+            "Graph does not state the secret's expiry", client_id=client_id, status=answer.status, reason=reason
+        )
         return None
     return _expiry_of(secret, body.get("passwordCredentials"), time.time())
 

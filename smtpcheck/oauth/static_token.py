@@ -32,7 +32,7 @@ class TokenSource(SecretSource):
         description="An address that answers with the token: as JSON with access_token, or as plain text.",
     )
     headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")], SecretSource] = Field(
-        default={}, description="Headers of the request to the address, as a key that it wants."
+        default={}, description="Headers of the request to that address, such as an API key."
     )
 
     def __str__(self) -> str:
@@ -49,7 +49,7 @@ class TokenSource(SecretSource):
     @model_validator(mode="after")
     def _headers_travel_by_tls(self) -> Self:
         if self.headers and self.url is None:
-            raise ValueError("headers have no meaning without url")
+            raise ValueError("headers have no effect without url")
         if self.url is None:
             return self
         if has_user(self.url):
@@ -58,7 +58,7 @@ class TokenSource(SecretSource):
         if origin is None:
             raise ValueError("url is not a URL")
         if origin[0] == "http" and origin[1] not in _LOOPBACK:
-            raise ValueError("a token travels by https; http is for this machine alone")
+            raise ValueError("a token is fetched by https; http is for this machine only")
         return self
 
 
@@ -103,6 +103,6 @@ class StaticTokenFlow(Flow):
         except SecretUnreadableError as error:
             return TokenError(TokenErrorKind.SECRET_UNREADABLE, at=time.time(), description=str(error))
         if not text:
-            reason = f"{self._source} holds no token"
+            reason = f"{self._source} has no token"
             return TokenError(TokenErrorKind.SECRET_UNREADABLE, at=time.time(), description=reason)
         return IssuedToken(Secret(text), expiry(text), refresh_in=READ_AGAIN_SECONDS)

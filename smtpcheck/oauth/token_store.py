@@ -200,7 +200,7 @@ class TokenFile:
             pause = threading.Event()
             while not _locked(file):
                 if time.monotonic() > end:
-                    raise LoginUnusableError(f"the login of {self.name} is held by another process for too long")
+                    raise LoginUnusableError(f"the login of {self.name} is locked by another process for too long")
                 pause.wait(_RETRY_SECONDS)
             yield
 

@@ -45,13 +45,13 @@ class UserCredential(Credential):
 
     client_id: str
     refresh_token: SecretSource | None = Field(
-        default=None, description="A refresh token from elsewhere, instead of `smtpcheck login`."
+        default=None, description="An existing refresh token, instead of `smtpcheck login`."
     )
     keep_alive: _Period = Field(
-        default=_WEEK, description="How often the refresh token is used at least, though nobody needs a token."
+        default=_WEEK, description="The refresh token is used at least this often, even if no token is needed."
     )
     lifetime: _Period | None = Field(
-        default=None, description="How long a refresh token lives from when it was issued, if the issuer does not say."
+        default=None, description="The lifetime of a refresh token from its issue, if the issuer does not state it."
     )
 
     @property
@@ -69,7 +69,7 @@ class UserCredential(Credential):
         """How to make known when the refresh token expires."""
         if self.lifetime is not None or not self.rotates:
             return ""
-        return "when the refresh token ends is known only if the issuer says so: set lifetime if you know it"
+        return "the refresh token's expiry is known only if the issuer states it: set lifetime if you know it"
 
     def files(self) -> tuple[Path, ...]:
         """Return the file of a refresh token from elsewhere."""

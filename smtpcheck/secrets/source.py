@@ -154,11 +154,9 @@ class SecretSource(BaseModel):
     KINDS: ClassVar[tuple[str, ...]] = ("file", "env", "command", "value")
 
     file: ConfiguredPath | None = Field(
-        default=None, description="A file that holds the secret; relative to the config file."
+        default=None, description="A file with the secret; relative to the config file."
     )
-    env: str | None = Field(
-        default=None, min_length=1, description="The name of an environment variable that holds it."
-    )
+    env: str | None = Field(default=None, min_length=1, description="The name of an environment variable with it.")
     command: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
@@ -225,7 +223,7 @@ class SecretSource(BaseModel):
         try:
             found = path.stat()
             if not stat.S_ISREG(found.st_mode):
-                raise SecretUnreadableError(self, "is no regular file")
+                raise SecretUnreadableError(self, "is not a regular file")
             memory = self._memory.content
             if memory is not None and memory[0] == state_of(found):
                 return memory[1]
@@ -265,17 +263,17 @@ class SecretSource(BaseModel):
         try:
             status, output = _run(command)
         except TimeoutError:
-            raise SecretUnreadableError(self, f"did not end within {COMMAND_SECONDS:g} s") from None
+            raise SecretUnreadableError(self, f"did not finish within {COMMAND_SECONDS:g} s") from None
         except (OSError, ValueError) as error:
             raise SecretUnreadableError(self, _reason(error)) from None
         text = self._decode(output)
         if status != 0:
-            raise SecretUnreadableError(self, f"ended with status {status}")
+            raise SecretUnreadableError(self, f"exited with status {status}")
         return ReadSecret(text, from_file=True)
 
     def _decode(self, content: bytes) -> str:
         if len(content) > _MAX_BYTES:
-            raise SecretUnreadableError(self, f"holds more than {_MAX_BYTES // 1024} KiB, which is no secret")
+            raise SecretUnreadableError(self, f"exceeds {_MAX_BYTES // 1024} KiB, too much for a secret")
         try:
             return content.decode("utf-8")
         except UnicodeDecodeError:

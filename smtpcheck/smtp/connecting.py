@@ -29,7 +29,7 @@ _MOST_SPECIFIC = (
 )
 """Of several addresses that failed, the most specific fault represents all."""
 
-_NO_ANSWER = Fault(FaultKind.TIMEOUT, "no answer before the wait ended or another address answered")
+_NO_ANSWER = Fault(FaultKind.TIMEOUT, "no answer before the timeout or before another address answered")
 
 
 async def race(addresses: Sequence[AddressInfo], attempts: list[Attempt]) -> tuple[socket.socket, SocketAddress]:

@@ -202,7 +202,7 @@ class _Run:
             self._dialogue.fail(fault, self._now())
             return
         if self._network.resolver.is_queued(server.host, server.port, server.ip_version):
-            detail = f"no place for a name lookup became free within {seconds:g} s"
+            detail = f"no slot for a name lookup became free within {seconds:g} s"
             fault = Fault(FaultKind.OUT_OF_RESOURCES, detail)
         self._end(self._now(), fault)
 

@@ -385,4 +385,4 @@ def _refuse_control_characters(check: Check) -> None:
     """Raise `ValueError` where a setting would end its line and begin another command."""
     for value in (check.server.ehlo, check.mailbox, check.user, check.sender, check.recipient or ""):
         if not value.isprintable():
-            raise ValueError("an address or name of a check holds a control character")
+            raise ValueError("an address or name of a check contains a control character")

@@ -70,10 +70,10 @@ def client_messages(mechanism: Mechanism, /, *, user: str, secret: Secret, host:
     """Return the base64 form of the messages of the login: two by LOGIN, one by any other mechanism.
 
     The secret is a token, or by PLAIN and LOGIN a password, which holds no null character (RFC 4616 2). Raises
-    `ValueError` if the user name holds a control character.
+    `ValueError` if the user name contains a control character.
     """
     if _CONTROL.search(user):
-        raise ValueError("a SASL user name holds a control character")
+        raise ValueError("a SASL user name contains a control character")
     value = secret.reveal()
     match mechanism:
         case Mechanism.XOAUTH2:

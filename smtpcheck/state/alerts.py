@@ -140,7 +140,7 @@ def _key(text: str) -> Key | None:
         severity, subject, cause, name = text.split("|", 3)
         return Key(Subject(subject), name, Severity(severity), Cause(cause) if cause else None)
     except ValueError:
-        _log.warning("a kept alert cannot be read", alert=text)
+        _log.warning("a stored alert cannot be read", alert=text)
         return None
 
 
@@ -148,5 +148,5 @@ def _unpacked(packed: bytes, kind: type[_T]) -> _T | None:
     try:
         return unpack_as(packed, kind)
     except UnreadableReportError as error:
-        _log.warning("a kept alert cannot be read", error=str(error))
+        _log.warning("a stored alert cannot be read", error=str(error))
         return None

@@ -113,7 +113,7 @@ class Archive:
         try:
             return unpack(rows[0][0]) if rows else None
         except UnreadableReportError as error:
-            _log.warning("a kept report cannot be read", check=name, error=str(error))
+            _log.warning("a stored report cannot be read", check=name, error=str(error))
             return None
 
     def forget_old(self, before: float) -> None:

@@ -156,7 +156,7 @@ class Database:
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
         if self._thread.is_alive():
-            _log.error("the state file was not closed in time; what was found last is not kept", file=str(self.path))
+            _log.error("the state file was not closed in time; the latest results are lost", file=str(self.path))
 
     # -- in the thread ------------------------------------------------------------------------------------------------
 
@@ -357,10 +357,10 @@ class Database:
             count = salvage(aside, self._connection) if self._connection else 0
         except (OSError, sqlite3.Error, DamagedFileError) as second:
             self._usable = False
-            self._report_error(f"{error}; and no new file could be begun: {second}")
+            self._report_error(f"{error}; and no new file could be created: {second}")
             return
         _log.error(
-            "the state file was damaged: it is kept aside, and a new one is begun with what could be read of it",
+            "the state file was damaged: it is kept aside, and a new one is created with what could be read of it",
             aside=str(aside),
             rows=count,
             error=str(error),
@@ -380,7 +380,7 @@ class Database:
     def _report_error(self, reason: str) -> None:
         """Log an error: at once when it is new, and again each hour."""
         now = time.monotonic()
-        error = f"the state file {self.path} cannot be used: {reason}; all that is found is kept in memory only"
+        error = f"the state file {self.path} cannot be used: {reason}; results are kept in memory only"
         if error != self.error or now >= self._remind_at:
             self.error, self._remind_at = error, now + REMIND_SECONDS
             _log.error(error)
@@ -388,7 +388,7 @@ class Database:
     def _succeeded(self) -> None:
         if self.error:
             self.error = ""
-            _log.info("the state is kept again", file=str(self.path))
+            _log.info("the state is stored again", file=str(self.path))
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
@@ -440,7 +440,7 @@ def _made(rows: dict[Hashable, Make]) -> list[Values]:
         try:
             made.append(make())
         except Exception:  # noqa: BLE001
-            _log.exception("internal error: what was found of a check cannot be kept", key=key)
+            _log.exception("internal error: the result of a check cannot be stored", key=key)
     return made
 
 

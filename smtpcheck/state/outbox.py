@@ -213,7 +213,7 @@ def _unpacked(name: str, packed: bytes, kind: type[_T]) -> _T | None:
     try:
         return unpack_as(packed, kind)
     except UnreadableReportError as error:
-        _log.warning("a kept part of a loopback cannot be read", check=name, error=str(error))
+        _log.warning("a stored part of a loopback cannot be read", check=name, error=str(error))
         return None
 
 

@@ -157,7 +157,7 @@ def verify(connection: sqlite3.Connection) -> None:
     if not 0 <= version <= LATEST_PLAUSIBLE:
         raise DamagedFileError(f"no version is {version}")
     if version > len(STEPS):
-        raise NewerFileError(f"it was written by a later version of smtpcheck (its version is {version})")
+        raise NewerFileError(f"it was written by a newer version of smtpcheck (its version is {version})")
     expected, found = tables(version), _tables_of(connection)
     names = expected.keys() | set(re.findall(r"CREATE TABLE (\w+)", "".join(STEPS)))
     if any(found.get(name) != expected.get(name) for name in names):

@@ -287,7 +287,7 @@ class State:
         try:
             return compact(unpack(packed))
         except UnreadableReportError as error:
-            _log.warning("a kept report cannot be read; its counts can", check=name, error=str(error))
+            _log.warning("a stored report cannot be read; its counts can", check=name, error=str(error))
             return None
 
 

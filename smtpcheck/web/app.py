@@ -70,7 +70,7 @@ async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse
         response = _refusal(request, error)
     except Exception:  # noqa: BLE001
         _log.exception("internal error", path=request.path)
-        response = _refusal(request, web.HTTPInternalServerError(text="internal error; the log says more\n"))
+        response = _refusal(request, web.HTTPInternalServerError(text="internal error; see the log\n"))
     harden(response, request.app[GUARD].headers())
     return response
 

@@ -94,7 +94,7 @@ class _Connection(web.RequestHandler):
             _log.error("internal error", path=request.path, error=type(exc).__name__)
         else:
             self._count_malformed(exc)
-        text = "internal error; the log says more\n" if status >= 500 else "the request is not valid HTTP\n"
+        text = "internal error; see the log\n" if status >= 500 else "the request is not valid HTTP\n"
         response = web.Response(status=status, text=text)
         response.force_close()
         harden(response, self._configured_headers())

@@ -48,7 +48,7 @@ async def reload(request: web.Request) -> web.Response:
     if not problems:
         return web.Response(text="configuration reloaded\n")
     lines = "".join(f"{problem}\n" for problem in problems)
-    return web.Response(status=500, text=f"the old configuration stays in force:\n{lines}")
+    return web.Response(status=500, text=f"the old configuration stays in effect:\n{lines}")
 
 
 def _takes_gzip(request: web.Request) -> bool:

@@ -72,7 +72,7 @@ async def failure(request: web.Request) -> web.Response:
     check = pages.named(request.app[AGENT], request.match_info["name"])
     report = await request.app[AGENT].state.archive.report(check.name, int(request.match_info["second"]))
     if report is None:
-        raise web.HTTPNotFound(text=f"no report of {check.name} is kept of that time")
+        raise web.HTTPNotFound(text=f"no report of {check.name} is stored for that time")
     return pages.page(
         request,
         "failure.html",
@@ -123,7 +123,7 @@ async def failure_as_json(request: web.Request) -> web.Response:
     agent, check = request.app[AGENT], pages.named(request.app[AGENT], request.match_info["name"])
     report = await agent.state.archive.report(check.name, int(request.match_info["second"]))
     if report is None:
-        raise web.HTTPNotFound(text=f"no report of {check.name} is kept of that time")
+        raise web.HTTPNotFound(text=f"no report of {check.name} is stored for that time")
     return web.json_response(report_as_json(report, agent.catalogue))
 
 

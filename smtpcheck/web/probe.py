@@ -30,7 +30,7 @@ async def probe(request: web.Request) -> web.Response:
     agent, found = request.app[AGENT], _asked_for(request)
     probed = await agent.probe_now(found.name, _seconds(request, found))
     if isinstance(probed, Busy):
-        raise web.HTTPServiceUnavailable(text="busy: not run within the time, for other runs took it")
+        raise web.HTTPServiceUnavailable(text="busy: not run in time, because of other runs")
     if request.query.get("debug") == "true":
         metrics = agent.exposition_of(probed, openmetrics=False).decode()
         return web.Response(text=transcript(probed, agent.catalogue, metrics))
@@ -84,5 +84,5 @@ def _seconds(request: web.Request, check: Check) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise web.HTTPBadRequest(text=f"{_TIMEOUT_HEADER} is no number of seconds")
+        raise web.HTTPBadRequest(text=f"{_TIMEOUT_HEADER} is not a valid number of seconds")
     return seconds - min(_OFFSET_SECONDS, seconds / 2)

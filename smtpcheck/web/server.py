@@ -132,7 +132,7 @@ def exposure_warning(listen: tuple[str, int], config: WebConfig) -> str | None:
     if config.authenticates or host == "localhost" or is_loopback(host):
         return None
     return (
-        f"the page on {_address(host, port)} is open to everyone who reaches it: mailboxes, server replies and the "
+        f"the page on {_address(host, port)} is open to anyone who reaches it: mailboxes, server replies and the "
         "button that runs a check; listen on 127.0.0.1, or set users or client certificates with --web.config.file"
     )
 
@@ -146,8 +146,8 @@ def _bind_error(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"{address} is in use: stop what listens there, or choose another with --web.listen-address"
     if error.errno == errno.EACCES:
-        return f"no permission to listen on {address}: choose a port from 1024 on with --web.listen-address"
+        return f"no permission to listen on {address}: choose a port of 1024 or above with --web.listen-address"
     if error.errno in {errno.EADDRNOTAVAIL, None}:  # asyncio since Python 3.13 says it in words only
-        return f"{address} is no address of this machine: choose another with --web.listen-address"
+        return f"{address} is not an address of this machine: choose another with --web.listen-address"
     reason = (error.strerror or str(error)).lower()
     return f"cannot listen on {address} ({reason}): choose another address with --web.listen-address"

@@ -34,7 +34,7 @@ def transcript(probed: Probed, catalogue: Catalogue, metrics: str) -> str:
 def _run(report: Report, catalogue: Catalogue) -> Iterator[str]:
     yield f"run {rfc3339(report.started_at)}: {report.outcome} after {report.seconds:.3f} s"
     if report.waited:
-        yield f"waited {report.waited:.3f} s for its turn"
+        yield f"waited {report.waited:.3f} s for a slot"
     for step in report.steps:
         yield from _step(step, as_expected=report.refused_as_expected is not None)
     if report.token is not None:
@@ -85,5 +85,5 @@ def _token_error(error: TokenError) -> Iterator[str]:
 def _finding(finding: Finding, catalogue: Catalogue) -> Iterator[str]:
     told = describe(finding, catalogue)
     yield f"finding {finding.cause} ({finding.certainty:.0%}): {told.summary}"
-    yield from (f"    seen: {sentence}" for sentence in told.evidence)
+    yield from (f"    evidence: {sentence}" for sentence in told.evidence)
     yield from (f"    {number}. {step}" for number, step in enumerate(told.remedy, 1))

@@ -147,7 +147,7 @@ def _suite(name: str) -> str:
 
 def _hash(text: str) -> str:
     if not _BCRYPT.fullmatch(text):
-        raise ValueError("must be a bcrypt hash\nmake one with: htpasswd -nB USER")
+        raise ValueError("must be a bcrypt hash\ncreate one with: htpasswd -nB USER")
     return text
 
 
@@ -236,5 +236,5 @@ def _tls_config(section: _TlsSection, place: Place, problems: Problems) -> TlsCo
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         message = f"cannot be used: {str(reason).replace('_', ' ').lower()}"
-        problems.error(place, message, hint="look at its files and versions")
+        problems.error(place, message, hint="check its files and versions")
     return config

@@ -209,7 +209,7 @@ async def test_the_page_says_that_a_check_waits_and_that_nothing_is_kept(tmp_pat
             await until(lambda: "healthy" in agent.state.checks)
             for path in ("/", "/checks/healthy"):
                 page = await (await client.get(path)).text()
-                assert "is kept in memory only" in page
+                assert "are kept in memory only" in page
             assert "in back-off; " in page
             answer = await (await client.get("/api/v1/checks/healthy")).json()
             assert answer["backoff_until"] == agent.state.checks["healthy"].breaker.until

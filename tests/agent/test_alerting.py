@@ -194,7 +194,7 @@ async def test_a_request_is_signed_by_the_standard(tmp_path: Path) -> None:
         (503, "answered 503 Service Unavailable"),
         (404, "answered 404 Not Found"),
         ((302, {"Location": "https://elsewhere.example/"}), "redirects are not followed"),
-        (CUT, "ended the connection"),
+        (CUT, "closed the connection"),
     ],
 )
 async def test_what_fails_is_tried_again_until_it_is_told(answer: Any, reason: str) -> None:

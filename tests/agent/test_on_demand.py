@@ -192,7 +192,7 @@ async def test_a_run_beside_a_scheduled_one_waits_for_it_too(tmp_path: Path) -> 
     async with World(tmp_path, SILENT) as world, asking(world, schedule=True, timeout="3s") as (agent, client):
         await until(lambda: world.exchange.connections.total() > 0)
         status, text = await probe(client, "silent", "1")
-        assert (status, text) == (503, "busy: not run within the time, for other runs took it\n")
+        assert (status, text) == (503, "busy: not run in time, because of other runs\n")
         await until(lambda: "silent" in agent.state.checks)
 
 

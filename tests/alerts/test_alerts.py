@@ -468,8 +468,8 @@ def test_a_dead_credential_is_named_with_its_count_its_cause_and_its_repair() ->
     lines = told.text().splitlines()
     assert lines[0] == "Critical since 2026-10-14 17:46 UTC"
     assert lines[1].startswith("Checks: c00, c01, ") and lines[1].endswith("c19 and 10 more")
-    assert lines[2:4] == ["Labels: team=finance", "Seen: error: invalid_client AADSTS7000222"]
-    assert lines[4].startswith("Repair 1: ")
+    assert lines[2:4] == ["Labels: team=finance", "Evidence: error: invalid_client AADSTS7000222"]
+    assert lines[4].startswith("Fix 1: ")
     assert lines[-1] == "Page: https://mon.example.org/?outcome=critical&cause=secret_expired"
 
 
@@ -496,7 +496,7 @@ def test_a_resolved_alert_says_how_long_it_lasted_and_repairs_nothing() -> None:
 def test_what_is_not_certain_names_the_other_causes() -> None:
     findings = (*bad("a", certainty=0.5).findings, Finding(Cause.SECRET_INVALID, 0.3, "a.rule"))
     told = notification(DueNotification(CONTOSO_DEAD, Entry(NOW, findings, ("a",)), Reason.NEW), ["a"], 1)
-    assert told.remedy[-1].startswith("If it is not that: ")
+    assert told.remedy[-1].startswith("Alternatively: ")
 
 
 def test_a_reminder_says_so() -> None:

@@ -187,7 +187,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         )
         ended = _login(config, "g", "--port", str(port))
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith(f"The login failed: the browser cannot come back to port {port} of 127.0.0.1: ")
+    assert ended.stderr.startswith(f"The login failed: the browser cannot be redirected to port {port} of 127.0.0.1: ")
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_a_value_that_is_no_plain_identifier_is_not_put_into_a_command(value: st
 
 def test_an_ambiguous_finding_says_what_looks_the_same_and_how_to_tell() -> None:
     told = _first(Observation(provider="microsoft", phase="auth", flow="client_credentials", replies=(REJECTED,)))
-    assert "The same is seen with: missing_smtp_permission (decode: roles/scp)" in told.tell_apart
+    assert "Also possible: missing_smtp_permission (decode: roles/scp)" in told.tell_apart
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_a_scope_tells_its_clouds(scope: str, clouds: set[Cloud]) -> None:
         ({"tenant": "Organizations"}, "client credentials need the tenant itself, not 'Organizations'"),
         (
             {"client_secret": None, "client_assertion": {"file": "t"}, "read_expiry_from_graph": True},
-            "read_expiry_from_graph has no meaning without client_secret",
+            "read_expiry_from_graph has no effect without client_secret",
         ),
         ({"tenant": "contoso.com "}, "String should match pattern"),
         ({"client_id": "c\n"}, "String should match pattern"),

@@ -127,10 +127,13 @@ async def test_a_deleted_key_costs_one_request_for_all_mailboxes(issuer: HttpsIs
     ("content", "reason"),
     [
         (None, "cannot be read (no such file or directory)"),
-        ("{", "is no JSON"),
-        ("[]", "is no JSON of a service account"),
-        ('{"type": "service_account"}', "holds no usable key (MalformedError)"),
-        ('{"type": "authorized_user"}', "is neither a service account's key nor a workload identity federation by a"),
+        ("{", "is not JSON"),
+        ("[]", "is not the JSON of a service account"),
+        ('{"type": "service_account"}', "has no usable key (MalformedError)"),
+        (
+            '{"type": "authorized_user"}',
+            "is neither a service account's key nor a workload identity federation by file",
+        ),
     ],
 )
 def test_a_key_that_cannot_be_used(issuer: HttpsIssuer, tmp_path: Path, content: str | None, reason: str) -> None:

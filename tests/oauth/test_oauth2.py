@@ -381,10 +381,10 @@ def test_what_cannot_be_read(issuer: HttpsIssuer, other: dict[str, object], kind
     [
         ({"issuer": None}, "give issuer or token_endpoint"),
         ({"client_key": {"file": "k"}}, "give client_secret or client_key, one of them"),
-        ({"auth_method": "private_key_jwt"}, "auth_method private_key_jwt takes client_key"),
-        ({"auth_method": "none"}, "auth_method none takes neither client_secret nor client_key"),
+        ({"auth_method": "private_key_jwt"}, "auth_method private_key_jwt needs client_key"),
+        ({"auth_method": "none"}, "auth_method none needs neither client_secret nor client_key"),
         ({"client_secret": None}, "grant client_credentials needs client_secret or client_key"),
-        ({"lifetime": "90d"}, "lifetime has no meaning with grant client_credentials"),
+        ({"lifetime": "90d"}, "lifetime has no effect with grant client_credentials"),
         ({"grant": "refresh_token"}, "grant refresh_token needs refresh_token"),
         (
             {"grant": "device_code", "issuer": None, "token_endpoint": "https://x"},
@@ -589,7 +589,7 @@ def test_a_login_that_nobody_completes_ends(issuer: HttpsIssuer) -> None:
     _device(issuer, PENDING, expires_in=0.05)
     answer, _ = _login(issuer)
     assert isinstance(answer, TokenError)
-    assert answer.description == "the login was not completed: nobody has approved it in time"
+    assert answer.description == "the login was not completed: it was not approved in time"
 
 
 def test_a_login_can_be_cancelled(issuer: HttpsIssuer) -> None:
@@ -610,5 +610,5 @@ def test_a_login_can_be_cancelled(issuer: HttpsIssuer) -> None:
 def test_without_a_login_the_command_to_run_is_told(issuer: HttpsIssuer, login: TokenFile) -> None:
     error = _credential(issuer, grant="device_code").flow(login).request(None)
     assert isinstance(error, TokenError)
-    assert error.description == "nobody has logged in for site yet: run smtpcheck login site"
+    assert error.description == "no login for site yet: run smtpcheck login site"
     assert issuer.asked == []

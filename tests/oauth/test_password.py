@@ -34,7 +34,7 @@ def test_only_one_line_end_of_a_file_is_no_part_of_it(tmp_path: Path, content: s
         (None, "does not exist"),
         (b"", "is empty"),
         (b"\n", "is empty"),
-        (b"a\0b", "holds a character that SASL cannot carry (RFC 4616 2)"),
+        (b"a\0b", "has a character that SASL cannot transport (RFC 4616 2)"),
         (b"\xff", "is not UTF-8 text"),
     ],
 )
@@ -51,7 +51,7 @@ def test_a_variable_with_octets_that_are_no_text_is_no_password(monkeypatch: pyt
     monkeypatch.setenv("LEGACY", "a\udcffb")
     error = _password({"env": "LEGACY"}).flow().request(None)
     assert isinstance(error, TokenError)
-    assert error.description.startswith("variable LEGACY holds a character that SASL cannot carry")
+    assert error.description.startswith("variable LEGACY has a character that SASL cannot transport")
 
 
 async def test_nothing_is_kept_that_it_could_be_guessed_from(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_jwt_says_when_it_ends() -> None:
     assert answer.expires_at == 1_900_000_000
 
 
-@pytest.mark.parametrize(("text", "reason"), [(None, "does not exist"), ("\n\n", "holds no token"), ("", "is empty")])
+@pytest.mark.parametrize(("text", "reason"), [(None, "does not exist"), ("\n\n", "has no token"), ("", "is empty")])
 def test_a_source_without_a_token(tmp_path: Path, text: str | None, reason: str) -> None:
     file = tmp_path / "token"
     if text is not None:
@@ -133,13 +133,13 @@ def test_a_key_in_the_address_is_shown_nowhere(address: HttpsIssuer) -> None:
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        ({"url": "http://broker.example.org/"}, "a token travels by https; http is for this machine alone"),
+        ({"url": "http://broker.example.org/"}, "a token is fetched by https; http is for this machine only"),
         (
             {"url": "https://user:pass-word@broker.example.org/"},
             "url names a user, whose password would be shown; write headers: {Authorization: ...}",
         ),
         ({"url": "https://[::1"}, "url is not a URL"),
-        ({"env": "X", "headers": {"A": {"value": "b"}}}, "headers have no meaning without url"),
+        ({"env": "X", "headers": {"A": {"value": "b"}}}, "headers have no effect without url"),
         ({"env": "X", "url": "https://x"}, "must have exactly one of file, env, command, value and url"),
     ],
 )

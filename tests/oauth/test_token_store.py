@@ -226,7 +226,7 @@ def test_a_lock_that_is_never_let_go_is_told(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(token_store, "LOCK_SECONDS", 0.1)
     with (
         TokenStore(tmp_path).file("anna").held(),
-        pytest.raises(LoginUnusableError, match="held by another process for too long"),
+        pytest.raises(LoginUnusableError, match="locked by another process for too long"),
         TokenStore(tmp_path).file("anna").held(),
     ):
         pass

@@ -140,15 +140,15 @@ def test_what_cannot_be_read_is_named_and_its_content_is_not(tmp_path: Path, mon
         _unreadable(_command("")),
     ]
     assert told == [
-        f"file {tmp_path} is no regular file",
+        f"file {tmp_path} is not a regular file",
         f"file {empty} is empty",
-        f"file {large} holds more than 64 KiB, which is no secret",
+        f"file {large} exceeds 64 KiB, too much for a secret",
         f"file {utf16} is not UTF-8 text",
         "file a\0b cannot be used",
         "variable SMTPCHECK_TEST_SECRET is not set",
         "variable SMTPCHECK_TEST_EMPTY is empty",
         "command no-such-program does not exist",
-        f"command {sys.executable} ended with status 3",
+        f"command {sys.executable} exited with status 3",
         f"command {sys.executable} is empty",
     ]
 
@@ -177,7 +177,7 @@ def test_a_command_ends_with_what_it_has_started(script: str, monkeypatch: pytes
 
 def test_a_command_that_prints_without_end_is_cut_off() -> None:
     script = "import sys\nwhile True: sys.stdout.write('x' * 65536)"
-    assert _unreadable(_command(script)).endswith("holds more than 64 KiB, which is no secret")
+    assert _unreadable(_command(script)).endswith("exceeds 64 KiB, too much for a secret")
 
 
 def test_a_command_gets_no_shell_and_no_input() -> None:
@@ -228,7 +228,7 @@ def test_a_command_runs_at_most_once_a_minute(tmp_path: Path, monkeypatch: pytes
     """It may ask a vault or unlock a key ring; what it has printed, or that it failed, serves until then."""
     count = tmp_path / "count"
     source = SecretSource(command=("sh", "-c", f"echo x >> {count}; wc -l < {count}; test -e {tmp_path}/good"))
-    assert _unreadable(source) == _unreadable(source) == "command sh ended with status 1"
+    assert _unreadable(source) == _unreadable(source) == "command sh exited with status 1"
     (tmp_path / "good").touch()
     assert _unreadable(source).endswith("status 1")
     monkeypatch.setattr(secret_source, "COMMAND_SPACING_SECONDS", 0.0)

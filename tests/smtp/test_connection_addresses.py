@@ -101,5 +101,5 @@ async def test_waiting_for_a_lookups_place_is_not_the_servers_fault(monkeypatch:
     released.set()
     assert [step.fault for step in first.steps] == [Fault(FaultKind.TIMEOUT, "not done within 0.5 s")]
     assert [step.fault for step in second.steps] == [
-        Fault(FaultKind.OUT_OF_RESOURCES, "no place for a name lookup became free within 0.1 s")
+        Fault(FaultKind.OUT_OF_RESOURCES, "no slot for a name lookup became free within 0.1 s")
     ]

@@ -363,7 +363,7 @@ async def test_a_disk_without_room_stops_nothing_and_is_written_when_there_is_ro
     error, count = found.stderr.splitlines()
     assert error.startswith(f"the state file {tmp_path / FILE_NAME} cannot be used: ")
     assert [line for line in found.stdout.splitlines() if error in line and "error" in line] != []
-    assert "the state is kept again" in found.stdout
+    assert "the state is stored again" in found.stdout
     async with kept(tmp_path) as state:
         await state.fetch(["orders"])
         assert (state.checks["billing"].runs, state.checks["orders"].runs) == (int(count), 1)
@@ -376,7 +376,7 @@ async def test_a_file_that_cannot_be_opened_is_left_alone(tmp_path: Path) -> Non
         async with kept(tmp_path) as state:
             assert state.error == (
                 f"the state file {tmp_path / FILE_NAME} cannot be used: [Errno 21] Is a directory: "
-                f"'{tmp_path / FILE_NAME}'; all that is found is kept in memory only"
+                f"'{tmp_path / FILE_NAME}'; results are kept in memory only"
             )
             assert state.record(CHECK, run(NOON)).runs == 1
             assert state.record(CHECK, run(NOON + 60)).runs == 2
@@ -396,7 +396,7 @@ async def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     connection.close()
     before = (tmp_path / FILE_NAME).read_bytes()
     async with kept(tmp_path) as state:
-        assert "written by a later version of smtpcheck" in state.error
+        assert "written by a newer version of smtpcheck" in state.error
         state.record(CHECK, run(NOON))
     assert (tmp_path / FILE_NAME).read_bytes() == before
 

@@ -57,7 +57,7 @@ async def test_a_reload_that_fails_tells_every_problem(client: Client, world: Wo
     answer = await client.post("/-/reload")
     assert answer.status == 500
     assert await answer.text() == (
-        "the old configuration stays in force:\n"
+        "the old configuration stays in effect:\n"
         'checks.yaml:3: checks[0].mailbx: unknown key\n  hint: did you mean "mailbox"?\n'
         "checks.yaml:9: must be a number\n"
     )

@@ -34,9 +34,9 @@ async def test_the_page_shows_the_way_of_a_message(client: TestClient, world: Wo
     shown = await page(client, world, name, loopback_status(AHEAD))
     for part in (
         "250 2.0.0 OK &lt;b@mx.example.org&gt;",
-        "taken by mx.example.org",
+        "received by mx.example.org",
         "its clock is behind the previous one",
-        "taken by &lt;b&gt;store&lt;/b&gt;",
+        "received by &lt;b&gt;store&lt;/b&gt;",
         "in the mailbox: Junk",
         "found in Junk, and deleted",
         "<li>spf=pass</li>",
@@ -49,7 +49,7 @@ async def test_the_page_shows_the_way_of_a_message(client: TestClient, world: Wo
 async def test_the_page_shows_what_is_not_known_yet(client: TestClient, world: World, name: str) -> None:  # type: ignore[type-arg]
     assert "No message has been sent yet." in await page(client, world, name, loopback_status())
     assert "not there yet, after 1 search" in await page(client, world, name, loopback_status(missed(65)))
-    assert "taken for lost" in await page(client, world, name, loopback_status(missed(901)))
+    assert "considered lost" in await page(client, world, name, loopback_status(missed(901)))
     assert "not looked for" in await page(
         client, world, name, replace(loopback_status(ACCEPTED), plan=replace(PLAN, find=None))
     )

@@ -39,10 +39,10 @@ async def test_the_scrapers_timeout_less_an_offset_is_the_time(
         ("/probe?check=", {}, "name a check of the configuration: /probe?check=NAME"),
         ("/probe?check=smtp.example.org:587", {}, "there is no check named smtp.example.org:587"),
         ("/probe?host=smtp.example.org", {}, "name a check of the configuration: /probe?check=NAME"),
-        ("/probe?check=billing", {TIMEOUT: "soon"}, f"{TIMEOUT} is no number of seconds"),
-        ("/probe?check=billing", {TIMEOUT: "nan"}, f"{TIMEOUT} is no number of seconds"),
-        ("/probe?check=billing", {TIMEOUT: "-1"}, f"{TIMEOUT} is no number of seconds"),
-        ("/probe?check=billing", {TIMEOUT: "inf"}, f"{TIMEOUT} is no number of seconds"),
+        ("/probe?check=billing", {TIMEOUT: "soon"}, f"{TIMEOUT} is not a valid number of seconds"),
+        ("/probe?check=billing", {TIMEOUT: "nan"}, f"{TIMEOUT} is not a valid number of seconds"),
+        ("/probe?check=billing", {TIMEOUT: "-1"}, f"{TIMEOUT} is not a valid number of seconds"),
+        ("/probe?check=billing", {TIMEOUT: "inf"}, f"{TIMEOUT} is not a valid number of seconds"),
     ],
 )
 async def test_what_means_nothing_is_400_and_runs_nothing(

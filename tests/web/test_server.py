@@ -94,7 +94,7 @@ async def test_a_port_in_use_is_one_line_that_says_what_to_do(world: World) -> N
 
 
 async def test_an_address_that_is_not_ours_says_so(world: World) -> None:
-    with pytest.raises(ServeError, match=r"^192\.0\.2\.1:9587 is no address of this machine: choose another"):
+    with pytest.raises(ServeError, match=r"^192\.0\.2\.1:9587 is not an address of this machine: choose another"):
         async with serve(create_app(world), ("192.0.2.1", 9587)):
             pass
 
@@ -332,7 +332,7 @@ async def test_a_remembered_password_ends_with_its_hash(compared: list[str]) -> 
         ),
         (
             "tls_server_config: {cert_file: ca.pem, key_file: key.pem}",
-            ["1: tls_server_config: cannot be used: key values mismatch\n  hint: look at its files and versions"],
+            ["1: tls_server_config: cannot be used: key values mismatch\n  hint: check its files and versions"],
         ),
         (
             "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_auth_type: RequireAnyClientCert}",
@@ -356,7 +356,7 @@ async def test_a_remembered_password_ends_with_its_hash(compared: list[str]) -> 
         ),
         (
             "\nbasic_auth_users:\n  anna: hunter2\n",
-            ["3: basic_auth_users.anna: must be a bcrypt hash\n  hint: make one with: htpasswd -nB USER"],
+            ["3: basic_auth_users.anna: must be a bcrypt hash\n  hint: create one with: htpasswd -nB USER"],
         ),
         ("http_server_config: {headers: {X-Evil: a}}", ["1: http_server_config.headers.X-Evil: unknown key"]),
         ("- a", ["must be a mapping"]),
@@ -370,7 +370,7 @@ basic_auth_users: {anna: hunter2}
                 '1: tls_server_config.client_allowed_sans: "a": must be a list',
                 "1: tls_server_config.min_version: 9: must be one of TLS10, TLS11, TLS12, TLS13",
                 '2: http_server_config.headers.X-Frame-Options: "allow": must be deny or sameorigin',
-                "3: basic_auth_users.anna: must be a bcrypt hash\n  hint: make one with: htpasswd -nB USER",
+                "3: basic_auth_users.anna: must be a bcrypt hash\n  hint: create one with: htpasswd -nB USER",
             ],
         ),
     ],

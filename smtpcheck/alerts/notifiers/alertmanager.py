@@ -38,7 +38,7 @@ class Alertmanager(HttpNotifier):
     """Prometheus' Alertmanager, one or several instances."""
 
     type: Literal["alertmanager"] = "alertmanager"
-    urls: tuple[SecretUrl, ...] = Field(min_length=1, description="The instances, as http://am-1:9093.")
+    urls: tuple[SecretUrl, ...] = Field(min_length=1, description="The instances, such as http://am-1:9093.")
 
     def sender(self) -> Sender:
         """Return what posts to the instances."""

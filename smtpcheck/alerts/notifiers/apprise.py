@@ -49,7 +49,7 @@ class Apprise(Notifier):
     def problem(self) -> str:
         """Return what is wrong with the address."""
         url = self._address()
-        return "" if url is None or plugin_of(url) is not None else "is no address that Apprise knows"
+        return "" if url is None or plugin_of(url) is not None else "is not an address that Apprise knows"
 
     def routes(self) -> Iterable[Route]:
         """Return the host that mail would go by, and the domain that it would come from."""
@@ -77,7 +77,7 @@ class AppriseSender(Sender):
     async def send(self, notifications: Sequence[Notification]) -> Failure | None:
         """Send the notifications as one message."""
         if self._is_sending:
-            return Failure("an earlier message still hangs")
+            return Failure("an earlier message is still hanging")
         self._is_sending = True
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Failure | None] = loop.create_future()
@@ -103,7 +103,7 @@ class AppriseSender(Sender):
             return Failure(str(error))
         plugin = plugin_of(url)
         if plugin is None:
-            return Failure("its address is none that Apprise knows")
+            return Failure("its address is not one that Apprise knows")
         title, body = message(notifications)
         if "overflow=" not in url:
             plugin.overflow_mode = "split"  # a place that takes short messages gets several
@@ -112,7 +112,7 @@ class AppriseSender(Sender):
                 if plugin.notify(title=title, body=body, notify_type=notify_type(notifications)):
                     return None
             except Exception as error:  # noqa: BLE001 - a plug-in of a third party
-                return Failure(f"Apprise ended with {type(error).__name__}")
+                return Failure(f"Apprise failed with {type(error).__name__}")
         said = redacted(captured.last, url)
         return Failure(f"Apprise says: {said}" if said else "Apprise says that it could not be sent")
 

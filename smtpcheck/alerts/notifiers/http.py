@@ -34,7 +34,7 @@ Proxy = Annotated[
     Field(
         repr=False,
         pattern=r"^https?://[^/\s]+/?$",
-        description="The proxy, as http://host:port. Without it the environment counts.",
+        description="The proxy, such as http://host:port. Default: that of the environment.",
     ),
 ]
 
@@ -42,7 +42,7 @@ Proxy = Annotated[
 class HttpNotifier(Notifier):
     """A place that takes requests."""
 
-    headers: Headers = Field(default={}, description="Further headers, as {Authorization: {env: NAME}}.")
+    headers: Headers = Field(default={}, description="Further headers, such as {Authorization: {env: NAME}}.")
     ca_file: Authorities = None
     proxy: Proxy = None
 
@@ -107,7 +107,7 @@ def _reason(host: str, fault: Fault) -> str:
         case FaultKind.PROXY:
             return f"the proxy cannot be used: {fault.detail.lower()}"
         case FaultKind.CLOSED | FaultKind.PROTOCOL:
-            return f"{host} ended the connection: {fault.detail.lower()}"
+            return f"{host} closed the connection: {fault.detail.lower()}"
         case FaultKind.OUT_OF_RESOURCES:
             return f"this machine cannot send: {fault.detail.lower()}"
         case _:

@@ -66,7 +66,7 @@ class Sender(ABC):
 
 def _named(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError("is no name for a notifier\nuse letters, digits, _ . and -; at most 60 of them")
+        raise ValueError("is not a valid notifier name\nuse letters, digits, _ . and -; at most 60 of them")
     return name
 
 

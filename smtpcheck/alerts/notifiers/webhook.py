@@ -81,7 +81,7 @@ class WebhookSender(Sender):
         except SecretUnreadableError as error:
             return Failure(str(error))
         except ValueError:
-            return Failure(f"its key begins with {PREFIX} and is no Base64 behind it")
+            return Failure(f"its key starts with {PREFIX} and is not Base64 after it")
         body = json.dumps(
             {
                 "version": VERSION,
@@ -145,7 +145,7 @@ def address_problem(source: SecretSource) -> str:
         return ""
     except ValueError:
         usable = False
-    return "" if usable else "is no http:// or https:// address"
+    return "" if usable else "is not an http:// or https:// address"
 
 
 def routes_of(source: SecretSource) -> Iterable[Route]:
@@ -167,5 +167,5 @@ def _key_problem(source: SecretSource) -> str:
     except SecretUnreadableError:
         return ""
     except ValueError:
-        return f"has a key that begins with {PREFIX} and is no Base64 behind it"
+        return f"has a key that starts with {PREFIX} and is not Base64 after it"
     return ""

@@ -71,7 +71,7 @@ def _source(what: str, source: SecretSource) -> Iterator[Note]:
     elif source.command is not None:
         yield ok(f"{what} comes from the command {source.command[0]}")
     else:
-        yield warning(f"{what} stands in the configuration itself; keep it in a file of mode 0400")
+        yield warning(f"{what} is in the configuration itself; keep it in a file of mode 0400")
 
 
 def _file(what: str, path: Path) -> Iterator[Note]:

@@ -89,7 +89,7 @@ class GraphClient:
                 if isinstance(value, Mapping):
                     yield value
             if url is not None and not is_same_origin(url, self._root):
-                raise GraphError(FinderError(FinderStep.SEARCH, "the next page is said to be at another address"))
+                raise GraphError(FinderError(FinderStep.SEARCH, "the next page is at another address"))
 
     async def delete(self, path: str, *, method: str = "DELETE") -> None:
         """Delete the object at a path. Raises GraphError."""
@@ -117,7 +117,7 @@ class GraphClient:
             raise GraphError(FinderError(step, f"the answer has more than {LIMITS.octets} octets"))
         answer = exchange.json if exchange.body else {}
         if answer is None:
-            raise GraphError(FinderError(step, "the answer is no JSON object"))
+            raise GraphError(FinderError(step, "the answer is not a JSON object"))
         return answer
 
 

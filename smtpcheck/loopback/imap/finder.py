@@ -100,7 +100,7 @@ class ImapFinder:
                 return await self._connect(end, budget)
         except TimeoutError:
             if self._network.resolver.is_queued(server.host, server.port, server.ip_version):
-                detail = f"no place for a name lookup became free within {seconds:g} s"
+                detail = f"no slot for a name lookup became free within {seconds:g} s"
                 return FinderError(FinderStep.AGENT, detail)
             return FinderError(FinderStep.CONNECT, f"no connection within {seconds:g} s")
 

@@ -65,7 +65,7 @@ class Stream:
         if not answer.upper().startswith(b"OK"):
             raise StreamError(f"STARTTLS was refused: {answer.decode('utf-8', 'replace')}")
         if self._buffer:
-            raise InjectionError("the server sent more in clear behind its answer to STARTTLS")
+            raise InjectionError("the server sent plaintext after its answer to STARTTLS")
         self.begin_tls(context, server_name)
         self._buffer += b"* OK TLS\r\n"
 
@@ -105,7 +105,7 @@ class Stream:
         try:
             self._socket.sendall(data)
         except TimeoutError:
-            raise StreamError("the server takes nothing more") from None
+            raise StreamError("the server accepts no more data") from None
         except OSError as error:
             raise StreamError(_words(error)) from None
 
@@ -135,7 +135,7 @@ class Stream:
             raise StreamError("the server closed the connection")
         self._budget -= len(data)
         if self._budget < 0:
-            raise StreamError("the server sends more than there is to tell")
+            raise StreamError("the server sends more data than it should")
         self._buffer += data
 
     def _take(self, size: int) -> bytes:
@@ -149,7 +149,7 @@ class Stream:
     def _remaining(self, end: float) -> float:
         remaining = end - time.monotonic()
         if remaining <= 0:
-            raise StreamError("the server does not come to an end")
+            raise StreamError("the server's answer does not end")
         return remaining
 
 

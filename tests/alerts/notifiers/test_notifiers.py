@@ -269,7 +269,7 @@ async def test_apprise_is_told_one_message_for_several_alerts() -> None:
         assert await sender.send([notification(ended=NOW + 60)]) is None
     one, two, end = (got.json for got in receiver.got)
     assert one["title"].startswith("[FIRING] credential contoso: ")
-    assert "Repair 1: " in one["message"]
+    assert "Fix 1: " in one["message"]
     assert (two["title"], one["type"], end["type"]) == ("[FIRING: 2] smtpcheck", "failure", "success")
     assert two["message"].count("[FIRING]") == 2
 
@@ -311,7 +311,7 @@ async def test_apprise_that_hangs_is_not_asked_again_before_it_ends() -> None:
         sender = Apprise(url=source(apprise_url(receiver, "?rto=1&cto=1"))).sender()
         first = asyncio.create_task(sender.send([notification()]))
         await receiver.until(lambda got: got)
-        assert await sender.send([notification()]) == Failure("an earlier message still hangs")
+        assert await sender.send([notification()]) == Failure("an earlier message is still hanging")
         assert await first is not None
 
 
@@ -329,7 +329,7 @@ async def test_apprise_follows_no_redirect_and_reads_no_body_without_end() -> No
 
 async def test_an_address_that_apprise_does_not_know_is_a_failure() -> None:
     assert await Apprise(url=source("nonsense://T0PS3CRET")).sender().send([notification()]) == Failure(
-        "its address is none that Apprise knows"
+        "its address is not one that Apprise knows"
     )
 
 

@@ -234,9 +234,9 @@ async def test_what_a_filter_lets_through_is_swept_only_if_it_is_old_and_ours() 
 @pytest.mark.parametrize(
     ("handler", "step", "words"),
     [
-        (_says(b"<html>"), FinderStep.SEARCH, "no JSON object"),
-        (_says(b"[]"), FinderStep.SEARCH, "no JSON object"),
-        (_says(b"[" * 100_000), FinderStep.SEARCH, "no JSON object"),
+        (_says(b"<html>"), FinderStep.SEARCH, "not a JSON object"),
+        (_says(b"[]"), FinderStep.SEARCH, "not a JSON object"),
+        (_says(b"[" * 100_000), FinderStep.SEARCH, "not a JSON object"),
         (_says(b"x" * (LIMITS.octets + 1)), FinderStep.SEARCH, "the answer has more than"),
         (_says(b"", 302, {"Location": "https://graph.example.org/"}), FinderStep.SEARCH, "HTTP 302"),
         (_says(b"<html>", 502), FinderStep.SEARCH, "HTTP 502"),

@@ -279,7 +279,7 @@ async def test_a_token_that_the_server_repeats_is_not_told() -> None:
 @pytest.mark.parametrize(
     ("answer", "step", "words"),
     [
-        (b"smtpcheck OK go\r\n* OK injected\r\n", FinderStep.TLS, "more in clear"),
+        (b"smtpcheck OK go\r\n* OK injected\r\n", FinderStep.TLS, "plaintext after its answer"),
         (b"smtpcheck NO not here\r\n", FinderStep.CONNECT, "STARTTLS was refused: NO not here"),
         (b"smtpcheck OK go\r\n", FinderStep.TLS, ""),
         (b"", FinderStep.CONNECT, "the server closed the connection"),
@@ -489,7 +489,7 @@ def test_more_than_there_is_to_tell_is_not_read() -> None:
     with left, right:
         stream = Stream(left, end=time.monotonic() + 60, budget=100)
         right.send(b"* OK still here\r\n" * 10)
-        with pytest.raises(StreamError, match="more than there is to tell"):
+        with pytest.raises(StreamError, match="more data than it should"):
             stream.readline()
         stream.close()
 
