@@ -179,7 +179,7 @@ def parse_login(value: str) -> str:
     if "@" in value:
         return parse_mailbox(value)
     if not value.isprintable() or not value or value != value.strip() or len(value) > 254:
-        raise mistake("is not a valid login name", "write one line of text without blanks around it")
+        raise mistake("is not a valid login name", "write one line of text without spaces around it")
     return value
 
 

@@ -220,7 +220,7 @@ class TokenError:
     clock_offset: float | None = None
     """Issuer's Date header less our clock, in seconds."""
     body: str = ""
-    """The first part of an answer that is no JSON, redacted."""
+    """The first part of an answer that is not JSON, redacted."""
     requested_scope: str = ""
     refresh_token_age: float | None = None
     """Seconds since the login that the refused refresh token comes from; None where none was used."""

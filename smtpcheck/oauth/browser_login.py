@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Event
 from urllib.parse import parse_qsl, urlencode
 
+from smtpcheck.model.printable import printable
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.registration import Client, Registration
@@ -71,8 +72,8 @@ def _failure(registration: Registration, answer: Mapping[str, str]) -> TokenErro
         TokenErrorKind.OAUTH,
         at=time.time(),
         endpoint=registration.url,
-        error=answer.get("error", "access_denied")[:_MAX_TEXT],
-        description=answer.get("error_description", "the login was not completed")[:_MAX_TEXT],
+        error=printable(answer.get("error", "access_denied"), limit=_MAX_TEXT),
+        description=printable(answer.get("error_description", "the login was not completed"), limit=_MAX_TEXT),
         requested_scope=registration.scope,
     )
 

@@ -5,6 +5,7 @@ from threading import Event
 
 from smtpcheck.http_client.exchange import Response
 from smtpcheck.http_client.parsing import parse_seconds
+from smtpcheck.model.printable import printable
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.registration import Client, Registration
@@ -57,5 +58,7 @@ def _invitation(answer: Response) -> tuple[str, Invitation, float]:
     seconds = min(parse_seconds(body.get("expires_in")) or _LONGEST, _LONGEST)
     # Google's own name for it is older than the RFC.
     address = body.get("verification_uri") or body.get("verification_url") or ""
-    invitation = Invitation(str(address), str(body.get("user_code", "")), answer.at + seconds)
+    invitation = Invitation(
+        printable(str(address), limit=2048), printable(str(body.get("user_code", "")), limit=64), answer.at + seconds
+    )
     return str(body["device_code"]), invitation, parse_seconds(body.get("interval")) or _INTERVAL

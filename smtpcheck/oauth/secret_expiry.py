@@ -17,6 +17,7 @@ from urllib.parse import quote
 import structlog
 
 from smtpcheck.http_client.exchange import Fault
+from smtpcheck.model.printable import printable
 from smtpcheck.model.report import TokenError
 from smtpcheck.oauth.msal_client import MsalClient
 from smtpcheck.oauth.session import IssuerSession
@@ -73,7 +74,7 @@ def read_secret_expiry(
 def _expiry_of(secret: Secret, listed: Any, now: float) -> SecretExpiry | None:
     hint = secret.reveal()[:HINT_LENGTH]
     found = [
-        SecretExpiry(end, f"{str(each.get('displayName') or 'without a name')[:100]} ({hint}...)")
+        SecretExpiry(end, f"{printable(str(each.get('displayName') or 'without a name'), limit=100)} ({hint}...)")
         for each in (listed if isinstance(listed, list) else [])
         if isinstance(each, dict) and each.get("hint") == hint and (end := _time(each.get("endDateTime"))) > now
     ]
