@@ -47,7 +47,7 @@ SILENT = (
 
 
 def silence_libraries() -> None:
-    """Keep the loggers of `SILENT` from the log; whoever imports such a library calls it."""
+    """Keep the loggers of `SILENT` from the log; what imports such a library calls it."""
     for name in SILENT:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 

@@ -1,8 +1,8 @@
-"""`smtpcheck explain`: what an error means and what repairs it; offline, without a configuration.
+"""`smtpcheck explain`: what an error means and how to fix it; offline, without a configuration.
 
 Rules of this file:
 - It starts at once: nothing is imported but the diagnosis and what shows its findings.
-- The input is foreign and may be anything: bounded in size, and as YAML in depth, without aliases.
+- The input is untrusted and may be anything: bounded in size, and as YAML in depth, without aliases.
 - Nothing of the input is shown but what the findings cite, and of that no token and no secret.
 """
 

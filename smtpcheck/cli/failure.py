@@ -61,7 +61,7 @@ def closed_pipe() -> int:
 
 
 def leave(code: int) -> int:
-    """Return the exit code; where a thread still waits for somebody, end the process with it."""
+    """Return the exit code; where a thread still waits for an answer, end the process with it."""
     waiting = [each for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()]
     if waiting:
         sys.stdout.flush()

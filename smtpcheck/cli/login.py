@@ -1,4 +1,4 @@
-"""`smtpcheck login`: somebody logs in once, and smtpcheck keeps the refresh token.
+"""`smtpcheck login`: a user logs in once, and smtpcheck keeps the refresh token.
 
 Rules of this file:
 - Nothing is kept before it is known to be right: whose mailbox it is, and that the check's server takes the token.
@@ -121,7 +121,7 @@ def _scopes_of_finders(settings: "Settings", name: str) -> list[str]:
 
 
 async def _signed_in(credential: "UserCredential", port: int, further: list[str]) -> "TokenResponse | TokenError":
-    """Let somebody log in, and show on a terminal how long there is time for it."""
+    """Let a user log in, and show on a terminal how long there is time for it."""
     from smtpcheck.model.printable import printable
 
     ends: list[float] = []

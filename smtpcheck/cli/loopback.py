@@ -1,4 +1,4 @@
-"""`smtpcheck check --loopback`: a message of each check is sent at once, and looked for until its end is known."""
+"""`smtpcheck check --loopback`: a message of each check is sent at once, and searched for until its fate is known."""
 
 import asyncio
 import json

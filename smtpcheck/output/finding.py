@@ -2,7 +2,7 @@
 
 Rules of this file:
 - Light: it is imported by `explain`, which starts at once. Only `show` writes.
-- What foreigners wrote is shown without their control characters.
+- What third parties wrote is shown without their control characters.
 - The best finding is shown whole, the others by name; eighty columns suffice.
 """
 
@@ -48,16 +48,16 @@ def findings_text(findings: Sequence[Finding], catalogue: Catalogue) -> Renderab
 
 
 def _add_whole(grid: Table, finding: Finding, catalogue: Catalogue) -> None:
-    told = describe(finding, catalogue)
+    explanation = describe(finding, catalogue)
     grid.add_row("cause", _name(finding, catalogue))
-    for number, sentence in enumerate(told.evidence):
+    for number, sentence in enumerate(explanation.evidence):
         grid.add_row("" if number else "evidence", Text(printable(sentence, keep="\n")))
-    for number, step in enumerate(told.remedy):
+    for number, step in enumerate(explanation.remedy):
         grid.add_row("" if number else "fix", Text(printable(f"{number + 1}. {step}", keep="\n")))
-    if told.tell_apart:
-        grid.add_row("confirm", Text(told.tell_apart))
-    if told.reference:
-        grid.add_row("see", Text(told.reference))
+    if explanation.tell_apart:
+        grid.add_row("confirm", Text(explanation.tell_apart))
+    if explanation.reference:
+        grid.add_row("see", Text(explanation.reference))
 
 
 def _name(finding: Finding, catalogue: Catalogue) -> Text:

@@ -52,7 +52,7 @@ def _finder(state: FinderState) -> Json:
 
 
 def _message(message: Message) -> Json:
-    told = message.receipt
+    receipt = message.receipt
     return {
         "sequence": message.sequence,
         "slot": message.slot,
@@ -60,9 +60,9 @@ def _message(message: Message) -> Json:
         "stage": message.stage,
         "intended_at": message.intended_at,
         "sent_at": message.sent_at,
-        "reply": told.reply if told else None,
-        "server_message_id": (told.message_id or None) if told else None,
-        "queue_id": (told.queue_id or None) if told else None,
+        "reply": receipt.reply if receipt else None,
+        "server_message_id": (receipt.message_id or None) if receipt else None,
+        "queue_id": (receipt.queue_id or None) if receipt else None,
         "lost_at": message.lost_at,
         "seen_at": message.seen_at,
         "arrived_at": message.arrived_at,

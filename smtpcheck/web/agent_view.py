@@ -89,4 +89,4 @@ class AgentView(Protocol):
         """Return the metrics of such a run as text."""
 
     async def reload(self) -> tuple[Problem, ...]:
-        """Load the configuration anew; return what is wrong with it, nothing if it is in force now."""
+        """Reload the configuration; return what is wrong with it, nothing if it is in force now."""

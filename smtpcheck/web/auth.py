@@ -2,7 +2,7 @@
 
 Rules of this file:
 - The work is the same for a user that does not exist: the password is compared with the hash of some user, so that
-  time tells no names, whatever cost each hash has.
+  time reveals no names, whatever cost each hash has.
 - A password that was right is remembered by its digest under a key of this process, so that a scrape each second costs
   no bcrypt each, and is admitted before any limit; a wrong one is never remembered. A changed hash is another entry.
 - bcrypt is slow by intent: it runs off the event loop, two at a time, and few wait. An address that fails too often

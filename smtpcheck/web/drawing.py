@@ -2,7 +2,7 @@
 
 Rules of this file:
 - Pure: numbers in the units of the drawing's own coordinates, never style, for the pages allow no inline style.
-- An outcome is never told by colour alone: the chart gives each a shape as well.
+- An outcome is never shown by colour alone: the chart gives each a shape as well.
 """
 
 from collections import Counter

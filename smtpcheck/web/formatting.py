@@ -45,7 +45,7 @@ def duration(seconds: float | None) -> str:
 
 
 def distance(timestamp: float | None, now: float) -> str:
-    """Return how far a time (Unix seconds) lies from `now`: `12 s ago`, `in 3 d`; nothing for None."""
+    """Return how far a time (Unix seconds) is from `now`: `12 s ago`, `in 3 d`; nothing for None."""
     if timestamp is None:
         return ""
     seconds = timestamp - now
@@ -86,15 +86,15 @@ def plain(identifier: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a repair."""
+    """One step of a fix."""
 
     prose: str
     command: str
-    """What is to be typed, as it stands; empty if nothing is."""
+    """What is to be typed, literally; empty if nothing is."""
 
 
 def step(text: str) -> Step:
-    """Return a step with its ready command, which ends it after a colon, apart."""
+    """Return a step with its ready command, which follows a colon at its end, apart."""
     found = _COMMAND.search(text)
     return Step(text[: found.start()].rstrip(), found[0]) if found else Step(text, "")
 

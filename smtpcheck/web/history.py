@@ -1,7 +1,7 @@
 """A check's past: the page of its history, one failure of then, its badge, and the same as JSON.
 
 Rules of this file:
-- It comes from the state file when somebody asks; memory adds only what the file does not have yet.
+- It is read from the state file on request; memory adds only what the file does not have yet.
 - Days and hours are those of UTC.
 - The badge is for other pages to show: it has no script and no style, the same size whatever it says, and may be kept
   for a minute. Who may see it is who may see the page.
@@ -24,7 +24,7 @@ from smtpcheck.web.keys import AGENT, CLOCK
 from smtpcheck.web.table import row_of
 
 WINDOWS = (1, 7, 30, 90)
-"""Of how many times 24 hours, up to now, the availability is told."""
+"""Of how many times 24 hours, up to now, the availability is shown."""
 _IN_HOURS = 7
 """How many days can be drawn hour by hour."""
 _BADGE_SECONDS = 60

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - Pure: numbers in the drawing's own coordinates, never style, for the pages allow no inline style.
-- What is bad is never told by colour alone: availability is a height, and a failure has a mark of its own shape.
+- What is bad is never shown by colour alone: availability is a height, and a failure has a sign of its own shape.
 - Latencies have a logarithmic scale that is the same for every check, so that two pages can be compared.
 """
 
@@ -17,7 +17,7 @@ HEIGHT = 100.0
 _LEAST_HEIGHT = 1.5
 """So that a column without any availability can still be seen."""
 _GAP = 0.16
-"""Which part of a place stays free between two columns."""
+"""Which part of a column's width stays free between two columns."""
 FASTEST, SLOWEST = 0.01, 100.0
 """Seconds: the ends of the scale of latencies."""
 NOTHING = "\N{EN DASH}"
@@ -57,7 +57,7 @@ def bars(spans: Sequence[Span]) -> tuple[Bar, ...]:
 
 
 def latencies(spans: Sequence[Span]) -> tuple[Latency, ...]:
-    """Return where mean and longest stand, for each span with a run."""
+    """Return the positions of mean and longest, for each span with a run."""
     place = WIDTH / len(spans) if spans else 0.0
     return tuple(
         Latency(span, round((number + 0.5) * place, 2), _level(span.mean), _level(span.longest))
@@ -100,6 +100,6 @@ def _height(availability: float | None) -> float:
 
 
 def _level(seconds: float) -> float:
-    """Return how far below the top of the drawing a latency stands."""
+    """Return how far below the top of the drawing a latency is drawn."""
     within = min(max(seconds, FASTEST), SLOWEST)
     return round(HEIGHT * math.log(SLOWEST / within) / math.log(SLOWEST / FASTEST), 1)

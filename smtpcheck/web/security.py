@@ -3,9 +3,9 @@
 Rules of this file:
 - A POST acts, so it comes from our own pages or from no page at all. Browsers send `Sec-Fetch-Site` to trustworthy
   addresses and `Origin` with every POST; what sends neither is no browser, holds no one's cookies, and may post.
-- DNS rebinding: a foreign page can make its own name resolve to our address and then is "same origin" with us. So a
-  request must name a host that no third party can own: an IP address, a name that public DNS does not know, or one that
-  the operator configured. Behind authentication this is not asked: a foreign origin has no credentials for us.
+- DNS rebinding: the page of a third party can make its own name resolve to our address and then is "same origin" with
+  us. So a request must name a host that no third party can own: an IP address, a name that public DNS does not know, or
+  one that the operator configured. Behind authentication this is not asked: another origin has no credentials for us.
 - A GET of /probe acts too: Prometheus sends it, and a person may; a page of another origin may not.
 - No page uses anything from elsewhere, and nothing inline; the policy says so.
 """

@@ -60,7 +60,7 @@ class LiveWebConfig:
         return self._context
 
     def _read_again(self, path: Path) -> None:
-        """Read the file; what is stamped is what was there before, so that a change meanwhile is seen the next time."""
+        """Read the file; its state is noted before, so that a change meanwhile is noticed the next time."""
         self._stamp = self._stamps(self._config)
         config, problems = load(path)
         if config is None:

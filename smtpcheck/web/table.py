@@ -58,7 +58,7 @@ class Query:
         )
 
     def link(self, **changes: object) -> str:
-        """Return the query string of this query with some fields changed, led by `?`; defaults are left out."""
+        """Return the query string of this query with some fields changed, led by `?`; defaults are omitted."""
         other = replace(self, **changes)  # type: ignore[arg-type]
         fields: dict[str, object] = {
             "q": other.text,
@@ -116,23 +116,23 @@ class Row:
 
     @property
     def token_expires(self) -> float | None:
-        """Return when the access token of the last run ends."""
+        """Return when the access token of the last run expires."""
         return self.report.token.expires_at if self.report and self.report.token else None
 
     @property
     def secret_expires(self) -> float | None:
-        """Return when the first of what proves the application's identity ends: secret, certificate, refresh token."""
+        """Return when the first of the credential's secret, certificate and refresh token expires."""
         return secret_expires(self.credential) if self.credential else None
 
     @property
     def certificate_expires(self) -> float | None:
-        """Return when the server's certificate ends."""
+        """Return when the server's certificate expires."""
         certificate = self.report.tls.certificate if self.report and self.report.tls else None
         return certificate.not_after if certificate else None
 
 
 def secret_expires(credential: CredentialState) -> float | None:
-    """Return when the first of a credential's secret, client certificate and refresh token ends (Unix seconds)."""
+    """Return when the first of a credential's secret, client certificate and refresh token expires (Unix seconds)."""
     ends = (
         credential.client_secret_expires_at,
         credential.client_certificate_expires_at,
@@ -162,12 +162,12 @@ class Table:
 
     @property
     def first(self) -> int:
-        """Return the place of the page's first row among those found, from 1; 0 for none."""
+        """Return the number of the page's first row among those found, from 1; 0 for none."""
         return (self.query.page - 1) * self.query.per_page + 1 if self.rows else 0
 
     @property
     def last(self) -> int:
-        """Return the place of the page's last row among those found."""
+        """Return the number of the page's last row among those found."""
         return max(0, self.first + len(self.rows) - 1)
 
 

@@ -1,7 +1,7 @@
 """One run as plain text, step by step: what `/probe?debug=true` answers.
 
 Rules of this file:
-- A report holds no token and no secret, and neither does this text: a credential that was sent stands here as its size.
+- A report holds no token and no secret, and neither does this text: a credential that was sent appears as its size.
 - What third parties wrote is shown with its control characters escaped, line ends too: each line here is one of ours.
 """
 
@@ -83,7 +83,7 @@ def _token_error(error: TokenError) -> Iterator[str]:
 
 
 def _finding(finding: Finding, catalogue: Catalogue) -> Iterator[str]:
-    told = describe(finding, catalogue)
-    yield f"finding {finding.cause} ({finding.certainty:.0%}): {told.summary}"
-    yield from (f"    evidence: {sentence}" for sentence in told.evidence)
-    yield from (f"    {number}. {step}" for number, step in enumerate(told.remedy, 1))
+    explanation = describe(finding, catalogue)
+    yield f"finding {finding.cause} ({finding.certainty:.0%}): {explanation.summary}"
+    yield from (f"    evidence: {sentence}" for sentence in explanation.evidence)
+    yield from (f"    {number}. {step}" for number, step in enumerate(explanation.remedy, 1))

@@ -1,7 +1,7 @@
 """Stages 6, 7 and 9: the connection, what the server takes, and how it refuses.
 
 Rules of this file:
-- Pure: it judges what was measured.
+- Pure: it assesses what was measured.
 - What EHLO does not offer belongs to the connection, although it stops the login.
 """
 
@@ -114,7 +114,7 @@ def _sizes(ehlo: Sequence[str]) -> Iterator[int]:
 
 
 def smtp_test(evidence: Evidence, further: Sequence[Note] = (), excluded: tuple[Cause, ...] = ()) -> Examined:
-    """Return stage 7; `separated` and `excluded` are what further tests told of an ambiguous refusal."""
+    """Return stage 7; `further` and `excluded` are what further tests showed of an ambiguous refusal."""
     reason = _why_untested(evidence)
     if reason or evidence.report is None:
         return examined(Stage.TEST, [skipped(reason)])

@@ -1,8 +1,8 @@
 """Stages 1 to 5 and 8: the way to the token, and what the token says of itself.
 
 Rules of this file:
-- Pure: it judges what was measured. The token's claims are read without verification and serve as hints: only the
-  server may judge a token (https://learn.microsoft.com/entra/identity-platform/access-tokens).
+- Pure: it assesses what was measured. The token's claims are read without verification and serve as hints: only the
+  server may decide on a token (https://learn.microsoft.com/entra/identity-platform/access-tokens).
 - A failed request for a token belongs to the stage that its cause is about; the stages behind it are skipped.
 - A token without `roles` is legal: Exchange's RBAC for applications grants without a claim
   (https://learn.microsoft.com/exchange/permissions-exo/application-rbac).
@@ -42,7 +42,7 @@ _EXCHANGE_AUDIENCES = frozenset(
     {"00000002-0000-0ff1-ce00-000000000000", "https://outlook.office.com", "https://outlook.office365.com"}
     | {facts.scope.removesuffix("/.default") for facts in CLOUDS.values()}
 )
-"""What stands in `aud` of a token for Exchange Online; the GUID is the resource's own id."""
+"""What is in `aud` of a token for Exchange Online; the GUID is the resource's own id."""
 _GRAPH_HOSTS = frozenset(facts.graph for facts in CLOUDS.values())
 _GRAPH_ID = "00000003-0000-0000-c000-000000000000"
 _GOOGLE_SCOPE = "https://mail.google.com/"
@@ -374,7 +374,7 @@ def is_of_entra(evidence: Evidence) -> bool:
 
 
 def expiry_note(what: str, end: float, margin: float, now: float) -> Note:
-    """Return a note on something that ends: failed if it has, a warning if that is nearer than `margin` seconds."""
+    """Return a note on something that expires: failed if it has, a warning if that is nearer than `margin` seconds."""
     if end <= now:
         return failed(f"{what} expired {utc_text(end)}")
     said = f"{what} expires {utc_text(end)}, in {(end - now) / 86400:.0f} days"

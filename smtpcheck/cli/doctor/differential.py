@@ -1,7 +1,7 @@
 """Tests that tell the causes of one and the same refusal apart, and the login with a deliberately wrong token.
 
 Rules of this file:
-- Only an ambiguous refusal is looked into further: each test is one more login, and repeated refusals are punished.
+- Only an ambiguous refusal is looked into further: each test is one more login, and repeated refusals are penalized.
 - Nothing is tried that the configuration does not name, but the token's own user; a message goes only where `--send`
   and the other check's own depth allow it.
 - What one login more shows only excludes causes; it never proves one.
@@ -46,7 +46,7 @@ _OF_THE_TOKEN = (
 
 @dataclass(frozen=True, slots=True)
 class Differential:
-    """What the further tests told."""
+    """What the further tests showed."""
 
     notes: tuple[Note, ...] = ()
     excluded: tuple[Cause, ...] = ()

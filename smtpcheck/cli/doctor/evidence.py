@@ -1,6 +1,6 @@
-"""What an examination has measured so far, for the stages to judge.
+"""What an examination has measured so far, for the stages to assess.
 
-Rule of this file: plain values; whoever measures fills them in, whoever judges reads them and asks nobody else.
+Rule of this file: plain values; the measurements fill them in, and the stages read them and ask nobody else.
 """
 
 from collections.abc import Mapping

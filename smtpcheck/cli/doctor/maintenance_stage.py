@@ -1,4 +1,4 @@
-"""Stage 12: what ends, what is going to be switched off, and what has changed since the last examination.
+"""Stage 12: what expires, what is going to be switched off, and what has changed since the last examination.
 
 Rules of this file:
 - What was seen is kept in one small file for each check under `doctor/` of the state folder, written to a temporary

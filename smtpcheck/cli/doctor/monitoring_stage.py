@@ -1,9 +1,9 @@
 """Stage 10: whether an agent runs here and watches the check, and what to alert on.
 
 Rules of this file:
-- The agent is asked by its own page at `agent.listen`, without any password: what it does not tell a stranger is not
+- The agent is asked by its own page at `agent.listen`, without any password: what it does not show to everybody is not
   known here. Its state is never opened.
-- `watcher` asks, `monitoring` judges.
+- `find_agent` asks, `monitoring` assesses.
 """
 
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ _OWN = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 class Presence(Enum):
     """What answers at the agent's address."""
 
-    NOT_RUNNING = "nobody"
-    UNRECOGNIZED = "stranger"
+    NOT_RUNNING = "not running"
+    UNRECOGNIZED = "unrecognized"
     """Something that does not answer like an agent, or speaks TLS."""
     LOCKED = "locked"
     """An agent whose page asks for a password."""
-    CHECK_UNKNOWN = "without"
+    CHECK_UNKNOWN = "check unknown"
     """An agent that does not know the check."""
     WATCHING = "watching"
 
@@ -46,7 +46,7 @@ class MonitoringSetup:
 
 
 async def find_agent(agent: AgentSettings, name: str) -> MonitoringSetup:
-    """Ask whoever listens at the agent's address for the check called `name`; never raises for what the world does."""
+    """Ask what listens at the agent's address for the check called `name`; never raises for what the world does."""
     host, port = agent.listen
     host = _OWN.get(host, host)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -96,20 +96,20 @@ def _presence(found: MonitoringSetup) -> Note:
 
 
 def _notified(check: Check, alerts: AlertSettings) -> Note:
-    """Return who is told when the check fails."""
+    """Return who is notified when the check fails."""
     notification_logs = {
         notifier.label: NotificationLog(notifier.match, RepeatIntervals(None)) for notifier in alerts.notifiers
     }
-    told = [
+    notified = [
         label
         for label, notification_log in notification_logs.items()
         if notification_log.is_for(check, Severity.CRITICAL)
     ]
-    if not told:
+    if not notified:
         return warning(
             f"nobody is notified when it fails: match of {', '.join(notification_logs)} excludes it (alerts.notify)"
         )
-    return ok(f"failures are notified by {', '.join(told)}; smtpcheck notify-test tests it")
+    return ok(f"failures are notified by {', '.join(notified)}; smtpcheck notify-test tests it")
 
 
 def _advice(check: Check, alerts: AlertSettings | None) -> list[Note]:

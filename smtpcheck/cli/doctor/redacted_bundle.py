@@ -1,12 +1,12 @@
-r"""Takes out of an examination's JSON what must not stand in public, and puts consistent names in its place.
+r"""Takes out of an examination's JSON what must not be public, and puts consistent names in its place.
 
 Rules of this file:
-- Pure. What the configuration and the run name (mailboxes, hosts, tenants, ids, files) is replaced wherever it stands,
+- Pure. What the configuration and the run name (mailboxes, hosts, tenants, ids, files) is replaced wherever it occurs,
   whole and in any case, in replies, claims and evidence too; so is whatever has the form of an address, an id, an IP
   address, a host name or a path.
 - A quotation may have been cut: the beginning of an address, a host or an id is replaced too.
 - The same thing gets the same name everywhere: `user1@domain1.example`, `host-1`, `id-1`, `ip-1`, `path-1`.
-- Hosts of the great providers and of documentation stay, for they tell what is to be repaired; the names that they give
+- Hosts of the great providers and of documentation stay, for they show what is to be fixed; the names that they give
   their customers (`contoso.onmicrosoft.com`) do not.
 - Keys and words of closed lists (phase, cause, ...) stay as they are.
 """
@@ -31,7 +31,7 @@ _CLOSED = frozenset(
     {"verdict", "title", "outcome", "cause", "phase", "kind", "rule", "reference", "depth", "form", "mechanism"}
     | {"smtpcheck", "excluded", "enhanced", "version", "cipher", "header_typ", "idtyp", "ver"}
 )
-"""Keys whose values are words of closed lists or our own, and stand for nothing of the site."""
+"""Keys whose values are words of closed lists or our own, and say nothing about the site."""
 _IDS = ("tenant", "client_id", "object_id", "resource_id")
 """Keys of credentials that name whose they are."""
 _SHORTEST = 3
@@ -55,7 +55,7 @@ _COMMON_NAME = re.compile(r"(?:^|,)CN=((?:[^,\\]|\\.)+)")
 
 
 def redacted(document: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
-    """Return the examination's JSON without anything that tells whose it is, and without tokens and secrets."""
+    """Return the examination's JSON without anything that shows whose it is, and without tokens and secrets."""
     redaction = Redaction(
         domains=_domains(evidence.check),
         hosts=_hosts(evidence),
@@ -91,7 +91,7 @@ class Redaction:
         self._literal = re.compile(rf"(?<![\w])(?:{known})(?![\w])", re.IGNORECASE) if known else None
 
     def value(self, value: Any, key: str = "") -> Any:
-        """Return a value of a JSON document redacted; `key` is the key under which it stands."""
+        """Return a value of a JSON document redacted; `key` is its key."""
         if isinstance(value, str):
             if key == "check":
                 return self._name("check", value)
@@ -121,7 +121,7 @@ class Redaction:
         return self._host(found) if kind in {"host", "domain"} else self._name(kind, found)
 
     def _replacement(self, match: re.Match[str]) -> str | None:
-        """Return what stands for a match of the patterns; None where it is to be looked at word by word."""
+        """Return what replaces a match of the patterns; None where it is to be looked at word by word."""
         kind, found = match.lastgroup or "", match[0]
         if found.casefold() in self._known:
             return self._known_name(found)
@@ -136,7 +136,7 @@ class Redaction:
                 return self._name(kind, found)
 
     def _ip(self, found: str) -> str | None:
-        """Return what stands for an IP address; a colon behind it is no part of it."""
+        """Return what replaces an IP address; a colon behind it is no part of it."""
         for address, rest in ((found, ""), (found.removesuffix(":"), ":")):
             if _is_ip(address):
                 return f"{self._name('ip', address)}{rest}"

@@ -1,7 +1,7 @@
-"""What the doctor says: twelve stages, each with its verdict, as frozen values.
+"""What the doctor says: twelve stages, each with its result, as frozen values.
 
 Rules of this file:
-- Pure. A stage's verdict is that of its worst note; a hint never makes a stage worse than ok.
+- Pure. A stage's result is that of its worst note; a hint never makes a stage worse than ok.
 - A note is one sentence about one thing that was looked at, without any token or secret.
 """
 

@@ -1,4 +1,4 @@
-"""Stage 11: where the secret lies, who can read it, and what the token may do beyond sending mail.
+"""Stage 11: where the secret is stored, who can read it, and what the token may do beyond sending mail.
 
 Rules of this file:
 - A secret is looked at only by its source; a `{command}` is never run for that.
@@ -39,7 +39,7 @@ _WARNING_TEXTS = {
     SecretWarning.GUID: "has the form of a GUID: the id of a client secret rather than its value",
 }
 _WORDS = {"source": "the token", "file": "the client key", "passphrase": "the key's passphrase"}
-"""How a field of a credential is called, where its own name does not tell."""
+"""How a field of a credential is called, where its own name does not say it."""
 _PUBLIC_FILES = frozenset({"ca_file"})
 
 
@@ -51,7 +51,7 @@ def secret_storage(evidence: Evidence) -> Examined:
 
 
 def _held(model: BaseModel) -> Iterator[Note]:
-    """Yield where each secret of a credential and its parts lies."""
+    """Yield where each secret of a credential and its parts is stored."""
     for name in type(model).model_fields:
         value, what = getattr(model, name), _WORDS.get(name, f"the {name.replace('_', ' ')}")
         if isinstance(value, SecretSource):

@@ -35,13 +35,13 @@ class AgentState:
     """Runs in flight."""
     connectivity_lost: bool
     skipped: Mapping[str, int] = field(default_factory=dict)
-    """Runs that were left out, by reason (a closed list of the agent's)."""
+    """Runs that were skipped, by reason (a closed list of the agent's)."""
     internal_errors: int = 0
     config_last_reload_successful: bool = True
     config_last_reload_success_timestamp: float = 0.0
     """Unix seconds."""
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """What notifiers told, by notifier and result."""
+    """Notifications, by notifier and result."""
     notifiers_failing: Mapping[str, bool] = field(default_factory=dict)
     alerts_firing: Mapping[str, int] = field(default_factory=dict)
     """Alerts that fire, by severity; empty where no alerts are configured."""
@@ -76,7 +76,7 @@ class Measurements:
             self._failures.labels(check.provider, failed_phase(report), failed_cause(report)).inc()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what was measured, and the process's own metrics where the system tells them."""
+        """Yield what was measured, and the process's own metrics where the system reports them."""
         for source in (self._phases, self._deliveries, self._failures, self._lag, self._process):
             for metric in source.collect():
                 metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]

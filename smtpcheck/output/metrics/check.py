@@ -64,7 +64,7 @@ Samples = Iterator[tuple[Family, tuple[str | None, ...], float]]
 def render(check: Check, state: CheckState | None, label_names: Collection[str], *, expose_addresses: bool) -> Row:
     """Return the fragments of a check; `state` is None before its first run.
 
-    Of the user's labels those in `label_names` are shown; one that the check lacks is left out.
+    Of the user's labels those in `label_names` are shown; one that the check lacks is omitted.
     """
     lines = written(check, _samples(check, state, expose_addresses), label_names)
     return tuple(lines.get(family, "").encode("utf-8", "replace") for family in families.PER_CHECK)
@@ -107,20 +107,20 @@ def written(check: Check, samples: Samples, label_names: Collection[str]) -> dic
 
 
 def identity(check: Check, label_names: Collection[str]) -> str:
-    """Return the labels that every series of a check bears; of the user's own, those in `label_names`."""
+    """Return the labels that every series of a check has; of the user's own, those in `label_names`."""
     shown = ((name, value) for name, value in check.labels if name in label_names)
     return labels_of((("check", check.name), *shown))
 
 
 @functools.lru_cache(maxsize=1024)
 def _frame(family: Family, values: tuple[str | None, ...]) -> tuple[str, str]:
-    """Return what stands before and behind the check's labels in a line; run after run it is the same."""
+    """Return what comes before and after the check's labels in a line; run after run it is the same."""
     own = labels_of(zip(family.labels, values, strict=True)) if values else ""
     return f"{family.name}{{", f",{own}}} " if own else "} "
 
 
 def labels_of(labels: Iterable[tuple[str, str | None]]) -> str:
-    """Return labels as they stand between the braces; one without value is left out."""
+    """Return labels as they are written between the braces; one without value is omitted."""
     return ",".join([f'{name}="{_escaped(value)}"' for name, value in labels if value is not None])
 
 

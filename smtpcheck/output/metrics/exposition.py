@@ -78,7 +78,7 @@ class Metrics:
         """Take new settings: show exactly these checks, at once and by their new labels, and count nothing.
 
         What has not changed is not rendered again, so that a reload does not hold up the event loop. Of loopbacks those
-        are shown that are recorded anew.
+        are shown that are recorded again.
         """
         before = (self._label_names, self._expose_addresses)
         self._label_names = frozenset(label_names)

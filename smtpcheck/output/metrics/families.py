@@ -2,7 +2,7 @@
 
 Rules of this file:
 - Names, labels and meanings are a contract: rules, boards and scripts of users depend on them.
-- Families of `PER_CHECK` and `PER_LOOPBACK` also bear the label `check` and the user's own labels, before the labels
+- Families of `PER_CHECK` and `PER_LOOPBACK` also have the label `check` and the user's own labels, before the labels
   named here.
 - `name` is the name of the sample, with `_total` and `_info`; OpenMetrics takes that suffix from the family's name.
 - `outcome` is a gauge, for OpenMetrics wants a state set's label to be named like its family.
@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Family:
-    """One metric: all its series, with any labels. Each stands for itself alone."""
+    """One metric: all its series, with any labels. Each is independent of the others."""
 
     name: str
     kind: Kind
@@ -131,7 +131,7 @@ PER_CHECK = (
 )
 
 PER_PROBE = (PROBE_SUPPRESSED,)
-"""Of a run that a request asked for, besides those of `PER_CHECK` that tell of one run."""
+"""Of a run that a request asked for, besides those of `PER_CHECK` that describe one run."""
 
 LOOPBACK_SUCCESS = Family(
     "smtpcheck_loopback_success",

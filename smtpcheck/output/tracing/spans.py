@@ -93,5 +93,5 @@ def _of_step(check: Check, report: Report, step: Step) -> Span:
 
 
 def _offset(report: Report, step: Step) -> float:
-    """Return when a phase began, in seconds since the run's begin; the wait for a place comes after the token."""
+    """Return when a phase began, in seconds since the run's begin; the wait for a slot comes after the token."""
     return step.start + (0.0 if step.phase is Phase.TOKEN else report.waited)

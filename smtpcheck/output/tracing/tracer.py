@@ -3,7 +3,7 @@
 Rules of this file:
 - OpenTelemetry is imported only where an endpoint is configured, here or by its own variables
   (https://opentelemetry.io/docs/specs/otel/protocol/exporter/). It is an extra: `pip install 'smtpcheck[otlp]'`.
-- Checks are more important than traces: what hinders these is told in the log, and the checks run.
+- Checks are more important than traces: what hinders these is logged, and the checks run.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ async def tracer(otlp: Otlp | None, environment: Mapping[str, str] = os.environ)
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or (otlp is None and not named):
         return None
     if not is_installed():
-        _log.error(f"no traces: OTLP {NOT_INSTALLED}", repair=INSTALL)
+        _log.error(f"no traces: OTLP {NOT_INSTALLED}", fix=INSTALL)
         return None
     from smtpcheck.output.tracing.otlp import OtlpTracer  # noqa: PLC0415 - needs OpenTelemetry
 
