@@ -43,6 +43,8 @@ SEARCH_SECONDS = 60.0
 """How long one search may take."""
 TOKEN_SECONDS = 10.0
 """How long one search waits for the issuer."""
+_LATE_SECONDS = 10.0
+"""How late in its slot a message may be sent without that the next slot stays free."""
 _FIRST_PURGE_SECONDS = 600.0
 """How long after a start, at least, left-overs are looked for."""
 _log = structlog.get_logger(__name__)
@@ -201,8 +203,15 @@ class LoopbackService:
         return now + hash_fraction(name) * min(plan.every, first_within)
 
     def _may_begin(self, sender: _Sender, slot_at: int, now: float, kit: Kit) -> bool:
-        """Return whether connecting is of use: the slot is free, no back-off is in force, and the caps leave room."""
+        """Return whether connecting is of use: the slot is free, no back-off is in force, and the caps leave room.
+
+        The slot after a message that was sent in the middle of the one before, as after a start, stays free: a day has
+        no more messages than slots.
+        """
         check, record = sender.check, self.record(sender.check.name)
+        last = record.messages[-1] if record.messages else None
+        if last is not None and 0 <= now - last.intended_at < sender.plan.every - _LATE_SECONDS:
+            return False
         waits = (record.breaker.until, self._state.breaker(check.name).until)
         if record.slot == slot_at or any(until is not None and until > now for until in waits):
             return False
@@ -320,7 +329,7 @@ class LoopbackService:
                 search = await self._search(
                     mailbox, (*targets, *repeated), purge_before=began - PURGE_EVERY if purge else None
                 )
-                self._update_messages(mailbox, search, began, wall())
+                await self._update_messages(mailbox, search, began, wall())
                 self._note_search(mailbox, search.error or await self._delete(mailbox, search, wall), wall())
                 if purge:
                     mailbox.purge_at = wall() + PURGE_EVERY
@@ -377,32 +386,40 @@ class LoopbackService:
         for name in mailbox.names:
             self._changed(name)
 
-    def _update_messages(self, mailbox: _Mailbox, search: Search, began: float, ended: float) -> None:
-        """Update the messages by what a search has seen and not seen."""
+    async def _update_messages(self, mailbox: _Mailbox, search: Search, began: float, ended: float) -> None:
+        """Update the messages by what a search has seen and not seen, and report it once it is on disk.
+
+        What was counted and not written would be counted a second time after a kill.
+        """
         by_id: dict[str, list[Match]] = {}
         for match in search.matches:
             by_id.setdefault(match.correlation_id.lower(), []).append(match)
-        for name in mailbox.names:
-            if self._update_messages_of(name, by_id, began, ended, whole=search.error is None):
-                self._changed(name)
+        whole = search.error is None
+        changes = {name: self._update_messages_of(name, by_id, began, ended, whole=whole) for name in mailbox.names}
+        concluded = [pair for pairs in changes.values() for pair in pairs if pair[0].stage is not pair[1].stage]
+        if concluded:
+            await self._outbox.is_on_disk()
+        for before, after in concluded:
+            if (sender := self._senders.get(after.check)) is not None:
+                self._log_stage(sender.check, before, after)
+        for name in (name for name, pairs in changes.items() if pairs):
+            self._changed(name)
 
     def _update_messages_of(
         self, name: str, by_id: Mapping[str, list[Match]], began: float, ended: float, *, whole: bool
-    ) -> bool:
-        """Update the messages of one check after a search; return whether any of them changed."""
-        sender, news = self._senders.get(name), False
+    ) -> list[tuple[Message, Message]]:
+        """Update the messages of one check after a search; return each that was updated, before and after."""
+        sender, updated = self._senders.get(name), list[tuple[Message, Message]]()
         if sender is None:  # it left the configuration during the search
-            return False
+            return updated
         for message in self.record(name).messages:
             seen = by_id.get(message.mark.lower(), [])
             if not (seen or message.is_searched_for(began)) or message.begun_at > began:
                 continue
             after = message_state.after_search(message, seen, sender.plan, began=began, ended=ended, whole=whole)
             self._outbox.keep(after, ended)
-            news = True
-            if after.stage is not message.stage:
-                self._log_stage(sender.check, message, after)
-        return news
+            updated.append((message, after))
+        return updated
 
     def _log_stage(self, check: Check, before: Message, after: Message) -> None:
         """Log that a message has reached another stage; a delivery is measured."""

@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from smtpcheck.agent.schedule import hash_fraction
 from smtpcheck.limits.send_limits import Limits
 from smtpcheck.loopback.message_state import Message, Stage
+from smtpcheck.loopback.timing import next_slot
 from smtpcheck.model.check import Phase
 from smtpcheck.sandbox.scenarios import Scenario
 from smtpcheck.state import database
 from smtpcheck.state.database import Database
+from smtpcheck.state.outbox import Outbox
 from smtpcheck.state.state import FILE_NAME, State
 from tests.state.test_state_file import ROOT, damaged, overwrite
 from tests.worlds.loopback import PLAN, sending, setting
@@ -147,3 +150,41 @@ async def test_a_file_that_is_damaged_meanwhile_resets_no_cap_and_forgets_no_mes
             assert all(
                 message.stage in {Stage.ACCEPTED, Stage.DELIVERED, Stage.LOST} for message in again.record.messages
             )
+
+
+@pytest.mark.parametrize("delete", [True, False])
+async def test_what_was_found_is_on_the_disk_before_it_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delete: bool
+) -> None:
+    """A kill in between would count it a second time; a disk that fails keeps nothing from being reported."""
+    reported: list[int] = []
+    written = Outbox.is_on_disk
+
+    async def watched(outbox: Outbox) -> bool:
+        reported.append(len(it.arrived))
+        return await written(outbox)
+
+    async with setting(tmp_path, replace(PLAN, delete=delete)) as it:
+        await it.settle()
+        monkeypatch.setattr(Outbox, "is_on_disk", watched)
+        it.changed.clear()
+        await it.passes(3)
+        assert (reported[:1], len(it.arrived), it.record.totals.found) == ([0], 1, 1)
+        assert it.changed == [it.check.name] * len(it.changed) != []
+
+
+async def test_a_day_has_no_more_messages_than_slots_though_the_first_is_sent_between_two(tmp_path: Path) -> None:
+    """The slot after it stays free."""
+    plan = replace(PLAN, every=3600.0, limits=Limits(100, 1000))
+    async with setting(tmp_path, plan) as it:
+        middle = next_slot(hash_fraction(it.check.name), plan.every, time.time()) + 1800.0
+        it.ahead[0] = middle - time.time()
+        it.service.replace([], {}, it.kit, first_within=0.0)
+        it.service.replace([it.check], {it.check.name: plan}, it.kit, first_within=0.0)
+        await it.settle()
+        assert len(it.world.exchange.messages) == 1
+        await it.passes(1801.0)
+        assert len(it.world.exchange.messages) == 1
+        for _ in range(23):
+            await it.passes(3600.0)
+        assert len(it.world.exchange.messages) == 24
