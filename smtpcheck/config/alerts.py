@@ -209,8 +209,8 @@ def _check_match(match: Mapping[str, str], at: Place, checks: Sequence[Check], p
             problems.error(at / name, "no check has this label", hint=nearest(name, known.keys() | MATCHED))
         elif checks and value not in known.get(name, set()):
             is_error = name == "severity"
-            tell = problems.error if is_error else problems.warning
-            tell(at / name, "matches no check" if not is_error else "must be critical or warning", value=value)
+            report = problems.error if is_error else problems.warning
+            report(at / name, "matches no check" if not is_error else "must be critical or warning", value=value)
 
 
 def _check_routes(routes: Iterable[Route], at: Place, checks: Sequence[Check], problems: Problems) -> None:

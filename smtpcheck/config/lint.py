@@ -52,8 +52,8 @@ def lint_credential(credential: Credential, place: Place, problems: Problems) ->
 
 def lint_check(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:
     """Report what cannot work about a check whose form is right."""
-    if check.server.ca_file and (trouble := trust_error(check.server.ca_file)):
-        problems.error(entry.at(("server", "ca_file")), trouble, value=check.server.ca_file)
+    if check.server.ca_file and (error := trust_error(check.server.ca_file)):
+        problems.error(entry.at(("server", "ca_file")), error, value=check.server.ca_file)
     _check_plaintext(check, entry, problems)
     _check_port(check, entry, problems)
     check_expectation(check, entry.at(("expect",)), problems)

@@ -204,8 +204,8 @@ def _server_mistakes(server: Server) -> Iterator[tuple[str, str, str]]:
     """Yield key, message and hint of what cannot work with any credential."""
     if server.port in _SUBMISSION_PORTS:
         yield "port", "is a port of SMTP, not of IMAP", f"write port: {_IMPLICIT_TLS_PORT}"
-    if server.ca_file and (trouble := trust_error(server.ca_file)):
-        yield "ca_file", trouble, ""
+    if server.ca_file and (error := trust_error(server.ca_file)):
+        yield "ca_file", error, ""
     if server.security is Security.NONE and not server.allow_plaintext:
         hint = "use implicit or starttls; where nobody can eavesdrop, set allow_plaintext: true"
         yield "security", "without TLS no token is sent, and the search needs to send one", hint

@@ -196,17 +196,17 @@ def _messages_per_hour(plan: Loopback) -> float:
 
 
 def _searches(settings: Settings) -> tuple[SearchTraffic, ...]:
-    looks: dict[Find, float] = defaultdict(float)
+    searches: dict[Find, float] = defaultdict(float)
     for check in settings.checks:
         plan = settings.loopbacks.get(check.name)
         if plan is None or plan.find is None:
             continue
         each = len(search_ages(plan.warn_after, plan.lost_after))
-        looks[plan.find] += _messages_per_hour(plan) * (each + plan.delete)
+        searches[plan.find] += _messages_per_hour(plan) * (each + plan.delete)
         for find in plan.purged_mailboxes(check):
-            looks[find] += 0.0
+            searches[find] += 0.0
     by_host: dict[tuple[str, FindVia], list[float]] = defaultdict(list)
-    for find, count in looks.items():
+    for find, count in searches.items():
         by_host[_searched(find), find.via].append(min(count, 2 * _HOUR / SPACING) + _HOUR / PURGE_EVERY)
     return tuple(SearchTraffic(host, len(counts), sum(counts), via) for (host, via), counts in sorted(by_host.items()))
 

@@ -120,8 +120,8 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """The observation as the rules see it."""
+class _Signals:
+    """What the rules see of an observation."""
 
     fields: Mapping[str, str]
     text: str
@@ -134,17 +134,18 @@ class _Said:
 
 def explain(observation: Observation, catalogue: Catalogue) -> tuple[Finding, ...]:
     """Return the possible causes of what was seen, best first; `unknown` alone if no rule matches."""
-    said = _said(observation)
+    signals = _signals(observation)
     best: dict[Cause, tuple[float, Rule]] = {}
     for rule in catalogue.rules:
-        if _holds(rule.conditions, said):
+        if _holds(rule.conditions, signals):
             for cause, certainty in ((rule.cause, rule.certainty), *rule.also):
                 if cause not in best or certainty > best[cause][0]:
                     best[cause] = (certainty, rule)
     values, quotes = values_of(observation), _quotes(observation)
-    ranked = sorted(_left(best, said, catalogue).items(), key=lambda item: -item[1][0])[:_MOST]
+    ranked = sorted(_left(best, signals, catalogue).items(), key=lambda item: -item[1][0])[:_MOST]
     findings = tuple(
-        Finding(cause, certainty, rule.id, _evidence(quotes, rule, said), values) for cause, (certainty, rule) in ranked
+        Finding(cause, certainty, rule.id, _evidence(quotes, rule, signals), values)
+        for cause, (certainty, rule) in ranked
     )
     nothing = tuple(f"{name}: {quote[:_QUOTED]}" for name, quote in quotes.items())
     return findings or (Finding(Cause.UNKNOWN, 0.0, "none", nothing, values),)
@@ -173,38 +174,41 @@ def as_json(findings: tuple[Finding, ...], catalogue: Catalogue) -> dict[str, li
 
 
 def _left(
-    best: Mapping[Cause, tuple[float, Rule]], said: _Said, catalogue: Catalogue
+    best: Mapping[Cause, tuple[float, Rule]], signals: _Signals, catalogue: Catalogue
 ) -> Mapping[Cause, tuple[float, Rule]]:
     """Return the causes that nothing speaks against; all of them if nothing else were left."""
     against = {
-        cause for exclusion in catalogue.exclusions if _holds(exclusion.conditions, said) for cause in exclusion.causes
+        cause
+        for exclusion in catalogue.exclusions
+        if _holds(exclusion.conditions, signals)
+        for cause in exclusion.causes
     }
     left = {cause: item for cause, item in best.items() if cause not in against or item[0] >= CERTAIN}
     return left or best
 
 
-def _holds(asked: Conditions, said: _Said) -> bool:
+def _holds(asked: Conditions, signals: _Signals) -> bool:
     for name, allowed in asked.sets:
-        value = said.fields[name]
+        value = signals.fields[name]
         if value not in allowed and not (not value and name in {"phase", "provider"}):
             return False
     return (
-        (not asked.aadsts or not asked.aadsts.isdisjoint(said.aadsts))
-        and (not asked.code or not asked.code.isdisjoint(said.codes))
-        and (not asked.enhanced or not asked.enhanced.isdisjoint(said.enhanced))
-        and asked.seen <= said.facts.keys()
-        and asked.not_seen.isdisjoint(said.facts)
-        and (not asked.text or any(part in said.text for part in asked.text))
-        and (not asked.with_text or any(part in said.text for part in asked.with_text))
-        and not any(part in said.text for part in asked.without_text)
-        and (asked.pattern is None or asked.pattern.search(said.text) is not None)
+        (not asked.aadsts or not asked.aadsts.isdisjoint(signals.aadsts))
+        and (not asked.code or not asked.code.isdisjoint(signals.codes))
+        and (not asked.enhanced or not asked.enhanced.isdisjoint(signals.enhanced))
+        and asked.seen <= signals.facts.keys()
+        and asked.not_seen.isdisjoint(signals.facts)
+        and (not asked.text or any(part in signals.text for part in asked.text))
+        and (not asked.with_text or any(part in signals.text for part in asked.with_text))
+        and not any(part in signals.text for part in asked.without_text)
+        and (asked.pattern is None or asked.pattern.search(signals.text) is not None)
     )
 
 
-def _said(seen: Observation) -> _Said:
+def _signals(seen: Observation) -> _Signals:
     replies = "\n".join(seen.replies)
-    told = "\n".join(part for part in (seen.challenge, seen.description, seen.detail, seen.exception) if part)
-    text = plain_text(f"{replies}\n{told}")
+    rest = "\n".join(part for part in (seen.challenge, seen.description, seen.detail, seen.exception) if part)
+    text = plain_text(f"{replies}\n{rest}")
     provider = provider_of(text, seen.host) if seen.provider in {"", "generic"} else seen.provider
     phase = seen.phase or phase_of(text)
     fields = {
@@ -216,11 +220,11 @@ def _said(seen: Observation) -> _Said:
         "fault": seen.fault,
         "kind": seen.token_kind,
     }
-    return _Said(
+    return _Signals(
         fields,
         text,
-        codes_of(f"{replies}\n{told}"),
-        enhanced_of(replies, prose=False) | enhanced_of(told, prose=True),
+        codes_of(f"{replies}\n{rest}"),
+        enhanced_of(replies, prose=False) | enhanced_of(rest, prose=True),
         frozenset(seen.error_codes) | aadsts_of(text),
         facts(seen),
     )
@@ -237,9 +241,9 @@ def _tell_apart(finding: Finding, entry: Entry, rule: Rule | None, catalogue: Ca
     return f"{entry.tell_apart}. Also possible: {others}"
 
 
-def _evidence(quotes: Mapping[str, str], rule: Rule, said: _Said) -> tuple[str, ...]:
+def _evidence(quotes: Mapping[str, str], rule: Rule, signals: _Signals) -> tuple[str, ...]:
     shown = (f"{name}: {_around(rule.conditions, quote)[:_QUOTED]}" for name, quote in quotes.items())
-    return (*(said.facts[name] for name in sorted(rule.conditions.seen)), *shown)
+    return (*(signals.facts[name] for name in sorted(rule.conditions.seen)), *shown)
 
 
 def _quotes(seen: Observation) -> dict[str, str]:

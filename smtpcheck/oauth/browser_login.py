@@ -24,7 +24,7 @@ from smtpcheck.oauth.user_credential import Invitation, Show
 LOGIN_SECONDS = 600.0
 """How long a user may take to log in."""
 
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 _MAX_TEXT = 1024
 _DONE = b"<!doctype html><title>smtpcheck</title><p>smtpcheck has the answer. You may close this window."
 
@@ -83,7 +83,7 @@ class _Server(HTTPServer):
 
     def __init__(self, port: int, state: str) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
-        self.timeout = _LOOK_SECONDS
+        self.timeout = _POLL_SECONDS
         self.state = state
         self.answer: dict[str, str] = {}
         self.address = f"http://127.0.0.1:{self.server_port}/"

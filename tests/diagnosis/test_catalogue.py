@@ -11,7 +11,7 @@ import pytest
 
 from smtpcheck.diagnosis import facts, masking, reading
 from smtpcheck.diagnosis.catalogue import RULE_FILES, load
-from smtpcheck.diagnosis.explain import Catalogue, Conditions, Exclusion, Explanation, Rule, _holds, _said, describe
+from smtpcheck.diagnosis.explain import Catalogue, Conditions, Exclusion, Explanation, Rule, _holds, _signals, describe
 from smtpcheck.diagnosis.observation import Observation
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Attempt, CertificateFacts, Fault, FaultKind, Finding, TlsFacts, TokenErrorKind
@@ -164,7 +164,7 @@ def _fitting(rule: Rule) -> Observation:
 
 @pytest.mark.parametrize("rule", load().rules, ids=lambda rule: rule.id)
 def test_every_rule_can_fire(rule: Rule) -> None:
-    assert _holds(rule.conditions, _said(_fitting(rule)))
+    assert _holds(rule.conditions, _signals(_fitting(rule)))
 
 
 @pytest.mark.parametrize("name", sorted(facts.FACTS))
