@@ -1,4 +1,7 @@
-"""The exchange in the event loop, by aiohttp: `response = await client.request(...)`.
+"""The exchange in the event loop, by aiohttp.
+
+    exchange = await client.request("POST", url, headers={"Api-Key": key.reveal()}, body=body, keep=("x-request-id",))
+    if isinstance(exchange, Fault): ...     # else a Response: status, kept headers, bounded body, times
 
 Rules of this file:
 - Nothing is raised but cancellation: what fails is a `Fault`.

@@ -145,7 +145,7 @@ class DelegationFlow(Flow):
         return TokenError(
             kind=kind,
             at=time.time(),
-            endpoint=self._token_uri,
+            endpoint=endpoint_of(self._token_uri),
             description=description,
             requested_scope=scope,
         )

@@ -10,7 +10,7 @@ import requests
 
 from smtpcheck.http_client.bounded_requests import bound_requests
 from smtpcheck.http_client.exchange import Limits
-from tests.http_client.raw_server import RawServer, endless, serving
+from tests.worlds.raw_server import RawServer, endless, serving
 
 LIMITS = Limits(seconds=5.0, octets=10_000)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

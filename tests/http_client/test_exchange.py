@@ -17,7 +17,7 @@ import trustme
 from smtpcheck.http_client.blocking import BlockingSession
 from smtpcheck.http_client.client import Client, _Handler
 from smtpcheck.http_client.exchange import MAX_HEAD, Exchange, Fault, FaultKind, Limits, Response
-from tests.http_client.raw_server import RawServer, endless, serving
+from tests.worlds.raw_server import RawServer, endless, serving
 
 SECRET = "Qx8~long+secret/value=&%<>"
 QUICK = Limits(seconds=1.0, connect_seconds=1.0, octets=10_000)
@@ -195,7 +195,7 @@ def test_addresses_that_do_not_answer_end_in_time_as_a_whole(monkeypatch: pytest
     assert len(tried) <= 4
 
 
-# -- what is no HTTP --------------------------------------------------------------------------------------------------
+# -- what is not HTTP -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_addresses_that_do_not_answer_end_in_time_as_a_whole(monkeypatch: pytest
         ),
     ],
 )
-def test_what_breaks_off_or_is_no_http_is_a_fault(ask: Ask, octets: bytes, kinds: set[FaultKind]) -> None:
+def test_what_breaks_off_or_is_not_http_is_a_fault(ask: Ask, octets: bytes, kinds: set[FaultKind]) -> None:
     with serving([[octets]]) as server:
         assert failed(ask(server.url)).kind in kinds
 
@@ -273,7 +273,7 @@ def test_a_name_that_does_not_exist(ask: Ask) -> None:
         "http:///",
     ],
 )
-def test_what_is_no_url_is_a_fault(ask: Ask, url: str) -> None:
+def test_what_is_not_a_url_is_a_fault(ask: Ask, url: str) -> None:
     fault = failed(ask(url))
     assert (fault.kind, fault.detail) == (FaultKind.REQUEST, "not a URL that can be requested")
 
@@ -483,7 +483,7 @@ async def test_one_client_makes_several_exchanges_at_once_and_one_that_is_cancel
     assert {got(each).body for each in both} == {b"a", b"b"}
 
 
-def test_a_budget_is_for_each_exchange_anew() -> None:
+def test_each_exchange_has_the_whole_time() -> None:
     with serving([answer(b"a")]) as server, BlockingSession(limits=Limits(seconds=2.0), local=True) as session:
         for _ in range(3):
             assert got(session.exchange("GET", server.url)).body == b"a"

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - The token goes to the host of Graph alone: a further page is asked for only at the same address.
-- The exchange is that of `http_client`; the whole search is bounded by whoever asks.
+- The exchange is that of `http_client`; the caller bounds the whole search.
 - Where Graph asks to wait a moment (429, 503, 504 with Retry-After), that is done once; a longer wait is reported.
 """
 
@@ -41,7 +41,7 @@ class GraphError(Exception):
     """A request that did not succeed."""
 
     def __init__(self, error: FinderError, status: int | None = None) -> None:
-        """Tell what is to be told of it, and the status of the answer if there was one."""
+        """Hold what is reported of it, and the status of the answer if there was one."""
         super().__init__(error.detail)
         self.error = error
         self.status = status

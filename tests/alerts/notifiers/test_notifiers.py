@@ -30,7 +30,7 @@ from smtpcheck.model.cause import Cause
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.secrets.source import SecretSource
 from tests.alerts.test_alerts import CONTOSO_DEAD, NOW, bad
-from tests.http_client.raw_server import endless, serving
+from tests.worlds.raw_server import endless, serving
 from tests.worlds.receiver import CUT, HANG, Receiver
 
 RULES = catalogue.load()

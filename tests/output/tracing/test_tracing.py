@@ -27,11 +27,11 @@ from smtpcheck.output.tracing.tracer import tracer
 from smtpcheck.sandbox.scenarios import RECIPIENT, SCENARIOS, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.secrets.source import SecretSource
-from tests.http_client.raw_server import serving
 from tests.output.metrics.test_metrics import CHECK
 from tests.output.tracing.test_spans import GOOD
 from tests.worlds.agents import HEALTHY, edit, running
 from tests.worlds.loopback import Searcher, searcher_of_all
+from tests.worlds.raw_server import serving
 from tests.worlds.waiting import until
 
 CHOSEN = tuple(one for one in SCENARIOS if one.name in {"healthy", "healthy-sender", "secret-expired", "wrong-user"})
