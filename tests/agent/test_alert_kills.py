@@ -3,10 +3,8 @@
 `make soak` does it two hundred times.
 """
 
-import asyncio
 import os
 import random
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -16,29 +14,11 @@ from smtpcheck.state.state import State
 from tests.agent import alert_sender
 from tests.agent.alert_sender import CHECKS
 from tests.alerts.test_alerts import good
+from tests.worlds.kills import killed_after, moments
 from tests.worlds.receiver import CUT, Receiver
 from tests.worlds.waiting import until
 
 KILLS = int(os.environ.get("SMTPCHECK_KILLS", "6"))
-
-
-async def killed_after(folder: Path, url: str, seconds: float) -> None:
-    """Let a teller begin, and kill it so many seconds later."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.agent.alert_sender",
-        str(folder),
-        url,
-        cwd=Path(__file__).parent.parent.parent,
-        stdout=-1,
-    )
-    assert process.stdout
-    assert await process.stdout.readline() == b"ready\n"
-    await asyncio.sleep(seconds)
-    assert process.returncode is None
-    process.kill()
-    await process.wait()
 
 
 async def recovered(folder: Path, url: str) -> None:
@@ -55,6 +35,11 @@ async def recovered(folder: Path, url: str) -> None:
     await state.close()
 
 
+def alert_ids(receiver: Receiver) -> set[str]:
+    """Return the ids of the alerts that were taken."""
+    return {alert["id"] for got in receiver.taken for alert in got.json["alerts"]}
+
+
 @pytest.mark.parametrize("seed", [2026])
 async def test_whoever_is_told_knows_in_the_end_what_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
@@ -62,10 +47,12 @@ async def test_whoever_is_told_knows_in_the_end_what_is(
     """Each alert that was heard of is over in the end, and a kill repeats at most what was being told."""
     chance = random.Random(seed)
     async with Receiver() as receiver:
-        for _ in range(KILLS):
+        kills = 0
+        for seconds in moments(chance, (0.05, 0.4), KILLS, lambda: len(alert_ids(receiver)) > KILLS):
             receiver.answers.extend(chance.choices([200, 503, CUT], weights=[6, 1, 1], k=20))
-            await killed_after(tmp_path, receiver.url("/hook"), chance.uniform(0.05, 0.4))
+            await killed_after(seconds, "tests.agent.alert_sender", tmp_path, receiver.url("/hook"))
             receiver.answers.clear()
+            kills += 1
         await recovered(tmp_path, receiver.url("/hook"))
     heard: dict[str, list[str]] = defaultdict(list)
     for got in receiver.taken:
@@ -74,4 +61,4 @@ async def test_whoever_is_told_knows_in_the_end_what_is(
     assert len(heard) > KILLS
     assert {statuses[-1] for statuses in heard.values()} == {"resolved"}
     repeated = sum(len(statuses) - len(set(statuses)) for statuses in heard.values())
-    assert repeated <= KILLS * len(CHECKS)
+    assert repeated <= kills * len(CHECKS)

@@ -3,11 +3,9 @@
 What was sent is counted at the SMTP server. `make soak` does it two hundred times.
 """
 
-import asyncio
 import os
 import random
 import sqlite3
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -22,8 +20,9 @@ from smtpcheck.sandbox.world import World
 from smtpcheck.state.serialization import unpack_as
 from smtpcheck.state.signing_key import load_signing_key
 from tests.worlds.agents import edit, running, shown
+from tests.worlds.kills import killed_after, moments
 from tests.worlds.loopback import correlation_ids_of
-from tests.worlds.waiting import HANG_SECONDS, until
+from tests.worlds.waiting import until
 
 KILLS = int(os.environ.get("SMTPCHECK_KILLS", "15"))
 CAP = 120
@@ -39,27 +38,6 @@ SCENARIOS = tuple(
     Scenario(name, "Sends each second.", check={"loopback": LOOPBACK, "interval": "1h"}, registration=CONTOSO_MAIL)
     for name in ("one", "two")
 )
-
-
-async def killed_after(config: Path, seconds: float) -> None:
-    """Let an agent begin, and kill it so many seconds later."""
-    agent = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.agent.loopback_sender",
-        str(config),
-        cwd=Path(__file__).parent.parent.parent,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    assert agent.stdout
-    async with asyncio.timeout(HANG_SECONDS):
-        while await agent.stdout.readline() != b"ready\n":
-            assert agent.returncode is None
-    await asyncio.sleep(seconds)
-    assert agent.returncode is None
-    agent.kill()
-    await agent.wait()
 
 
 def kept(folder: Path) -> tuple[list[Message], int]:
@@ -85,9 +63,11 @@ async def test_a_kill_at_any_moment_sends_nothing_twice_and_forgets_nothing(
 ) -> None:
     chance = random.Random(seed)
     async with World(tmp_path, SCENARIOS) as world:
-        for _ in range(KILLS):
-            await killed_after(world.config, chance.uniform(0.1, 1.2))
-        sent = Counter(correlation_ids_of(message.content) for message in world.exchange.messages)
+        accepted, kills = world.exchange.messages, 0
+        for seconds in moments(chance, (0.1, 1.2), KILLS, lambda: len(accepted) > KILLS / 2):
+            await killed_after(seconds, "tests.agent.loopback_sender", world.config)
+            kills += 1
+        sent = Counter(correlation_ids_of(message.content) for message in accepted)
         known, counted = kept(tmp_path / "state")
         key = load_signing_key(tmp_path / "state")
         numbers = Counter((read.check, read.sequence) for mark in sent if (read := CorrelationIds(key).read(mark)))
@@ -95,7 +75,7 @@ async def test_a_kill_at_any_moment_sends_nothing_twice_and_forgets_nothing(
         assert (set(sent.values()), set(numbers.values()), numbers.total()) == ({1}, {1}, len(sent))
         assert set(sent) <= {message.mark for message in known}
         assert len({(message.check, message.slot) for message in known}) == len(known)
-        assert len(sent) <= len(known) <= counted <= min(len(known) + KILLS, CAP)
+        assert len(sent) <= len(known) <= counted <= min(len(known) + kills, CAP)
         await all_are_found(world, set(sent), monkeypatch)
         await the_cap_is_still_known(world, counted)
 

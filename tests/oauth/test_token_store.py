@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import stat
 import subprocess
@@ -19,6 +20,7 @@ from smtpcheck.oauth import token_store
 from smtpcheck.oauth.token_store import Login, LoginUnusableError, TokenStore
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.secrets.source import SecretSource
+from tests.worlds.kills import moments
 
 ROOT = Path(__file__).parent.parent.parent
 LOGIN = Login(Secret("the-refresh-token"), "https://id.example.org", "client", 1.0, 2.0, 3.0, None, "anna@example.org")
@@ -129,23 +131,23 @@ def test_a_kill_at_any_moment_leaves_a_whole_token(tmp_path: Path) -> None:
             with file.held():
                 file.write(Login(Secret(f"{number}-" + "x" * 20000), "i", "c", 1.0, 2.0, float(number)))
     """
-    last = 0.0
-    for moment in range(16):
-        process = _program(writer, tmp_path, int(last))
+    found: list[float] = []
+    for seconds in moments(random.Random(2026), (0.001, 0.035), 16, lambda: bool(found)):
+        process = _program(writer, tmp_path, int(found[-1] if found else 0))
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(0.001 + moment * 0.0023)
+        time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
         login = TokenStore(tmp_path).file("anna").read()
         if login is None:
-            assert last == 0.0
+            assert found == []
             continue
         assert login.refresh_token.reveal() == f"{int(login.refreshed_at)}-" + "x" * 20000
-        assert login.refreshed_at >= last
-        last = login.refreshed_at
-    assert last > 0
+        found.append(login.refreshed_at)
+    assert found
+    assert found == sorted(found)
 
 
 def test_a_file_is_on_the_disk_before_it_takes_the_old_ones_place(

@@ -5,9 +5,6 @@
 
 import os
 import random
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,29 +14,9 @@ from smtpcheck.state.check_state import CheckState
 from smtpcheck.state.state import State
 from tests.state.state_writer import NAMES, nth_run
 from tests.state.test_state import CHECK
+from tests.worlds.kills import killed_after, moments
 
 KILLS = int(os.environ.get("SMTPCHECK_KILLS", "15"))
-
-
-def killed_after(folder: Path, seconds: float) -> None:
-    """Let a writer begin, and kill it so many seconds later."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.state.state_writer", str(folder)],
-        cwd=Path(__file__).parent.parent.parent,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as writer:
-        assert writer.stdout
-        assert writer.stdout.readline() == "ready\n"
-        time.sleep(seconds)
-        assert writer.poll() is None
-        writer.kill()
-
-
-def replayed(name: str, count: int) -> CheckState:
-    """Return the state after the first so many runs of a check."""
-    state = State()
-    return [state.record(replace(CHECK, name=name), nth_run(name, number + 1)) for number in range(count)][-1]
 
 
 async def kept(folder: Path) -> tuple[dict[str, CheckState], dict[str, int]]:
@@ -60,18 +37,19 @@ async def test_a_kill_at_any_moment_leaves_a_whole_state(tmp_path: Path, seed: i
 
     All are of one moment: the writer runs them in turn, so none is ahead of another by more than one run.
     """
-    chance, before = random.Random(seed), dict.fromkeys(NAMES, 0)
-    for _ in range(KILLS):
-        killed_after(tmp_path, chance.uniform(0.02, 0.25))
+    chance, before, replayed = random.Random(seed), dict.fromkeys(NAMES, 0), State()
+    for seconds in moments(chance, (0.02, 0.25), KILLS, lambda: min(before.values()) > KILLS):
+        await killed_after(seconds, "tests.state.state_writer", tmp_path)
         states, counted = await kept(tmp_path)
         assert {name for name, count in before.items() if count} <= set(states)
         grown = [states[name].runs - before[name] for name in NAMES if name in states]
         assert grown == sorted(grown, reverse=True)
         assert grown[0] - grown[-1] <= 1
         for name, state in states.items():
-            expected = replayed(name, state.runs)
-            assert replace(state, packed_hours=b"") == replace(expected, packed_hours=b"")
             assert before[name] <= state.runs
+            for number in range(before[name], state.runs):
+                replayed.record(replace(CHECK, name=name), nth_run(name, number + 1))
+            assert replace(state, packed_hours=b"") == replace(replayed.checks[name], packed_hours=b"")
             assert counted[name] <= state.runs
             before[name] = state.runs
     assert min(before.values()) > KILLS
