@@ -1,4 +1,4 @@
 """Messages that are sent and found again: plans, message states, and the finders for IMAP and Graph.
 
-When they are sent and searched is the agent's (`agent/loopback.py`); what a message looks like is `mail/`.
+When a message is sent and searched for is decided in `agent/loopback.py`; what it looks like, in `mail/`.
 """

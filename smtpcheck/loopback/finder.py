@@ -3,7 +3,7 @@
 Rules of this file:
 - Values and protocols only. A finder opens one connection for all messages that are pending in one mailbox.
 - What fails is a value (`FinderError`): a finder that cannot log in says nothing of the mail.
-- A finder touches only messages whose correlation token `is_ours` accepts, whatever else they look like.
+- A finder touches only messages whose correlation id `is_ours` accepts, whatever else they look like.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class Target:
     message_ids: tuple[str, ...]
     """The Message-ID as it was sent and, where the server named another when it took it, that one; with `<>`."""
     correlation_id: str
-    """The correlation token, as it stands in the header `UNIQUE_HEADER` and in the subject."""
+    """The correlation id, as it is in the header `UNIQUE_HEADER` and in the subject."""
     sent_at: float
     """When it was handed over (Unix seconds)."""
 
@@ -99,25 +99,25 @@ class SearchRequest:
 
     targets: tuple[Target, ...]
     is_ours: Callable[[str], bool]
-    """Whether a correlation token is one of ours, with a signature that holds."""
+    """Whether a correlation id is one of ours, with a signature that holds."""
     delete: bool = True
     """Whether what is found is deleted."""
     purge_before: float | None = None
-    """Delete every message of ours that arrived before (Unix seconds); None: sweep nothing."""
+    """Delete every message of ours that arrived before (Unix seconds); None: purge nothing."""
 
 
 class Finder(Protocol):
-    """One way to look into one mailbox."""
+    """One way to search one mailbox."""
 
     async def search(self, request: SearchRequest, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
-        """Look for all messages of the errand over one connection; nothing is raised but cancellation.
+        """Search for all messages of the request over one connection; nothing is raised but cancellation.
 
         `timeout` bounds the whole search, in seconds.
         """
 
 
 class Searcher(Protocol):
-    """All ways to look into the mailboxes of a configuration, with their tokens and the order of their connections."""
+    """All ways to search the mailboxes of a configuration, with their tokens and the order of their connections."""
 
     async def search(
         self,
@@ -127,8 +127,8 @@ class Searcher(Protocol):
         timeout: float,  # noqa: ASYNC109
         token_timeout: float,
     ) -> Search:
-        """Get a token, wait for the mailbox's turn, and look for all messages of the errand.
+        """Get a token, wait for the mailbox's slot, and search for all messages of the request.
 
         Nothing is raised but cancellation, and `ValueError` for `FindVia.NONE`. `timeout` bounds the search itself and
-        `token_timeout` the wait for the issuer, both in seconds; waiting for the mailbox's turn is in neither.
+        `token_timeout` the wait for the issuer, both in seconds; waiting for the mailbox's slot is in neither.
         """

@@ -2,11 +2,11 @@
 
 Rules of this file:
 - Pure. A message is never mutated; whatever happens to it makes the next one of it.
-- An intent whose outcome nobody knows (the connection was lost after the final dot, or the agent was killed) is
+- An intent whose outcome is unknown (the connection was lost after the final dot, or the agent was killed) is
   uncertain: it may have been sent, so it is never sent again, and the finder decides.
 - A message is lost only when a search that began after its time succeeded and did not see it. A finder that fails says
   nothing of the mail.
-- When a message arrived is told by the mailbox's clock only where that agrees with what was observed: after the last
+- When a message arrived is taken from the mailbox's clock only where that agrees with what was observed: after the last
   search that did not see it, and before the one that did.
 - The reply to a whole message is untrusted input: what is taken from it is bounded, and holds no character that would
   end a quoted string of an IMAP search or of an OData filter. No standard says how that reply looks (RFC 5321 4.2); the
@@ -51,7 +51,7 @@ class Receipt:
 
 
 def receipt(reply: Reply) -> Receipt:
-    """Return what a server's reply to a message tells."""
+    """Return what a server's reply to a message says."""
     text = str(reply)[:_MAX_TEXT]
     message_id = _MESSAGE_ID.search(text)
     queue_id = next((found[1] for form in _QUEUE_IDS if (found := form.search(text))), "")
@@ -59,14 +59,14 @@ def receipt(reply: Reply) -> Receipt:
 
 
 KEPT_MESSAGES = 20
-"""How many messages of a check are kept that are not looked for any more."""
+"""How many messages of a check are kept that are not searched for any more."""
 _MOST_COPIES = 100
-"""Of one message; whoever has received it can send as many as he likes."""
+"""Of one message; its receivers can send any number."""
 _REPEATS_WITHIN = 3600.0
 
 
 class Stage(StrEnum):
-    """Where a message stands."""
+    """How far a message has come."""
 
     INTENDED = "intended"
     """It is being sent, or was when the agent ended."""
@@ -87,6 +87,7 @@ class Message:
     """When its slot began."""
     sequence: int
     mark: str
+    """Its correlation id; state files have it by this name."""
     message_id: str
     """As it was sent, with `<>`."""
     intended_at: float
@@ -100,7 +101,7 @@ class Message:
     """When the last search began that succeeded and did not see it."""
     looks: int = 0
     lost_at: float | None = None
-    """When it was taken for lost, or given up if it was uncertain; it may have been found later."""
+    """When it was considered lost, or dropped if it was uncertain; it may have been found later."""
     seen_at: float | None = None
     """When the search ended that saw it first."""
     arrived_at: float | None = None
@@ -116,13 +117,13 @@ class Message:
     authentication: tuple[tuple[str, str], ...] = ()
     """Method and result."""
     copies: tuple[str, ...] = ()
-    """What tells each copy that was seen from the others."""
+    """What distinguishes each copy that was seen."""
     trace_id: str = ""
     """Of the run that sent it (hex); empty where runs are not traced."""
 
     @property
     def begun_at(self) -> float:
-        """Return when its way began: when it was accepted, else when it was intended."""
+        """Return when its route began: when it was accepted, else when it was intended."""
         return self.sent_at or self.intended_at
 
     @property
@@ -136,16 +137,16 @@ class Message:
         return max(0, len(self.copies) - 1)
 
     def is_searched_for(self, now: float) -> bool:
-        """Return whether it is looked for: it may still turn up."""
+        """Return whether it is searched for: it may still turn up."""
         return self.stage in _WAITING and now - self.begun_at < SEARCH_UNTIL
 
     def may_repeat(self, now: float) -> bool:
-        """Return whether a second copy of it would still be told."""
+        """Return whether a second copy of it would still be reported."""
         return self.seen_at is not None and now - self.seen_at < _REPEATS_WITHIN
 
     @property
     def under_way(self) -> bool:
-        """Return whether it is neither found nor given up nor refused."""
+        """Return whether it is neither found nor dropped nor refused."""
         return self.stage in _UNDER_WAY and self.lost_at is None
 
 
@@ -164,7 +165,7 @@ class Totals:
     late: int = 0
     """Found after `warn_after`."""
     lost: int = 0
-    """Taken for lost; some may have been found later."""
+    """Considered lost; some may have been found later."""
     found_after_lost: int = 0
     uncertain: int = 0
     duplicates: int = 0
@@ -179,7 +180,7 @@ class Record:
     slot: int = 0
     """Of the last message that was intended."""
     messages: tuple[Message, ...] = ()
-    """Those that are looked for and the last others, oldest first."""
+    """Those that are searched for and the last others, oldest first."""
     totals: Totals = field(default_factory=Totals)
     sending: Report | None = None
     """The last run that was to send."""
@@ -191,8 +192,8 @@ class Record:
         """Return the newest message of which it is known what became of it."""
         return next((message for message in reversed(self.messages) if message.stage in CONCLUDED), None)
 
-    def sought(self, now: float) -> tuple[Message, ...]:
-        """Return the messages that are looked for."""
+    def searched_for(self, now: float) -> tuple[Message, ...]:
+        """Return the messages that are searched for."""
         return tuple(message for message in self.messages if message.is_searched_for(now))
 
     def pending(self) -> int:
@@ -244,7 +245,7 @@ def after_search(
 ) -> Message:
     """Return the message after a search for it, which took from `began` to `ended` (Unix seconds).
 
-    `sightings` are those of this message, and `whole` says whether the search succeeded in every part.
+    `matches` are those of this message, and `whole` says whether the search succeeded in every part.
     """
     arrivals = sorted((each for each in matches if each.kind is not FolderKind.SENT), key=_preference)
     if arrivals:
@@ -282,12 +283,12 @@ _ORDER = (FolderKind.INBOX, FolderKind.JUNK, FolderKind.OTHER)
 
 
 def _preference(match: Match) -> tuple[int, float]:
-    """Return what orders sightings: where one message lies in several folders, as Gmail's labels have it."""
+    """Return what orders matches: where one message is in several folders, as Gmail's labels have it."""
     return _ORDER.index(match.kind), match.arrived_at or 0.0
 
 
 def _fingerprint(match: Match) -> str:
-    """Return what tells a copy from others: its own way; one copy may be seen in several folders."""
+    """Return what distinguishes a copy: its own route; one copy may be seen in several folders."""
     way = [value for name, value in match.headers if name.lower() == "received"] or [repr(match.arrived_at)]
     return hashlib.sha256("\n".join(way).encode("utf-8", "replace")).hexdigest()[:16]
 

@@ -13,7 +13,7 @@ from smtpcheck.model.check import Check, Mechanism, Server
 
 
 class FindVia(StrEnum):
-    """The ways to find a message again, as they stand in the configuration."""
+    """The ways to find a message again, as they are in the configuration."""
 
     IMAP = "imap"
     GRAPH = "graph"
@@ -30,7 +30,7 @@ class Find:
     credential: str = ""
     """The name of a credential of the settings."""
     scope: str = ""
-    """The scope that its token is asked for, where it is another one than the credential's own; else empty."""
+    """The scope that its token is requested for, where it is another one than the credential's own; else empty."""
     server: Server | None = None
     """That of IMAP, or of Graph, for which only host, port and certificates count."""
     mechanism: Mechanism | None = None
@@ -63,14 +63,14 @@ class Loopback:
     contact: str = ""
     """Whom to ask about the messages; they name it."""
     authserv_id: str | None = None
-    """Whose Authentication-Results are believed (RFC 8601 2.5); empty: such without a name; None: nobody's."""
+    """Whose Authentication-Results are believed (RFC 8601 2.5); empty: such without a name; None: none."""
     delete: bool = True
     """Whether messages that were found are deleted."""
 
     def purged_mailboxes(self, check: Check) -> tuple[Find, ...]:
         """Return where left-overs of the check are deleted: where its messages arrive, and in its own Sent Items.
 
-        The latter is left out where the finder has a password of its own: tried at the sender's account it would be a
+        The latter is skipped where the finder has a password of its own: tried at the sender's account it would be a
         wrong one, day after day.
         """
         if self.find is None or not self.delete:

@@ -1,8 +1,8 @@
-"""All finders of a configuration: gets the token, waits for the mailbox's turn, and lets the right finder look.
+"""All finders of a configuration: gets the token, waits for the mailbox's slot, and lets the right finder search.
 
 Rules of this file:
 - A finder's token comes from the broker, as every other one: one request for all who need the same token.
-- A mailbox is searched by one connection at a time, whoever opens it. The lock is not that of the mailbox's checks: a
+- A mailbox is searched by one connection at a time. The lock is not that of the mailbox's checks: a
   search that hangs delays none of them, and no provider counts its connection as one of SMTP.
 - IMAP is spoken in threads, of which there are few; waiting for one counts in no time limit, and holds neither the
   mailbox nor a place among the open connections: no check waits for a search that has not begun.
@@ -27,7 +27,7 @@ _LONGEST_DETAIL = 300
 
 
 class Finders(Searcher):
-    """Looks into mailboxes. Belongs to one event loop."""
+    """Searches mailboxes. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Finders(Searcher):
         timeout: float,  # noqa: ASYNC109
         token_timeout: float,
     ) -> Search:
-        """Look for all messages of an errand; see `Searcher`."""
+        """Search for all messages of a request; see `Searcher`."""
         if find.via is FindVia.NONE or find.server is None:
             raise ValueError("there is nothing to search")
         if not request.targets and request.purge_before is None:
@@ -75,7 +75,7 @@ class Finders(Searcher):
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _finder(self, find: Find, server: Server) -> tuple[Finder, AbstractAsyncContextManager[None]]:
-        """Return what looks, and the place that it needs."""
+        """Return what searches, and the place that it needs."""
         if find.via is FindVia.GRAPH:
             from smtpcheck.loopback.graph.finder import GraphFinder  # noqa: PLC0415 - for those who have Graph
 

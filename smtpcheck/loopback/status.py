@@ -1,11 +1,11 @@
-"""What the loopback says of its check: laid over the check's own report.
+"""What the loopback says of its check, merged into the check's own report.
 
 Rules of this file:
-- Pure. The check's own failure goes before: mail cannot arrive where nobody can log in.
-- The newest message whose end is known speaks for all: one that arrives resolves what an earlier one said, and so does
+- Pure. The check's own failure goes before: mail cannot arrive where no login succeeds.
+- The newest message whose end is known represents all: one that arrives resolves what an earlier one said, and so does
   a lost one that turns up.
-- That the server refused the message is laid over only where the check does not come so far itself: a passing fault of
-  the network on the way of one message is not kept alive until the next.
+- That the server refused the message is merged only where the check does not come so far itself: a passing fault of
+  the network on the route of one message is not kept alive until the next.
 - A finder that fails says nothing of the mail; it is warned of by its own cause.
 """
 
@@ -22,7 +22,7 @@ from smtpcheck.model.report import Fault, FaultKind, Finding, Outcome, Report, S
 
 @dataclass(frozen=True, slots=True)
 class FinderState:
-    """What is known of the way into one mailbox."""
+    """What is known of the finder in one mailbox."""
 
     at: float
     """When the last search ended (Unix seconds)."""

@@ -1,8 +1,9 @@
-"""A message's way from the intent to the folder, as a list of what happened: what the page, the API and `check` show.
+"""A message's route from the intent to the folder, as a list of what happened: what the page, the API and `check` show.
 
 Rules of this file:
-- Pure. Each event bears the time by the clock of whoever tells it; where two clocks cannot both be right, that is said.
-- What servers say of themselves is shown as it came; whoever shows it escapes it.
+- Pure. Each event has the time by the clock of the server that reports it; where two clocks cannot both be right, the
+  event says so.
+- What servers say of themselves is shown as it came; it is escaped where it is shown.
 """
 
 from collections.abc import Iterator
@@ -31,11 +32,11 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One step of the way."""
+    """One step of the route."""
 
     what: EventKind
     at: float | None
-    """Unix seconds, by the clock of whoever tells it; None where nobody does."""
+    """Unix seconds, by the clock of the server that reports it; None where none does."""
     text: str
     """What happened, in plain words."""
     detail: str = ""
@@ -46,7 +47,7 @@ class Event:
 
 
 def timeline(message: Message) -> tuple[Event, ...]:
-    """Return what has happened to a message so far, in the order of its way."""
+    """Return what has happened to a message so far, in the order of its route."""
     return tuple(_events(message))
 
 
@@ -74,10 +75,8 @@ def _events(message: Message) -> Iterator[Event]:
         text = f"not there yet, after {message.looks} {'search' if message.looks == 1 else 'searches'}"
         yield Event(EventKind.MISSED, message.missed_at, text, "", message.missed_at - message.sent_at)
     if message.lost_at is not None:
-        given_up = (
-            "considered lost" if message.stage is not Stage.UNCERTAIN else "dropped: it was perhaps never accepted"
-        )
-        yield Event(EventKind.LOST, message.lost_at, given_up, "", message.lost_at - message.sent_at)
+        ended = "considered lost" if message.stage is not Stage.UNCERTAIN else "dropped: it was perhaps never accepted"
+        yield Event(EventKind.LOST, message.lost_at, ended, "", message.lost_at - message.sent_at)
     if message.seen_at is not None:
         yield Event(EventKind.FOUND, message.seen_at, _found(message), "", message.seen_at - message.sent_at)
 

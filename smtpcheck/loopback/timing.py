@@ -1,10 +1,10 @@
-"""When the loopback sends, and when it looks.
+"""When the loopback sends, and when it searches.
 
 Rules of this file:
 - Pure: the present is an argument, in Unix seconds. Slots are those of the wall clock, so that a restart knows which of
   them has been used.
-- A message is looked for soon after it was sent, then ever more seldom, and at the very moments when it becomes late
-  and lost. One that is lost is looked for until `GIVE_UP`, for it may still turn up.
+- A message is searched for soon after it was sent, then less and less often, and when it becomes late and lost. One
+  that is lost is searched for until `SEARCH_UNTIL`, for it may still turn up.
 """
 
 import functools
@@ -14,20 +14,20 @@ from bisect import bisect_right
 from smtpcheck.loopback.finder import FinderError, FinderStep
 
 FIRST_SEARCH = 2.0
-"""Seconds from sending to the first look."""
+"""Seconds from sending to the first search."""
 SLOWEST_SEARCH = 60.0
-"""The longest time between two looks for a message that is not lost yet."""
+"""The longest time between two searches for a message that is not lost yet."""
 SEARCH_FOR_LOST_EVERY = 3600.0
-"""The time between two looks for a message that is lost."""
+"""The time between two searches for a message that is lost."""
 SEARCH_UNTIL = 86400.0
-"""How old a message is when it is not looked for any more."""
+"""How old a message is when it is not searched for any more."""
 SPACING = 2.0
-"""The shortest time between two looks into one mailbox."""
+"""The shortest time between two searches of one mailbox."""
 PURGE_EVERY = 86400.0
-"""How often left-overs are looked for, and how old they must be."""
+"""How often left-overs are purged, and how old they must be."""
 
-_PATIENCE = {FinderStep.TOKEN: (30.0, 3600.0), FinderStep.LOGIN: (30.0, 3600.0)}
-"""The first and the longest wait after a failure; refused logins are punished when they are repeated."""
+_BACKOFF = {FinderStep.TOKEN: (30.0, 3600.0), FinderStep.LOGIN: (30.0, 3600.0)}
+"""The first and the longest wait after a failure; repeated refused logins are penalized."""
 _OTHER_BACKOFF = (5.0, 300.0)
 
 
@@ -45,7 +45,7 @@ def next_slot(share: float, every: float, now: float) -> float:
 
 
 def next_search(sent_at: float, warn_after: float, lost_after: float, now: float) -> float | None:
-    """Return when a message is looked for next, later than `now`; None when it is not looked for any more."""
+    """Return when a message is searched for next, later than `now`; None when it is not searched for any more."""
     ages = search_ages(warn_after, lost_after)
     index = bisect_right(ages, now - sent_at)
     return sent_at + ages[index] if index < len(ages) else None
@@ -53,7 +53,7 @@ def next_search(sent_at: float, warn_after: float, lost_after: float, now: float
 
 @functools.lru_cache(maxsize=256)
 def search_ages(warn_after: float, lost_after: float) -> tuple[float, ...]:
-    """Return the ages in seconds at which a message is looked for that is never found."""
+    """Return the ages in seconds at which a message is searched for that is never found."""
     ages, age = {warn_after, lost_after}, FIRST_SEARCH
     while age < lost_after:
         ages.add(age)
@@ -64,5 +64,5 @@ def search_ages(warn_after: float, lost_after: float) -> tuple[float, ...]:
 
 def wait_after_failures(failures: int, error: FinderError) -> float:
     """Return how many seconds to wait after so many failed searches in a row, the last of them with this error."""
-    first, longest = _PATIENCE.get(error.step, _OTHER_BACKOFF)
+    first, longest = _BACKOFF.get(error.step, _OTHER_BACKOFF)
     return max(min(first * 2.0 ** min(failures - 1, 32), longest), error.retry_after or 0.0)

@@ -1,4 +1,4 @@
-"""A message: how it is composed, and what its headers say; pure.
+"""A message: how it is composed, how it is recognised, and what its headers say; pure.
 
-Sending is `smtp/`, finding it again is `loopback/`.
+It is sent by `smtp/` and found again by `loopback/`.
 """

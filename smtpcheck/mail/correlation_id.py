@@ -1,11 +1,12 @@
-"""The correlation token of a message (its mark): by it we know our own messages, whatever becomes of their headers.
+"""The correlation id of a message: by it we recognise our own messages, whatever becomes of their headers.
 
 Rules of this file:
 - Pure: key and time enter as arguments.
-- A mark is letters and digits alone, so it stands unchanged in a header, a subject, an IMAP search (which ignores case)
+- An id is letters and digits alone, so it is unchanged in a header, a subject, an IMAP search (which ignores case)
   and a URL. It says nothing of the check but a checksum of its name.
 - Nobody without the key can make one: 112 bits of HMAC-SHA-256 (RFC 2104 5 allows to truncate to no less than half of
-  the hash or 80 bits; what lies in the mailbox of another agent is foreign). Only what `Marks.read` accepts is ours.
+  the hash or 80 bits; what is in the mailbox of another agent is foreign). Only what `CorrelationIds.read` accepts
+  is ours.
 """
 
 import base64
@@ -25,7 +26,7 @@ _MAC_SIZE = 14
 
 @dataclass(frozen=True, slots=True)
 class CorrelationId:
-    """What a mark says."""
+    """What an id says."""
 
     check: bytes
     """A checksum of the check's name: compare it with `checksum`."""
@@ -35,21 +36,21 @@ class CorrelationId:
 
 
 class CorrelationIds:
-    """Makes marks, and knows its own."""
+    """Makes ids, and recognises its own."""
 
     def __init__(self, key: bytes) -> None:
         """Sign with a key of 32 bytes or more; ValueError where it is shorter."""
         if len(key) < 32:
-            raise ValueError("the key of correlation tokens has 32 bytes or more")
+            raise ValueError("the key of correlation ids has 32 bytes or more")
         self._key = key
 
     def make(self, check: str, sequence: int, at: float) -> str:
-        """Return the mark of message number `sequence` of a check, made at Unix time `at`."""
+        """Return the id of message number `sequence` of a check, made at Unix time `at`."""
         fields = _FIELDS.pack(checksum(check), sequence & 0xFFFFFFFF, int(at) & 0xFFFFFFFF)
         return PREFIX + base64.b32encode(fields + self._mac(fields)).decode().lower()
 
     def read(self, text: str) -> CorrelationId | None:
-        """Return what one of our marks says, in whatever case it is written; None for every other text."""
+        """Return what one of our ids says, in whatever case it is written; None for every other text."""
         if len(text) != LENGTH or not text.isascii() or text[: len(PREFIX)].lower() != PREFIX:
             return None
         try:
@@ -62,7 +63,7 @@ class CorrelationIds:
         return CorrelationId(*_FIELDS.unpack(fields))
 
     def is_ours(self, text: str) -> bool:
-        """Return whether the text is one of our marks."""
+        """Return whether the text is one of our ids."""
         return self.read(text) is not None
 
     def _mac(self, fields: bytes) -> bytes:
@@ -70,5 +71,5 @@ class CorrelationIds:
 
 
 def checksum(check: str) -> bytes:
-    """Return what stands for a check's name in its marks."""
+    """Return what represents a check's name in its ids."""
     return hashlib.sha256(check.encode("utf-8", "replace")).digest()[:8]

@@ -1,7 +1,7 @@
-"""What the headers of a delivered message tell: its way from hop to hop, and what the receiver authenticated.
+"""What the headers of a delivered message say: its route from hop to hop, and what the receiver authenticated.
 
 Rules of this file:
-- Pure, and the headers are foreigners': nothing in them raises, and what is taken from them is bounded.
+- Pure, and the headers are untrusted input: nothing in them raises, and what is taken from them is bounded.
 - The clocks of the hops are their own. A hop that took less than no time shows a clock that differs, and is named as
   that.
 - Only the topmost Authentication-Results of the server that is believed counts: anybody can write others (RFC 8601 5,
@@ -49,7 +49,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """The way to one hop."""
+    """The route to one hop."""
 
     to: str
     seconds: float | None
@@ -59,7 +59,7 @@ class Leg:
 
 
 def hops(headers: Headers) -> tuple[Hop, ...]:
-    """Return the servers that took the message, in the order of its way."""
+    """Return the servers that took the message, in the order of its route."""
     found = [_hop(value[:_MAX_VALUE]) for name, value in headers if name.lower() == "received"]
     return tuple(reversed(found[:_MAX_HOPS]))
 
@@ -67,21 +67,21 @@ def hops(headers: Headers) -> tuple[Hop, ...]:
 def legs(way: Iterable[Hop], begin: float | None) -> tuple[Leg, ...]:
     """Return the ways from hop to hop; the first one begins at Unix time `begin`, when the message was accepted.
 
-    That a server took the message within the second before it said so is no difference, for the headers tell whole
+    That a server took the message within the second before it said so is no difference, for the headers have whole
     seconds.
     """
-    told, before = [], begin
+    found, before = [], begin
     for hop in way:
         seconds = None if hop.at is None or before is None else hop.at - before
-        told.append(Leg(hop.by, seconds, seconds is not None and seconds <= -1.0))
+        found.append(Leg(hop.by, seconds, seconds is not None and seconds <= -1.0))
         before = before if hop.at is None else hop.at
-    return tuple(told)
+    return tuple(found)
 
 
 def authentication(headers: Headers, authserv_id: str | None) -> tuple[tuple[str, str], ...]:
-    """Return method and result of SPF, DKIM and DMARC, as far as the believed server tells them; None believes nobody.
+    """Return method and result of SPF, DKIM and DMARC, as the believed server reports them; None believes no server.
 
-    Of several DKIM signatures one that passes is told.
+    Of several DKIM signatures one that passes counts.
     """
     if authserv_id is None:
         return ()
@@ -150,9 +150,9 @@ def _without_comments(value: str) -> str:
 
 
 ROUTE_HEADERS = ("Received", "Authentication-Results", "Date", "Message-ID")
-"""The headers that a `Sighting` tells."""
+"""The headers that a `Match` has."""
 ID_HEADERS = (UNIQUE_HEADER, "Subject", "Message-ID")
-"""The headers that tell whether a message is ours, and which."""
+"""The headers that say whether a message is ours, and which."""
 
 Field = tuple[str, str]
 
@@ -176,13 +176,13 @@ def clean(fields: Iterable[Field]) -> tuple[Field, ...]:
 
 
 def route_fields(fields: Sequence[Field]) -> tuple[Field, ...]:
-    """Return the fields that a `Sighting` tells."""
+    """Return the fields that a `Match` has."""
     names = {name.lower() for name in ROUTE_HEADERS}
     return tuple(field for field in fields if field[0].lower() in names)
 
 
 def correlation_id_of(fields: Sequence[Field], is_ours: Callable[[str], bool]) -> str | None:
-    """Return the correlation token of a message of ours, None for a message of anybody else."""
+    """Return the correlation id of a message of ours, None for a message of anybody else."""
     candidates = [value for name, value in fields if name.lower() == UNIQUE_HEADER.lower()]
     for name, value in fields:
         if name.lower() == "subject":

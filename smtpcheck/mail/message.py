@@ -84,7 +84,7 @@ def loopback_message(
 
 
 def loopback_message_id(correlation_id: str, sender: str) -> str:
-    """Return the Message-ID of a message with that mark: the part that no other has, so that its line is short."""
+    """Return the Message-ID of a message with that correlation id: its unique part alone, so that the line is short."""
     return _message_id(correlation_id[-24:], sender)
 
 

@@ -4,5 +4,5 @@ Rules of this room:
 - Everything listens on 127.0.0.1 and nothing leaves it.
 - It has its own SMTP codec and its own work with JWTs: two ends that share one codec share its bugs. From the rest of
   smtpcheck it imports the vocabulary alone.
-- To add a scenario, add one row to `scenarios.SCENARIOS`; to add a way to a token, a class to `credentials`.
+- To add a scenario, add one row to `scenarios.SCENARIOS`; to add a kind of credential, a class to `credentials`.
 """

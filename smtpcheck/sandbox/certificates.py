@@ -26,7 +26,7 @@ class Certificate(StrEnum):
 
 
 class Authority:
-    """A certificate authority for `localhost`, made anew for each world."""
+    """A certificate authority for `localhost`, new in each world."""
 
     def __init__(self) -> None:
         self._ca = trustme.CA(organization_name="smtpcheck sandbox")

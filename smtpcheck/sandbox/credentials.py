@@ -1,8 +1,8 @@
-"""The credentials of a world: what stands at the issuer for a registration, and what the configuration says of it.
+"""The credentials of a world: what the issuer has for a registration, and what the configuration says of it.
 
 Rules of this file:
 - One class for each way to a token; a new way is a class here and its line in `WAYS`.
-- Ids, secrets and keys are made anew for each world. Secrets are in files, never in the configuration.
+- Ids, secrets and keys are new in each world. Secrets are in files, never in the configuration.
 """
 
 import secrets

@@ -1,4 +1,4 @@
-"""The device authorization grant (RFC 8628), as an issuer keeps it: codes that wait for somebody to approve them.
+"""The device authorization grant (RFC 8628), as an issuer keeps it: codes that wait for a user's approval.
 
 Rules of this file:
 - It knows no HTTP and no vendor: what a poll finds is a `Poll`, and each issuer says it in its own words.
@@ -42,7 +42,7 @@ class DeviceCode:
     polled: float = 0.0
     """Unix seconds of the last poll."""
     user: str = ""
-    """The address of whoever approved it."""
+    """The address of the user who approved it."""
     declined: bool = False
 
 

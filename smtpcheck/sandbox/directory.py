@@ -1,4 +1,4 @@
-"""What stands in Entra's directories: tenants with their applications, credentials and users, and how they are found.
+"""What is in Entra's directories: tenants with their applications, credentials and users, and how they are found.
 
 Rule of this file: all of it is mutable as in a real directory: a secret may expire, a consent be withdrawn or a user be
 disabled while a check runs.

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - A token opens the mailbox of its own user alone, and with no scope but `https://mail.google.com/`.
-- A refusal is told twice: in a challenge that hints at the reason, then as the same 535 for all of them
+- A refusal comes twice: in a challenge that hints at the reason, then as the same 535 for all of them
   (https://developers.google.com/workspace/gmail/imap/xoauth2-protocol).
 """
 

@@ -5,7 +5,7 @@ Rules of this file:
   (https://developers.google.com/identity/protocols/oauth2/service-account).
 - Access tokens are opaque: only the issuer knows what is behind one, and the mail server asks it.
 - Everything ages by `clock`; tests set it ahead to let a refresh token die.
-- Nobody sees a page of consent: whoever is `visitor` approves at once, and an empty one declines in the browser.
+- There is no page of consent: the user who is `visitor` approves at once, and an empty one declines in the browser.
 """
 
 import base64

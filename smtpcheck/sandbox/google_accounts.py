@@ -1,4 +1,4 @@
-"""What stands at Google: clients, service accounts and users; and the error answers of its token endpoint, as data.
+"""What Google has: clients, service accounts and users; and the error answers of its token endpoint, as data.
 
 Rules of this file:
 - All of it is mutable as at Google: a key may be deleted or a delegation withdrawn while a check runs.

@@ -1,9 +1,9 @@
 """What Microsoft Graph says of an application registration: the ends of its secrets and certificates.
 
 Rules of this file:
-- It stands at the issuer's own address, under `/v1.0/`, and takes that issuer's tokens for Graph alone.
+- It is at the issuer's own address, under `/v1.0/`, and takes that issuer's tokens for Graph alone.
 - Answers and refusals are Graph's (https://learn.microsoft.com/graph/api/application-get); of a secret only its first
-  three characters are ever told, as `hint`.
+  three characters are ever shown, as `hint`.
 """
 
 import re
@@ -27,7 +27,7 @@ class Graph:
     """Applications of the directory, as Graph shows them."""
 
     def __init__(self, directory: Directory, key: SigningKey) -> None:
-        """Show the applications to whoever has a token that `key` verifies."""
+        """Show the applications to a client with a token that `key` verifies."""
         self._directory, self._key = directory, key
 
     async def item(self, request: web.Request) -> web.Response:

@@ -1,7 +1,7 @@
 """What Microsoft Graph says of the mail in a mailbox: folders, messages by filter and page by page, and their removal.
 
 Rules of this file:
-- It stands at the issuer's own address, under `/v1.0/users/`, and takes that issuer's tokens for Graph alone.
+- It is at the issuer's own address, under `/v1.0/users/`, and takes that issuer's tokens for Graph alone.
 - Answers and refusals are Graph's (https://learn.microsoft.com/graph/api/user-list-messages); of `$filter` it knows
   what a finder may ask: `eq`, `lt` and `ge` of a property, `contains` and `startswith`, joined by `and` or `or`.
 - A message shows itself only after `lag` seconds, as it may in a farm of servers.
@@ -55,7 +55,7 @@ class GraphMail:
     """
 
     def __init__(self, store: MailStore, key: SigningKey) -> None:
-        """Show the store to whoever has a token that `key` verifies."""
+        """Show the store to a client with a token that `key` verifies."""
         self.denied: set[str] = set()
         self.throttled = 0
         self.throttles_each = False
@@ -120,7 +120,7 @@ class GraphMail:
         return web.json_response(page)
 
     async def _delete(self, request: web.Request) -> web.Response:
-        """Move a message to Deleted Items; one that lies there already is gone."""
+        """Move a message to Deleted Items; one that is there already is gone."""
         found = self._found(request)
         if isinstance(found, web.Response):
             return found

@@ -24,7 +24,7 @@ _MAX_LINE = 64 * 1024
 
 
 class ExchangeAuthenticator:
-    """Lets in whoever has a token of Entra for IMAP.
+    """Accepts a token of Entra for IMAP.
 
     Attributes:
         closed: addresses of mailboxes that the application has no right to: the login is taken, and nothing else.
@@ -51,7 +51,7 @@ class ExchangeAuthenticator:
 
 
 class GmailAuthenticator:
-    """Lets in whoever has a token of Google for the mailbox itself."""
+    """Accepts a token of Google for the mailbox itself."""
 
     challenge = json.dumps({"status": "400", "schemes": "Bearer", "scope": MAIL_SCOPE}, separators=(",", ":"))
 
@@ -76,7 +76,7 @@ class ImapServer:
     """
 
     def __init__(self, store: MailStore, authenticator: Authenticator) -> None:
-        """Show the mail of a store to whom the doorkeeper lets in."""
+        """Show the mail of a store to users whom the authenticator accepts."""
         self.connections: Counter[int] = Counter()
         self.open = self.most_open = 0
         self._store, self._authenticator = store, authenticator

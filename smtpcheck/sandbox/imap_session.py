@@ -1,7 +1,7 @@
 """One IMAP connection of the sandbox's server (RFC 9051, RFC 3501), with as much of it as a search for mail needs.
 
 Rules of this file:
-- It reads commands one by one and answers them; who may log in is asked of the `Doorkeeper`.
+- It reads commands one by one and answers them; the `Authenticator` decides who may log in.
 - Exchange's words for success and failure are its own; a client must go by OK, NO and BAD.
 """
 
@@ -41,7 +41,7 @@ class Authenticator(Protocol):
     """Who decides about logins."""
 
     challenge: str
-    """What is told before a refusal (RFC 7628 3.2.2); empty: nothing."""
+    """What comes before a refusal (RFC 7628 3.2.2); empty: nothing."""
 
     def admit(self, user: str, token: str) -> Entry:
         """Return what the login of a user with a token comes to."""
@@ -58,7 +58,7 @@ class ImapListener:
     capabilities: tuple[str, ...] = ("IMAP4", "IMAP4rev1", "SASL-IR", "UIDPLUS", "MOVE", "UNSELECT", "LITERAL+")
     mechanisms: tuple[str, ...] = ("XOAUTH2",)
     gmail: bool = False
-    """Whether removed mail stays in the view of all mail unless it lies in the trash, as at Gmail."""
+    """Whether removed mail stays in the view of all mail unless it is in the trash, as at Gmail."""
 
     @property
     def flags(self) -> Mapping[Use, str]:

@@ -4,7 +4,7 @@ Rules of this file:
 - MSAL itself must work against it, unpatched: paths, shapes and error bodies are Entra's
   (https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow).
 - A client's assertion is verified as Entra does it: own certificate or federated credential, signature, names, times.
-- What users come to is in `signin`, what stands in the directory in `directory`.
+- What users come to is in `signin`, what is in the directory, in `directory`.
 """
 
 import asyncio
@@ -181,7 +181,7 @@ class Issuer:
         return web.json_response(self._grant(request.match_info["tenant"], form), headers={"Cache-Control": "no-store"})
 
     async def _meet(self, request: web.Request, form: Mapping[str, str]) -> web.Response | None:
-        """Return what the trouble of the tenant or the application answers instead."""
+        """Return what the failure of the tenant or the application answers instead."""
         tenants = self._directory.tenants_at(request.match_info["tenant"])
         app = next((one.apps[client] for one in tenants if (client := form.get("client_id", "")) in one.apps), None)
         for failure in (tenants[0].failure if len(tenants) == 1 else None, app.failure if app else None):
@@ -273,7 +273,7 @@ def _resource(scope: str, tenant: Tenant) -> str:
 
 
 async def _meet(failure: IssuerFailure | None) -> web.Response | None:
-    """Return what the trouble answers instead of the issuer; None if it lets the request through."""
+    """Return what the failure answers instead of the issuer; None if it lets the request through."""
     if failure is None:
         return None
     await asyncio.sleep(failure.delay)

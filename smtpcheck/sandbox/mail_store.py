@@ -2,8 +2,8 @@
 
 Rules of this file:
 - A mailbox comes into being when it is first named; each has the folders that Exchange makes.
-- The way of a message is told by whoever sent it (`Delivery`): at once, late, into Junk, twice, or never.
-- A delivered message bears the Received headers of two hops (RFC 5321 4.4) on top of what was sent.
+- The route of a message is set when it is sent (`Delivery`): at once, late, into Junk, twice, or never.
+- A delivered message has the Received headers of two hops (RFC 5321 4.4) on top of what was sent.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class Delivery:
     authentication: str = ""
     """The value of the Authentication-Results header (RFC 8601) that it gets; empty: none, as inside a tenant."""
     keeps_sent: bool = True
-    """Whether a copy lies in Sent Items of the sender."""
+    """Whether a copy is in Sent Items of the sender."""
 
 
 AT_ONCE = Delivery()
@@ -122,7 +122,7 @@ class MailStore:
     """All mailboxes of a world."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        """Begin without any; `clock` tells when a message arrives (Unix seconds)."""
+        """Begin without any; `clock` says when a message arrives (Unix seconds)."""
         self._clock = clock
         self._mailboxes: dict[str, Box] = {}
         self._under_way: set[asyncio.TimerHandle] = set()

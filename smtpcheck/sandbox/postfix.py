@@ -1,7 +1,7 @@
 """An SMTP service of one's own that answers like Postfix: logins with a password, mail to its own domain, and no relay.
 
 Rules of this file:
-- Whatever is wrong with sender or recipient is told at RCPT, as Postfix does it (smtpd_delay_reject).
+- Whatever is wrong with sender or recipient is refused at RCPT, as Postfix does it (smtpd_delay_reject).
 - A recipient elsewhere needs a login; a sender must be the mailbox's own, or one that it may send as.
 """
 

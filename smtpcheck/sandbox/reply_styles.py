@@ -1,6 +1,6 @@
-"""How the SMTP services of the sandbox word what they say: one `Voice` for each connection.
+"""How the SMTP services of the sandbox word what they say: one `ReplyStyle` for each connection.
 
-Rule of this file: a voice knows words and no protocol; the replies themselves are in `replies`, `gmail_replies` and
+Rule of this file: a style knows words and no protocol; the replies themselves are in `replies`, `gmail_replies` and
 `postfix_replies`.
 """
 
@@ -61,7 +61,7 @@ class ReplyStyle(Protocol):
 
 
 class ExchangeReplyStyle:
-    """Exchange Online: each server of the farm has a name, and a refusal bears it with time and id."""
+    """Exchange Online: each server of the farm has a name, and a refusal has it with time and id."""
 
     replies: Replies = replies
     first_extensions: tuple[str, ...] = ("SIZE 157286400", "PIPELINING", "DSN", "ENHANCEDSTATUSCODES")
@@ -111,7 +111,7 @@ class GmailReplyStyle:
         return f"smtp.gmail.com at your service, [{client}]"
 
     def accepted(self, reply: str) -> str:
-        """Return the reply with the id, unless it stands where none does."""
+        """Return the reply with the id, unless it is where none belongs."""
         return reply if reply in {gmail_replies.AUTH_OK, gmail_replies.STARTTLS_READY} else f"{reply} {self._mark}"
 
     def refused(self, reply: str) -> str:

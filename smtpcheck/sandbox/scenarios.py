@@ -4,7 +4,7 @@ Rules of this file:
 - A scenario is one row of `SCENARIOS`; nothing else is touched to add one.
 - What is expected is what can truly be observed from the client's end.
 - Scenarios that name the same registration share a credential, and those with equal listeners share a port. The
-  registration's way decides whether the mailbox lies at Exchange Online or at Gmail, whose listeners differ (`GMAIL`);
+  registration's kind decides whether the mailbox is at Exchange Online or at Gmail, whose listeners differ (`GMAIL`);
   what `POSTFIX` shows is a server of one's own.
 """
 
@@ -48,7 +48,7 @@ class CredentialKind(StrEnum):
 
     @property
     def google(self) -> bool:
-        """Return whether it leads to Google, and the mailbox so lies at Gmail."""
+        """Return whether it leads to Google, and the mailbox so is at Gmail."""
         return self in {CredentialKind.GOOGLE_ACCOUNT, CredentialKind.GOOGLE_USER}
 
 
@@ -144,7 +144,7 @@ _SEND: Mapping[str, object] = {"depth": "send", "recipient": RECIPIENT, "interva
 
 
 def _loopback(name: str, **keys: object) -> dict[str, object]:
-    """Return the keys of a check with a loopback to a mailbox of its own, whose times fit somebody who watches."""
+    """Return the keys of a check with a loopback to a mailbox of its own, whose times suit a demonstration."""
     times = {"every": "5m", "warn_after": "20s", "lost_after": "40s"}
     return {"loopback": {**times, "to": f"probe-{name}@{DOMAIN}", "authserv_id": "", **keys}}
 

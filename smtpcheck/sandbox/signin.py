@@ -34,7 +34,7 @@ _POLLS = {Poll.PENDING: 70016, Poll.DECLINED: 65004, Poll.EXPIRED: 70020, Poll.U
 
 @dataclass(slots=True)
 class _Grant:
-    """What stands behind a refresh token."""
+    """What a refresh token represents."""
 
     client_id: str
     path: str

@@ -1,7 +1,7 @@
 """One SMTP connection of the sandbox's server (RFC 5321, 3207, 4954, 7628, 4616).
 
 Rules of this file:
-- It keeps the protocol; how a service words its replies is its `Voice`'s.
+- It keeps the protocol; how a service words its replies is its `ReplyStyle`'s.
 - It reads lines and answers them; who may log in and what becomes of a message is asked of the `Service`.
 - Whatever came before TLS is forgotten after it (RFC 3207 4.2), and what was sent in clear behind STARTTLS is dropped.
 - A listener's delay comes before each reply; commands that arrive meanwhile wait.
@@ -56,11 +56,11 @@ class LoginAnswer:
 
     reply: str
     challenge: str = ""
-    """What is told before a refusal (RFC 7628 3.2.2); the client answers it, then the reply comes."""
+    """What comes before a refusal (RFC 7628 3.2.2); the client answers it, then the reply comes."""
 
 
 class Service(Protocol):
-    """What stands behind the listeners."""
+    """What the listeners serve."""
 
     def reply_style(self, number: int) -> ReplyStyle:
         """Return the words for the connection of that number."""
@@ -92,7 +92,7 @@ class Session(asyncio.Protocol):
     """
 
     def __init__(self, service: Service, listener: Listener, context: ssl.SSLContext, number: int) -> None:
-        """Serve one connection; `number` tells the servers of the farm apart."""
+        """Serve one connection; `number` distinguishes the servers of the farm."""
         self.mailbox = ""
         self.sender: str | None = None
         self.recipients: list[str] = []
@@ -125,7 +125,7 @@ class Session(asyncio.Protocol):
             self._greet()
 
     def _greet(self) -> None:
-        """Send the banner (RFC 5321 4.3.1), or what stands in its place."""
+        """Send the banner (RFC 5321 4.3.1), or what comes in its place."""
         if self._listener.refusal:
             self._refuse(self._listener.refusal, then=self._transport.close)
             return
@@ -222,7 +222,7 @@ class Session(asyncio.Protocol):
             handler(self, argument.strip())
 
     def _hello(self, argument: str) -> str | None:
-        """Begin anew for a client that names itself; return the greeting, or None if the name was refused."""
+        """Begin again for a client that names itself; return the greeting, or None if the name was refused."""
         if not _DOMAIN.fullmatch(argument):
             self._refuse(self._words.INVALID_DOMAIN)
             return None

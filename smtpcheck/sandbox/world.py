@@ -49,7 +49,7 @@ class World:
         store: the mailboxes into which all of them deliver.
         imap: the IMAP service like that of Exchange Online; `imap_port` is its port.
         gmail_imap: the IMAP service like that of Gmail; `gmail_imap_port` is its port.
-        doorkeeper: who decides about logins at `imap`.
+        authenticator: decides about logins at `imap`.
         ports: the port of each listener.
     """
 
@@ -231,5 +231,5 @@ def _write_secret(path: Path, text: str) -> None:
 
 
 def _entry(head: str, indent: str, values: Mapping[str, object]) -> str:
-    # YAML 1.2 takes JSON as it is, so each value stands as JSON behind its key.
+    # YAML 1.2 takes JSON as it is, so each value is written as JSON after its key.
     return "\n".join([head, *(f"{indent}{key}: {json.dumps(value)}" for key, value in values.items())])

@@ -1,1 +1,4 @@
-"""SMTP submission: reply, sasl and dialogue are pure; connection, resolver and tls touch the network."""
+"""One SMTP conversation: name resolution, connection, TLS, the dialogue and its login, each with what was seen of it.
+
+What a run is for and what its outcome is are decided in `check/`; what a message looks like, in `mail/`.
+"""

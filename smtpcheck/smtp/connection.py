@@ -4,7 +4,7 @@ Rules of this file:
 - `converse` never raises for what the checked world does; it ends at the check's timeout at the latest, whatever the
   server does, and leaves no socket and no task behind.
 - Bytes go straight from the transport through TLS into the dialogue, and its answer straight back; the coroutine wakes
-  only when the connection stands and when all is said.
+  only when the connection is established and when the dialogue has ended.
 - TLS begins in the same callback that read the STARTTLS reply, so that no plain text slips in behind it unseen.
 - A lone address is connected to by the event loop itself; several are raced (RFC 8305), which costs a task for each.
 - After a failed verification one more connection to the same address, without verification, reads the certificate. It
@@ -60,7 +60,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What happened between connecting and taking leave."""
+    """What happened between connecting and QUIT."""
 
     steps: tuple[Step, ...]
     tls: TlsFacts | None
@@ -92,7 +92,7 @@ async def converse(
         origin: when the run began, on `time.monotonic()`; `Step.start` counts from there.
         network: built for this check's server.
         message: what to send at `Depth.SEND`, with CRLF line ends; a message of its own making if None.
-        consent: asked before DATA, within the same time; where it says no, leave is taken and no phase data is told.
+        consent: asked before DATA, within the same time; where it says no, QUIT follows and no phase data is recorded.
 
     Raises:
         ValueError: the depth needs no connection, or a token or password that is not there, or an address or name holds
@@ -267,7 +267,7 @@ class _Link(asyncio.Protocol):
         self.handshake_fault: Fault | None = None
 
     async def go_on(self, *, permitted: bool) -> None:
-        """Tell the dialogue what it asked for, and carry on until all is said."""
+        """Answer what the dialogue asked, and carry on until it has ended."""
         self.done = asyncio.get_running_loop().create_future()
         self._obey(self._dialogue.permit(permitted, self._now()))
         await self.done

@@ -3,12 +3,12 @@
 Rules of this file:
 - Pure: no socket, no clock. The time of each event enters as seconds since the run's begin.
 - No bytes of a server raise: they become replies, or a `Fault` that ends the open phase.
-- Each phase is one generator method, and `_tell` tells the whole story; a phase that ends with a fault ends the story,
-  and what is left is to take leave.
+- Each phase is one generator method, and `_run` is the whole conversation; a phase that ends with a
+  fault ends it, and QUIT follows.
 - A token or password is sent only over TLS (or where the configuration allows plain text), only to a server that
   answered EHLO, and only where the mechanism is offered or was configured.
-- Leave is taken with RSET (if a mail transaction is open) and QUIT wherever the stream is still in step; trouble while
-  taking leave is no fault, for the aim was reached or missed before.
+- The end is RSET (if a mail transaction is open) and QUIT wherever the stream is still in step; an error in them is
+  not a fault, for the aim was reached or missed before.
 - A mechanism's long answer goes after the 334, never as an initial response beyond the 512 octets of a command line
   (RFC 4954 4): servers answer that with a 535 that looks like a bad token.
 """
@@ -98,7 +98,7 @@ class Dialogue:
     # What happens to the dialogue
 
     def begin(self, now: float) -> Action:
-        """Tell that the connection is there."""
+        """Begin, for the connection is established; return what to do."""
         self._now = now
         action = next(self._script)
         self.then = action.then
@@ -131,7 +131,7 @@ class Dialogue:
         return Fault(FaultKind.STARTTLS_INJECTION if injected else FaultKind.TLS_NOT_SPOKEN, escaped(data))
 
     def secured(self, now: float) -> Action:
-        """Tell that the TLS handshake succeeded; return what to do."""
+        """Go on after the TLS handshake; return what to do."""
         if self.then is not Then.TLS:
             return Action(b"", self.then)
         self._now = now
@@ -141,7 +141,7 @@ class Dialogue:
         return action
 
     def permit(self, permitted: bool, now: float) -> Action:
-        """Tell whether the message may be sent; return what to do. Without permission leave is taken."""
+        """Go on with or without permission to send the message (without, QUIT follows); return what to do."""
         if self.then is not Then.ASK:
             return Action(b"", self.then)
         self._now = now
@@ -167,11 +167,11 @@ class Dialogue:
 
     @property
     def quitting(self) -> bool:
-        """Return whether all that is left is to take leave."""
+        """Return whether nothing but QUIT is left."""
         return self._phase is Phase.QUIT
 
     # -----------------------------------------------------------------------------------------------------------------
-    # The story
+    # The conversation
 
     def _run(self) -> Generator[Action, Reply, None]:
         yield from self._reach()
@@ -265,7 +265,7 @@ class Dialogue:
         return reply
 
     def _shown(self, message: str) -> str:
-        """Return what stands for a message in the record; not even the length of a password is told."""
+        """Return what represents a message in the record; not even the length of a password is shown."""
         return "***" if self._plan.check.password else f"<{len(message)} octets>"
 
     def _sasl(self, line: str, shown: str) -> _Talk:
@@ -311,7 +311,7 @@ class Dialogue:
     # Sentences and their record
 
     def _command(self, line: str, shown: str | None = None) -> _Talk:
-        """Send a line and return its reply; `shown` stands for it in the record."""
+        """Send a line and return its reply; `shown` represents it in the record."""
         self._pending = line if shown is None else shown
         reply = yield Action(f"{line}\r\n".encode(), Then.READ)
         return self._note(reply)
@@ -370,7 +370,7 @@ _UNKNOWN_COMMAND = frozenset({500, 502, 503, 504})
 """Replies to STARTTLS that say no more than EHLO did (RFC 5321 4.2.4)."""
 
 _NO_MORE_BYTES = frozenset({FaultKind.TIMEOUT, FaultKind.CLOSED, FaultKind.RESET})
-"""After these no more bytes come: an unfinished line that is no SMTP tells more than they do."""
+"""After these no more bytes come: an unfinished line that is not SMTP says more than they do."""
 
 
 def dot_stuffed(message: bytes) -> bytes:

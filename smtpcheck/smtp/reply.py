@@ -3,8 +3,8 @@
 Rules of this file:
 - Pure: bytes in, a `Reply` or a `Fault` out; no bytes whatsoever raise.
 - The result does not depend on how the bytes were cut into pieces.
-- Memory is bounded: a line holds at most `MAX_LINE` octets, a reply `MAX_LINES` lines and `MAX_REPLY` octets. Whoever
-  keeps a reply keeps it `bounded`, once no secret is left in it that a cut would divide.
+- Memory is bounded: a line holds at most `MAX_LINE` octets, a reply `MAX_LINES` lines and `MAX_REPLY` octets. What is
+  kept of a reply is `bounded`, once no secret is left in it that a cut would divide.
 - A server says the same run after run: what is whole, short and no refusal is parsed once, and all reports share it. A
   refusal may repeat a token, so none is remembered.
 - Lenient where servers are known to be careless (bare LF, no text, a code outside the RFC's second digit), strict where
@@ -27,7 +27,7 @@ _REMEMBERED_OCTETS = 2048
 _REMEMBERED_REPLIES = 512
 
 _SHOWN = 64
-"""How many octets of a line that is no SMTP are kept as evidence."""
+"""How many octets of a line that is not SMTP are kept as evidence."""
 
 _NO_REFUSAL = (b"2", b"3")
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
@@ -138,5 +138,5 @@ def _whole(data: bytes) -> Reply | None:
 
 
 def escaped(data: bytes) -> str:
-    """Return the first octets of something that is no SMTP, with every octet outside printable ASCII escaped."""
+    """Return the first octets of something that is not SMTP, with every octet outside printable ASCII escaped."""
     return repr(data[:_SHOWN])[2:-1]

@@ -5,7 +5,7 @@ Rules of this file:
   name server holds up neither the event loop nor the end of the process.
 - Places are shared fairly: a zone has at most `MAX_OF_ZONE` of them, and zones that wait are served in turn. So names
   of one dead zone, however many, leave room for all others.
-- Waiting for a place is this machine's matter: whoever runs out of time before (`is_queued`) has learnt nothing of the
+- Waiting for a place is this machine's matter: a run whose time ends before (`is_queued`) has learnt nothing of the
   name, and what fails here (no thread, no descriptor) is `FaultKind.OUT_OF_RESOURCES`. Every place is returned.
 - Single flight: checks that ask for the same name at the same time share one lookup, and its answer, good or bad,
   serves those who ask within `SHARED_SECONDS` more. Ten thousand checks of one host so cost one lookup a second, and

@@ -7,7 +7,7 @@ Rules of this file:
 - Pure. It is the only file of this room that calls `Secret.reveal()`.
 - A control character in a user name would end a field of the message: it is refused with `ValueError`.
 - Of a password nothing is shown, nor how long it is. But a word that servers say anyway stays: to mask it in a known
-  sentence would tell the password, and hide the sentence from the diagnosis.
+  sentence would reveal the password, and hide the sentence from the diagnosis.
 """
 
 import base64
@@ -23,7 +23,7 @@ from smtpcheck.model.report import Reply
 from smtpcheck.secrets.secret import Secret
 
 MAX_COMMAND_LINE = 512
-"""RFC 4954 4: an AUTH line that is longer than a command may be (RFC 5321 4.5.3.1.4) bears no initial response."""
+"""RFC 4954 4: an AUTH line that is longer than a command may be (RFC 5321 4.5.3.1.4) has no initial response."""
 
 _CHALLENGE_ANSWERS = {Mechanism.XOAUTH2: "", Mechanism.OAUTHBEARER: "AQ==", Mechanism.PLAIN: "*", Mechanism.LOGIN: "*"}
 
@@ -37,13 +37,13 @@ _MASK = "***"
 _LONG_PASSWORD = 8
 """From how many characters on a password is masked within a word too."""
 _SHORTEST_MASKED = 4
-"""Fewer characters stand in too much of what a server says."""
+"""Fewer characters are in too much of what a server says."""
 _SAID_ANYWAY = re.compile(
     r"(?i)access|account|accepted|authentication|basic|client|credentials|denied|disabled|error|failed|failure|incorrect"
     r"|invalid|login|mail|mailbox|mechanism|message|password|policy|protocol|recipient|refused|rejected|relay|request"
     r"|secret|security|sender|server|service|smtp|submission|temporary|tenant|test|unsuccessful|user|username"
 )
-"""Words of replies that may well be somebody's password."""
+"""Words of replies that may well be a user's password."""
 
 
 def sasl_name(mechanism: Mechanism) -> str:
@@ -114,21 +114,21 @@ def ascii_password(secret: Secret) -> str:
 
 
 def is_said_anyway(password: str) -> bool:
-    """Return whether a password is a word that may stand in any server's reply."""
+    """Return whether a password is a word that may be in any server's reply."""
     return len(password) < _SHORTEST_MASKED or _SAID_ANYWAY.fullmatch(password) is not None
 
 
 def challenge_answer(mechanism: Mechanism) -> str:
     """Return what must answer a challenge that comes when all has been said, so that the final reply arrives.
 
-    An empty line for XOAUTH2; a single ^A for OAUTHBEARER (RFC 7628 3.2.3): there it tells of an error, and a
+    An empty line for XOAUTH2; a single ^A for OAUTHBEARER (RFC 7628 3.2.3): there it reports an error, and a
     cancelling `*` would lose the final reply. A login with a password has no more to say and is cancelled (RFC 4954 4).
     """
     return _CHALLENGE_ANSWERS[mechanism]
 
 
 def decode_challenge(text: str) -> str:
-    """Return the text of a 334 challenge, decoded; as it is if it is no base64."""
+    """Return the text of a 334 challenge, decoded; as it is if it is not base64."""
     try:
         decoded = base64.b64decode(text, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):
@@ -167,7 +167,7 @@ class Redaction:
     def reply(self, reply: Reply) -> Reply:
         """Return the reply without the secret, also where a 334 hides it in its base64."""
         if reply.code == 334:
-            # Its base64 may look like a piece of a token that names the same issuer, so what it says is judged.
+            # Its base64 may look like a piece of a token that names the same issuer, so its meaning decides.
             decoded = decode_challenge(reply.text)
             clean = self.text(decoded) == decoded and not any(secret in reply.text for secret in self._secrets)
             lines = reply.lines if clean else (_MASK,)
@@ -186,7 +186,7 @@ class Redaction:
 
 
 def _base64_forms(password: str, message: str) -> Iterator[str]:
-    """Yield the message, and how the password stands in base64 behind any octets before it."""
+    """Yield the message, and how the password looks in base64 behind any octets before it."""
     yield message
     for before in range(3):
         whole = base64.b64encode(b"\0" * before + password.encode()).decode("ascii").rstrip("=")
@@ -209,7 +209,7 @@ def _password_pattern(password: str, encoded: tuple[str, ...]) -> re.Pattern[str
 
 
 def _plain_forms(password: str) -> Iterator[str]:
-    """Yield the password as a reply's text may hold it: control characters are escaped there, and what is no UTF-8."""
+    """Yield the password as a reply's text may hold it: control characters are escaped there, and what is not UTF-8."""
     yield from (password, json.dumps(password)[1:-1])
     for text in (password, password.encode("latin-1", "replace").decode("utf-8", "backslashreplace")):
         yield printable(text)

@@ -31,7 +31,7 @@ class TlsSession:
         self.established = False
         """Whether the handshake is done, and the server's certificate verified where the context asks for it."""
         self.ended = False
-        """Whether the server has taken leave in good order (RFC 8446 6.1)."""
+        """Whether the server has sent close_notify (RFC 8446 6.1)."""
         self.receive(b"")
 
     def receive(self, data: bytes) -> bytes:
@@ -66,7 +66,7 @@ class TlsSession:
         return self._outgoing.read() if self._outgoing.pending else b""
 
     def close(self) -> None:
-        """Take leave in good order, if the session stands; the server's answer is not waited for."""
+        """Send close_notify, if the session is established; the server's is not waited for."""
         if self.established:
             with contextlib.suppress(ssl.SSLError):
                 self._object.unwrap()

@@ -328,7 +328,7 @@ async def test_a_password_of_the_finder_is_not_tried_at_the_sender(
 async def test_nothing_is_deleted_before_the_disk_knows_that_it_was_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a kill between the two it would be taken for lost."""
+    """After a kill between the two it would be considered lost."""
 
     async def no(_: Outbox) -> bool:
         return False

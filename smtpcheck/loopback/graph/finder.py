@@ -1,10 +1,10 @@
 """Finds messages again by Microsoft Graph (https://learn.microsoft.com/graph/api/resources/message).
 
 Rules of this file:
-- Messages are asked for by `internetMessageId`, many in one request, in the folders with a well-known name; what is
-  missing there is asked for in the whole mailbox. What a message says of itself decides whether it is ours.
+- Messages are requested by `internetMessageId`, many in one request, in the folders with a well-known name; what is
+  missing there is requested in the whole mailbox. What a message says of itself decides whether it is ours.
 - A message is deleted for good (`permanentDelete`); where that does not exist, as in the national clouds, it goes to
-  Deleted Items, out of which a sweep removes it.
+  Deleted Items, from which a purge removes it.
 - A message that Graph does not show yet is just not seen yet, and one that is gone before it is deleted is deleted.
 """
 
@@ -33,7 +33,7 @@ _NO_FOLDER = frozenset({"ErrorFolderNotFound", "ErrorItemNotFound"})
 
 
 class GraphFinder:
-    """Looks into one mailbox by Graph."""
+    """Searches one mailbox by Graph."""
 
     def __init__(self, url: str, mailbox: str, *, context: ssl.SSLContext, proxy: str | None) -> None:
         """Take the URL in front of `/v1.0/`, the mailbox's address, what to trust, and the proxy if there is one."""
@@ -42,7 +42,7 @@ class GraphFinder:
         self._proxy = proxy
 
     async def search(self, request: SearchRequest, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
-        """Look for all messages of the errand over one connection; nothing is raised but cancellation.
+        """Search for all messages of the request over one connection; nothing is raised but cancellation.
 
         `timeout` bounds the whole search, in seconds.
         """
@@ -63,7 +63,7 @@ class GraphFinder:
 
 @dataclass(frozen=True, slots=True)
 class GraphMessage:
-    """One message as Graph tells of it."""
+    """One message as Graph describes it."""
 
     id: str
     folder_id: str
@@ -189,7 +189,7 @@ async def _messages(client: GraphClient, path: str, wanted: str) -> list[GraphMe
 
 
 def read_message(value: Mapping[str, Any]) -> GraphMessage | None:
-    """Return a message as Graph tells of it, None where it lacks what every message has."""
+    """Return a message as Graph describes it, None where it lacks what every message has."""
     identity, folder = value.get("id"), value.get("parentFolderId")
     if not (isinstance(identity, str) and identity and isinstance(folder, str) and folder):
         return None

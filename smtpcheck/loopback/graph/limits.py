@@ -1,4 +1,4 @@
-"""What one search by Microsoft Graph asks for: the finder keeps to it, and the forecast tells it.
+"""What one search by Microsoft Graph requests: the finder keeps to it, and `validate` announces it.
 
 Rules of this file:
 - Pure: numbers alone. They hold while an answer has one page and a filter is not too complex; where Graph asks to wait
@@ -15,6 +15,6 @@ _IDS_PER_MESSAGE = 2
 """At most: the one that it was sent with, and the one that the server gave it."""
 MESSAGES_PER_REQUEST = IDS_PER_REQUEST // _IDS_PER_MESSAGE
 LISTS = len(WELL_KNOWN) + 1
-"""How often messages are asked for, so many at a time."""
+"""How often messages are requested, so many at a time."""
 DELETIONS = 2
 """Requests that delete one message: for good, and to Deleted Items where the first does not exist."""

@@ -1,1 +1,4 @@
-"""The finder that searches by IMAP: connection, folders, search."""
+"""The finder that searches by IMAP: bytes, client, folders, search.
+
+What a search is asked and what it answers is in `loopback/finder.py`.
+"""

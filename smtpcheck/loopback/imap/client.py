@@ -62,7 +62,7 @@ class ImapError(Exception):
     """A step that did not succeed."""
 
     def __init__(self, step: FinderStep, detail: str, code: str = "", *, over: bool = False) -> None:
-        """Tell the step, what the server said, its response code (RFC 5530), and whether the connection is over."""
+        """Take the server's words as `detail`, and its response code (RFC 5530) as `code`."""
         super().__init__(detail)
         self.step = step
         self.detail = detail
@@ -178,7 +178,7 @@ class ImapConnection:
         return tuple(Listed(one.name, one.delimiter, one.flags | special.get(one.name, frozenset())) for one in listed)
 
     def select(self, folder: str, *, readonly: bool) -> None:
-        """Turn to a folder."""
+        """Select a folder."""
         self._call(FinderStep.SEARCH, lambda: self._client.select_folder(folder, readonly=readonly))
 
     def candidates(self, since: date | None) -> Sequence[int]:
@@ -198,7 +198,7 @@ class ImapConnection:
         return sorted(self._call(FinderStep.SEARCH, lambda: self._client.gmail_search(query)))
 
     def fetch(self, uids: Sequence[int], names: Sequence[str]) -> Iterable[Fetched]:
-        """Return when these messages arrived, and their headers of these names; one that is gone is left out."""
+        """Return when these messages arrived, and their headers of these names; one that is gone is skipped."""
         items = ["UID", "INTERNALDATE", f"BODY.PEEK[HEADER.FIELDS ({' '.join(names).upper()})]"]
         found = self._call(FinderStep.SEARCH, lambda: self._client.fetch(uids, items))
         return [_fetched(uid, message) for uid, message in found.items()]
@@ -219,7 +219,7 @@ class ImapConnection:
         self._call(FinderStep.DELETE, lambda: self._client.move(uids, folder))
 
     def logout(self) -> None:
-        """Take leave, without waiting long for an answer, and close."""
+        """Log out, without waiting long for an answer, and close."""
         self._stream.shorten(LOGOUT_SECONDS)
         if self._client is not None and not self._is_over:
             with contextlib.suppress(ImapError):

@@ -1,9 +1,9 @@
 """Finds messages again by IMAP (RFC 9051, RFC 3501).
 
 Rules of this file:
-- One connection for all messages that are sought in a mailbox, with a few commands for each folder: one search for
-  whatever bears a mark, and header fields in batches. How many are sought makes no difference.
-- A message is touched only if its mark is ours, and deleted only if it is sought or a left-over.
+- One connection for all targets in a mailbox, with a few commands for each folder: one search for
+  whatever has a correlation id, and header fields in batches. How many targets there are makes no difference.
+- A message is touched only if its correlation id is ours, and deleted only if it is a target or a left-over.
 - What was seen before an error still counts. A folder that cannot be searched does not keep the others from it.
 - The thread of the search ends when the search does: a search that is cancelled cuts its connection.
 """
@@ -45,7 +45,7 @@ _BUDGET_PER_MESSAGE = 64 * 1024
 
 
 class ImapFinder:
-    """Looks into one mailbox by IMAP."""
+    """Searches one mailbox by IMAP."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class ImapFinder:
         self._threads = threads
 
     async def search(self, request: SearchRequest, token: Secret, *, timeout: float) -> Search:  # noqa: ASYNC109
-        """Look for all messages of the errand over one connection; nothing is raised but cancellation.
+        """Search for all messages of the request over one connection; nothing is raised but cancellation.
 
         `timeout` bounds the whole search, in seconds; waiting for a thread is part of it.
         """
@@ -164,7 +164,7 @@ class _Search:
         self._error: FinderError | None = None
         self._trash: str | None = None
         self._moved: dict[str, Sequence[str]] = {}
-        """What has been moved to the trash: its Message-IDs by its mark."""
+        """What has been moved to the trash: its Message-IDs by its correlation id."""
 
     def result(self) -> Search:
         """Return what has been seen so far."""
@@ -186,11 +186,11 @@ class _Search:
 
     def _goes_on(self) -> bool:
         """Return whether folders that are nothing special are of interest."""
-        seen = {sighting.correlation_id for sighting in self._matches if sighting.kind is not FolderKind.SENT}
+        seen = {match.correlation_id for match in self._matches if match.kind is not FolderKind.SENT}
         return self._request.purge_before is not None or not seen.issuperset(self._targets.values())
 
     def _go_through(self, folder: Folder) -> None:
-        """Search a folder; its refusal ends nothing, and is told unless a folder of no purpose cannot be searched."""
+        """Search a folder; its refusal ends nothing, and is reported except for a folder without a purpose."""
         try:
             self._search(folder)
         except ImapError as error:
@@ -226,7 +226,7 @@ class _Search:
         return (datetime.fromtimestamp(earliest, UTC) - timedelta(days=1)).date()
 
     def _by_message_id(self, seen: set[str]) -> Sequence[int]:
-        """Return the UIDs of what is sought or was moved and has not been seen by other words."""
+        """Return the UIDs of targets and of what was moved that no other search has seen."""
         wanted = {one.correlation_id.lower(): one.message_ids for one in self._request.targets} | self._moved
         ids = [each for key, message_ids in wanted.items() if key not in seen for each in message_ids]
         return [uid for some in _batches(ids, _IDS_PER_SEARCH) for uid in self._connection.by_message_id(some)]
@@ -243,7 +243,7 @@ class _Search:
         return ours
 
     def _with_way(self, found: Sequence[_Ours]) -> list[_Ours]:
-        """Return messages with the fields that a sighting tells: thousands that are not sought may lie beside them."""
+        """Return messages with the fields that a match has: thousands of other messages may be beside them."""
         fields = {
             message.uid: read_fields(message.header)
             for batch in _batches([one.uid for one in found], _BATCH)

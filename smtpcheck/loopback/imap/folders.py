@@ -4,7 +4,7 @@ Rules of this file:
 - Pure. A folder's purpose is what the server says of it (RFC 6154 special use); only where no folder is said to be for
   junk, for sent mail or for trash are names looked at, those that mail programs have given them in many languages.
 - INBOX comes first, then junk, then sent mail; then the others, and a view of all mail (`\All`) last, for it shows each
-  message a second time. Views of marked mail (`\Flagged`, `\Important`) show nothing of their own and are left out.
+  message a second time. Views of marked mail (`\Flagged`, `\Important`) show nothing of their own and are skipped.
 """
 
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ _RANK = {FolderKind.INBOX: 0, FolderKind.JUNK: 1, FolderKind.SENT: 2, FolderKind
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One folder as LIST tells of it (RFC 9051 7.3.1)."""
+    """One folder as LIST describes it (RFC 9051 7.3.1)."""
 
     name: str
     delimiter: str
@@ -54,7 +54,7 @@ class Listed:
 
     @property
     def last_part(self) -> str:
-        """Return the name without what it lies in."""
+        """Return the name without its parents."""
         return self.name.rpartition(self.delimiter)[2] if self.delimiter else self.name
 
 

@@ -31,11 +31,11 @@ _MOST_LINES = 100
 
 
 class StreamError(Exception):
-    """The connection is of no more use. Says why, in words for the user."""
+    """The connection cannot be used any more; the message says why, in words for the user."""
 
 
 class InjectionError(StreamError):
-    """Something stands behind the answer to STARTTLS."""
+    """Something follows the answer to STARTTLS."""
 
 
 class Stream:
