@@ -91,7 +91,7 @@ async def serve(
 ) -> None:
     """Run the agent and its page until `stop` is set.
 
-    `listening` is told the page's address once it is served. Raises ServeError where it cannot be.
+    `listening` gets the page's address once it is served. Raises ServeError where it cannot be.
     """
     import structlog
 

@@ -172,7 +172,7 @@ async def test_the_objective_can_be_seen_over_a_month(site: Site) -> None:
 
 async def test_the_numbers_on_top_are_those_of_the_agent(site: Site) -> None:
     """Counts by outcome, credentials without a token and on their last one, agents that are not scraped."""
-    wanted = ("Checks", "Without a token", "On their last token", "Agents down")
+    wanted = ("Checks", "Without a token", "Renewal failing", "Agents down")
     seen = {
         title: {
             labels.get("outcome", ""): value
@@ -185,7 +185,7 @@ async def test_the_numbers_on_top_are_those_of_the_agent(site: Site) -> None:
     assert seen == {
         "Checks": {outcome.value: float(outcomes.count(outcome)) for outcome in Outcome},
         "Without a token": {"": float(sum(not one.success for one in site.agent.credentials()))},
-        "On their last token": {"": 1.0},
+        "Renewal failing": {"": 1.0},
         "Agents down": {"": 1.0},
     }
 

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - It goes on after a failure wherever the next stage can still say something.
-- The token is asked for past every cache, once; the runs themselves are the same `probe` as everywhere.
+- The token is force-refreshed, bypassing caches, once; the runs themselves are the same `probe` as everywhere.
 - No message is sent unless it is asked for, and no login is added on purpose but where it separates causes, or where
   the proof of refusal is asked for.
 """
