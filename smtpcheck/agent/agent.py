@@ -1,8 +1,9 @@
 """The long-lived agent: runs every check when it is due, publishes what came out, reloads, drains.
 
 Rules of this file:
-- One tick job drains a heap of due checks; APScheduler holds only the few periodic jobs (tick, refresh ahead). A timer
-  for each check instead costs three times as much, for each wakes the loop alone.
+- One tick drains a heap of due checks; a timer for each check instead costs three times as much, for each wakes the
+  loop alone. The tick is a loop on the monotonic clock: a wall clock that is set delays no run. APScheduler has the few
+  periodic jobs beside it (token renewal, retention).
 - A reload awaits all that is new and then swaps it without an await: no run begins between old and new settings. What
   is under way ends by the settings it began with, and looks up by name only what it may find gone.
 - The report goes one way: probe -> health -> publish. Nothing flows back but the back-off: a check that was refused is
@@ -12,21 +13,21 @@ Rules of this file:
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC
 from typing import Any, Self
 
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from smtpcheck import __version__
 from smtpcheck.agent.alerting import Alerting
 from smtpcheck.agent.health import Health
 from smtpcheck.agent.loopback import LoopbackService
 from smtpcheck.agent.on_demand import Busy, Probed, Requests
+from smtpcheck.agent.periodic_jobs import ClockSteps, PeriodicJobs
 from smtpcheck.agent.publish import Publisher
 from smtpcheck.agent.reload import Reloader
 from smtpcheck.agent.runner import Ran, Runner
 from smtpcheck.agent.schedule import Schedule
+from smtpcheck.agent.ticking import end, every
 from smtpcheck.check.kit import Kit, build_kit, network_of, rebuilt
 from smtpcheck.config import Loaded, Problem, Settings
 from smtpcheck.diagnosis.catalogue import Catalogue
@@ -83,7 +84,7 @@ class Agent:
         self._checks = {check.name: check for check in settings.checks}
         self._schedule = Schedule(first_within)
         self._metrics = Metrics(settings.label_names, expose_addresses=settings.agent.expose_addresses)
-        self._health = Health(settings.checks, kit.monotonic)
+        self._health = Health(settings, kit.network, kit.monotonic, tick_seconds=TICK_SECONDS)
         self.alerting = Alerting(settings, state, kit.catalogue, wall=kit.wall, unhealthy_reason=self.unhealthy_reason)
         self._publisher = Publisher(
             *(state, self._metrics, self.alerting, tracer), loopback_status=self.loopback, wall=kit.wall
@@ -101,9 +102,8 @@ class Agent:
         self._requests = Requests(state, self._runner.run_requested, wall=kit.wall, monotonic=kit.monotonic)
         self._stopping = False
         self._reloader = Reloader(settings.agent, load, self._swap, kit.wall)
-        self._scheduler = AsyncIOScheduler(
-            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        )
+        self._jobs = PeriodicJobs()
+        self._clock = ClockSteps(kit.wall(), kit.monotonic())
 
     @classmethod
     async def create(cls, settings: Settings, load: Callable[[], Loaded], *, first_within: float = 60.0) -> Self:
@@ -139,7 +139,7 @@ class Agent:
 
     def ready(self) -> bool:
         """Return whether the checks are being scheduled."""
-        return bool(self._scheduler.running) and not self._stopping
+        return self._jobs.running and not self._stopping
 
     def unhealthy_reason(self) -> str:
         """Return why the agent is unhealthy, empty while it runs its checks, keeps what it knows and has network."""
@@ -174,7 +174,7 @@ class Agent:
                 "late": self._schedule.skipped,
                 "cap": self._runner.capped + self._loopback.capped,
             },
-            internal_errors=self._health.internal_errors + self._loopback.internal_errors,
+            internal_errors=self._health.internal_errors + self._loopback.internal_errors + self._jobs.internal_errors,
             config_last_reload_successful=self._reloader.successful,
             config_last_reload_success_timestamp=self._reloader.succeeded_at,
             notifications={(each.name, result): count for each in notifiers for result, count in each.counts.items()},
@@ -220,23 +220,31 @@ class Agent:
         self._runner.restore_waits()
         self._show_all()
         self._retain()
-        self._scheduler.add_job(self._tick, "interval", seconds=TICK_SECONDS, id="tick")
-        self._scheduler.add_job(self._loopback.tick, "interval", seconds=LOOPBACK_SECONDS, id="loopback")
-        self._scheduler.add_job(self._kit.tokens.refresh_due, "interval", seconds=REFRESH_SECONDS, id="refresh ahead")
-        self._scheduler.add_job(self._retain, "interval", seconds=RETENTION_SECONDS, id="retention")
+        self._jobs.add("token renewal", self._kit.tokens.refresh_due, REFRESH_SECONDS)
+        self._jobs.add("retention", self._retain, RETENTION_SECONDS)
         await self.alerting.start()
-        self._health.tick()
-        self._scheduler.start()
+        self._health.start()
+        self._jobs.start()
+        ticking = asyncio.create_task(every(TICK_SECONDS, self._tick, self._health), name="tick")
+        sending = asyncio.create_task(every(LOOPBACK_SECONDS, self._loopback.tick, self._health), name="loopback")
         try:
             await stop.wait()
         finally:
             self._stopping = True
-            self._scheduler.shutdown(wait=False)
+            self._jobs.stop()
+            await end(sending)
             await self._drain()
+            await end(ticking)
+            await self._close()
 
-    async def _tick(self) -> None:
+    def _tick(self) -> None:
         self._health.tick()
-        self._runner.start_due()
+        if step := self._clock.step(self._kit.wall(), self._kit.monotonic()):
+            _log.warning("the wall clock was set", seconds=round(step, 1))
+            self._jobs.follow(step)
+            self._loopback.clock_set(step)
+        if not self._stopping:
+            self._runner.start_due()
 
     async def _drain(self) -> None:
         await self._reloader.settle(DRAIN_SECONDS)
@@ -249,6 +257,8 @@ class Agent:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await self._loopback.drain(DRAIN_SECONDS)
+
+    async def _close(self) -> None:
         await self.alerting.close()
         await self._kit.close()
         if self._tracer is not None:
@@ -265,7 +275,7 @@ class Agent:
         self._kit, self.settings = rebuilt(self._kit, settings, network), settings
         self._checks = {check.name: check for check in settings.checks}
         self.state.only(self._checks, sending=self._loopback.sending)
-        self._health.replace(settings.checks)
+        self._health.replace(settings, network)
         self._plan()
         self._show_all()
         await self.alerting.replace(settings)

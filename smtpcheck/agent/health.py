@@ -1,60 +1,118 @@
-"""Whether the agent itself is healthy: it starts its checks, has connectivity, and keeps what it knows.
+"""Whether the agent itself is healthy: it starts its checks, has connectivity, and its event loop does not stand still.
 
 Rules of this file:
-- Every run that ends passes `after_run`, scheduled or requested: its hosts count for the agent's connectivity, and a
-  fault of our own is counted.
+- Every run that ends passes `after_run`, whoever asked for it: its hosts count for the agent's connectivity, a fault of
+  our own is counted, and what the agent's own standstill did to it is no fault of the server.
 - Times are monotonic seconds.
 """
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable
 
+import structlog
+
+from smtpcheck.agent import witnesses
+from smtpcheck.agent.loop_watch import EXCUSING_SHARE, LoopWatch
 from smtpcheck.check.connectivity import Connectivity
-from smtpcheck.check.outcome import failed_to_reach, hosts_tried, without_connectivity
+from smtpcheck.check.outcome import (
+    failed_to_reach,
+    hosts_tried,
+    kept_waiting,
+    stalled,
+    without_connectivity,
+    without_stall,
+)
+from smtpcheck.config import Settings
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Outcome, Report
+from smtpcheck.smtp.connection import Network
 
 STALLED_SECONDS = 10.0
 """How long after its last tick an agent is unhealthy."""
+WITNESSED_SECONDS = 10.0
+"""How long the answer of the witnesses holds."""
+_log = structlog.get_logger(__name__)
 
 
 class Health:
     """What the agent knows of itself."""
 
-    def __init__(self, checks: Iterable[Check], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: Settings, network: Network, monotonic: Callable[[], float], *, tick_seconds: float
+    ) -> None:
         self.internal_errors = 0
         """Runs in which smtpcheck itself failed."""
         self._monotonic = monotonic
-        self._ticked_at = monotonic()
-        self.replace(checks)
+        self._tick_seconds = tick_seconds
+        self._witnesses_asked: asyncio.Task[None] | None = None
+        self._ask_again_at = 0.0
+        self.start()
+        self.replace(settings, network)
 
-    def replace(self, checks: Iterable[Check]) -> None:
-        """Determine connectivity by these checks: the latest try of each host counts for their longest interval."""
-        self._connectivity = Connectivity(max((check.interval for check in checks), default=60.0))
+    def replace(self, settings: Settings, network: Network) -> None:
+        """Judge connectivity by these checks: the latest try of each host counts for their longest interval."""
+        self._witnesses = settings.agent.connectivity
+        self._network = network
+        window = max((check.interval for check in settings.checks), default=60.0)
+        self._connectivity = Connectivity(window)
+
+    def start(self) -> None:
+        """Expect ticks from now on."""
+        self._loop = LoopWatch(self._tick_seconds, self._monotonic())
 
     def tick(self) -> None:
         """Note that checks are being started."""
-        self._ticked_at = self._monotonic()
+        late = self._loop.tick(self._monotonic())
+        if late > STALLED_SECONDS / 10:
+            _log.warning("the event loop stood still: the agent was paused or got no CPU", seconds=round(late, 1))
 
-    def after_run(self, check: Check, report: Report, issuer: str) -> Report:
-        """Count a run that has ended, and return its report: unknown where the agent itself has no connectivity.
+    @property
+    def loop_stalled_seconds(self) -> float:
+        """Return for how long the event loop has stood still since the start."""
+        return self._loop.total
+
+    async def after_run(self, check: Check, report: Report, issuer: str) -> Report:
+        """Count a run that has just ended, and return its report: unknown where the agent itself was the fault.
 
         `issuer` is the host of the check's issuer, empty where there is none.
         """
         self.internal_errors += report.cause is Cause.INTERNAL
         now = self._monotonic()
-        for host, reached in hosts_tried(check, report, issuer):
-            self._connectivity.record(host, reached, now)
-        if report.outcome is Outcome.CRITICAL and failed_to_reach(report) and self._connectivity.is_lost(now):
-            return without_connectivity(report)
-        return report
+        stood_still = self._loop.stalled_within(report.seconds + report.waited, now)
+        if stood_still >= EXCUSING_SHARE * min(check.timeout, check.token_timeout):
+            if report.outcome is Outcome.CRITICAL and kept_waiting(report):
+                return stalled(report, stood_still)
+            report = without_stall(check, report, stood_still)
+        for tried in hosts_tried(check, report, issuer):
+            self._connectivity.record(tried, now)
+        if report.outcome is not Outcome.CRITICAL or not failed_to_reach(report):
+            return report
+        await self._ask_witnesses(now)
+        return without_connectivity(report) if self.has_lost_connectivity() else report
+
+    async def _ask_witnesses(self, now: float) -> None:
+        """Ask the witnesses where no host answers, unless they were asked lately."""
+        if not self._witnesses or not self._connectivity.is_suspect(now):
+            return
+        if self._witnesses_asked is None or (self._witnesses_asked.done() and now >= self._ask_again_at):
+            self._ask_again_at = now + WITNESSED_SECONDS
+            self._witnesses_asked = asyncio.create_task(self._record_witnesses(), name="witnesses")
+        await asyncio.shield(self._witnesses_asked)
+
+    async def _record_witnesses(self) -> None:
+        for tried in await witnesses.ask(self._witnesses, self._network):
+            self._connectivity.record(tried, self._monotonic())
 
     def has_lost_connectivity(self) -> bool:
         """Return whether the agent itself has no way to the network."""
-        return self._connectivity.is_lost(self._monotonic())
+        now = self._monotonic()
+        if not self._connectivity.is_suspect(now):
+            return False
+        return self._connectivity.is_lost(now, has_route=witnesses.has_default_route())
 
     def unhealthy_reason(self) -> str:
         """Return why the agent is unhealthy, empty while it is healthy."""
-        if self._monotonic() - self._ticked_at > STALLED_SECONDS:
+        if self._monotonic() - self._loop.ticked_at > STALLED_SECONDS:
             return "no check is started"
         return "the agent has no connectivity" if self.has_lost_connectivity() else ""

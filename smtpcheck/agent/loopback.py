@@ -8,12 +8,14 @@ Rules of this file:
 - A message is deleted once it is on disk that it was found, over a second connection: after a kill between the two it
   would be considered lost.
 - Nothing here waits: `tick` starts what is due as tasks, and those end by their own time limits.
+- Times are of the wall clock, for they outlive a restart. Where that clock is set, all of them move with it
+  (`clock_set`), so that nothing is sent or searched for sooner or later than without.
 - What failed to be sent waits for its next slot; what the server has refused repeatedly, longer (`breaker`).
 """
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -86,7 +88,7 @@ class LoopbackService:
         *,
         changed: Callable[[str], object],
         arrived: Callable[[Check, float, str], object],
-        ran: Callable[[Check, Report, str], Report] = lambda _, report, __: report,
+        ran: Callable[[Check, Report, str], Awaitable[Report]] | None = None,
         traced: Callable[[Check, Report], str] = lambda *_: "",
     ) -> None:
         """Keep messages in the outbox of `state`, and search by `searcher`.
@@ -111,6 +113,8 @@ class LoopbackService:
         self._mailboxes: dict[Find, _Mailbox] = {}
         self._searches: set[asyncio.Task[None]] = set()
         self._sending: dict[str, asyncio.Task[None]] = {}
+        self._intended_at: dict[str, float] = {}
+        """When each check's last message was intended (monotonic seconds), of those since the start."""
 
     def replace(
         self, checks: Iterable[Check], loopbacks: Mapping[str, Loopback], kit: Kit, first_within: float
@@ -160,29 +164,38 @@ class LoopbackService:
         """Return what is remembered of a check's loopback."""
         return self._outbox.records.get(name) or Record()
 
-    async def tick(self) -> None:
+    def tick(self) -> None:
         """Start what is due."""
         kit = self._kit
         if kit is None:
             return
         now = kit.wall()
-        for name in [name for name, at in self._send_at.items() if self._is_due(name, at, now)]:
+        for name in [name for name, at in self._send_at.items() if at <= now]:
             sender = self._senders[name]
             self._send_at[name] = next_slot(hash_fraction(name), sender.plan.every, now)
-            slot_at = slot(hash_fraction(name), sender.plan.every, now)
-            if name not in self._sending and self._may_begin(sender, slot_at, now, kit):
+            slot_at = max(slot(hash_fraction(name), sender.plan.every, now), self.record(name).slot + 1)
+            if name not in self._sending and self._may_begin(sender, now, kit):
                 self._sending[name] = asyncio.create_task(self._send(name, slot_at), name=f"send {name}")
                 self._sending[name].add_done_callback(partial(self._sent, name))
         for mailbox in self._mailboxes.values():
             if mailbox.due_at <= now and not mailbox.searching:
                 mailbox.searching = True
-                task = asyncio.create_task(self._search_mailbox(mailbox, kit.wall), name="search")
+                task = asyncio.create_task(self._search_mailbox(mailbox, kit.wall, kit.monotonic), name="search")
                 self._searches.add(task)
                 task.add_done_callback(self._searches.discard)
 
-    def _is_due(self, name: str, at: float, now: float) -> bool:
-        """Return whether a slot has begun; one further away than the next means that the clock was set back."""
-        return at <= now or at > now + self._senders[name].plan.every + 1.0
+    def clock_set(self, step: float) -> None:
+        """Move all that is due, and the messages under way, by the seconds by which the wall clock was set."""
+        self._send_at = {name: at + step for name, at in self._send_at.items()}
+        for mailbox in self._mailboxes.values():
+            mailbox.due_at += step
+            mailbox.purge_at += step
+            mailbox.not_before += step
+        now = self._kit.wall() if self._kit is not None else 0.0
+        for name in self._senders:
+            for message in self.record(name).messages:
+                if message.is_searched_for(now - step):
+                    self._outbox.keep(message.moved(step), now)
 
     async def drain(self, seconds: float) -> None:
         """Let what is being sent end within so many seconds; searches are cancelled, for they can be repeated."""
@@ -198,27 +211,33 @@ class LoopbackService:
 
     def _first(self, name: str, plan: Loopback, now: float, first_within: float) -> float:
         """Return when a check that is new sends: soon, unless its present slot is used."""
-        if self.record(name).slot == slot(hash_fraction(name), plan.every, now):
+        if self.record(name).slot >= slot(hash_fraction(name), plan.every, now):
             return next_slot(hash_fraction(name), plan.every, now)
         return now + hash_fraction(name) * min(plan.every, first_within)
 
-    def _may_begin(self, sender: _Sender, slot_at: int, now: float, kit: Kit) -> bool:
-        """Return whether connecting is of use: the slot is free, no back-off is in force, and the caps leave room.
+    def _may_begin(self, sender: _Sender, now: float, kit: Kit) -> bool:
+        """Return whether connecting is of use: no back-off is in force, and the caps leave room.
 
         The slot after a message that was sent in the middle of the one before, as after a start, stays free: a day has
         no more messages than slots.
         """
         check, record = sender.check, self.record(sender.check.name)
-        last = record.messages[-1] if record.messages else None
-        if last is not None and 0 <= now - last.intended_at < sender.plan.every - _LATE_SECONDS:
+        if 0 <= self._since_last(check.name, now, kit.monotonic()) < sender.plan.every - _LATE_SECONDS:
             return False
         waits = (record.breaker.until, self._state.breaker(check.name).until)
-        if record.slot == slot_at or any(until is not None and until > now for until in waits):
+        if any(until is not None and until > now for until in waits):
             return False
         until = self._outbox.until(check.mailbox, kit.tenant(check), now, sender.plan.limits)
         if until is not None:
             self._log_held(check.name, until, now)
         return until is None
+
+    def _since_last(self, name: str, now: float, monotonic: float) -> float:
+        """Return how many seconds ago the last message was sent: by the monotonic clock, if it was since the start."""
+        if name in self._intended_at:
+            return monotonic - self._intended_at[name]
+        messages = self.record(name).messages
+        return now - messages[-1].intended_at if messages else math.inf
 
     def _log_held(self, name: str, held: float | Held, now: float) -> None:
         """Log why a message is skipped."""
@@ -251,11 +270,13 @@ class LoopbackService:
         if intent.held is not None:
             self._log_held(check.name, intent.held, kit.wall())
             return
-        report = self._ran(check, report, issuer)
+        if self._ran is not None:
+            report = await self._ran(check, report, issuer)
         before = self.record(check.name)
         self._outbox.keep_sending(check.name, report, backoff.after(before.breaker, report, plan.every))
         trace_id = self._traced(check, report)
         if intent.written:
+            self._intended_at[check.name] = kit.monotonic()
             sent = replace(intent.message, trace_id=trace_id)
             await self._conclude(sender, message_state.after_sending(sent, report, kit.wall()), intent, kit)
         self._log_sending(report, intent, trace_id)
@@ -317,11 +338,13 @@ class LoopbackService:
         )
         return max(mailbox.not_before, min((mailbox.purge_at, *searches)))
 
-    async def _search_mailbox(self, mailbox: _Mailbox, wall: Callable[[], float]) -> None:
+    async def _search_mailbox(
+        self, mailbox: _Mailbox, wall: Callable[[], float], monotonic: Callable[[], float]
+    ) -> None:
         """Search once for all messages that arrive in a mailbox."""
         if not self._is_current(mailbox):
             return
-        began = wall()
+        began, begin = wall(), monotonic()
         purge, targets = mailbox.purge_at <= began, tuple(self._searched_for(mailbox, began))
         try:
             if targets or purge:
@@ -329,7 +352,8 @@ class LoopbackService:
                 search = await self._search(
                     mailbox, (*targets, *repeated), purge_before=began - PURGE_EVERY if purge else None
                 )
-                await self._update_messages(mailbox, search, began, wall())
+                ended = wall()
+                await self._update_messages(mailbox, search, ended - (monotonic() - begin), ended)
                 self._note_search(mailbox, search.error or await self._delete(mailbox, search, wall), wall())
                 if purge:
                     mailbox.purge_at = wall() + PURGE_EVERY

@@ -69,12 +69,12 @@ async def run_loopback(
 
 
 async def _until_it_ends(service: LoopbackService, check: Check, kit: Kit) -> None:
-    await service.tick()
+    service.tick()
     await service.all_sent()
     sent_at = kit.wall()
     while (loopback_status := service.loopback_status(check.name)) and _goes_on(loopback_status, kit.wall() - sent_at):
         await asyncio.sleep(_TICK_SECONDS)
-        await service.tick()
+        service.tick()
     await service.all_searched()
 
 

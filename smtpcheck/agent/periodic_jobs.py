@@ -7,12 +7,16 @@ Rules of this file:
 - What starts checks and searches for mail is no job of APScheduler, but a loop on the monotonic clock.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
+
+_log = structlog.get_logger(__name__)
 
 STEP_SECONDS = 2.0
 """A clock that is slewed, or read a moment late, moves less than this between two looks."""
@@ -37,12 +41,12 @@ class Every(BaseTrigger):  # type: ignore[misc] # APScheduler has no types
 
     def __init__(self, seconds: float) -> None:
         """Fire every `seconds`, for the first time after that long."""
-        self._interval = timedelta(seconds=seconds)
+        self.interval = timedelta(seconds=seconds)
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
         """Return the next run, later than `now` (APScheduler 3: `BaseTrigger.get_next_fire_time`)."""
-        following = (previous_fire_time or now) + self._interval
-        return following if following > now else now + self._interval
+        following = (previous_fire_time or now) + self.interval
+        return following if following > now else now + self.interval
 
 
 class PeriodicJobs:
@@ -50,6 +54,8 @@ class PeriodicJobs:
 
     def __init__(self) -> None:
         """Begin without any; nothing runs before `start`."""
+        self.internal_errors = 0
+        """Runs of jobs that ended by a fault of our own."""
         # A run that is still busy when the next is due is no news: the agent reports what is late itself.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._scheduler = AsyncIOScheduler(
@@ -62,17 +68,34 @@ class PeriodicJobs:
         return bool(self._scheduler.running)
 
     def add(self, name: str, job: Callable[[], object], seconds: float) -> None:
-        """Run `job`, a function or a coroutine function, every `seconds`."""
-        self._scheduler.add_job(job, Every(seconds), id=name, name=name)
+        """Run `job`, a function or a coroutine function, every `seconds`; what it raises is logged and counted."""
+        self._scheduler.add_job(self._run, Every(seconds), (name, job), id=name, name=name)
+
+    async def _run(self, name: str, job: Callable[[], object]) -> None:
+        try:
+            done = job()
+            if isinstance(done, Awaitable):
+                await done
+        except asyncio.CancelledError:  # the agent is stopping
+            return
+        except Exception:  # noqa: BLE001
+            self.internal_errors += 1
+            _log.exception("internal error", job=name)
 
     def start(self) -> None:
         """Begin to run the jobs, on the running event loop."""
         self._scheduler.start()
 
     def follow(self, step: float) -> None:
-        """Move every job by the seconds by which the wall clock was set: each is due when it would have been."""
+        """Move every job by the seconds by which the wall clock was set: each is due when it would have been.
+
+        One that APScheduler has seen since then is placed by the new clock already, and none waits longer than its
+        interval.
+        """
+        now = datetime.now(UTC)
         for job in self._scheduler.get_jobs():
-            job.modify(next_run_time=job.next_run_time + timedelta(seconds=step))
+            moved = job.next_run_time + timedelta(seconds=step)
+            job.modify(next_run_time=min(moved, now + job.trigger.interval))
 
     def stop(self) -> None:
         """Start nothing any more; a job that is running goes on to its end."""

@@ -16,6 +16,8 @@ import structlog
 
 from smtpcheck.config import AgentSettings, Loaded, Problem, Settings
 
+_AT_ONCE = frozenset({"expose_addresses", "connectivity"})
+"""Settings of the agent that a reload changes."""
 _STOPPING = Problem("error", "the agent is stopping", hint="start it again: it will load its configuration")
 _log = structlog.get_logger(__name__)
 
@@ -67,5 +69,5 @@ class Reloader:
 
 def _for_the_next_start(used: AgentSettings, wanted: AgentSettings) -> list[str]:
     """Return the settings of the agent that a reload does not change, and that are wanted otherwise."""
-    names = (each.name for each in fields(used) if each.name != "expose_addresses")
+    names = (each.name for each in fields(used) if each.name not in _AT_ONCE)
     return [f"agent.{name}" for name in names if getattr(used, name) != getattr(wanted, name)]

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from smtpcheck.agent.loopback_once import run_loopback
+from smtpcheck.agent.witnesses import ask, has_default_route
 from smtpcheck.check.connectivity import Connectivity
 from smtpcheck.check.kit import Kit, build_kit
 from smtpcheck.check.outcome import failed_to_reach, hosts_tried, without_connectivity
@@ -30,14 +31,13 @@ async def run_once(
     `seen` is called with each report as it comes in. With `loopbacks` a check that has one sends its message, and its
     report says what became of that; without, nobody sends but a check of depth `send`.
 
-    When every host failed before a connection was established, and there were two or more, the failed runs are
-    `unknown`: the agent itself has no connectivity.
+    Where the agent itself has no connectivity (see `check.connectivity`), the runs that failed for that are `unknown`.
     """
     kit = await build_kit(settings, locks)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_run(check, kit, seen, settings if loopbacks else None)) for check in checks]
-        return _with_connectivity(checks, [task.result() for task in tasks], kit)
+        return await _with_connectivity(settings, checks, [task.result() for task in tasks], kit)
     finally:
         await kit.close()
 
@@ -52,13 +52,17 @@ async def _run(check: Check, kit: Kit, seen: Callable[[Report], None], sending: 
     return report
 
 
-def _with_connectivity(checks: Sequence[Check], reports: Sequence[Report], kit: Kit) -> dict[str, Report]:
-    whole = Connectivity(window=1.0)
+async def _with_connectivity(
+    settings: Settings, checks: Sequence[Check], reports: Sequence[Report], kit: Kit
+) -> dict[str, Report]:
+    connectivity = Connectivity(window=1.0)
     for check, report in zip(checks, reports, strict=True):
-        for host, reached in hosts_tried(check, report, kit.issuer(check)):
-            whole.record(host, reached, now=0.0)
-    alone = whole.is_lost(now=0.0)
+        for tried in hosts_tried(check, report, kit.issuer(check)):
+            connectivity.record(tried, now=0.0)
+    if connectivity.is_suspect(now=0.0):
+        for tried in await ask(settings.agent.connectivity, kit.network):
+            connectivity.record(tried, now=0.0)
+    lost = connectivity.is_lost(now=0.0, has_route=has_default_route())
     return {
-        report.check: without_connectivity(report) if alone and failed_to_reach(report) else report
-        for report in reports
+        report.check: without_connectivity(report) if lost and failed_to_reach(report) else report for report in reports
     }

@@ -120,7 +120,7 @@ class Runner:
         if check is None:  # it has left the configuration
             return Busy()
         begin, issuer = self._kit.monotonic(), self._kit.issuer(check)
-        own = self._health.after_run(check, await probe(check, self._kit, fresh=fresh), issuer)
+        own = await self._health.after_run(check, await probe(check, self._kit, fresh=fresh), issuer)
         if (current := self._checks.get(name)) is None:
             return own
         report = self._publisher.ran(current, own, lag=None if due is None else begin - due + own.waited)
@@ -136,7 +136,7 @@ class Runner:
             raise NoSlotError
         check = replace(current, depth=min(current.depth, check.depth))
         issuer = self._kit.issuer(check)
-        report = self._health.after_run(check, await probe(check, self._kit, until=until), issuer)
+        report = await self._health.after_run(check, await probe(check, self._kit, until=until), issuer)
         if ran_out_of_slots(report, waited):
             raise NoSlotError
         if (current := self._checks.get(check.name)) is not None and not current.scheduled:
@@ -146,9 +146,9 @@ class Runner:
         log_run(logging.DEBUG, report, self._publisher.trace(check, report))
         return report
 
-    def after_sending(self, check: Check, report: Report, issuer: str) -> Report:
+    async def after_sending(self, check: Check, report: Report, issuer: str) -> Report:
         """Return the report of a loopback's run; what refuses its login refuses the check's: that waits as well."""
-        report = self._health.after_run(check, report, issuer)
+        report = await self._health.after_run(check, report, issuer)
         step, current = report.failed_step, self._checks.get(check.name)
         if current is not None and step is not None and step.phase in {Phase.TOKEN, Phase.AUTH}:
             self._count_refusal(current, report)

@@ -1,4 +1,4 @@
-"""The outcome of a run: what it reached, what will break it, and whether the agent itself has connectivity.
+"""The judgement of a run: what it reached, what will break it, and whether the agent itself was the fault.
 
 Rules of this file:
 - Pure: it reads what was measured and decides; it measures nothing.
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
+from smtpcheck.check.connectivity import Try
 from smtpcheck.model import expected_refusal
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Phase, Warn
@@ -21,6 +22,13 @@ _DAY = 86400.0
 _CONNECTING_PHASES = frozenset({Phase.DNS, Phase.CONNECT})
 _SHORTAGES = frozenset({TokenErrorKind.OUT_OF_RESOURCES, TokenErrorKind.NO_SLOT})
 _OFFLINE_KINDS = frozenset({TokenErrorKind.NAME_NOT_FOUND, TokenErrorKind.CONNECT, TokenErrorKind.PROXY})
+_ANSWERS = frozenset({FaultKind.REFUSED, FaultKind.RESET})
+"""Faults of phase connect that prove that there is a network."""
+_ABANDONED = frozenset({FaultKind.TIMEOUT, FaultKind.CLOSED, FaultKind.RESET})
+"""How a conversation ends whose other side was kept waiting."""
+_ABANDONED_TOKENS = frozenset({TokenErrorKind.TIMEOUT, TokenErrorKind.CONNECT})
+_SERVICE_NOT_AVAILABLE = 421
+"""RFC 5321 4.5.3.2: what a server says that has waited too long."""
 
 
 class CredentialExpiries(Protocol):
@@ -100,35 +108,67 @@ def fresh_token_failing(since: float, root: Finding) -> tuple[Finding, ...]:
 def without_connectivity(report: Report) -> Report:
     """Return the report of a run that failed only because the agent itself has no network."""
     finding = _warning(
-        Cause.AGENT_CUT_OFF, "every host that was tried in the last interval failed before a connection was established"
+        Cause.AGENT_CUT_OFF, "no host that was tried within the longest interval answered, neither servers nor issuers"
     )
     return replace(
         report, outcome=Outcome.UNKNOWN, cause=finding.cause, findings=(finding, *report.findings), warnings=()
     )
 
 
+def kept_waiting(report: Report) -> bool:
+    """Return whether the run failed as one does whose agent stood still: out of time, or left by the other side."""
+    step = report.failed_step
+    if step is None or step.fault is None:
+        return False
+    if step.phase is Phase.TOKEN:
+        return report.token_error is not None and report.token_error.kind in _ABANDONED_TOKENS
+    reply = step.exchanges[-1].reply if step.exchanges else None
+    left = reply is not None and reply.code == _SERVICE_NOT_AVAILABLE
+    return step.fault.kind in _ABANDONED or (step.fault.kind is FaultKind.REPLY and left)
+
+
+def stalled(report: Report, seconds: float) -> Report:
+    """Return the report of a run that failed while the agent itself stood still for so many seconds."""
+    finding = _warning(Cause.AGENT_STALLED, f"the agent stood still for {seconds:.1f} s of the run")
+    return replace(
+        report, outcome=Outcome.UNKNOWN, cause=finding.cause, findings=(finding, *report.findings), warnings=()
+    )
+
+
+def without_stall(check: Check, report: Report, seconds: float) -> Report:
+    """Return the report of a run that reached its depth, not called slow for the seconds that the agent stood still."""
+    if report.outcome is not Outcome.WARNING or report.seconds - seconds > check.warn.duration:
+        return report
+    warnings = tuple(finding for finding in report.warnings if finding.cause is not Cause.SLOW)
+    return replace(report, outcome=Outcome.WARNING if warnings else Outcome.OK, warnings=warnings)
+
+
 def failed_to_reach(report: Report) -> bool:
-    """Return whether the run reached no server: it failed in phase dns or connect, or on the way to the issuer."""
+    """Return whether the run failed without an answer, in phase dns or connect, or on the way to the issuer."""
     step = report.failed_step
     if step is None or is_own_shortage(report):
         return False
     if step.phase is Phase.TOKEN:
         return report.token_error is not None and report.token_error.kind in _OFFLINE_KINDS
-    return step.phase in _CONNECTING_PHASES
+    return step.phase in _CONNECTING_PHASES and not _answered(step)
 
 
-def hosts_tried(check: Check, report: Report, issuer: str) -> Iterable[tuple[str, bool]]:
-    """Yield each host that the run tried, with whether it was reached; `issuer` is the host of the check's issuer."""
+def _answered(step: Step) -> bool:
+    return step.fault is None or step.fault.kind in _ANSWERS
+
+
+def hosts_tried(check: Check, report: Report, issuer: str) -> Iterable[Try]:
+    """Yield each try to reach a host; `issuer` is the host of the check's issuer."""
     for step in report.steps:
         error = report.token_error
         if _ran_short(step, error):
             continue
         if step.phase is Phase.TOKEN and issuer:
-            yield issuer, error is None or error.kind not in _OFFLINE_KINDS
-        elif step.phase in _CONNECTING_PHASES and step.fault is not None:
-            yield check.server.host, False
+            yield Try(issuer, error is None or error.kind not in _OFFLINE_KINDS)
         elif step.phase is Phase.CONNECT:
-            yield check.server.host, True
+            yield Try(check.server.host, _answered(step))
+        elif step.phase is Phase.DNS and step.fault is not None:
+            yield Try(check.server.host, False, step.fault.kind is FaultKind.NAME_SERVER_FAILED)
 
 
 def internal_error(check: Check, started_at: float, seconds: float, error: BaseException) -> Report:

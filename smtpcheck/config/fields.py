@@ -62,20 +62,38 @@ def parse_listen(value: object) -> tuple[str, int]:
     Raises:
         ValueError: It is not such an address.
     """
-    host, colon, port = str(value).rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
-        raise mistake("is not a valid listen address", "write host:port, such as 127.0.0.1:9587")
+    wrong = mistake("is not a valid listen address", "write host:port, such as 127.0.0.1:9587")
+    host, port = _host_and_port(value, wrong)
     if not host:
         raise mistake(
             "names no host", f"write 0.0.0.0:{port} to listen on every address, 127.0.0.1:{port} for this machine"
         )
+    return parse_host(host), port
+
+
+def parse_witness(value: object) -> tuple[str, int]:
+    """Return host and port of `login.microsoftonline.com:443`.
+
+    Raises:
+        ValueError: It is not both.
+    """
+    wrong = mistake("is not a host and port", "write host:port, such as login.microsoftonline.com:443")
+    host, port = _host_and_port(value, wrong)
+    if not host or not port:
+        raise wrong
+    return parse_host(host), port
+
+
+def _host_and_port(value: object, wrong: ValueError) -> tuple[str, int]:
+    """Return host, empty where none is named, and port; an IPv6 address without its brackets. Raises `wrong`."""
+    host, colon, port = str(value).rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
+        raise wrong
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise mistake(
-            "is not a valid listen address", f"write an IPv6 address in brackets: [{host.strip('[]')}]:{port}"
-        )
-    return parse_host(host), int(port)
+        raise mistake(str(wrong).partition("\n")[0], f"write an IPv6 address in brackets: [{host.strip('[]')}]:{port}")
+    return host, int(port)
 
 
 def parse_url(value: str) -> str:

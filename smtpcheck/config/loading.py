@@ -182,6 +182,7 @@ class Loading:
                 fresh_every=agent.fresh_every,
                 token_key=agent.token_key,
                 otlp=self._otlp(agent.otlp) if agent.otlp else None,
+                connectivity=agent.connectivity,
                 external_url=agent.external_url or "",
             ),
             credentials=MappingProxyType(self._credentials),

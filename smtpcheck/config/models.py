@@ -22,6 +22,7 @@ from smtpcheck.config.fields import (
     parse_listen,
     parse_name,
     parse_url,
+    parse_witness,
 )
 from smtpcheck.config.loopback import LoopbackSection
 from smtpcheck.config.validation import ConfigSection
@@ -51,6 +52,12 @@ class AgentSection(ConfigSection):
     expose_addresses: bool = Field(default=False, description="Whether metrics may show mailboxes.")
     fresh_every: Period = Field(
         default=3600.0, description="A token is force-refreshed, bypassing caches, at least this often."
+    )
+    connectivity: tuple[
+        Annotated[tuple[str, int], PlainValidator(parse_witness), WithJsonSchema({"type": "string"})], ...
+    ] = Field(
+        default=(),
+        description="Independent witnesses, host:port: the agent has no connectivity only if these fail too.",
     )
     external_url: Annotated[str, AfterValidator(parse_url)] | None = Field(
         default=None,

@@ -37,6 +37,8 @@ class AgentSettings:
     """Where traces of the runs go; None: where OpenTelemetry's variables say, if they do."""
     external_url: str = ""
     """Where others find the page, without a slash at its end; empty where it is not configured."""
+    connectivity: tuple[tuple[str, int], ...] = ()
+    """Hosts and ports that witness whether the agent has network, beside the servers of its checks."""
 
     @property
     def page(self) -> str:

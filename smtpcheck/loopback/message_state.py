@@ -144,6 +144,16 @@ class Message:
         """Return whether a second copy of it would still be reported."""
         return self.seen_at is not None and now - self.seen_at < _REPEATS_WITHIN
 
+    def moved(self, seconds: float) -> "Message":
+        """Return it with the times of its sending and searching moved, as a wall clock that is set moves it."""
+        return replace(
+            self,
+            intended_at=self.intended_at + seconds,
+            sent_at=None if self.sent_at is None else self.sent_at + seconds,
+            missed_at=None if self.missed_at is None else self.missed_at + seconds,
+            lost_at=None if self.lost_at is None else self.lost_at + seconds,
+        )
+
     @property
     def under_way(self) -> bool:
         """Return whether it is neither found nor dropped nor refused."""

@@ -19,6 +19,7 @@ from smtpcheck.oauth import broker
 from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
 from tests.worlds.agents import HEALTHY, SILENT, edit, running, shown, unhurried
+from tests.worlds.silence import silent_port
 from tests.worlds.waiting import until
 
 
@@ -134,15 +135,18 @@ async def test_a_fault_of_our_own_is_unknown_and_the_agent_goes_on(
 
 async def test_an_agent_without_network_says_so_of_itself(tmp_path: Path) -> None:
     """Two hosts that fail before a connection stands make the failures unknown; one host that answers ends it."""
-    with socket.socket() as unheard, socket.socket() as other:
-        unheard.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.2", 0))
+    with silent_port() as port:
         checks = [
-            {"name": "a", "mailbox": "", "server": {"host": "127.0.0.1", "port": unheard.getsockname()[1]}},
-            {"name": "b", "mailbox": "", "server": {"host": "127.0.0.2", "port": other.getsockname()[1]}},
+            {"name": "a", "mailbox": "", "server": {"host": "127.0.0.1", "port": port}},
+            {"name": "b", "mailbox": "", "server": {"host": "127.0.0.2", "port": port}},
         ]
         for check in checks:
-            check |= {"depth": "connect", "interval": "1s", "mailbox": f"{check['name']}@example.org"}
+            check |= {
+                "depth": "connect",
+                "interval": "1s",
+                "timeout": "500ms",
+                "mailbox": f"{check['name']}@example.org",
+            }
         config = tmp_path / "checks.yaml"
         config.write_text(yaml.safe_dump({"agent": {"state": str(tmp_path / "state")}, "checks": checks}))
         async with running(config) as agent:

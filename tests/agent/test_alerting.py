@@ -16,6 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from smtpcheck.agent.alerting import Alerting
+from smtpcheck.agent.health import Health
 from smtpcheck.alerts import dispatcher
 from smtpcheck.alerts.grouping import Severity
 from smtpcheck.alerts.maintenance import Window
@@ -24,7 +25,6 @@ from smtpcheck.alerts.notifiers.log import Log
 from smtpcheck.alerts.notifiers.notifier import Failure, Notifier
 from smtpcheck.alerts.notifiers.webhook import Webhook, WebhookSender
 from smtpcheck.alerts.thresholds import Thresholds
-from smtpcheck.check.connectivity import Connectivity
 from smtpcheck.cli.doctor.monitoring_stage import MonitoringSetup, Presence, monitoring
 from smtpcheck.config.alerts import AlertSettings, HeartbeatSettings
 from smtpcheck.config.settings import AgentSettings, Settings
@@ -646,7 +646,7 @@ async def test_the_agent_is_well_while_it_works_and_says_why_when_it_does_not(
             monkeypatch.setattr("smtpcheck.agent.health.STALLED_SECONDS", -1.0)
             assert agent.unhealthy_reason() == "no check is started"
             monkeypatch.undo()
-            monkeypatch.setattr(Connectivity, "is_lost", lambda *_: True)
+            monkeypatch.setattr(Health, "has_lost_connectivity", lambda _: True)
             assert "connectivity" in agent.unhealthy_reason()
             monkeypatch.undo()
             monkeypatch.setattr(State, "error", "the state file cannot be used")

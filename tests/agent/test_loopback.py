@@ -260,16 +260,63 @@ async def test_nothing_is_sent_without_its_intent_on_the_disk(tmp_path: Path, mo
         assert len(it.world.exchange.messages) == 1
 
 
-async def test_a_clock_that_is_set_back_sends_no_second_message_for_a_slot(tmp_path: Path) -> None:
+RARE = replace(PLAN, every=7200.0)
+STEPS = [-1000 * PLAN.every, -10 * PLAN.every, -PLAN.every, -7.0, 7.0, PLAN.every, 10 * PLAN.every, 1000 * PLAN.every]
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_clock_that_is_set_costs_no_message_and_sends_none_twice(tmp_path: Path, step: float) -> None:
     async with setting(tmp_path) as it:
         await it.settle()
         await it.passes(PLAN.every)
-        it.ahead[0] -= 10 * PLAN.every
-        for _ in range(20):
+        it.set_clock(step)
+        for _ in range(22):  # a slot that has moved may begin seconds later
             await it.passes(PLAN.every / 10)
-        assert len(it.record.messages) >= 4
+        assert len(it.world.exchange.messages) == 4
         slots = [message.slot for message in it.record.messages]
-        assert len(slots) == len(set(slots)) == len(it.world.exchange.messages)
+        assert len(slots) == len(set(slots)) == 4
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_clock_that_is_set_delays_no_search_and_loses_no_message(tmp_path: Path, step: float) -> None:
+    async with setting(tmp_path, RARE) as it:
+        it.searcher.kinds = ()
+        await it.settle()
+        await it.until(lambda: it.message.looks >= 2)
+        it.set_clock(step)
+        looks = it.message.looks
+        await it.until(lambda: it.message.looks > looks, most=PLAN.lost_after)
+        assert it.message.stage is Stage.ACCEPTED
+        it.searcher.kinds = (FolderKind.INBOX,)
+        await it.until(lambda: it.message.stage is Stage.DELIVERED, most=PLAN.lost_after)
+        assert it.message.lost_at is None
+        assert it.message.delivery_seconds is not None
+        assert it.message.delivery_seconds < PLAN.lost_after
+
+
+async def test_a_message_that_is_lost_is_considered_lost_in_time_whatever_the_clock_says(tmp_path: Path) -> None:
+    async with setting(tmp_path, RARE) as it:
+        it.searcher.kinds = ()
+        await it.settle()
+        await it.until(lambda: it.message.looks >= 1)
+        it.set_clock(-10 * PLAN.every)
+        await it.until(lambda: it.message.stage is Stage.LOST, most=PLAN.lost_after + 60)
+
+
+async def test_a_restart_under_a_clock_that_is_behind_forgets_no_message(tmp_path: Path) -> None:
+    async with setting(tmp_path) as it:
+        await it.settle()
+        await it.passes(PLAN.every)
+        behind = it.ahead[0] - 10 * PLAN.every
+        before = {message.slot for message in it.record.messages}
+        await it.service.drain(5.0)
+        await it.state.close()
+        async with sending(it.world, tmp_path / "state", ahead_by=behind) as after:
+            for _ in range(12):
+                await after.passes(PLAN.every / 10)
+            slots = [message.slot for message in after.record.messages]
+            assert before < set(slots)
+            assert len(slots) == len(set(slots))
 
 
 async def test_a_slot_is_used_once_without_a_file_too() -> None:
@@ -371,7 +418,7 @@ async def test_a_fault_of_the_searcher_is_a_failed_search(tmp_path: Path, monkey
 
 async def test_a_drain_lets_a_message_be_sent_to_its_end(tmp_path: Path) -> None:
     async with setting(tmp_path) as it:
-        await it.service.tick()
+        it.service.tick()
         await it.service.drain(10.0)
         assert (it.message.stage, len(it.world.exchange.messages)) == (Stage.ACCEPTED, 1)
 

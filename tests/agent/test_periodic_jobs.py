@@ -10,6 +10,7 @@ from apscheduler.schedulers import base
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smtpcheck.agent import periodic_jobs
 from smtpcheck.agent.periodic_jobs import STEP_SECONDS, ClockSteps, Every, PeriodicJobs
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -29,12 +30,16 @@ class SetClock(datetime):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[SetClock]]:
     monkeypatch.setattr(base, "datetime", SetClock)
+    monkeypatch.setattr(periodic_jobs, "datetime", SetClock)
     yield SetClock
     SetClock.offset = timedelta(0)
 
 
+@pytest.mark.parametrize("noticed_after", [0.0, 0.25])
 @pytest.mark.parametrize("step", [-YEAR, -HOUR, HOUR, 7 * 86400.0, YEAR])
-async def test_a_job_goes_on_whatever_the_wall_clock_is_set_to(clock: type[SetClock], step: float) -> None:
+async def test_a_job_goes_on_whatever_the_wall_clock_is_set_to(
+    clock: type[SetClock], step: float, noticed_after: float
+) -> None:
     runs = 0
     came = asyncio.Event()
 
@@ -49,6 +54,7 @@ async def test_a_job_goes_on_whatever_the_wall_clock_is_set_to(clock: type[SetCl
     try:
         await asyncio.wait_for(came.wait(), 10)
         clock.offset = timedelta(seconds=step)
+        await asyncio.sleep(noticed_after)
         jobs.follow(step)
         before = runs
         for _ in range(3):
@@ -57,6 +63,23 @@ async def test_a_job_goes_on_whatever_the_wall_clock_is_set_to(clock: type[SetCl
         assert runs - before >= 3
     finally:
         jobs.stop()
+
+
+async def test_what_a_job_raises_is_counted_and_the_job_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    jobs = PeriodicJobs()
+
+    async def fails() -> None:
+        raise ValueError
+
+    jobs.add("job", fails, 0.02)
+    jobs.start()
+    try:
+        async with asyncio.timeout(10):
+            while jobs.internal_errors < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        jobs.stop()
+    assert not [record for record in caplog.records if record.name.startswith("apscheduler")]
 
 
 def test_a_clock_that_was_set_on_by_a_year_means_one_missed_run_and_no_memory() -> None:

@@ -224,7 +224,9 @@ async def test_a_run_that_dies_outside_the_probe_is_counted(tmp_path: Path, monk
         raise KeyError("gone")
 
     monkeypatch.setattr(Publisher, "ran", broken)
-    async with World(tmp_path, HEALTHY) as world, running(world.config) as agent:
-        await until(lambda: agent._health.internal_errors == 1)
-        assert "smtpcheck_internal_errors_total 1.0" in await shown(agent)
-        assert not agent._runner.running
+    async with World(tmp_path, HEALTHY) as world:
+        edit(world.config, lambda document: document["checks"][0].update(interval="1h"))
+        async with running(world.config) as agent:
+            await until(lambda: agent._health.internal_errors == 1)
+            assert "smtpcheck_internal_errors_total 1.0" in await shown(agent)
+            assert not agent._runner.running

@@ -1,7 +1,6 @@
 """One round of checks: what `check` and `demo --once` make of all of them together."""
 
 import asyncio
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,25 +13,24 @@ from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome
 from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
+from tests.worlds.silence import silent_port
 
 SEND = tuple(scenario for scenario in SCENARIOS if scenario.name == "healthy-send")
 
 
 async def test_a_round_in_which_no_host_is_reached_says_nothing_of_the_hosts(tmp_path: Path) -> None:
     """Two hosts or more: then the machine is cut off. One alone may itself be down."""
-    with socket.socket() as unheard:
-        unheard.bind(("127.0.0.1", 0))
-        port = unheard.getsockname()[1]
-    checks = [
-        {"name": name, "depth": "connect", "server": {"host": host, "port": port}}
-        for name, host in (("one", "127.0.0.1"), ("two", "localhost"))
-    ]
-    file = tmp_path / "checks.yaml"
-    file.write_text(yaml.safe_dump({"checks": checks}))
-    settings = load([file]).settings
-    assert settings
-    both = await run_once(settings, settings.checks)
-    alone = await run_once(settings, settings.checks[:1])
+    with silent_port() as port:
+        checks = [
+            {"name": name, "depth": "connect", "timeout": "300ms", "server": {"host": host, "port": port}}
+            for name, host in (("one", "127.0.0.1"), ("two", "127.0.0.2"))
+        ]
+        file = tmp_path / "checks.yaml"
+        file.write_text(yaml.safe_dump({"checks": checks}))
+        settings = load([file]).settings
+        assert settings
+        both = await run_once(settings, settings.checks)
+        alone = await run_once(settings, settings.checks[:1])
     assert {name: (report.outcome, report.cause) for name, report in both.items()} == {
         "one": (Outcome.UNKNOWN, Cause.AGENT_CUT_OFF),
         "two": (Outcome.UNKNOWN, Cause.AGENT_CUT_OFF),

@@ -4,13 +4,17 @@ import dataclasses
 
 import pytest
 
+from smtpcheck.check.connectivity import Try
 from smtpcheck.check.outcome import (
     expiries,
     failed_to_reach,
     fresh_token_failing,
     hosts_tried,
+    kept_waiting,
+    stalled,
     with_outcome,
     without_connectivity,
+    without_stall,
 )
 from smtpcheck.diagnosis.catalogue import load
 from smtpcheck.diagnosis.explain import explain
@@ -28,10 +32,12 @@ from smtpcheck.model.check import (
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import (
     CertificateFacts,
+    Exchange,
     Fault,
     FaultKind,
     Finding,
     Outcome,
+    Reply,
     Report,
     Step,
     TlsFacts,
@@ -186,8 +192,70 @@ def test_hosts_tried_are_the_issuer_and_the_server() -> None:
     steps = (
         Step(Phase.TOKEN, 0, 0.1),
         Step(Phase.DNS, 0.1, 0),
-        Step(Phase.CONNECT, 0.1, 1, fault=Fault(FaultKind.REFUSED)),
+        Step(Phase.CONNECT, 0.1, 1, fault=Fault(FaultKind.TIMEOUT)),
     )
     report = dataclasses.replace(REACHED, steps=steps)
-    tried = [("login.example.org", True), ("smtp.office365.com", False)]
+    tried = [Try("login.example.org", reached=True), Try("smtp.office365.com", reached=False)]
     assert list(hosts_tried(CHECK, report, "login.example.org")) == tried
+
+
+@pytest.mark.parametrize("kind", [FaultKind.REFUSED, FaultKind.RESET])
+def test_a_refusal_is_an_answer_and_never_the_agents_own_network(kind: FaultKind) -> None:
+    report = failed(Phase.CONNECT, kind)
+    assert list(hosts_tried(CHECK, report, "")) == [Try("smtp.office365.com", reached=True)]
+    assert not failed_to_reach(report)
+
+
+def test_an_issuer_that_refuses_the_connection_has_answered() -> None:
+    error = TokenError(TokenErrorKind.REFUSED, at=NOW)
+    report = failed(Phase.TOKEN, FaultKind.TOKEN, error)
+    assert list(hosts_tried(CHECK, report, "login.example.org")) == [Try("login.example.org", reached=True)]
+    assert not failed_to_reach(report)
+
+
+def test_a_name_service_that_answers_nothing_is_told_apart_from_a_wrong_name() -> None:
+    def tried(kind: FaultKind) -> list[Try]:
+        return list(hosts_tried(CHECK, failed(Phase.DNS, kind), ""))
+
+    assert tried(FaultKind.NAME_SERVER_FAILED) == [Try("smtp.office365.com", False, name_service_silent=True)]
+    assert tried(FaultKind.NAME_NOT_FOUND) == [Try("smtp.office365.com", False, name_service_silent=False)]
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        (failed(Phase.AUTH, FaultKind.TIMEOUT), True),
+        (failed(Phase.EHLO, FaultKind.CLOSED), True),
+        (failed(Phase.TOKEN, FaultKind.TOKEN, TokenError(TokenErrorKind.TIMEOUT, at=NOW)), True),
+        (failed(Phase.TOKEN, FaultKind.TOKEN, TokenError(TokenErrorKind.OAUTH, at=NOW)), False),
+        (failed(Phase.TLS, FaultKind.TLS_EXPIRED), False),
+        (failed(Phase.DNS, FaultKind.NAME_NOT_FOUND), False),
+        (REACHED, False),
+    ],
+)
+def test_what_a_standstill_of_the_agent_can_have_done(report: Report, expected: bool) -> None:
+    assert kept_waiting(report) == expected
+
+
+@pytest.mark.parametrize(("code", "expected"), [(421, True), (535, False)])
+def test_a_server_that_has_waited_too_long_says_421(code: int, expected: bool) -> None:
+    exchange = Exchange("EHLO agent", Reply(code, "", ("...",)))
+    step = Step(Phase.EHLO, 0, 1, (exchange,), Fault(FaultKind.REPLY))
+    assert kept_waiting(dataclasses.replace(REACHED, steps=(step,))) == expected
+
+
+def test_a_stalled_run_is_unknown_and_keeps_what_was_found() -> None:
+    found = dataclasses.replace(
+        failed(Phase.AUTH, FaultKind.TIMEOUT), outcome=Outcome.CRITICAL, findings=(Finding(Cause.TIMEOUT, 0.9, "a"),)
+    )
+    report = stalled(found, 12.0)
+    assert (report.outcome, report.cause) == (Outcome.UNKNOWN, Cause.AGENT_STALLED)
+    assert [finding.cause for finding in report.findings] == [Cause.AGENT_STALLED, Cause.TIMEOUT]
+
+
+@pytest.mark.parametrize(("stood_still", "outcome"), [(1.0, Outcome.WARNING), (6.0, Outcome.OK)])
+def test_a_run_is_not_slow_for_the_time_that_the_agent_stood_still(stood_still: float, outcome: Outcome) -> None:
+    slow = dataclasses.replace(
+        REACHED, seconds=15.0, outcome=Outcome.WARNING, warnings=(Finding(Cause.SLOW, 1.0, "a"),)
+    )
+    assert without_stall(CHECK, slow, stood_still).outcome is outcome

@@ -108,6 +108,8 @@ class Setting:
     plan: Loopback
     ahead: list[float]
     """How far the service's clock is ahead of the true one, in seconds."""
+    passed: list[float]
+    """How far its monotonic clock is ahead, in seconds."""
     changed: list[str]
     arrived: list[float]
 
@@ -131,11 +133,17 @@ class Setting:
     async def passes(self, seconds: float) -> None:
         """Let time pass, and what is due then happen."""
         self.ahead[0] += seconds
+        self.passed[0] += seconds
         await self.settle()
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the wall clock, as the agent notices it within its next tick."""
+        self.ahead[0] += seconds
+        self.service.clock_set(seconds)
 
     async def settle(self) -> None:
         """Begin what is due, and wait until all of it has ended."""
-        await self.service.tick()
+        self.service.tick()
         await self.idle()
 
     async def idle(self) -> None:
@@ -171,7 +179,12 @@ async def sending(
     folder.mkdir(exist_ok=True)  # noqa: ASYNC240
     begin = next_slot(hash_fraction(check.name), plan.every, time.time()) + 0.5
     ahead = [begin - time.time() if ahead_by is None else ahead_by]
-    kit = replace(await build_kit(settings), wall=lambda: time.time() + ahead[0])
+    passed = [0.0]
+    kit = replace(
+        await build_kit(settings),
+        wall=lambda: time.time() + ahead[0],
+        monotonic=lambda: time.monotonic() + passed[0],
+    )
     state = await State.kept(folder)
     await state.fetch([check.name])
     searcher = Searcher(world)
@@ -186,7 +199,7 @@ async def sending(
     )
     service.replace([check], {check.name: plan}, kit, first_within=0.0)
     try:
-        yield Setting(world, service, searcher, state, kit, check, plan, ahead, changed, arrived)
+        yield Setting(world, service, searcher, state, kit, check, plan, ahead, passed, changed, arrived)
     finally:
         await service.drain(5.0)
         await kit.close()
