@@ -86,7 +86,8 @@ class OtlpTracer:
         session.auth = _Headers(headers)
         ours = Resource({"service.name": "smtpcheck", "service.version": __version__})
         self._resource = ours.merge(OTELResourceDetector().detect())
-        self._processor = BatchSpanProcessor(OTLPSpanExporter(url, session=session))
+        self._exporter = OTLPSpanExporter(url, session=session)
+        self._processor = BatchSpanProcessor(self._exporter)
         self._ids = RandomIdGenerator()
 
     def new_id(self) -> str:
@@ -123,3 +124,6 @@ class OtlpTracer:
         thread = threading.Thread(target=self._processor.shutdown, name="last spans", daemon=True)
         thread.start()
         await asyncio.to_thread(thread.join, CLOSE_SECONDS)
+        if thread.is_alive():
+            # Else it would try again for as long as its own time limit.
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]

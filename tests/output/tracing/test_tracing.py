@@ -1,5 +1,6 @@
 """Traces, as a receiver of OTLP gets them: from an agent on the embedded world, and what happens without one."""
 
+import asyncio
 import gzip
 import logging
 import os
@@ -16,6 +17,7 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.samples import Sample
 
 from smtpcheck.agent.agent import Agent
 from smtpcheck.config import load, tracing
@@ -32,7 +34,7 @@ from tests.output.tracing.test_spans import GOOD
 from tests.worlds.agents import HEALTHY, edit, running
 from tests.worlds.loopback import Searcher, searcher_of_all
 from tests.worlds.raw_server import serving
-from tests.worlds.waiting import until
+from tests.worlds.waiting import HANG_SECONDS, until
 
 CHOSEN = tuple(one for one in SCENARIOS if one.name in {"healthy", "healthy-sender", "secret-expired", "wrong-user"})
 
@@ -179,16 +181,22 @@ def stage(agent: Agent) -> Stage | None:
 
 
 async def deliveries(agent: Agent) -> tuple[float, list[str]]:
-    """Return how many deliveries OpenMetrics shows, and the traces of their exemplars."""
+    """Return how many deliveries OpenMetrics shows, once there is one, and the traces of their exemplars."""
+    async with asyncio.timeout(HANG_SECONDS):
+        while not (samples := await delivery_samples(agent)):  # noqa: ASYNC110 - it is counted once it is on disk
+            await asyncio.sleep(0.01)
+    (count,) = (sample.value for sample in samples if sample.name.endswith("_count"))
+    return count, [sample.exemplar.labels["trace_id"] for sample in samples if sample.exemplar]
+
+
+async def delivery_samples(agent: Agent) -> list[Sample]:
     text = (await agent.exposition(openmetrics=True)).decode()
-    samples = [
+    return [
         sample
         for family in parse_openmetrics(text)  # type: ignore[no-untyped-call]
         if family.name == "smtpcheck_loopback_seconds"
         for sample in family.samples
     ]
-    (count,) = (sample.value for sample in samples if sample.name.endswith("_count"))
-    return count, [sample.exemplar.labels["trace_id"] for sample in samples if sample.exemplar]
 
 
 async def test_a_delivery_names_the_trace_of_the_run_that_sent_the_message(tmp_path: Path, found: Searcher) -> None:
