@@ -26,7 +26,7 @@ async def checked(folder: Path, scenario: Scenario, *options: str) -> tuple[int,
 async def test_the_way_of_the_message_is_shown(tmp_path: Path) -> None:
     code, output, world = await checked(tmp_path, SCENARIO, "--loopback", "arrives")
     assert code == 0, output
-    for part in ("accepted by the server", "taken by", "found in the inbox, and deleted", "1 check: 1 ok"):
+    for part in ("accepted by the server", "received by", "found in the inbox, and deleted", "1 check: 1 ok"):
         assert part in output
     box = world.store.box(f"probe-cli@{DOMAIN}")
     assert [stored for folder, stored in box.everything() if folder.use is Use.INBOX] == []
