@@ -208,7 +208,7 @@ class _Search:
             ours |= self._ours(self._by_message_id({one.correlation_id for one in ours.values()}))
         moved = [one for one in ours.values() if folder.name == self._trash and one.correlation_id in self._moved]
         rest = [one for one in ours.values() if one not in moved]
-        found = self._with_way([one for one in rest if one.correlation_id in self._targets])
+        found = self._with_route([one for one in rest if one.correlation_id in self._targets])
         left_over = [one for one in rest if one.correlation_id not in self._targets and self._is_old(one)]
         removed: set[int] = set()
         try:
@@ -242,7 +242,7 @@ class _Search:
                     ours[message.uid] = _Ours(message.uid, correlation_id.lower(), message.arrived_at, fields)
         return ours
 
-    def _with_way(self, found: Sequence[_Ours]) -> list[_Ours]:
+    def _with_route(self, found: Sequence[_Ours]) -> list[_Ours]:
         """Return messages with the fields that a match has: thousands of other messages may be beside them."""
         fields = {
             message.uid: read_fields(message.header)
