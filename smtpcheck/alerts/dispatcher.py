@@ -92,7 +92,7 @@ class Dispatcher:
                 while flush and await self.send_due() == 0.0:
                     pass
         except TimeoutError:
-            _log.warning("not every notification could be sent before the end", notifier=self.name)
+            _log.warning("not every notification could be sent before the shutdown", notifier=self.name)
         finally:
             await self._sender.close()
 

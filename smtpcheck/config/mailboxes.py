@@ -178,7 +178,10 @@ def _with_names(entries: list[Entry], problems: Problems) -> list[Entry]:
         elif unknown := [part for part in _PART.findall(name) if part not in _PARTS]:
             hint = "use {local}, {domain} or {mailbox}"
             problems.error(
-                entry.at(("name",)), f"holds {{{unknown[0]}}}, which is not a part of an address", value=name, hint=hint
+                entry.at(("name",)),
+                f"contains {{{unknown[0]}}}, which is not a part of an address",
+                value=name,
+                hint=hint,
             )
         elif len(entries) > 1 and "{" not in name and ("name",) not in entry.moved:
             hint = "put {local}, {domain} or {mailbox} into it"

@@ -159,13 +159,13 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("healthy", "Token, connection and login work."),
     Scenario(
         "healthy-sender",
-        "The server takes the sender too.",
+        "The server accepts the sender too.",
         check={"depth": "sender"},
     ),
     Scenario("healthy-send", "A whole message is accepted.", check=_SEND),
     Scenario(
         "healthy-certificate",
-        "The application proves itself with a certificate instead of a secret.",
+        "The application authenticates with a certificate instead of a secret.",
         registration=Registration("contoso-certificate", CredentialKind.CERTIFICATE),
     ),
     Scenario(
@@ -175,12 +175,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "healthy-user",
-        "A user has signed in, and the refresh token lives.",
+        "A user has signed in, and the refresh token is valid.",
         registration=Registration("contoso-user", CredentialKind.USER),
     ),
     Scenario(
         "secret-expired",
-        "The client secret has reached its end.",
+        "The client secret has expired.",
         Cause.SECRET_EXPIRED,
         registration=Registration("contoso-expired", secret_expired=True),
     ),
@@ -204,19 +204,19 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "login-revoked",
-        "A user had signed in, but the refresh token is dead.",
+        "A user had signed in, but the refresh token is revoked.",
         Cause.REFRESH_TOKEN_EXPIRED_OR_REVOKED,
         registration=Registration("contoso-user-revoked", CredentialKind.USER, revoked=True),
     ),
     Scenario(
         "audience-wrong",
-        "The token is good, but for Microsoft Graph instead of Exchange Online.",
+        "The token is valid, but for Microsoft Graph instead of Exchange Online.",
         Cause.WRONG_TOKEN_AUDIENCE,
         registration=Registration("contoso-graph", keys={"scope": "https://graph.microsoft.com/.default"}),
     ),
     Scenario(
         "smtp-auth-disabled",
-        "The token is good, but the tenant has SMTP AUTH switched off.",
+        "The token is valid, but the tenant has SMTP AUTH disabled.",
         Cause.SMTP_AUTH_DISABLED_TENANT,
         refuses={"AUTH": replies.SMTP_AUTH_DISABLED_TENANT},
     ),
@@ -229,7 +229,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "sender-refused",
-        "The mailbox may not send as the sender, which shows after the whole message.",
+        "The mailbox may not send as the sender, which shows only after the whole message.",
         Cause.SENDER_NOT_ALLOWED,
         check={**_SEND, "sender": f"board@{DOMAIN}"},
     ),
@@ -242,7 +242,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "certificate-expired",
-        "The server's certificate ended yesterday.",
+        "The server's certificate expired yesterday.",
         Cause.CERTIFICATE_EXPIRED,
         server=Listener(certificate=Certificate.EXPIRED),
     ),
@@ -254,13 +254,13 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "mechanism-missing",
-        "The host is a relay that takes no login.",
+        "The host is a relay that accepts no login.",
         Cause.MECHANISM_NOT_OFFERED,
         server=Listener(mechanisms=()),
     ),
     Scenario(
         "slow",
-        "Everything works, but each reply takes its time.",
+        "Everything works, but every reply is slow.",
         warnings=frozenset({Cause.SLOW}),
         check={"warn": {"duration": "1s"}},
         server=Listener(delay=0.25),
@@ -274,7 +274,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "password",
-        "A server without OAuth2 takes the password.",
+        "A server without OAuth2 accepts the password.",
         server=POSTFIX,
         registration=Registration("site", CredentialKind.PASSWORD),
     ),
@@ -292,7 +292,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "relay-must-fail",
-        "Without a login no mail may go elsewhere, and none does.",
+        "Without a login no mail may be relayed, and none is.",
         check={
             "sender": f"anybody@{DOMAIN}",
             "recipient": "somebody@elsewhere.example",
@@ -303,7 +303,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "sender-must-fail",
-        "The mailbox must not send as the board, but the server lets it.",
+        "The mailbox must not send as the board, but the server allows it.",
         Cause.UNEXPECTED_SUCCESS,
         check={"sender": f"board@{DOMAIN}", "recipient": RECIPIENT, "expect": {"phase": "rcpt", "code": 553}},
         server=POSTFIX,
@@ -319,7 +319,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "mail-late",
-        "A message arrives, but after the time that is allowed for it.",
+        "A message arrives, but later than allowed.",
         warnings=frozenset({Cause.MAIL_LATE}),
         check=_loopback("mail-late", warn_after="2s"),
         registration=CONTOSO_MAIL,
@@ -344,7 +344,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "finder-refused",
-        "A message is sent, but the application may not log in where it should arrive.",
+        "A message is sent, but the application may not log in to the mailbox where it should arrive.",
         warnings=frozenset({Cause.FINDER_FAILED}),
         check=_loopback("finder-refused", warn_after="2s", lost_after="4s"),
     ),

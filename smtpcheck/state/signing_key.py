@@ -27,7 +27,7 @@ def load_signing_key(folder: Path) -> bytes:
         return _read(path) or _make(path)
     except OSError as error:
         _log.error(
-            "the key of the correlation ids cannot be kept: messages of now are unknown after a restart",
+            "the key of the correlation ids cannot be stored: current messages are unknown after a restart",
             error=str(error),
         )
         return secrets.token_bytes(_SIZE)

@@ -99,7 +99,7 @@ class AlertmanagerSender(Sender):
             self._failing.discard(number)
         elif number not in self._failing:
             self._failing.add(number)
-            _log.warning("an Alertmanager takes no alerts; another one does", instance=number, error=failure.reason)
+            _log.warning("an Alertmanager does not accept alerts; another does", instance=number, error=failure.reason)
 
     def _read(self) -> tuple[list[str], dict[str, str]]:
         urls = [source.read().reveal() for source in self._alertmanager.urls]

@@ -156,7 +156,7 @@ def _no_other(phase: Phase) -> str:
 def _other_mailbox_note(other: Check, check: Check, refused: Phase, report: Report) -> tuple[Note, tuple[Cause, ...]]:
     if report.failed_step is None:
         what = "a message from" if refused is Phase.DATA else "the login of"
-        said = f"{what} {other.mailbox} with the same credential is accepted: the fault lies with {check.mailbox} alone"
+        said = f"{what} {other.mailbox} with the same credential is accepted: the fault is with {check.mailbox} alone"
         return ok(said), _OF_THE_CREDENTIAL
     reply = report.failed_reply
     said = f"{other.mailbox}, another mailbox of the credential, is refused too{f': {reply}' if reply else ''}"

@@ -56,7 +56,7 @@ def _retirements(evidence: Evidence) -> Iterator[Note]:
         return
     said = (
         "Microsoft has announced that SMTP AUTH with passwords (Basic authentication) will be off by default at the "
-        "end of December 2026, and that its final end will be announced in the second half of 2027"
+        "end of December 2026, and that the final removal date will be announced in the second half of 2027"
     )
     if uses_password:
         yield warning(f"{said}: this check logs in with a password, move it to OAuth2")

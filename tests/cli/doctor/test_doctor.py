@@ -208,7 +208,7 @@ async def test_another_mailbox_of_the_credential_separates(tmp_path: Path) -> No
         assert not world.exchange.messages
     assert (
         "the login of healthy-sender@contoso.example with the same credential is accepted: "
-        "the fault lies with healthy@contoso.example alone"
+        "the fault is with healthy@contoso.example alone"
     ) in seen.text(Stage.TEST, Result.OK)
     excluded = set(seen.stages[Stage.TEST].excluded)
     assert {Cause.SERVICE_PRINCIPAL_NOT_REGISTERED, Cause.WRONG_TOKEN_AUDIENCE} <= excluded
