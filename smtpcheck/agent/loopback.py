@@ -17,12 +17,11 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 
 import structlog
 
-from smtpcheck import __version__
+from smtpcheck.agent.loopback_intent import Intent, Sender, as_sender, content_of
 from smtpcheck.agent.schedule import hash_fraction
 from smtpcheck.check.kit import Kit
 from smtpcheck.check.probe import OutgoingMessage, probe
@@ -33,12 +32,12 @@ from smtpcheck.loopback.plan import Find, Loopback
 from smtpcheck.loopback.status import FinderState, LoopbackStatus
 from smtpcheck.loopback.timing import PURGE_EVERY, SPACING, next_search, next_slot, slot, wait_after_failures
 from smtpcheck.mail.correlation_id import CorrelationIds
-from smtpcheck.mail.message import loopback_message, loopback_message_id
+from smtpcheck.mail.message import loopback_message_id
 from smtpcheck.model import backoff
-from smtpcheck.model.check import Check, Depth
+from smtpcheck.model.check import Check
 from smtpcheck.model.report import Report
 from smtpcheck.output.log_fields import facts_of
-from smtpcheck.state.outbox import Held, Outbox
+from smtpcheck.state.outbox import Held
 from smtpcheck.state.state import State
 
 SEARCH_SECONDS = 60.0
@@ -50,15 +49,6 @@ _LATE_SECONDS = 10.0
 _FIRST_PURGE_SECONDS = 600.0
 """How long after a start, at least, left-overs are looked for."""
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Sender:
-    """One check that sends."""
-
-    check: Check
-    """At depth `send`, from and to the addresses of the loopback."""
-    plan: Loopback
 
 
 @dataclass(slots=True)
@@ -108,7 +98,7 @@ class LoopbackService:
         self._searcher = searcher
         self._changed, self._arrived, self._ran, self._traced = changed, arrived, ran, traced
         self._kit: Kit | None = None
-        self._senders: dict[str, _Sender] = {}
+        self._senders: dict[str, Sender] = {}
         self._send_at: dict[str, float] = {}
         self._mailboxes: dict[Find, _Mailbox] = {}
         self._searches: set[asyncio.Task[None]] = set()
@@ -124,7 +114,7 @@ class LoopbackService:
         now = kit.wall()
         before = self._senders
         self._senders = {
-            check.name: _Sender(_as_sender(check, loopbacks[check.name]), loopbacks[check.name])
+            check.name: Sender(as_sender(check, loopbacks[check.name]), loopbacks[check.name])
             for check in checks
             if check.name in loopbacks
         }
@@ -215,7 +205,7 @@ class LoopbackService:
             return next_slot(hash_fraction(name), plan.every, now)
         return now + hash_fraction(name) * min(plan.every, first_within)
 
-    def _may_begin(self, sender: _Sender, now: float, kit: Kit) -> bool:
+    def _may_begin(self, sender: Sender, now: float, kit: Kit) -> bool:
         """Return whether connecting is of use: no back-off is in force, and the caps leave room.
 
         The slot after a message that was sent in the middle of the one before, as after a start, stays free: a day has
@@ -265,8 +255,8 @@ class LoopbackService:
         message = Message(
             check.name, slot_at, number, correlation_id, loopback_message_id(correlation_id, plan.sender), now
         )
-        intent = _Intent(message, self._outbox, kit, sender)
-        report = await probe(check, kit, outgoing=OutgoingMessage(_content(message, sender), intent.consent))
+        intent = Intent(message, self._outbox, kit, sender)
+        report = await probe(check, kit, outgoing=OutgoingMessage(content_of(message, sender), intent.consent))
         if intent.held is not None:
             self._log_held(check.name, intent.held, kit.wall())
             return
@@ -282,7 +272,7 @@ class LoopbackService:
         self._log_sending(report, intent, trace_id)
         self._changed(check.name)
 
-    async def _conclude(self, sender: _Sender, message: Message | None, intent: "_Intent", kit: Kit) -> None:
+    async def _conclude(self, sender: Sender, message: Message | None, intent: "Intent", kit: Kit) -> None:
         """Keep what became of a message that was intended; None: nothing of it was sent."""
         if message is None:
             await self._outbox.withdraw(intent.message, sender.check.mailbox, kit.tenant(sender.check))
@@ -296,7 +286,7 @@ class LoopbackService:
                 mailbox.due_at, max(mailbox.not_before, self._next_search_of(message, sender.plan, now))
             )
 
-    def _log_sending(self, report: Report, intent: "_Intent", trace_id: str) -> None:
+    def _log_sending(self, report: Report, intent: "Intent", trace_id: str) -> None:
         message = next((each for each in self.record(report.check).messages if each.slot == intent.message.slot), None)
         stage = message.stage if message else "not sent"
         log = _log.debug if stage is Stage.ACCEPTED else _log.info
@@ -459,45 +449,6 @@ class LoopbackService:
             seconds=None if seconds is None else round(seconds, 1),
             folder=after.kind.value if after.kind else None,
         )
-
-
-class _Intent:
-    """The intent to send one message: written when the server is ready for it."""
-
-    def __init__(self, message: Message, outbox: Outbox, kit: Kit, sender: _Sender) -> None:
-        self.message = message
-        self.held: float | Held | None = None
-        """Why it may not be sent after all."""
-        self.written = False
-        """Whether it may be in the file."""
-        self._outbox, self._kit, self._sender = outbox, kit, sender
-
-    async def consent(self) -> bool:
-        """Write the intent; return whether the message may be sent."""
-        check = self._sender.check
-        self.message = replace(self.message, intended_at=self._kit.wall())
-        self.written = True
-        self.held = await self._outbox.intend(
-            self.message, check.mailbox, self._kit.tenant(check), self._sender.plan.limits
-        )
-        return self.held is None
-
-
-def _as_sender(check: Check, plan: Loopback) -> Check:
-    return replace(check, depth=Depth.SEND, sender=plan.sender, recipient=plan.recipient)
-
-
-def _content(message: Message, sender: _Sender) -> bytes:
-    return loopback_message(
-        sender=sender.plan.sender,
-        recipient=sender.plan.recipient,
-        now=datetime.fromtimestamp(message.intended_at, UTC),
-        correlation_id=message.mark,
-        number=message.sequence,
-        check=message.check,
-        contact=sender.plan.contact,
-        agent=f"smtpcheck/{__version__}",
-    )
 
 
 def _target(message: Message) -> Target:
