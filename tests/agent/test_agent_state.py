@@ -83,10 +83,11 @@ async def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
         "backoff",
     )
     async with World(tmp_path) as world:
+        edit(world.config, lambda document: document["defaults"].update(interval="1h"))
         async with running(world.config, first_within=1.0) as agent:
             await until(lambda: len(agent.state.checks) == len(world.scenarios))
         expected, before = dict(agent.state.checks), samples(await shown(agent), *names)
-        async with running(world.config, first_within=60.0) as again:
+        async with running(world.config, first_within=3600.0) as again:
             await until(again.ready)
             assert dict(again.state.checks) == expected
             assert samples(await shown(again), *names) == before

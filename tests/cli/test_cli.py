@@ -276,6 +276,7 @@ def test_a_closed_terminal_ends_what_was_started_on_it(config: Path, command: tu
     arguments = [str(config) if word == "CONFIG" else word for word in command]
     process, terminal = pty.fork()
     if process == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
         os.execve(sys.executable, [sys.executable, "-m", "smtpcheck", *arguments], ENVIRONMENT)
     try:
         _read_until(terminal, b"Metrics" if command[0] == "demo" else b"listening")

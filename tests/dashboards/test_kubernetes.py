@@ -9,7 +9,6 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from cloudcoil.models.prometheus_operator import v1 as monitoring
 from typer.testing import CliRunner
 
 from dashboards import FILES
@@ -42,6 +41,8 @@ RESOURCES = {name: parsed((FOLDER / name).read_text())[0] for name in kustomizat
 def faults(resource: dict[str, Any], version: str) -> list[str]:
     """Return what a schema finds wrong in a resource; an unknown key is wrong too."""
     if resource["apiVersion"].startswith("monitoring.coreos.com/"):
+        from cloudcoil.models.prometheus_operator import v1 as monitoring  # it takes seconds
+
         model = getattr(monitoring, resource["kind"])
         known = model.model_validate(resource).model_dump(mode="json", by_alias=True, exclude_unset=True)
         return [] if known == resource else [f"{resource['kind']} has keys that its schema does not know"]

@@ -21,7 +21,7 @@ APP = next(iter(TENANT.apps.values()))
 
 CONFIG = """
 agent: {{listen: "127.0.0.1:{port}", state: {folder}/state}}
-defaults: {{interval: 5s, timeout: 10s}}
+defaults: {{interval: 1s, timeout: 60s}}
 credentials:
   contoso:
     type: microsoft

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import yaml
-from cloudcoil.models.prometheus_operator import v1 as monitoring
 
 from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
@@ -33,6 +32,8 @@ def test_the_operators_resource_is_valid() -> None:
     found = re.search(r"```yaml\n(apiVersion: monitoring.coreos.com/v1\nkind: Probe\n.*?)```", README, re.DOTALL)
     assert found
     written = yaml.safe_load(found[1])
+    from cloudcoil.models.prometheus_operator import v1 as monitoring  # it takes seconds
+
     known = monitoring.Probe.model_validate(written)
     assert known.model_dump(mode="json", by_alias=True, exclude_unset=True) == written
 

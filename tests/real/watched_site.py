@@ -27,6 +27,7 @@ from smtpcheck.sandbox.world import World
 from smtpcheck.web import create_app, serve
 from tests.real.daemon import free_port
 from tests.real.prometheus import Prometheus
+from tests.worlds.agents import edit, unhurried
 from tests.worlds.waiting import until
 
 DASHBOARDS = Path(__file__).parent.parent.parent / "dashboards"
@@ -92,8 +93,8 @@ def _get(url: str) -> Any:
 async def watched_site(folder: Path) -> AsyncIterator[Site]:
     """Yield a scraped agent on every scenario, after one credential and one mailbox have broken; one agent is down."""
     async with World(folder, (*SCENARIOS, DATED, SIGNED_IN, DYING, BREAKING)) as world:
-        configured = yaml.safe_load(world.config.read_text()) | {"alerts": {"notify": [{"type": "log"}]}}
-        world.config.write_text(yaml.safe_dump(configured))
+        unhurried(world)
+        edit(world.config, lambda document: document.update(alerts={"notify": [{"type": "log"}]}))
         again = partial(load, [world.config])
         settings = again().settings
         assert settings
