@@ -13,11 +13,11 @@ Rules of this file:
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Self
 
 import structlog
 
-from smtpcheck import __version__
+from smtpcheck.agent.agent_state import AgentParts, agent_state
 from smtpcheck.agent.alerting import Alerting
 from smtpcheck.agent.health import Health
 from smtpcheck.agent.loopback import LoopbackService
@@ -25,9 +25,9 @@ from smtpcheck.agent.on_demand import Busy, Probed, Requests
 from smtpcheck.agent.periodic_jobs import ClockSteps, PeriodicJobs
 from smtpcheck.agent.publish import Publisher
 from smtpcheck.agent.reload import Reloader
-from smtpcheck.agent.runner import Ran, Runner
+from smtpcheck.agent.runner import Ran, Runner, log_shard
 from smtpcheck.agent.schedule import Schedule
-from smtpcheck.agent.ticking import end, every
+from smtpcheck.agent.ticking import end, every, finish
 from smtpcheck.check.kit import Kit, build_kit, network_of, rebuilt
 from smtpcheck.config import Loaded, Problem, Settings
 from smtpcheck.diagnosis.catalogue import Catalogue
@@ -35,8 +35,7 @@ from smtpcheck.limits.mailbox_lock import MailboxLocks
 from smtpcheck.loopback.status import LoopbackStatus
 from smtpcheck.mail.correlation_id import CorrelationIds
 from smtpcheck.model.credential import CredentialState
-from smtpcheck.model.shard import WHOLE
-from smtpcheck.output.metrics import AgentState, Metrics
+from smtpcheck.output.metrics import Metrics
 from smtpcheck.output.tracing.tracer import Tracer, tracer
 from smtpcheck.state.database import InUseError
 from smtpcheck.state.signing_key import load_signing_key
@@ -145,7 +144,16 @@ class Agent:
         """Return why the agent is unhealthy, empty while it runs its checks, keeps what it knows and has network."""
         if not self.ready():
             return "no check is started"
-        return self._health.unhealthy_reason() or self.state.error or self._kit.tokens.error
+        lost = "the agent has no connectivity" if self._health.has_lost_connectivity() else ""
+        return self.stuck_reason() or lost or self.state.error or self._kit.tokens.error
+
+    def stuck_reason(self) -> str:
+        """Return why only a restart helps the agent, empty while it does its work, starts or stops."""
+        if not self.ready():
+            return ""
+        if not self.state.is_served:
+            return "the thread that keeps the state has ended"
+        return self._health.stuck_reason(self._schedule.earliest())
 
     def next_run(self, name: str) -> float | None:
         """Return when the check is due next (Unix seconds), None for one that is unknown or not scheduled."""
@@ -163,23 +171,14 @@ class Agent:
 
     async def exposition(self, *, openmetrics: bool) -> bytes:
         """Return all metrics in the text format, or in OpenMetrics; they are rendered off the loop."""
-        notifiers = self.alerting.notifiers()
-        state = AgentState(
-            version=__version__,
+        state = agent_state(
+            AgentParts(
+                *(self._runner, self._requests, self._schedule, self._health, self._loopback),
+                *(self._jobs, self._reloader, self.alerting),
+            ),
             checks=len(self._checks),
-            in_flight=len(self._runner.running) + len(self._requests.running),
-            connectivity_lost=self._health.has_lost_connectivity(),
-            skipped={
-                "running": self._runner.skipped,
-                "late": self._schedule.skipped,
-                "cap": self._runner.capped + self._loopback.capped,
-            },
-            internal_errors=self._health.internal_errors + self._loopback.internal_errors + self._jobs.internal_errors,
-            config_last_reload_successful=self._reloader.successful,
-            config_last_reload_success_timestamp=self._reloader.succeeded_at,
-            notifications={(each.name, result): count for each in notifiers for result, count in each.counts.items()},
-            notifiers_failing={each.name: bool(each.failure) for each in notifiers},
-            alerts_firing=self.alerting.counts(),
+            unhealthy_reason=self.unhealthy_reason(),
+            state_error=self.state.error,
         )
         return await asyncio.to_thread(
             self._metrics.expose, openmetrics=openmetrics, credentials=self.credentials(), agent=state
@@ -215,7 +214,7 @@ class Agent:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run the checks until `stop` is set, then let the running ones end within their own time limits."""
-        self._log_shard()
+        log_shard(self.settings)
         self._plan()
         self._runner.restore_waits()
         self._show_all()
@@ -248,14 +247,7 @@ class Agent:
 
     async def _drain(self) -> None:
         await self._reloader.settle(DRAIN_SECONDS)
-        running: dict[asyncio.Task[Any], float] = {**self._runner.running, **self._requests.running}
-        if running:
-            limit = max(running.values())
-            _log.info("draining", running=len(running), seconds=limit)
-            _, late = await asyncio.wait(running, timeout=limit)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await finish({**self._runner.running, **self._requests.running})
         await self._loopback.drain(DRAIN_SECONDS)
 
     async def _close(self) -> None:
@@ -296,14 +288,6 @@ class Agent:
             sharding=self.settings.sharding,
         )
         self._publisher.replace(self.settings.checks)
-
-    def _log_shard(self) -> None:
-        """Log which checks are run here, where other agents run the rest."""
-        sharding = self.settings.sharding
-        if sharding.shard == WHOLE:
-            return
-        others = len(sharding.other_shards)
-        _log.info("one of several agents", shard=str(sharding.shard), checks=len(self._checks), others=others)
 
     def _retain(self) -> None:
         self.state.forget_old(self._kit.wall())

@@ -29,7 +29,9 @@ from smtpcheck.model.report import Outcome, Report
 from smtpcheck.smtp.connection import Network
 
 STALLED_SECONDS = 10.0
-"""How long after its last tick an agent is unhealthy."""
+"""How long after its last tick, or after a check was due that is not started, an agent is unhealthy."""
+MOST_UNPUBLISHED = 3
+"""How many runs in a row may end without that their results are published."""
 WITNESSED_SECONDS = 10.0
 """How long the answer of the witnesses holds."""
 _log = structlog.get_logger(__name__)
@@ -43,6 +45,7 @@ class Health:
     ) -> None:
         self.internal_errors = 0
         """Runs in which smtpcheck itself failed."""
+        self._unpublished = 0
         self._monotonic = monotonic
         self._tick_seconds = tick_seconds
         self._witnesses_asked: asyncio.Task[None] | None = None
@@ -66,6 +69,15 @@ class Health:
         late = self._loop.tick(self._monotonic())
         if late > STALLED_SECONDS / 10:
             _log.warning("the event loop stood still: the agent was paused or got no CPU", seconds=round(late, 1))
+
+    def published(self) -> None:
+        """Note that the result of a run went to all who use it."""
+        self._unpublished = 0
+
+    def died(self) -> None:
+        """Note that a run ended by a fault of our own, and that its result went to nobody."""
+        self.internal_errors += 1
+        self._unpublished += 1
 
     @property
     def loop_stalled_seconds(self) -> float:
@@ -111,8 +123,16 @@ class Health:
             return False
         return self._connectivity.is_lost(now, has_route=witnesses.has_default_route())
 
-    def unhealthy_reason(self) -> str:
-        """Return why the agent is unhealthy, empty while it is healthy."""
-        if self._monotonic() - self._loop.ticked_at > STALLED_SECONDS:
+    def stuck_reason(self, next_due: float) -> str:
+        """Return why the agent does not do its work and only a restart helps; empty while it does it.
+
+        `next_due` is when the check is due that is due next (monotonic seconds).
+        """
+        now = self._monotonic()
+        if now - self._loop.ticked_at > STALLED_SECONDS:
             return "no check is started"
-        return "the agent has no connectivity" if self.has_lost_connectivity() else ""
+        if now - next_due > STALLED_SECONDS:
+            return "a check is due and is not started; the log has the error"
+        if self._unpublished >= MOST_UNPUBLISHED:
+            return "no result is published; the log has the error"
+        return ""

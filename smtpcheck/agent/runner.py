@@ -25,6 +25,7 @@ from smtpcheck.limits.connection_limit import NoSlotError
 from smtpcheck.model.check import Check, Depth, Phase
 from smtpcheck.model.expected_refusal import cools_down_until
 from smtpcheck.model.report import Report
+from smtpcheck.model.shard import WHOLE
 from smtpcheck.state.state import State
 
 Ran = Report | TooSoon | Busy
@@ -105,7 +106,7 @@ class Runner:
         del self.running[task]
         self._names.discard(name)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._health.internal_errors += 1
+            self._health.died()
             _log.error("internal error", check=name, exc_info=error)
 
     # -- runs ---------------------------------------------------------------------------------------------------------
@@ -124,6 +125,7 @@ class Runner:
         if (current := self._checks.get(name)) is None:
             return own
         report = self._publisher.ran(current, own, lag=None if due is None else begin - due + own.waited)
+        self._health.published()
         self.reschedule(current)
         return report
 
@@ -180,3 +182,11 @@ class Runner:
         if current is not None and current.scheduled:
             self._schedule.postpone(check.name, self._kit.monotonic() + until - now)
         return until - now
+
+
+def log_shard(settings: Settings) -> None:
+    """Log which checks are run here, where other agents run the rest."""
+    sharding = settings.sharding
+    if sharding.shard != WHOLE:
+        others = len(sharding.other_shards)
+        _log.info("one of several agents", shard=str(sharding.shard), checks=len(settings.checks), others=others)

@@ -81,6 +81,10 @@ class Schedule:
             heapq.heapreplace(heap, (slots.next_at, name))
         return fired
 
+    def earliest(self) -> float:
+        """Return when the check is due that is due next; infinity without any."""
+        return self._heap[0][0] if self._heap else math.inf
+
     def next_at(self, name: str) -> float:
         """Return when a check is due next; KeyError for an unknown name."""
         return self._slots[name].next_at

@@ -1,7 +1,8 @@
 """What is done again and again on the monotonic clock, which no setting of the wall clock delays."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 
@@ -19,6 +20,18 @@ async def every(seconds: float, job: Callable[[], None], health: Health) -> None
             health.internal_errors += 1
             _log.exception("internal error")
         await asyncio.sleep(seconds)
+
+
+async def finish(running: Mapping[asyncio.Task[Any], float]) -> None:
+    """Wait for tasks, each with its time limit in seconds; what is late then is cancelled."""
+    if not running:
+        return
+    limit = max(running.values())
+    _log.info("draining", running=len(running), seconds=limit)
+    _, late = await asyncio.wait(running, timeout=limit)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*late, return_exceptions=True)
 
 
 async def end(task: asyncio.Task[None]) -> None:

@@ -113,6 +113,11 @@ class Database:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="state", daemon=True)
 
+    @property
+    def is_alive(self) -> bool:
+        """Return whether the thread that reads and writes is there; True before `open`."""
+        return self._thread.ident is None or self._thread.is_alive()
+
     async def open(self) -> None:
         """Open the file, or begin it. Where that fails `error` says why, and nothing will be kept.
 

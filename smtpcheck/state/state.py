@@ -115,6 +115,11 @@ class State:
         """Return why nothing outlives a restart at present, as a sentence; empty while all is kept."""
         return self._file.error if self._file else ""
 
+    @property
+    def is_served(self) -> bool:
+        """Return whether the thread that keeps the state is there; True without a file."""
+        return self._file is None or self._file.is_alive
+
     def record(self, check: Check, report: Report, own: Report | None = None) -> CheckState:
         """Remember a run and return the new state of its check.
 

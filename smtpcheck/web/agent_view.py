@@ -67,6 +67,12 @@ class AgentView(Protocol):
     def ready(self) -> bool:
         """Return whether every check is scheduled."""
 
+    def unhealthy_reason(self) -> str:
+        """Return why the agent is unhealthy, empty while it is healthy."""
+
+    def stuck_reason(self) -> str:
+        """Return why only a restart helps the agent, empty while it does its work."""
+
     def next_run(self, name: str) -> float | None:
         """Return when the check will run next (Unix seconds)."""
 

@@ -30,8 +30,13 @@ async def exposed(request: web.Request, body: bytes, *, openmetrics: bool) -> we
     return web.Response(body=body, headers=headers)
 
 
-async def healthy(_request: web.Request) -> web.Response:
-    """Answer GET /-/healthy: the event loop turns."""
+async def healthy(request: web.Request) -> web.Response:
+    """Answer GET /-/healthy: 503 with a sentence where only a restart helps, else 200.
+
+    An agent without network or with a full disk does its work: a restart would not help it, and the checks say so.
+    """
+    if reason := request.app[AGENT].stuck_reason():
+        return web.Response(status=503, text=f"smtpcheck is not healthy: {reason}\n")
     return web.Response(text="smtpcheck is healthy\n")
 
 

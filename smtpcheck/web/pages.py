@@ -145,7 +145,7 @@ def render(request: web.Request, template: str, **values: object) -> str:
         .render(
             now=now,
             version=__version__,
-            state_error=agent.state.error,
+            unhealthy_reason=agent.unhealthy_reason(),
             sharding=agent.settings.sharding,
             refresh_seconds=REFRESH_SECONDS,
             distance=partial(formatting.distance, now=now),

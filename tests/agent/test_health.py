@@ -76,7 +76,7 @@ async def test_two_hosts_that_do_not_answer_are_no_connectivity() -> None:
     assert (await own.after_run(CHECK, failed(FaultKind.TIMEOUT), "")).outcome is Outcome.CRITICAL
     found = await own.after_run(OTHER, failed(FaultKind.UNREACHABLE, name="other"), "")
     assert result(found) == (Outcome.UNKNOWN, Cause.AGENT_CUT_OFF)
-    assert own.unhealthy_reason() == "the agent has no connectivity"
+    assert own.has_lost_connectivity()
 
 
 async def test_a_witness_that_answers_makes_two_silent_hosts_two_outages(listening: int, closed_port: int) -> None:
@@ -188,3 +188,32 @@ def test_the_default_route_is_read_where_linux_says_it(
 def test_a_system_that_does_not_say_is_taken_to_have_a_route(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert witnesses.has_default_route(tmp_path)
+
+
+def test_an_agent_whose_ticks_end_is_stuck() -> None:
+    clock = Clock()
+    own = health(clock=clock)
+    own.tick()
+    assert own.stuck_reason(clock.now + 60) == ""
+    clock.now += 11.0
+    assert own.stuck_reason(clock.now + 60) == "no check is started"
+
+
+def test_a_check_that_is_due_and_not_started_is_told_though_ticks_go_on() -> None:
+    clock = Clock()
+    own = health(clock=clock)
+    clock.now += 60.0
+    own.tick()
+    assert own.stuck_reason(clock.now - 1.0) == ""
+    assert "not started" in own.stuck_reason(clock.now - 11.0)
+
+
+def test_runs_that_nobody_gets_to_know_make_the_agent_stuck() -> None:
+    own = health()
+    for _ in range(3):
+        assert own.stuck_reason(200.0) == ""
+        own.died()
+    assert "published" in own.stuck_reason(200.0)
+    own.published()
+    assert own.stuck_reason(200.0) == ""
+    assert own.internal_errors == 3

@@ -96,7 +96,7 @@ class Agent:
 
     async def send(self, name: str) -> int:
         """Have a check run, and return the status."""
-        async with self._session.post(f"{self.url}/api/v1/checks/{name}/run") as response:
+        async with self._session.post(f"{self.url}/api/v1/checks/{name}/run?send=true") as response:
             await response.read()
             return response.status
 

@@ -44,6 +44,13 @@ async def test_health_is_readiness_is_not(client: Client, world: World) -> None:
     assert (starting, running) == ([200, 503], [200, 200])
 
 
+async def test_an_agent_that_only_a_restart_helps_says_so_everywhere(client: Client, world: World) -> None:
+    world.stuck = "no check is started"
+    answer = await client.get("/-/healthy")
+    assert (answer.status, await answer.text()) == (503, "smtpcheck is not healthy: no check is started\n")
+    assert "No check is started." in await (await client.get("/")).text()
+
+
 async def test_a_reload_that_succeeds_says_so(client: Client, world: World) -> None:
     answer = await client.post("/-/reload")
     assert (answer.status, await answer.text(), world.asked) == (200, "configuration reloaded\n", ["reload"])

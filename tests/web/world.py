@@ -59,6 +59,7 @@ class World:
     state: State = field(default_factory=State)
     states: tuple[CredentialState, ...] = ()
     is_ready: bool = True
+    stuck: str = ""
     problems: tuple[Problem, ...] = ()
     answer: Report | TooSoon | Busy | None = None
     probed: Probed | Busy | None = None
@@ -73,6 +74,12 @@ class World:
 
     def ready(self) -> bool:
         return self.is_ready
+
+    def unhealthy_reason(self) -> str:
+        return self.stuck_reason() or self.state.error
+
+    def stuck_reason(self) -> str:
+        return self.stuck
 
     def next_run(self, name: str) -> float | None:
         return next((NOW + 30.0 + len(check.name) for check in self.settings.checks if check.name == name), None)

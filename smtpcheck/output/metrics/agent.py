@@ -34,6 +34,9 @@ class AgentState:
     in_flight: int
     """Runs in flight."""
     connectivity_lost: bool
+    healthy: bool = True
+    state_kept: bool = True
+    loop_stalled_seconds: float = 0.0
     skipped: Mapping[str, int] = field(default_factory=dict)
     """Runs that were skipped, by reason (a closed list of the agent's)."""
     internal_errors: int = 0
@@ -128,6 +131,9 @@ def _samples_of_agent(agent: AgentState) -> _Samples:
     yield families.CHECKS, (), agent.checks
     yield families.CHECKS_IN_FLIGHT, (), agent.in_flight
     yield families.CUT_OFF, (), agent.connectivity_lost
+    yield families.HEALTHY, (), agent.healthy
+    yield families.STATE_KEPT, (), agent.state_kept
+    yield families.LOOP_STALLED, (), agent.loop_stalled_seconds
     for reason, count in agent.skipped.items():
         yield families.RUNS_SKIPPED, (reason,), count
     yield families.INTERNAL_ERRORS, (), agent.internal_errors

@@ -315,6 +315,21 @@ SCHEDULE_LAG = Family(
 CUT_OFF = Family(
     "smtpcheck_cut_off", Kind.GAUGE, "Whether the agent itself has no connectivity (1); then failures are unknown."
 )
+HEALTHY = Family(
+    "smtpcheck_healthy",
+    Kind.GAUGE,
+    "Whether the agent starts its checks, keeps what it knows and has connectivity (1); the page says why it does not.",
+)
+STATE_KEPT = Family(
+    "smtpcheck_state_kept",
+    Kind.GAUGE,
+    "Whether the state file is written (1); while it is not, nothing outlives a restart and no message is sent.",
+)
+LOOP_STALLED = Family(
+    "smtpcheck_loop_stalled_seconds_total",
+    Kind.COUNTER,
+    "Seconds in which the agent itself stood still: it was paused, or got no CPU.",
+)
 RUNS_SKIPPED = Family("smtpcheck_runs_skipped_total", Kind.COUNTER, "Skipped scheduled runs, by reason.", ("reason",))
 INTERNAL_ERRORS = Family("smtpcheck_internal_errors_total", Kind.COUNTER, "Internal errors of smtpcheck.")
 LAST_RELOAD_SUCCESSFUL = Family(
@@ -350,6 +365,9 @@ AGENT = (
     CHECKS_IN_FLIGHT,
     SCHEDULE_LAG,
     CUT_OFF,
+    HEALTHY,
+    STATE_KEPT,
+    LOOP_STALLED,
     RUNS_SKIPPED,
     INTERNAL_ERRORS,
     LAST_RELOAD_SUCCESSFUL,

@@ -182,6 +182,9 @@ smtpcheck_build_info{version="0.1.0"} 1.0
 smtpcheck_checks 2.0
 smtpcheck_checks_in_flight 1.0
 smtpcheck_cut_off 0.0
+smtpcheck_healthy 1.0
+smtpcheck_state_kept 1.0
+smtpcheck_loop_stalled_seconds_total 0.0
 smtpcheck_runs_skipped_total{reason="still_running"} 3.0
 smtpcheck_internal_errors_total 4.0
 smtpcheck_config_last_reload_successful 1.0
