@@ -74,7 +74,7 @@ def _answered(arguments: Sequence[str], message: str, code: int, problems: Seque
     match _format_of(arguments):
         case "json":
             print(json.dumps({"error": message, "problems": list(problems)}, indent=2))
-        case "nagios":
+        case "nagios" if "check" in arguments[:1]:  # the only command with this format
             print(f"UNKNOWN - {printable(message).replace('|', '/')}")
             return UNKNOWN
     return code
