@@ -13,11 +13,16 @@ import sys
 from collections.abc import Generator
 
 import pytest
+import structlog
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+# Without this a traceback that is logged before the log is configured shows every local variable, for seconds.
+_console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+structlog.configure([*structlog.get_config()["processors"][:-1], _console])
 
 
 def _is_loopback(host: object) -> bool:

@@ -2,25 +2,14 @@
 
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from smtpcheck.log import SILENT, LogFormat, LogLevel, configure
+from tests.worlds.logs import log_as_before
 
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    """Undo what `configure` does to the process."""
-    loggers = [logging.getLogger(name) for name in (None, "smtpcheck")]
-    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
-    yield
-    for logger, level, handlers in before:
-        logger.setLevel(level)
-        logger.handlers[:] = handlers
-    logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
+__all__ = ["log_as_before"]
 
 
 def _fail(text: str = "7 characters") -> None:

@@ -2,31 +2,28 @@
 
 import io
 import json
-import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import structlog
 
 from smtpcheck.log import LogFormat, LogLevel, configure
 from smtpcheck.sandbox.replies import AUTH_UNSUCCESSFUL
 from smtpcheck.sandbox.world import World
-from tests.test_log import _as_before  # noqa: F401
 from tests.worlds.agents import HEALTHY, edit, running
+from tests.worlds.logs import log_as_before
 from tests.worlds.waiting import until
+
+__all__ = ["log_as_before"]
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """Return what is logged as JSON from debug on."""
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     configure(LogLevel.DEBUG, LogFormat.JSON)
-    yield stream
-    structlog.reset_defaults()
-    logging.getLogger().handlers.clear()
+    return stream
 
 
 def runs(log: io.StringIO) -> list[dict[str, object]]:

@@ -197,6 +197,7 @@ def talk(request: pytest.FixtureRequest) -> Talk:
         return conversation
 
     def in_loop(check: Check, depth: Depth = Depth.AUTH, token: Secret | None = TOKEN) -> Conversation:
+        gc.freeze()  # what is collected below is of this conversation alone
         with asyncio.Runner(loop_factory=request.param) as runner:
             conversation = runner.run(run(check, depth, token))
         gc.collect()
