@@ -20,7 +20,7 @@ from smtpcheck.alerts.notification import Notification, notification_of
 from smtpcheck.alerts.notification_log import DueNotification, Entry, NotificationLog, Reason, RepeatIntervals
 from smtpcheck.alerts.notifiers.heartbeat import LABEL, Heartbeat
 from smtpcheck.alerts.notifiers.notifier import Notifier
-from smtpcheck.config.alerts import AlertSettings
+from smtpcheck.config.alerts import AlertSettings, HeartbeatSettings
 from smtpcheck.config.settings import Settings
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.model.check import Check
@@ -55,6 +55,15 @@ class _ActiveNotifier:
     dispatcher: Dispatcher
 
 
+@dataclass(frozen=True, slots=True)
+class _ActiveHeartbeat:
+    """A heartbeat at work."""
+
+    settings: HeartbeatSettings
+    heartbeat: Heartbeat
+    task: asyncio.Task[None]
+
+
 class Alerting:
     """The alerts of one agent; without `alerts:` in the configuration it does nothing."""
 
@@ -75,7 +84,7 @@ class Alerting:
         self._alert_state = AlertState()
         self._page = NotificationLog({}, RepeatIntervals(None))
         self._active: dict[str, _ActiveNotifier] = {}
-        self._heartbeat: tuple[Heartbeat, asyncio.Task[None]] | None = None
+        self._heartbeat: _ActiveHeartbeat | None = None
         self._configure(settings)
 
     # -- what happens -------------------------------------------------------------------------------------------------
@@ -105,7 +114,7 @@ class Alerting:
             self._state.alerts.put_entries(name, dict.fromkeys(entries[name]))
 
     async def replace(self, settings: Settings) -> None:
-        """Apply other settings; a notifier that is unchanged goes on without a gap."""
+        """Apply other settings; a notifier that is unchanged goes on without a gap, and so does the heartbeat."""
         before = self._alerts
         self._configure(settings)
         if self._alerts is None and before is None:
@@ -116,7 +125,8 @@ class Alerting:
             if each.notifier not in self._notifiers or each.intervals != self._intervals_for(each.dispatcher)
         ]
         # Until it has stopped a notifier is an active one: what it still sends is in its log, and the log is persisted.
-        await asyncio.gather(*(each.dispatcher.stop(flush=False) for each in changed), self._end_heartbeat())
+        stopped = (each.dispatcher.stop(flush=False) for each in changed)
+        await asyncio.gather(*stopped, self._end_heartbeat(unless=self._alerts.heartbeat if self._alerts else None))
         self._persist()
         left = {
             each.dispatcher.name: dict(self._active.pop(each.dispatcher.name).dispatcher.notification_log.entries)
@@ -169,7 +179,7 @@ class Alerting:
             for each in self._active.values()
         ]
         if self._heartbeat is not None:
-            beat = self._heartbeat[0]
+            beat = self._heartbeat.heartbeat
             found.append(NotifierState(LABEL, LABEL, dict(beat.counts), beat.withheld or beat.failure, 0))
         return found
 
@@ -203,9 +213,10 @@ class Alerting:
         for each in self._active.values():
             self._reconcile(each.dispatcher.notification_log)
         self._persist()
-        if self._alerts is not None and self._alerts.heartbeat is not None:
+        if self._heartbeat is None and self._alerts is not None and self._alerts.heartbeat is not None:
             beat = self._alerts.heartbeat.heartbeat()
-            self._heartbeat = (beat, asyncio.create_task(beat.run(self._heartbeat_blocker), name="heartbeat"))
+            task = asyncio.create_task(beat.run(self._heartbeat_blocker), name="heartbeat")
+            self._heartbeat = _ActiveHeartbeat(self._alerts.heartbeat, beat, task)
 
     def _start_notifier(self, notifier: Notifier, kept: Mapping[Key, Entry]) -> _ActiveNotifier:
         sender = notifier.sender()
@@ -337,10 +348,12 @@ class Alerting:
         for name, notification_log in self._notification_logs().items():
             self._state.alerts.put_entries(name, dict(notification_log.entries))
 
-    async def _end_heartbeat(self) -> None:
-        if self._heartbeat is not None:
-            beat, task = self._heartbeat
-            self._heartbeat = None
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await beat.close()
+    async def _end_heartbeat(self, unless: HeartbeatSettings | None = None) -> None:
+        """End the heartbeat, unless it is the one of these settings."""
+        ended = self._heartbeat
+        if ended is None or ended.settings == unless:
+            return
+        self._heartbeat = None
+        ended.task.cancel()
+        await asyncio.gather(ended.task, return_exceptions=True)
+        await ended.heartbeat.close()

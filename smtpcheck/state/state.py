@@ -178,8 +178,8 @@ class State:
     def close_breaker(self, name: str) -> None:
         """Forget what a check was refused, so that it is tried again; an unknown name is fine."""
         self._uncounted.pop(name, None)
-        if state := self._checks.get(name):
-            self._checks[name] = replace(state, breaker=Breaker())
+        if (state := self._checks.get(name)) is not None and state.breaker != Breaker():
+            self._set_breaker(name, Breaker())
 
     async def fetch(self, names: Iterable[str]) -> None:
         """Take into memory what the file knows of these checks and memory does not."""

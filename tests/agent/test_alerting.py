@@ -579,6 +579,24 @@ async def test_the_heartbeat_is_called_while_the_agent_is_well() -> None:
     assert [line["event"] for line in logs] == ["no heartbeat: the agent is unhealthy", "the agent is healthy again"]
 
 
+async def test_a_reload_sends_no_heartbeat_of_its_own() -> None:
+    """One per interval, however often the configuration is read; another heartbeat begins at once."""
+    async with Receiver() as receiver:
+        wanted = settings(heartbeat=HeartbeatSettings(source(receiver.url("/first")), every=3600.0))
+        assert wanted.alerts
+        async with alerts(wanted) as world:
+            await until(lambda: world.counts("heartbeat")["success"] == 1)
+            for _ in range(3):
+                await world.alerting.replace(replace(wanted, checks=wanted.checks[1:]))
+            assert world.counts("heartbeat") == {"success": 1, "error": 0}
+            other = replace(wanted.alerts, heartbeat=HeartbeatSettings(source(receiver.url("/other")), every=3600.0))
+            await world.alerting.replace(replace(wanted, alerts=other))
+            got = await receiver.until(lambda got: len(got) == 2)
+            assert [one.path for one in got] == ["/first", "/other"]
+            await world.alerting.replace(replace(wanted, alerts=replace(other, heartbeat=None)))
+            assert world.alerting.notifiers() == []
+
+
 async def test_no_heartbeat_while_nobody_can_be_told() -> None:
     """Whoever waits for it is the last who can be told of anything."""
     async with Receiver(*[503] * 1000) as hook, Receiver() as receiver:

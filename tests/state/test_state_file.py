@@ -236,6 +236,18 @@ async def test_an_open_breaker_is_written_at_once(tmp_path: Path, monkeypatch: p
         assert file._pending[state_module._CHECK]
 
 
+async def test_a_breaker_that_is_closed_by_hand_stays_closed_over_a_kill(tmp_path: Path) -> None:
+    async with kept(tmp_path) as state:
+        state.record(CHECK, replace(FAILURE, cause=Cause.ACCOUNT_LOCKED))
+        assert state.breaker("billing").until
+        assert state._file
+        await until(lambda: not state._file or not state._file._pending.get(state_module._CHECK))
+        state.close_breaker("billing")
+        assert await state._file.read("SELECT refusals, backoff_until FROM checks") == [(0, None)]
+        state.close_breaker("an unknown one")
+        assert not state._uncounted
+
+
 WRONG = 160 * DAY_SECONDS
 """How far ahead a clock was."""
 
