@@ -16,7 +16,7 @@ import yaml
 
 from smtpcheck.diagnosis.explain import Catalogue, Conditions, Entry, Exclusion, Rule
 from smtpcheck.diagnosis.facts import FACTS
-from smtpcheck.model.cause import Cause
+from smtpcheck.model.cause import Cause, FixedBy
 
 __all__ = ["Catalogue", "load"]
 
@@ -45,13 +45,16 @@ def _read(name: str) -> Any:
     return yaml.load(files(__package__).joinpath(f"{name}.yaml").read_bytes(), Loader=_Loader)  # noqa: S506
 
 
-def _entry(row: Mapping[str, str], remedy: Mapping[str, Any]) -> Entry:
+def _entry(row: Mapping[str, Any], remedy: Mapping[str, Any]) -> Entry:
     return Entry(
         definition=row["definition"],
         tell_apart=row["probe"],
         steps=tuple(remedy.get("steps", (row["remedy"],))),
         reference=remedy["reference"],
         retry=bool(remedy.get("retry")),
+        fixed_by=FixedBy(row["fixed_by"]),
+        depends_on=frozenset(Cause(name) for name in row.get("depends_on", ())),
+        shown_after=int(row.get("shown_after", 1)),
     )
 
 

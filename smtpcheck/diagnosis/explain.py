@@ -16,7 +16,7 @@ from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.observation import Observation
 from smtpcheck.diagnosis.phase import phase_of, provider_of
 from smtpcheck.diagnosis.reading import aadsts_of, codes_of, enhanced_of, plain_text
-from smtpcheck.model.cause import Cause
+from smtpcheck.model.cause import Cause, FixedBy
 from smtpcheck.model.report import Finding
 
 CERTAIN = 0.9
@@ -50,6 +50,11 @@ class Entry:
     reference: str
     retry: bool
     """Whether trying again, unchanged, can help."""
+    fixed_by: FixedBy
+    depends_on: frozenset[Cause]
+    """Causes that explain this one where both are seen."""
+    shown_after: int
+    """After how many runs in a row it is shown."""
 
 
 @dataclass(frozen=True, slots=True)
