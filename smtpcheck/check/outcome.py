@@ -1,4 +1,4 @@
-"""The judgement of a run: what it reached, what will break it, and whether the agent itself was the fault.
+"""The outcome of a run: what it reached, what will break it, and whether the agent itself was the fault.
 
 Rules of this file:
 - Pure: it reads what was measured and decides; it measures nothing.

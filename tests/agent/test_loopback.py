@@ -301,6 +301,7 @@ async def test_a_message_that_is_lost_is_considered_lost_in_time_whatever_the_cl
         await it.until(lambda: it.message.looks >= 1)
         it.set_clock(-10 * PLAN.every)
         await it.until(lambda: it.message.stage is Stage.LOST, most=PLAN.lost_after + 60)
+        assert it.message.lost_at is not None
 
 
 async def test_a_restart_under_a_clock_that_is_behind_forgets_no_message(tmp_path: Path) -> None:
