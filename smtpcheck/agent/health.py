@@ -12,7 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from smtpcheck.agent import witnesses
-from smtpcheck.agent.loop_watch import EXCUSING_SHARE, LoopWatch
+from smtpcheck.agent.loop_watch import EXCUSING_SECONDS, EXCUSING_SHARE, LoopWatch
 from smtpcheck.check.connectivity import Connectivity
 from smtpcheck.check.outcome import (
     failed_to_reach,
@@ -92,7 +92,7 @@ class Health:
         self.internal_errors += report.cause is Cause.INTERNAL
         now = self._monotonic()
         stood_still = self._loop.stalled_within(report.seconds + report.waited, now)
-        if stood_still >= EXCUSING_SHARE * min(check.timeout, check.token_timeout):
+        if stood_still >= max(EXCUSING_SECONDS, EXCUSING_SHARE * min(check.timeout, check.token_timeout)):
             if report.outcome is Outcome.CRITICAL and kept_waiting(report):
                 return stalled(report, stood_still)
             report = without_stall(check, report, stood_still)

@@ -14,8 +14,8 @@ NOTICEABLE_SECONDS = 0.1
 """A tick that is later than this has been held up."""
 KEPT_SECONDS = 900.0
 """For how long a standstill is remembered: longer than any run lasts."""
-EXCUSING_SHARE = 0.2
-"""Of a run's time limit."""
+EXCUSING_SHARE, EXCUSING_SECONDS = 0.2, 1.0
+"""A standstill excuses a run from this share of its time limit on, and this many seconds at least."""
 
 
 class LoopWatch:
