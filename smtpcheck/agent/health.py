@@ -1,7 +1,7 @@
 """Whether the agent itself is healthy: it starts its checks, has connectivity, and its event loop does not stand still.
 
 Rules of this file:
-- Every run that ends passes `after_run`, scheduled or requested: its hosts count for the agent's connectivity, a fault of
+- Every run that ends passes `after_run`, scheduled or requested: its hosts count for the connectivity, a fault of
   our own is counted, and what the agent's own standstill did to it is no fault of the server.
 - Times are monotonic seconds.
 """
