@@ -21,7 +21,8 @@ from smtpcheck.state import alerts as alert_rows
 from smtpcheck.state import database
 from smtpcheck.state.state import State
 from tests.agent.test_alerting import settings, source
-from tests.alerts.test_alerts import bad, check, good
+from tests.worlds.samples import bad, good
+from tests.worlds.samples import exchange_online as check
 
 CHECKS = tuple(check(f"check-{number}") for number in range(6))
 

@@ -13,9 +13,9 @@ import pytest
 from smtpcheck.state.state import State
 from tests.agent import alert_sender
 from tests.agent.alert_sender import CHECKS
-from tests.alerts.test_alerts import good
 from tests.worlds.kills import killed_after, moments
 from tests.worlds.receiver import CUT, Receiver
+from tests.worlds.samples import good
 from tests.worlds.waiting import until
 
 KILLS = int(os.environ.get("SMTPCHECK_KILLS", "6"))

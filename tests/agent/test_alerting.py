@@ -39,10 +39,11 @@ from smtpcheck.secrets.source import SecretSource
 from smtpcheck.state import alerts as alert_rows
 from smtpcheck.state import database
 from smtpcheck.state.state import FILE_NAME, State
-from tests.alerts.test_alerts import bad, check, good, unknown
 from tests.state.test_state_file import damaged, holding, overwrite
 from tests.worlds.agents import HEALTHY, edit, running, shown
 from tests.worlds.receiver import CUT, HANG, Got, Receiver
+from tests.worlds.samples import bad, good, unknown
+from tests.worlds.samples import exchange_online as check
 from tests.worlds.waiting import until
 
 KEY = "whsec_" + base64.b64encode(b"a key of the tests").decode()
@@ -269,7 +270,11 @@ async def test_a_notifier_that_hangs_delays_no_other(monkeypatch: pytest.MonkeyP
 
 async def test_each_notifier_is_told_of_the_checks_that_it_is_for() -> None:
     """Of one alert each sees its own part, which ends for it when its checks have recovered."""
-    checks = (check("a", team="finance"), check("b", team="sales"), check("c", team="sales"))
+    checks = (
+        check("a", labels=(("team", "finance"),)),
+        check("b", labels=(("team", "sales"),)),
+        check("c", labels=(("team", "sales"),)),
+    )
     async with Receiver() as finance, Receiver() as sales, Receiver() as warned:
         notifiers = (
             Webhook(url=source(finance.url()), name="finance", match={"team": "finance"}),
@@ -292,7 +297,7 @@ async def test_each_notifier_is_told_of_the_checks_that_it_is_for() -> None:
 async def test_under_maintenance_nobody_is_told_or_reminded_of_its_checks() -> None:
     """And everybody is once it is over."""
     night = Window(0, 60, weekly=False, zone=UTC, labels=(("team", "finance"),))
-    checks = (check("a", team="finance"), check("b", team="finance"), check("c"))
+    checks = (check("a", labels=(("team", "finance"),)), check("b", labels=(("team", "finance"),)), check("c"))
     clock = Clock()
     clock.now = datetime(2026, 11, 24, 23, 30, tzinfo=UTC).timestamp()
 
@@ -466,7 +471,7 @@ async def test_a_reload_while_a_changed_notifier_sends_sends_nothing_twice(
 
 async def test_a_notifier_that_is_no_longer_for_a_check_is_told_that_its_alert_is_over(tmp_path: Path) -> None:
     """And one that is removed is told nothing more, nor when it comes back."""
-    checks = (check("a", team="finance"), check("b", team="sales"))
+    checks = (check("a", labels=(("team", "finance"),)), check("b", labels=(("team", "sales"),)))
     async with Receiver() as receiver:
         wanted = settings(Webhook(url=source(receiver.url())), checks=checks)
         assert wanted.alerts
@@ -558,7 +563,7 @@ async def test_alerts_are_counted_by_severity() -> None:
 )
 def test_the_doctor_says_who_is_told(notifiers: tuple[Notifier, ...], words: str) -> None:
     found = MonitoringSetup("127.0.0.1:9587", Presence.WATCHING, "ok")
-    notes = monitoring(check("a", team="finance"), found, settings(*notifiers).alerts).notes
+    notes = monitoring(check("a", labels=(("team", "finance"),)), found, settings(*notifiers).alerts).notes
     assert words in notes[-1].text
 
 

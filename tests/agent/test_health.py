@@ -13,9 +13,9 @@ from smtpcheck.agent.health import Health
 from smtpcheck.config import AgentSettings, Settings
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
-from smtpcheck.model.report import Fault, FaultKind, Outcome, Report, Step
+from smtpcheck.model.report import FaultKind, Outcome, Report
 from smtpcheck.smtp.connection import Network
-from tests.worlds.samples import BILLING
+from tests.worlds.samples import BILLING, failed
 
 CHECK = replace(BILLING, timeout=5.0, token_timeout=5.0)
 OTHER = replace(CHECK, name="other", server=replace(CHECK.server, host="mx.example.net"))
@@ -54,11 +54,6 @@ def health(*witnessed: int, clock: Clock | None = None, host: str = "127.0.0.1")
     return Health(settings, Network.for_servers(()), clock or Clock(), tick_seconds=0.25)
 
 
-def failed(kind: FaultKind, phase: Phase = Phase.CONNECT, name: str = "billing", seconds: float = 5.0) -> Report:
-    step = Step(phase, 0.0, seconds, fault=Fault(kind))
-    return Report(name, 1_700_000_000.0, seconds, Outcome.CRITICAL, (step,), cause=Cause.TIMEOUT)
-
-
 def result(report: Report) -> tuple[Outcome, Cause | None]:
     return report.outcome, report.cause
 
@@ -66,7 +61,7 @@ def result(report: Report) -> tuple[Outcome, Cause | None]:
 async def test_two_servers_that_refuse_the_connection_are_two_outages() -> None:
     own = health()
     for check in (CHECK, OTHER):
-        report = await own.after_run(check, failed(FaultKind.REFUSED, name=check.name), "")
+        report = await own.after_run(check, failed(FaultKind.REFUSED, check=check.name), "")
         assert report.outcome is Outcome.CRITICAL
     assert not own.has_lost_connectivity()
 
@@ -74,7 +69,7 @@ async def test_two_servers_that_refuse_the_connection_are_two_outages() -> None:
 async def test_two_hosts_that_do_not_answer_are_no_connectivity() -> None:
     own = health()
     assert (await own.after_run(CHECK, failed(FaultKind.TIMEOUT), "")).outcome is Outcome.CRITICAL
-    found = await own.after_run(OTHER, failed(FaultKind.UNREACHABLE, name="other"), "")
+    found = await own.after_run(OTHER, failed(FaultKind.UNREACHABLE, check="other"), "")
     assert result(found) == (Outcome.UNKNOWN, Cause.AGENT_CUT_OFF)
     assert own.has_lost_connectivity()
 
@@ -84,7 +79,7 @@ async def test_a_witness_that_answers_makes_two_silent_hosts_two_outages(listeni
         own = health(answering)
         both = await asyncio.gather(
             own.after_run(CHECK, failed(FaultKind.TIMEOUT), ""),
-            own.after_run(OTHER, failed(FaultKind.TIMEOUT, name="other"), ""),
+            own.after_run(OTHER, failed(FaultKind.TIMEOUT, check="other"), ""),
         )
         assert [report.outcome for report in both] == [Outcome.CRITICAL] * 2
 
@@ -155,7 +150,7 @@ async def test_a_dead_server_is_not_excused_by_a_moment_of_standstill() -> None:
     clock = Clock()
     own = health(clock=clock)
     clock.now += 0.75
-    found = await own.after_run(CHECK, failed(FaultKind.TIMEOUT, Phase.AUTH), "")
+    found = await own.after_run(CHECK, failed(FaultKind.TIMEOUT, Phase.AUTH, seconds=5.0), "")
     assert found.outcome is Outcome.CRITICAL
 
 

@@ -9,47 +9,12 @@ from smtpcheck.alerts.alert_state import AlertState
 from smtpcheck.alerts.grouping import Key, Severity, Subject, issues_of
 from smtpcheck.alerts.thresholds import Thresholds
 from smtpcheck.model.cause import Cause
-from smtpcheck.model.check import Check, Depth, Phase, Provider, Security, Server, Warn
-from smtpcheck.model.report import Exchange, Fault, FaultKind, Finding, Outcome, Reply, Report, Step
+from smtpcheck.model.check import Check, Phase
+from smtpcheck.model.report import Finding, Report
+from tests.worlds.samples import bad, good, unknown
+from tests.worlds.samples import exchange_online as check
 
-NOW = 1_792_000_000.0
 CONTOSO_DEAD = Key(Subject.CREDENTIAL, "contoso", Severity.CRITICAL, Cause.SECRET_EXPIRED)
-
-
-def check(name: str, *, credential: str | None = "contoso", **labels: str) -> Check:
-    return Check(
-        name=name,
-        mailbox=f"{name}@contoso.com",
-        credential=credential,
-        provider=Provider.MICROSOFT,
-        server=Server("smtp.office365.com", 587, Security.STARTTLS, "smtp.office365.com", "[127.0.0.1]"),
-        depth=Depth.AUTH,
-        interval=60.0,
-        timeout=20.0,
-        token_timeout=10.0,
-        sender=f"{name}@contoso.com",
-        recipient=None,
-        mechanism=None,
-        warn=Warn(1.0, 1.0, 1.0, 1.0),
-        labels=tuple(sorted(labels.items())),
-    )
-
-
-def good(name: str, *causes: Cause) -> Report:
-    findings = tuple(Finding(cause, 1.0, f"judge.{cause}") for cause in causes)
-    return Report(name, NOW, 0.5, Outcome.WARNING if causes else Outcome.OK, warnings=findings)
-
-
-def bad(name: str, phase: Phase = Phase.TOKEN, cause: Cause = Cause.SECRET_EXPIRED, certainty: float = 1.0) -> Report:
-    kind = FaultKind.TOKEN if phase is Phase.TOKEN else FaultKind.REPLY
-    talk = () if phase is Phase.TOKEN else (Exchange("AUTH XOAUTH2", Reply(535, "5.7.3", ("no",))),)
-    finding = Finding(cause, certainty, "a.rule", values={"mailbox": f"{name}@contoso.com", "client_id": "11-22"})
-    steps = (Step(phase, 0.0, 0.1, talk, Fault(kind)),)
-    return Report(name, NOW, 0.5, Outcome.CRITICAL, steps=steps, cause=cause, findings=(finding,))
-
-
-def unknown(name: str, cause: Cause = Cause.AGENT_CUT_OFF) -> Report:
-    return Report(name, NOW, 0.5, Outcome.UNKNOWN, cause=cause, findings=(Finding(cause, 1.0, "judge.x"),))
 
 
 def firing(alert_state: AlertState) -> dict[Key, list[str]]:

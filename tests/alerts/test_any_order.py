@@ -19,10 +19,11 @@ from smtpcheck.alerts.thresholds import Thresholds
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.report import Report
-from tests.alerts.test_alerts import NOW, bad, check, good, unknown
+from tests.worlds.samples import NOW, bad, good, unknown
+from tests.worlds.samples import exchange_online as check
 
 NAMES = ("a", "b")
-CHECKS = {name: check(name, team="finance" if name == "a" else "sales") for name in NAMES}
+CHECKS = {name: check(name, labels=(("team", "finance" if name == "a" else "sales"),)) for name in NAMES}
 REPORTS: dict[str, Callable[[str], Report]] = {
     "good": good,
     "dead": bad,

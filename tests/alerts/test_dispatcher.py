@@ -12,7 +12,7 @@ from smtpcheck.alerts.notification import Notification, notification_of
 from smtpcheck.alerts.notification_log import STALE_SECONDS, DueNotification, NotificationLog, RepeatIntervals
 from smtpcheck.alerts.notifiers.notifier import Failure, Sender
 from smtpcheck.diagnosis import catalogue
-from tests.alerts.test_alerts import NOW
+from tests.worlds.samples import NOW
 
 RULES = catalogue.load()
 DOWN = Failure("answered 503 Service Unavailable")

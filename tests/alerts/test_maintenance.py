@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from smtpcheck.alerts.maintenance import DAY_MINUTES, Window
-from tests.alerts.test_alerts import NOW
+from tests.worlds.samples import NOW
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SUN = 6 * DAY_MINUTES

@@ -14,7 +14,8 @@ from smtpcheck.diagnosis import catalogue
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.report import Finding
-from tests.alerts.test_alerts import CONTOSO_DEAD, NOW, bad
+from tests.alerts.test_alerts import CONTOSO_DEAD
+from tests.worlds.samples import NOW, bad
 
 RULES = catalogue.load()
 

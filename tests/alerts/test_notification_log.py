@@ -12,7 +12,9 @@ from smtpcheck.alerts.notification_log import (
     Reason,
     RepeatIntervals,
 )
-from tests.alerts.test_alerts import CONTOSO_DEAD, NOW, check
+from tests.alerts.test_alerts import CONTOSO_DEAD
+from tests.worlds.samples import NOW
+from tests.worlds.samples import exchange_online as check
 
 DAY = 86400.0
 
@@ -156,7 +158,10 @@ def test_no_reminder_of_what_is_quiet() -> None:
     ],
 )
 def test_labels_decide_who_is_told(match: dict[str, str], severity: Severity, wanted: bool) -> None:
-    assert NotificationLog(match, RepeatIntervals(None)).is_for(check("a", team="finance"), severity) is wanted
+    assert (
+        NotificationLog(match, RepeatIntervals(None)).is_for(check("a", labels=(("team", "finance"),)), severity)
+        is wanted
+    )
 
 
 def test_what_failed_to_be_told_lets_others_go_first() -> None:

@@ -18,10 +18,10 @@ from smtpcheck.alerts import dispatcher
 from smtpcheck.alerts.notifiers.alertmanager import Alertmanager as ToAlertmanager
 from smtpcheck.alerts.notifiers.alertmanager import AlertmanagerSender
 from tests.agent.test_alerting import alerts, settings, source
-from tests.alerts.test_alerts import bad, good
 from tests.real.alertmanager import Alertmanager
 from tests.real.daemon import free_port
 from tests.worlds.receiver import Got, Receiver
+from tests.worlds.samples import bad, good
 from tests.worlds.waiting import HANG_SECONDS
 
 CONFIG = """

@@ -1,7 +1,27 @@
-"""A check as an example, for tests that need one and do not care which."""
+"""Checks and reports of their runs; a test says what it changes in them, for that is what it is about."""
 
-from smtpcheck.model.check import Check, Depth, Provider, Security, Server, Warn
+from dataclasses import replace
+from typing import Any
 
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.check import Check, Depth, Phase, Provider, Security, Server, Warn
+from smtpcheck.model.report import (
+    Exchange,
+    Fault,
+    FaultKind,
+    Finding,
+    Outcome,
+    Reply,
+    Report,
+    Step,
+    TokenError,
+    TokenErrorKind,
+)
+
+NOW = 1_792_000_000.0
+"""When the runs began: 2026-10-14 17:46:40 UTC."""
+SECONDS = 0.5
+"""How long they took."""
 BILLING = Check(
     name="billing",
     mailbox="billing@example.org",
@@ -17,3 +37,73 @@ BILLING = Check(
     mechanism=None,
     warn=Warn(1.0, 1.0, 1.0, 1.0),
 )
+
+
+def check(name: str = "billing", **changes: Any) -> Check:
+    """Return a check whose mailbox, which is its sender too, has its name."""
+    mailbox = changes.get("mailbox", f"{name}@example.org")
+    return replace(BILLING, **{"name": name, "mailbox": mailbox, "sender": mailbox, **changes})
+
+
+def exchange_online(name: str = "billing", **changes: Any) -> Check:
+    """Return a check of Exchange Online with the credential `contoso`."""
+    server = Server("smtp.office365.com", 587, Security.STARTTLS, "smtp.office365.com", "[127.0.0.1]")
+    of_contoso = {"mailbox": f"{name}@contoso.com", "credential": "contoso", "provider": Provider.MICROSOFT}
+    return check(name, **{**of_contoso, "server": server, **changes})
+
+
+def report(outcome: Outcome = Outcome.OK, *steps: Step, **changes: Any) -> Report:
+    """Return a run that came out like this."""
+    return replace(Report("billing", NOW, SECONDS, outcome, steps), **changes)
+
+
+def failed(
+    kind: FaultKind,
+    phase: Phase = Phase.CONNECT,
+    *,
+    cause: Cause = Cause.TIMEOUT,
+    seconds: float = SECONDS,
+    **changes: Any,
+) -> Report:
+    """Return a run that ended in a phase without a reply."""
+    step = Step(phase, 0.0, seconds, fault=Fault(kind))
+    return report(Outcome.CRITICAL, step, cause=cause, seconds=seconds, **changes)
+
+
+def refused(
+    code: int = 535,
+    enhanced: str = "5.7.3",
+    *,
+    phase: Phase = Phase.AUTH,
+    cause: Cause = Cause.USER_MISMATCH,
+    **changes: Any,
+) -> Report:
+    """Return a run that the server ended with a reply."""
+    exchange = Exchange("AUTH XOAUTH2", Reply(code, enhanced, ("no",)))
+    step = Step(phase, 0.0, SECONDS, (exchange,), Fault(FaultKind.REPLY))
+    return report(Outcome.CRITICAL, step, cause=cause, **changes)
+
+
+def without_token(error: str, *codes: int, cause: Cause = Cause.SECRET_INVALID, **changes: Any) -> Report:
+    """Return a run to which the issuer gave no token."""
+    problem = TokenError(TokenErrorKind.OAUTH, NOW, error=error, error_codes=codes)
+    return failed(FaultKind.TOKEN, Phase.TOKEN, cause=cause, token_error=problem, **changes)
+
+
+def good(name: str, *causes: Cause) -> Report:
+    """Return a run that reached its depth, with a warning of each cause."""
+    findings = tuple(Finding(cause, 1.0, f"judge.{cause}") for cause in causes)
+    return report(Outcome.WARNING if causes else Outcome.OK, check=name, warnings=findings)
+
+
+def bad(name: str, phase: Phase = Phase.TOKEN, cause: Cause = Cause.SECRET_EXPIRED, certainty: float = 1.0) -> Report:
+    """Return a run that failed for a cause, which a rule has found."""
+    finding = Finding(cause, certainty, "a.rule", values={"mailbox": f"{name}@contoso.com", "client_id": "11-22"})
+    if phase is Phase.TOKEN:
+        return failed(FaultKind.TOKEN, phase, cause=cause, check=name, findings=(finding,))
+    return refused(phase=phase, cause=cause, check=name, findings=(finding,))
+
+
+def unknown(name: str, cause: Cause = Cause.AGENT_CUT_OFF) -> Report:
+    """Return a run of which nothing is known but why."""
+    return report(Outcome.UNKNOWN, check=name, cause=cause, findings=(Finding(cause, 1.0, "judge.x"),))

@@ -29,9 +29,10 @@ from smtpcheck.http_client.parsing import MAX_RETRY_AFTER
 from smtpcheck.model.cause import Cause
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.secrets.source import SecretSource
-from tests.alerts.test_alerts import CONTOSO_DEAD, NOW, bad
+from tests.alerts.test_alerts import CONTOSO_DEAD
 from tests.worlds.raw_server import endless, serving
 from tests.worlds.receiver import CUT, HANG, Receiver
+from tests.worlds.samples import NOW, bad
 
 RULES = catalogue.load()
 

@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from smtpcheck.model.cause import Cause
-from smtpcheck.model.check import Check, Phase
-from smtpcheck.model.report import Exchange, Fault, FaultKind, Outcome, Reply, Report, Step, TokenError, TokenErrorKind
+from smtpcheck.model.check import Check
+from smtpcheck.model.report import Outcome, Report
 from smtpcheck.output.metrics import AgentState, Metrics, wants_openmetrics
 from smtpcheck.state.state import State
-from tests.worlds.samples import BILLING
+from tests.worlds.samples import BILLING, refused, report, without_token
 
 CHECK = BILLING
 AGENT = AgentState(version="0.1.0", checks=1, in_flight=0, connectivity_lost=False)
@@ -37,33 +36,17 @@ def failure(report: Report) -> dict[str, str]:
     return {name: value for name, value in labels.items() if name not in ("check", "phase", "cause")}
 
 
-def refusal(code: int, enhanced: str) -> Report:
-    """Return the report of a login that was refused like this."""
-    exchange = Exchange("AUTH XOAUTH2", Reply(code, enhanced, ("no",)))
-    step = Step(Phase.AUTH, 0.0, 0.1, (exchange,), Fault(FaultKind.REPLY))
-    return Report("billing", 1.0, 0.1, Outcome.CRITICAL, (step,), Cause.USER_MISMATCH)
-
-
-def token_failure(error: str, *codes: int) -> Report:
-    """Return the report of a run without a token."""
-    step = Step(Phase.TOKEN, 0.0, 0.1, (), Fault(FaultKind.TOKEN))
-    problem = TokenError(TokenErrorKind.OAUTH, 1.0, error=error, error_codes=codes)
-    return Report("billing", 1.0, 0.1, Outcome.CRITICAL, (step,), Cause.UNKNOWN, token_error=problem)
-
-
 @pytest.mark.parametrize("openmetrics", [False, True])
 @given(value=st.text(st.characters(exclude_categories=["Cs"])), mailbox=st.text('a"\\\n{},= #'))
 def test_any_label_value_comes_back_as_it_was(openmetrics: bool, value: str, mailbox: str) -> None:
     check = replace(CHECK, mailbox=mailbox, labels=(("team", value),))
-    found = scrape(check, Report("billing", 1.0, 0.1, Outcome.OK), openmetrics=openmetrics)
+    found = scrape(check, report(), openmetrics=openmetrics)
     assert found["smtpcheck_runs_total"] == [{"check": "billing", "team": value}]
     assert found["smtpcheck_check_info"][0]["mailbox"] == mailbox
 
 
 def test_half_a_surrogate_pair_does_not_break_the_scrape() -> None:
-    found = scrape(
-        replace(CHECK, labels=(("team", "a\ud800b"),)), Report("billing", 1.0, 0.1, Outcome.OK), openmetrics=False
-    )
+    found = scrape(replace(CHECK, labels=(("team", "a\ud800b"),)), report(), openmetrics=False)
     assert found["smtpcheck_runs_total"] == [{"check": "billing", "team": "a?b"}]
 
 
@@ -73,20 +56,20 @@ NO_CODES = {"smtp_code": "", "enhanced_code": "", "oauth_error": "", "oauth_code
 @pytest.mark.parametrize(
     ("report", "expected"),
     [
-        (refusal(535, "5.7.3"), {"smtp_code": "535", "enhanced_code": "5.7.3"}),
-        (refusal(430, "4.2.0"), {"smtp_code": "430", "enhanced_code": "4.2.0"}),
-        (refusal(550, "5.7.9999"), {"smtp_code": "550"}),
-        (refusal(550, "5.7.x"), {"smtp_code": "550"}),
-        (refusal(550, "9.7.1"), {"smtp_code": "550"}),
-        (refusal(550, "5.7.1 billing"), {"smtp_code": "550"}),
-        (refusal(550, "5.7.٣"), {"smtp_code": "550"}),
-        (refusal(55, ""), {}),
-        (refusal(12345, ""), {}),
-        (token_failure("invalid_grant", 700082), {"oauth_error": "invalid_grant", "oauth_code": "AADSTS700082"}),
-        (token_failure("invalid_grant"), {"oauth_error": "invalid_grant"}),
-        (token_failure("anna@example.org"), {"oauth_error": "other"}),
-        (token_failure("", 123456789), {}),
-        (token_failure("slow_down", -5), {"oauth_error": "slow_down"}),
+        (refused(535, "5.7.3"), {"smtp_code": "535", "enhanced_code": "5.7.3"}),
+        (refused(430, "4.2.0"), {"smtp_code": "430", "enhanced_code": "4.2.0"}),
+        (refused(550, "5.7.9999"), {"smtp_code": "550"}),
+        (refused(550, "5.7.x"), {"smtp_code": "550"}),
+        (refused(550, "9.7.1"), {"smtp_code": "550"}),
+        (refused(550, "5.7.1 billing"), {"smtp_code": "550"}),
+        (refused(550, "5.7.٣"), {"smtp_code": "550"}),
+        (refused(55, ""), {}),
+        (refused(12345, ""), {}),
+        (without_token("invalid_grant", 700082), {"oauth_error": "invalid_grant", "oauth_code": "AADSTS700082"}),
+        (without_token("invalid_grant"), {"oauth_error": "invalid_grant"}),
+        (without_token("anna@example.org"), {"oauth_error": "other"}),
+        (without_token("", 123456789), {}),
+        (without_token("slow_down", -5), {"oauth_error": "slow_down"}),
     ],
 )
 def test_codes_are_bounded_by_pattern_and_errors_by_list(report: Report, expected: dict[str, str]) -> None:
@@ -94,13 +77,13 @@ def test_codes_are_bounded_by_pattern_and_errors_by_list(report: Report, expecte
 
 
 def test_an_issuers_old_error_is_not_blamed_for_another_phase() -> None:
-    report = replace(refusal(535, "5.7.3"), token_error=token_failure("invalid_client", 7000215).token_error)
+    report = replace(refused(535, "5.7.3"), token_error=without_token("invalid_client", 7000215).token_error)
     assert failure(report) == NO_CODES | {"smtp_code": "535", "enhanced_code": "5.7.3"}
 
 
 def test_a_failure_without_a_phase_or_cause_still_shows() -> None:
-    report = Report("billing", 1.0, 0.1, Outcome.CRITICAL)
-    (labels,) = scrape(CHECK, report, openmetrics=True)["smtpcheck_failure_info"]
+    failing = report(Outcome.CRITICAL)
+    (labels,) = scrape(CHECK, failing, openmetrics=True)["smtpcheck_failure_info"]
     assert labels == NO_CODES | {"check": "billing", "phase": "", "cause": "unknown"}
 
 
