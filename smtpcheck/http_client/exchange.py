@@ -96,7 +96,7 @@ class Response:
 
     def shown(self, text: str, limit: int) -> str:
         """Return a text of the response as it may be shown: redacted, printable, at most `limit` characters."""
-        return printable(redact(text, self.sent), keep="\n\t", limit=limit)
+        return printable(redact(text, self.sent, limit), keep="\n\t", limit=limit)
 
 
 class FaultKind(StrEnum):

@@ -63,7 +63,7 @@ def fault_of(error: Exception, url: str, unseen: Iterable[str], limits: Limits, 
     detail = f"no complete response within {limits.seconds:g} s" if kind is FaultKind.TIMEOUT else detail_of(error)
     return Fault(
         kind=kind,
-        detail=printable(redact(detail, unseen))[:MAX_DETAIL],
+        detail=printable(redact(detail, unseen, MAX_DETAIL))[:MAX_DETAIL],
         endpoint=redact(endpoint_of(url), unseen),
         at=time.time(),
         seconds=seconds,

@@ -12,14 +12,17 @@ Rules of this file:
 
 import base64
 import binascii
+import functools
 import hmac
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from smtpcheck.model.check import Mechanism, Provider
 from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Reply
+from smtpcheck.secrets.escapes import Span, without
+from smtpcheck.secrets.redaction import encoded_forms, occurrences
 from smtpcheck.secrets.secret import Secret
 
 MAX_COMMAND_LINE = 512
@@ -143,26 +146,36 @@ class Redaction:
     password is removed as it is where that cannot be a word of a reply, and in base64 always.
     """
 
-    __slots__ = ("_pattern", "_secrets")
+    __slots__ = ("_pattern", "_secrets", "_value")
 
     def __init__(self, secret: Secret, messages: tuple[str, ...], *, password: bool = False) -> None:
         value = secret.reveal()
+        self._value = value
         self._pattern: re.Pattern[str] | None = None
         if password:
             # The last message carries the password; of LOGIN's two the first carries the user's name alone.
-            self._secrets = tuple(_base64_forms(value, messages[-1]))
-            self._pattern = _password_pattern(value, self._secrets)
+            self._secrets, self._pattern = _password_forms(value, messages[-1])
         else:
             self._secrets = tuple(filter(None, (value, *messages)))
 
     def text(self, text: str) -> str:
         """Return the text without the secret."""
         if self._pattern is not None:
-            return _RUN.sub(self._mask_run, self._pattern.sub(_MASK, text))
-        for secret in self._secrets:
-            if secret in text:
+            text = self._pattern.sub(_MASK, text)
+        else:
+            for secret in self._forms_in(text):
                 text = text.replace(secret, _MASK)
-        return _RUN.sub(self._mask_run, text)
+        return _RUN.sub(self._mask_run, without(text, self._spans, _MASK))
+
+    def _spans(self, decoded: str) -> Iterable[Span]:
+        if self._pattern is not None:
+            return (match.span() for match in self._pattern.finditer(decoded))
+        return occurrences(decoded, self._forms_in(decoded))
+
+    def _forms_in(self, text: str) -> Iterator[str]:
+        """Yield the forms of the token that are in the text; none of them is shorter than the token."""
+        if len(text) >= len(self._value):
+            yield from (form for form in (*self._secrets, *encoded_forms(self._value)) if form and form in text)
 
     def reply(self, reply: Reply) -> Reply:
         """Return the reply without the secret, also where a 334 hides it in its base64."""
@@ -185,27 +198,19 @@ class Redaction:
         return run
 
 
-def _base64_forms(password: str, message: str) -> Iterator[str]:
-    """Yield the message, and how the password looks in base64 behind any octets before it."""
-    yield message
-    for before in range(3):
-        whole = base64.b64encode(b"\0" * before + password.encode()).decode("ascii").rstrip("=")
-        # The first characters and the last one depend on the octets beside the password.
-        inner = whole[(0, 2, 3)[before] : len(whole) - (len(whole) % 4 != 0)]
-        if len(inner) >= _BLOCK:
-            yield inner
+@functools.lru_cache(maxsize=1024)  # a login each minute of each of a thousand mailboxes compiles nothing again
+def _password_forms(password: str, message: str) -> tuple[tuple[str, ...], re.Pattern[str]]:
+    """Return a password's encoded forms, and what finds it in a text.
 
-
-def _password_pattern(password: str, encoded: tuple[str, ...]) -> re.Pattern[str]:
-    """Return what finds a password in a text: in base64 always, as it is where that cannot be a word of a reply.
-
-    A long one is found within words and in any case too, a short one alone.
+    It is found in an encoded form always, as it is where that cannot be a word of a reply: a long one within words and
+    in any case too, a short one alone.
     """
+    encoded = (message, *(form for form in encoded_forms(password) if len(form) >= _BLOCK))
     found = [rf"(?i:{re.escape(form)})" if len(form) >= _BLOCK else re.escape(form) for form in encoded]
     if not is_said_anyway(password):
         forms = "|".join(re.escape(form) for form in sorted(set(_plain_forms(password)), key=len, reverse=True))
         found.append(f"(?i:{forms})" if len(password) >= _LONG_PASSWORD else rf"(?<!\w)(?:{forms})(?!\w)")
-    return re.compile("|".join(found))
+    return encoded, re.compile("|".join(found))
 
 
 def _plain_forms(password: str) -> Iterator[str]:

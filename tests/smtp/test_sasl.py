@@ -1,6 +1,7 @@
 """SASL messages as the RFCs print them, and tokens that servers repeat."""
 
 import base64
+import re
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from smtpcheck.model.check import Mechanism, Provider
 from smtpcheck.model.report import Reply
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp import sasl
+from tests.worlds.secret_forms import BASE64, ESCAPED
 
 
 def message(mechanism: Mechanism, user: str, token: str = "tok") -> bytes:
@@ -202,3 +204,18 @@ def test_a_challenge_that_hides_a_password_is_masked_and_the_prompt_is_not() -> 
 def test_a_password_is_masked_in_every_form_that_a_replys_text_may_give_it(shown: str) -> None:
     """As UTF-8, as Latin-1, as JSON, in upper case; the parser has escaped the rest."""
     assert password_redaction("correct-bättery\t1").text(f"535 <{shown}> is wrong") == "535 <***> is wrong"
+
+
+@pytest.mark.parametrize("form", sorted({**ESCAPED, **BASE64}))
+@pytest.mark.parametrize("password", [True, False])
+def test_a_secret_is_masked_in_every_form_that_a_server_may_repeat_it_in(form: str, password: bool) -> None:
+    secret = "k9+Zq/w=Tr&<5u>bäm~"
+    by = Mechanism.PLAIN if password else Mechanism.XOAUTH2
+    messages = sasl.client_messages(by, user="u@example.org", secret=Secret(secret), host="h", port=1)
+    redaction = sasl.Redaction(Secret(secret), messages, password=password)
+    repeated = ({**ESCAPED, **BASE64})[form](secret)
+    shown = redaction.text(f"535 5.7.8 refused: {repeated}, &lt;a=3D%20b&gt;")
+    assert re.fullmatch(
+        r"(?s)535 5\.7\.8 refused: [\w+/\"=%-]{0,58}\*\*\*[\w+/\\\"=%-]{0,58}\s*, &lt;a=3D%20b&gt;", shown
+    )
+    assert repeated not in shown
