@@ -169,10 +169,10 @@ def read_fields(block: bytes) -> tuple[Field, ...]:
     return clean(((name, str(value)) for name, value in parsed))
 
 
-def clean(fields: Iterable[Field]) -> tuple[Field, ...]:
-    """Return the fields unfolded, without control characters, and bounded in number and length."""
+def clean(fields: Iterable[Field], *, most: int = _MOST_FIELDS) -> tuple[Field, ...]:
+    """Return the first `most` fields unfolded, without control characters, and bounded in length."""
     cleaned = ((name, _CONTROL.sub(" ", _FOLD.sub("", value)).strip()[:_LONGEST_VALUE]) for name, value in fields)
-    return tuple(field for field, _ in zip(cleaned, range(_MOST_FIELDS), strict=False))
+    return tuple(field for field, _ in zip(cleaned, range(most), strict=False))
 
 
 def route_fields(fields: Sequence[Field]) -> tuple[Field, ...]:
@@ -186,11 +186,12 @@ def correlation_id_of(fields: Sequence[Field], is_ours: Callable[[str], bool]) -
     candidates = [value for name, value in fields if name.lower() == UNIQUE_HEADER.lower()]
     for name, value in fields:
         if name.lower() == "subject":
-            candidates += _WORD.findall(_decoded(value))
+            candidates += _WORD.findall(decoded(value))
     return next((candidate for candidate in candidates if is_ours(candidate)), None)
 
 
-def _decoded(subject: str) -> str:
+def decoded(subject: str) -> str:
+    """Return the text of a field that may be encoded (RFC 2047); unchanged where it cannot be decoded."""
     try:
         return str(make_header(decode_header(subject)))
     except (HeaderParseError, LookupError, ValueError):
