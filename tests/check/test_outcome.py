@@ -21,12 +21,7 @@ from smtpcheck.diagnosis.explain import explain
 from smtpcheck.diagnosis.observation import observe
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import (
-    Check,
-    Depth,
     Phase,
-    Provider,
-    Security,
-    Server,
     Warn,
 )
 from smtpcheck.model.credential import CredentialState
@@ -44,25 +39,12 @@ from smtpcheck.model.report import (
     TokenError,
     TokenErrorKind,
 )
+from tests.worlds.samples import exchange_online
 
 CATALOGUE = load()
 DAY = 86400.0
 NOW = 1_800_000_000.0
-CHECK = Check(
-    name="billing",
-    mailbox="billing@contoso.com",
-    credential="contoso",
-    provider=Provider.MICROSOFT,
-    server=Server("smtp.office365.com", 587, Security.STARTTLS, "smtp.office365.com", "probe.contoso.com"),
-    depth=Depth.AUTH,
-    interval=60,
-    timeout=20,
-    token_timeout=10,
-    sender="billing@contoso.com",
-    recipient=None,
-    mechanism=None,
-    warn=Warn(certificate=14 * DAY, secret=30 * DAY, refresh_token=14 * DAY, duration=10),
-)
+CHECK = exchange_online(warn=Warn(certificate=14 * DAY, secret=30 * DAY, refresh_token=14 * DAY, duration=10))
 REACHED = Report("billing", NOW, 0.3, Outcome.UNKNOWN, steps=(Step(Phase.CONNECT, 0, 0.1), Step(Phase.AUTH, 0.1, 0.2)))
 
 

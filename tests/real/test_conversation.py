@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from smtpcheck.model.check import Check, Depth, Mechanism, Phase, Provider, Security, Warn
+from smtpcheck.model.check import Check, Depth, Mechanism, Phase, Security
 from smtpcheck.model.report import FaultKind
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp.connection import Conversation, Network, converse
 from tests.real.daemon import wait_until
 from tests.real.mail import Certificates, Dovecot, Postfix
 from tests.real.tokens import Signer
+from tests.worlds.samples import check
 
 ANNA = "anna@example.test"
 
@@ -38,21 +39,8 @@ class Client:
 
     def check(self, server: str, security: Security = Security.STARTTLS) -> Check:
         """Return a check of Anna's mailbox."""
-        return Check(
-            name="anna",
-            mailbox=ANNA,
-            credential="signer",
-            provider=Provider.GENERIC,
-            server=self._certificates.server(self._ports[server, security], security),
-            depth=Depth.AUTH,
-            interval=60,
-            timeout=20,
-            token_timeout=10,
-            sender=ANNA,
-            recipient="bob@example.test",
-            mechanism=None,
-            warn=Warn(certificate=0, secret=0, refresh_token=0, duration=10),
-        )
+        at = self._certificates.server(self._ports[server, security], security)
+        return check("anna", mailbox=ANNA, server=at, recipient="bob@example.test")
 
     async def converse(self, check: Check, token: Secret | None, depth: Depth = Depth.AUTH) -> Conversation:
         """Talk to the check's server."""

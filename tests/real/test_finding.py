@@ -15,12 +15,13 @@ import pytest
 from smtpcheck.loopback.finder import FinderStep, FolderKind, Match, Search, SearchRequest, Target
 from smtpcheck.loopback.imap.finder import ImapFinder
 from smtpcheck.mail.message import probe_message
-from smtpcheck.model.check import Check, Depth, Mechanism, Provider, Security, Warn
+from smtpcheck.model.check import Depth, Mechanism, Security
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp.connection import Network, converse
 from tests.real.daemon import wait_until
 from tests.real.mail import PASSWORD, Certificates, Dovecot, Postfix
 from tests.real.tokens import Signer
+from tests.worlds.samples import check
 
 SENDER = "anna@example.test"
 
@@ -48,25 +49,11 @@ class Mailbox:
             check="probe",
             agent="smtpcheck/test",
         )
-        check = Check(
-            name="probe",
-            mailbox=SENDER,
-            credential="signer",
-            provider=Provider.GENERIC,
-            server=self._submission,
-            depth=Depth.SEND,
-            interval=900,
-            timeout=20,
-            token_timeout=10,
-            sender=SENDER,
-            recipient=recipient,
-            mechanism=None,
-            warn=Warn(certificate=0, secret=0, refresh_token=0, duration=10),
-        )
+        sending = check("probe", mailbox=SENDER, server=self._submission, depth=Depth.SEND, recipient=recipient)
         network = Network.for_servers([self._submission])
         try:
             talk = await converse(
-                check,
+                sending,
                 Depth.SEND,
                 self._signer.mint(SENDER),
                 origin=time.monotonic(),

@@ -19,10 +19,11 @@ import pytest
 import trustme
 import uvloop
 
-from smtpcheck.model.check import Check, Depth, Phase, Provider, Security, Server, Warn
+from smtpcheck.model.check import Check, Depth, Phase, Security, Server
 from smtpcheck.model.report import Exchange, FaultKind, Reply, Step
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp.connection import Conversation, Network, _Link, converse
+from tests.worlds.samples import check
 
 TOKEN = Secret("eyJ0eXAiOiJKV1QifQ." + "aB3" * 400)
 SHORT = Secret("ya29.short-token")
@@ -149,21 +150,8 @@ def make_check(ca_file: Path) -> CheckMaker:
             ehlo="probe.example.org",
             ca_file=str(ca_file),
         )
-        return Check(
-            name="billing",
-            mailbox="billing@example.org",
-            credential="c",
-            provider=Provider.GENERIC,
-            server=dataclasses.replace(settings, **server),  # type: ignore[arg-type]
-            depth=Depth.AUTH,
-            interval=60,
-            timeout=timeout,
-            token_timeout=5,
-            sender="billing@example.org",
-            recipient="sink@example.org",
-            mechanism=None,
-            warn=Warn(1, 1, 1, 1),
-        )
+        own = dataclasses.replace(settings, **server)  # type: ignore[arg-type]
+        return check(server=own, timeout=timeout, recipient="sink@example.org")
 
     return make
 

@@ -8,28 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smtpcheck.model.check import Check, Depth, Mechanism, Phase, Provider, Security, Server, Warn
+from smtpcheck.model.check import Check, Depth, Mechanism, Phase, Security, Server
 from smtpcheck.model.report import Exchange, Fault, FaultKind, Reply, Step
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.smtp.dialogue import Action, Dialogue, Plan, Then, dot_stuffed
 from smtpcheck.smtp.reply import MAX_TEXT
+from tests.worlds.samples import check
 
 SERVER = Server("mail.example.org", 587, Security.IMPLICIT, "mail.example.org", "me.example.org")
-CHECK = Check(
-    name="x",
-    mailbox="u@example.org",
-    credential="c",
-    provider=Provider.GENERIC,
-    server=SERVER,
-    depth=Depth.AUTH,
-    interval=60,
-    timeout=20,
-    token_timeout=10,
-    sender="u@example.org",
-    recipient="r@example.org",
-    mechanism=None,
-    warn=Warn(1, 1, 1, 1),
-)
+CHECK = check("u", server=SERVER, recipient="r@example.org")
 SHORT = Secret("short-token")
 LONG = Secret("x1Y" * 500)
 

@@ -20,11 +20,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtensionOID
 
-from smtpcheck.model.check import Check, Depth, Phase, Provider, Security, Server, Warn
+from smtpcheck.model.check import Depth, Phase, Security, Server
 from smtpcheck.model.report import FaultKind
 from smtpcheck.smtp.certificate import MAX_NAMES, certificate_facts
 from smtpcheck.smtp.connection import Conversation, Network, converse
 from smtpcheck.smtp.tls import TlsContexts
+from tests.worlds import samples
 
 Serve = Callable[[Callable[[socket.socket], None]], int]
 
@@ -74,21 +75,7 @@ def server(authority: trustme.CA, tmp_path: Path) -> Server:
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def connect(request: pytest.FixtureRequest) -> Callable[[Server], Conversation]:
     async def run(server: Server) -> Conversation:
-        check = Check(
-            name="x",
-            mailbox="u@example.org",
-            credential=None,
-            provider=Provider.GENERIC,
-            server=server,
-            depth=Depth.CONNECT,
-            interval=60,
-            timeout=5,
-            token_timeout=5,
-            sender="u@example.org",
-            recipient=None,
-            mechanism=None,
-            warn=Warn(1, 1, 1, 1),
-        )
+        check = samples.check(server=server, credential=None, depth=Depth.CONNECT)
         network = Network.for_servers([server])
         return await converse(check, Depth.CONNECT, None, origin=time.monotonic(), network=network)
 

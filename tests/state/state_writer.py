@@ -10,24 +10,19 @@ from binascii import crc32
 from dataclasses import replace
 from pathlib import Path
 
-from smtpcheck.model.cause import Cause
-from smtpcheck.model.check import Phase
-from smtpcheck.model.report import Exchange, Fault, FaultKind, Outcome, Reply, Report, Step
+from smtpcheck.model.report import Report
 from smtpcheck.state import database
 from smtpcheck.state import state as state_module
 from smtpcheck.state.state import State
-from tests.state.test_state import CHECK
+from tests.worlds.samples import BILLING, refused, report
 
 NAMES = tuple(f"check-{number}" for number in range(20))
-_REFUSED = Step(Phase.AUTH, 0.0, 0.5, (Exchange("AUTH", Reply(535, "5.7.3", ("no",))),), Fault(FaultKind.REPLY))
 
 
 def nth_run(name: str, number: int) -> Report:
     """Return run number `number` of a check, from 1; failures come in rows, so that breakers open."""
-    report = Report(name, number * 60.0, 0.5, Outcome.OK)
-    if crc32(f"{name} {number // 4}".encode()) % 3 == 0:
-        return replace(report, outcome=Outcome.CRITICAL, steps=(_REFUSED,), cause=Cause.USER_MISMATCH)
-    return report
+    fails = crc32(f"{name} {number // 4}".encode()) % 3 == 0
+    return (refused if fails else report)(check=name, started_at=number * 60.0)
 
 
 async def write(folder: Path) -> None:
@@ -39,7 +34,7 @@ async def write(folder: Path) -> None:
     while True:
         for name in NAMES:
             known = state.checks.get(name)
-            state.record(replace(CHECK, name=name), nth_run(name, known.runs + 1 if known else 1))
+            state.record(replace(BILLING, name=name), nth_run(name, known.runs + 1 if known else 1))
         await asyncio.sleep(0.0005)
 
 

@@ -18,8 +18,9 @@ from smtpcheck.loopback.message_state import Message
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.cause import Cause
 from smtpcheck.state.state import FILE_NAME, State
-from tests.state.test_state import CHECK, run
 from tests.state.test_state_file import FAILURE, NOON, damaged
+from tests.worlds.samples import BILLING as CHECK
+from tests.worlds.samples import run
 
 NAMES = [f"check-{number}" for number in range(40)]
 ALERTS = [Key(Subject.CHECK, name, Severity.CRITICAL, None) for name in NAMES]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpcheck.model.cause import Cause
-from smtpcheck.model.report import Outcome, Report
+from smtpcheck.model.report import Outcome
 from smtpcheck.state.history import (
     HISTORY_LENGTH,
     Day,
@@ -20,15 +20,11 @@ from smtpcheck.state.history import (
     with_hour,
     with_run,
 )
+from tests.worlds.samples import run
 
 NOON = 20_000 * 86400.0 + 12 * 3600.0
 """12:00 UTC of the day 20000."""
 EMPTY = Hour(0, 0, 0, 0.0, 0.0)
-
-
-def run(at: float, outcome: Outcome = Outcome.OK, seconds: float = 0.5, cause: Cause | None = None) -> Report:
-    """Return a report of one run."""
-    return Report("billing", at, seconds, outcome, cause=cause)
 
 
 def test_every_cause_has_a_number_of_its_own() -> None:
@@ -55,7 +51,7 @@ def test_a_cause_of_a_later_version_is_unknown() -> None:
 def test_the_last_runs_come_back_as_they_were(rows: list[tuple[float, float, Outcome, Cause | None]]) -> None:
     packed = b""
     for at, seconds, outcome, cause in rows:
-        packed = with_run(packed, run(at, outcome, seconds, cause))
+        packed = with_run(packed, run(at, outcome, cause, seconds))
     assert runs(packed) == tuple(Run(*row) for row in rows[-HISTORY_LENGTH:])
 
 
@@ -87,7 +83,7 @@ RUNS = st.lists(st.tuples(st.integers(0, 23), st.sampled_from(Outcome), st.float
 def hours_of(drawn: list[tuple[int, Outcome, float]]) -> bytes:
     hours = with_hour(b"", run(NOON))
     for hour, outcome, seconds in drawn:
-        hours = with_hour(hours, run(NOON - 12 * 3600 + hour * 3600, outcome, seconds))
+        hours = with_hour(hours, run(NOON - 12 * 3600 + hour * 3600, outcome, seconds=seconds))
     return hours
 
 

@@ -15,8 +15,9 @@ from smtpcheck.state.archive import KEPT_FIRST, KEPT_LAST, KEPT_OUTAGES
 from smtpcheck.state.history import DAY_SECONDS
 from smtpcheck.state.outage import Outage
 from smtpcheck.state.state import FILE_NAME, KEEP_DAYS, State
-from tests.state.test_state import CHECK, full_report, run
 from tests.state.test_state_file import NOON, damaged, kept, overwrite, rows
+from tests.worlds.samples import BILLING as CHECK
+from tests.worlds.samples import full_report, run
 from tests.worlds.waiting import until
 
 OK, WARNING, CRITICAL, UNKNOWN = Outcome

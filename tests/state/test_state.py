@@ -5,34 +5,16 @@ from dataclasses import replace
 import pytest
 
 from smtpcheck.model.cause import Cause
-from smtpcheck.model.check import (
-    Phase,
-)
 from smtpcheck.model.report import (
-    Attempt,
-    CertificateFacts,
-    Exchange,
-    Fault,
-    FaultKind,
-    Finding,
     Outcome,
-    Reply,
     Report,
-    Step,
-    TlsFacts,
-    TokenFacts,
 )
 from smtpcheck.state.check_state import CheckState
 from smtpcheck.state.history import HISTORY_LENGTH, Run
 from smtpcheck.state.state import State
-from tests.worlds.samples import BILLING
+from tests.worlds.samples import BILLING, SECONDS, full_report, run
 
 CHECK = BILLING
-
-
-def run(started_at: float, outcome: Outcome = Outcome.OK, cause: Cause | None = None) -> Report:
-    """Return a report of one run."""
-    return Report(check="billing", started_at=started_at, seconds=0.25, outcome=outcome, cause=cause)
 
 
 def record(*reports: Report) -> CheckState:
@@ -48,7 +30,7 @@ def test_a_first_run_counts_like_any_other() -> None:
     assert (state.last_success_at, state.since, state.history()) == (
         100.0,
         100.0,
-        (Run(100.0, 0.25, Outcome.OK, None),),
+        (Run(100.0, SECONDS, Outcome.OK, None),),
     )
 
 
@@ -85,38 +67,9 @@ def test_a_check_that_never_succeeded_has_no_time_of_success() -> None:
 def test_the_history_holds_the_last_runs_with_every_outcome_and_cause() -> None:
     causes = (None, *Cause)
     reports = [run(float(number), list(Outcome)[number % 4], causes[number % len(causes)]) for number in range(200)]
-    rows = tuple(Run(report.started_at, 0.25, report.outcome, report.cause) for report in reports)
+    rows = tuple(Run(report.started_at, SECONDS, report.outcome, report.cause) for report in reports)
     assert record(*reports[:10]).history() == rows[:10]
     assert record(*reports).history() == rows[-HISTORY_LENGTH:]
-
-
-def full_report(check: str) -> Report:
-    """Return a report in which everything is set, made anew at every call."""
-    certificate = CertificateFacts(1.0, 2.0, "CN=smtp", "CN=ca", (f"smtp{'.'}example.org",), "ab" * 32, False, True)
-    return Report(
-        check=check,
-        started_at=1.0,
-        seconds=2.0,
-        outcome=Outcome.CRITICAL,
-        steps=(
-            Step(Phase.CONNECT, 0.0, 0.5),
-            Step(
-                Phase.AUTH,
-                0.5,
-                0.5,
-                (Exchange("AUTH XOAUTH2", Reply(535, "5.7.3", ("no!",)), challenge="{}"),),
-                Fault(FaultKind.REPLY, "x"),
-            ),
-        ),
-        cause=Cause.USER_MISMATCH,
-        findings=(Finding(Cause.USER_MISMATCH, 0.9, "rule", ("evidence",), {"mailbox": check}),),
-        token=TokenFacts("f", "jwt", 1.0, 2.0, "s", 3, {"aud": "a"}, True),
-        tls=TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", certificate),
-        attempts=(Attempt("192.0.2.1", 4, None),),
-        mechanism="XOAUTH2",
-        auth_line_length=12,
-        waited=0.5,
-    )
 
 
 def test_a_report_is_kept_whole_and_shares_its_parts_with_others() -> None:

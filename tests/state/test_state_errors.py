@@ -22,8 +22,9 @@ from smtpcheck.state import state as state_module
 from smtpcheck.state.database import Database, InUseError, NotKeptError, Write
 from smtpcheck.state.history import DAY_SECONDS
 from smtpcheck.state.state import FILE_NAME, State
-from tests.state.test_state import CHECK, run
 from tests.state.test_state_file import FAILURE, NOON, ROOT, damaged, holding, kept, overwrite, rows
+from tests.worlds.samples import BILLING as CHECK
+from tests.worlds.samples import run
 from tests.worlds.waiting import HANG_SECONDS, until
 
 
@@ -71,7 +72,7 @@ from pathlib import Path
 from smtpcheck.state import database
 from smtpcheck.state import state as state_module
 from smtpcheck.state.state import State
-from tests.state.test_state import CHECK, run
+from tests.worlds.samples import BILLING as CHECK, run
 
 async def main(folder):
     state_module._CHECK = replace(state_module._CHECK, every=0.0)

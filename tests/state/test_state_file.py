@@ -20,7 +20,8 @@ from smtpcheck.state import state as state_module
 from smtpcheck.state.database import Write
 from smtpcheck.state.history import DAY_SECONDS, Day, Hour
 from smtpcheck.state.state import FILE_NAME, KEEP_DAYS, State
-from tests.state.test_state import CHECK, full_report, run
+from tests.worlds.samples import BILLING as CHECK
+from tests.worlds.samples import full_report, run
 from tests.worlds.waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -145,7 +146,7 @@ async def test_the_history_of_days_is_kept(tmp_path: Path) -> None:
         state.record(CHECK, run(NOON))
     async with kept(tmp_path) as state:
         state.record(CHECK, run(NOON + 3600))
-        none, one, two = Hour(0, 0, 0, 0.0, 0.0), Hour(1, 0, 0, 0.25, 0.25), Hour(2, 1, 0, 0.5, 0.25)
+        none, one, two = Hour(0, 0, 0, 0.0, 0.0), Hour(1, 0, 0, 0.5, 0.5), Hour(2, 1, 0, 1.0, 0.5)
         assert await state.days("billing") == (
             Day(19_999, (none,) * 12 + (two,) + (none,) * 11),
             Day(20_000, (none,) * 12 + (one,) * 2 + (none,) * 10),

@@ -13,8 +13,8 @@ import pytest
 from smtpcheck.state.check_state import CheckState
 from smtpcheck.state.state import State
 from tests.state.state_writer import NAMES, nth_run
-from tests.state.test_state import CHECK
 from tests.worlds.kills import killed_after, moments
+from tests.worlds.samples import BILLING as CHECK
 
 KILLS = int(os.environ.get("SMTPCHECK_KILLS", "15"))
 

@@ -14,11 +14,7 @@ from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import (
     Check,
-    Depth,
     Phase,
-    Provider,
-    Security,
-    Server,
     Warn,
 )
 from smtpcheck.model.credential import CredentialState
@@ -39,6 +35,7 @@ from smtpcheck.model.report import (
 )
 from smtpcheck.output.metrics import Metrics
 from smtpcheck.state.state import State
+from tests.worlds.samples import exchange_online
 
 NOW = 1_792_000_000.0
 """2026-10-14 17:46:40 UTC."""
@@ -129,21 +126,12 @@ class World:
 def check(
     name: str, mailbox: str = "", *, labels: Sequence[tuple[str, str]] = (), credential: str = "contoso"
 ) -> Check:
-    mailbox = mailbox or f"{name}@contoso.example"
-    return Check(
-        name=name,
-        mailbox=mailbox,
+    warn = Warn(certificate=14 * DAY, secret=30 * DAY, refresh_token=14 * DAY, duration=10.0)
+    return exchange_online(
+        name,
+        mailbox=mailbox or f"{name}@contoso.example",
         credential=credential,
-        provider=Provider.MICROSOFT,
-        server=Server("smtp.office365.com", 587, Security.STARTTLS, "smtp.office365.com", "agent.contoso.example"),
-        depth=Depth.AUTH,
-        interval=60.0,
-        timeout=20.0,
-        token_timeout=10.0,
-        sender=mailbox,
-        recipient=None,
-        mechanism=None,
-        warn=Warn(certificate=14 * DAY, secret=30 * DAY, refresh_token=14 * DAY, duration=10.0),
+        warn=warn,
         labels=tuple(labels),
     )
 

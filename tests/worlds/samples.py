@@ -6,6 +6,8 @@ from typing import Any
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Depth, Phase, Provider, Security, Server, Warn
 from smtpcheck.model.report import (
+    Attempt,
+    CertificateFacts,
     Exchange,
     Fault,
     FaultKind,
@@ -14,8 +16,10 @@ from smtpcheck.model.report import (
     Reply,
     Report,
     Step,
+    TlsFacts,
     TokenError,
     TokenErrorKind,
+    TokenFacts,
 )
 
 NOW = 1_792_000_000.0
@@ -90,6 +94,13 @@ def without_token(error: str, *codes: int, cause: Cause = Cause.SECRET_INVALID, 
     return failed(FaultKind.TOKEN, Phase.TOKEN, cause=cause, token_error=problem, **changes)
 
 
+def run(
+    started_at: float, outcome: Outcome = Outcome.OK, cause: Cause | None = None, seconds: float = SECONDS
+) -> Report:
+    """Return a run that began then."""
+    return report(outcome, started_at=started_at, cause=cause, seconds=seconds)
+
+
 def good(name: str, *causes: Cause) -> Report:
     """Return a run that reached its depth, with a warning of each cause."""
     findings = tuple(Finding(cause, 1.0, f"judge.{cause}") for cause in causes)
@@ -107,3 +118,32 @@ def bad(name: str, phase: Phase = Phase.TOKEN, cause: Cause = Cause.SECRET_EXPIR
 def unknown(name: str, cause: Cause = Cause.AGENT_CUT_OFF) -> Report:
     """Return a run of which nothing is known but why."""
     return report(Outcome.UNKNOWN, check=name, cause=cause, findings=(Finding(cause, 1.0, "judge.x"),))
+
+
+def full_report(name: str) -> Report:
+    """Return a report in which everything is set, made anew at every call."""
+    certificate = CertificateFacts(1.0, 2.0, "CN=smtp", "CN=ca", (f"smtp{'.'}example.org",), "ab" * 32, False, True)
+    return Report(
+        check=name,
+        started_at=1.0,
+        seconds=2.0,
+        outcome=Outcome.CRITICAL,
+        steps=(
+            Step(Phase.CONNECT, 0.0, 0.5),
+            Step(
+                Phase.AUTH,
+                0.5,
+                0.5,
+                (Exchange("AUTH XOAUTH2", Reply(535, "5.7.3", ("no!",)), challenge="{}"),),
+                Fault(FaultKind.REPLY, "x"),
+            ),
+        ),
+        cause=Cause.USER_MISMATCH,
+        findings=(Finding(Cause.USER_MISMATCH, 0.9, "rule", ("evidence",), {"mailbox": name}),),
+        token=TokenFacts("f", "jwt", 1.0, 2.0, "s", 3, {"aud": "a"}, True),
+        tls=TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", certificate),
+        attempts=(Attempt("192.0.2.1", 4, None),),
+        mechanism="XOAUTH2",
+        auth_line_length=12,
+        waited=0.5,
+    )

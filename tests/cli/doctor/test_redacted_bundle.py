@@ -18,10 +18,8 @@ from smtpcheck.model.check import (
     Check,
     Depth,
     Phase,
-    Provider,
     Security,
     Server,
-    Warn,
 )
 from smtpcheck.model.report import (
     Attempt,
@@ -38,6 +36,7 @@ from smtpcheck.model.report import (
     TokenFacts,
 )
 from smtpcheck.oauth.microsoft import Microsoft
+from tests.worlds.samples import exchange_online
 
 RULES = catalogue.load()
 
@@ -106,11 +105,9 @@ def document_of(check: Check, tenant: str, client_id: str, texts: list[str], ip:
 def check_of(mailbox: str, recipient: str, host: str, ehlo: str) -> Check:
     """Return a check for a mailbox at a host."""
     server = Server(host, 587, Security.STARTTLS, host, ehlo, ca_file="/etc/xsite/ca.pem")
-    warn = Warn(1.0, 1.0, 1.0, 1.0)
-    return Check(
-        "xbilling", mailbox, "xcontoso", Provider.MICROSOFT, server, Depth.SEND, 60.0, 20.0, 10.0, mailbox, recipient,
-        None, warn,
-    )  # fmt: skip
+    return exchange_online(
+        "xbilling", mailbox=mailbox, recipient=recipient, server=server, depth=Depth.SEND, credential="xcontoso"
+    )
 
 
 SITE = st.tuples(ADDRESS, ADDRESS, HOST, HOST, GUID | DOMAIN, GUID, IP)

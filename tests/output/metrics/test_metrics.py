@@ -10,12 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import (
     Check,
-    Depth,
     Phase,
-    Provider,
-    Security,
-    Server,
-    Warn,
 )
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import (
@@ -38,23 +33,9 @@ from smtpcheck.output.metrics.families import PER_CHECK, PER_PROBE, TABLE, Kind
 from smtpcheck.state.state import State
 from tests.loopback.test_status import ARRIVED
 from tests.real.daemon import real_binary
+from tests.worlds.samples import exchange_online
 
-CHECK = Check(
-    name="billing",
-    mailbox="billing@example.org",
-    credential="contoso",
-    provider=Provider.MICROSOFT,
-    server=Server("smtp.office365.com", 587, Security.STARTTLS, "smtp.office365.com", "[127.0.0.1]"),
-    depth=Depth.AUTH,
-    interval=60.0,
-    timeout=20.0,
-    token_timeout=10.0,
-    sender="billing@example.org",
-    recipient=None,
-    mechanism=None,
-    warn=Warn(1.0, 1.0, 1.0, 1.0),
-    labels=(("site", "north"), ("team", "finance")),
-)
+CHECK = exchange_online(mailbox="billing@example.org", labels=(("site", "north"), ("team", "finance")))
 ORDERS = replace(CHECK, name="orders", labels=(("team", "sales"),))
 
 CERTIFICATE = CertificateFacts(1.0, 1800000000.0, "CN=smtp", "CN=ca", ("smtp.office365.com",), "ab" * 32, False, True)
