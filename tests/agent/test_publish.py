@@ -14,16 +14,16 @@ from smtpcheck.loopback.finder import FolderKind
 from smtpcheck.loopback.message_state import Record
 from smtpcheck.loopback.status import LoopbackStatus
 from smtpcheck.model.cause import Cause
-from smtpcheck.model.report import Outcome, Report
+from smtpcheck.model.report import Outcome
 from smtpcheck.sandbox.world import World
 from smtpcheck.state.state import State
 from tests.agent.test_agent_loopback import LOOPBACK
 from tests.worlds.agents import edit, running
 from tests.worlds.loopback import HEALTHY, PLAN, Searcher, searcher_of_all
-from tests.worlds.samples import BILLING
+from tests.worlds.samples import BILLING, report
 from tests.worlds.waiting import until
 
-GOOD = Report("billing", 1_792_000_000.0, 0.5, Outcome.OK)
+GOOD = report()
 FAILED = replace(GOOD, outcome=Outcome.CRITICAL, cause=Cause.MAIL_LOST)
 
 

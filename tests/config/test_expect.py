@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from smtpcheck.config import Settings, load, traffic_of
 from smtpcheck.model.check import Check, Depth, Expect, Mechanism, Phase, Provider
 from smtpcheck.model.expected_refusal import cools_down_until, matches
-from smtpcheck.model.report import Exchange, Fault, FaultKind, Outcome, Reply, Report, Step
+from smtpcheck.model.report import Outcome, Reply
 from smtpcheck.output import terminal
 from smtpcheck.output.finding import show
+from tests.worlds.samples import NOW, refused
 
 HOUR = 3600.0
 CREDENTIALS = {
@@ -153,11 +155,7 @@ def test_a_refusal_that_came_is_not_sought_again_before_its_time(tmp_path: Path)
     assert daily.expect is not None
     other = Expect(Phase.AUTH, ("535",))
     for check, wait in ((daily, 12 * HOUR), (hourly, HOUR)):
-        assert cools_down_until(check, refused(check.expect)) == 1000.0 + wait
-        assert cools_down_until(check, refused(other)) is None
-        assert cools_down_until(check, refused(check.expect, Outcome.CRITICAL)) is None
-
-
-def refused(expect: Expect | None, outcome: Outcome = Outcome.OK) -> Report:
-    step = Step(Phase.AUTH, 0.0, 0.1, (Exchange("AUTH", Reply(535, "", ())),), Fault(FaultKind.REPLY))
-    return Report("a", 1000.0, 1.0, outcome, steps=(step,), expect=expect)
+        as_expected = replace(refused(expect=check.expect), outcome=Outcome.OK)
+        assert cools_down_until(check, as_expected) == NOW + wait
+        assert cools_down_until(check, replace(as_expected, expect=other)) is None
+        assert cools_down_until(check, replace(as_expected, outcome=Outcome.CRITICAL)) is None

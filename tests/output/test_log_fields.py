@@ -10,6 +10,7 @@ from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Expect, Phase
 from smtpcheck.model.report import Exchange, Fault, FaultKind, Outcome, Reply, Report, Step, TokenError, TokenErrorKind
 from smtpcheck.output.log_fields import facts_of, server_id
+from tests.worlds.samples import failed
 
 BANNER = "AM0PR01CA0123.outlook.office365.com Microsoft ESMTP MAIL Service ready at Tue, 12 Sep 2023 20:59:56 +0000"
 MARK = "AM6PR0001MB0001.eurprd05.prod.outlook.com 2023-09-12T20:59:57.214Z 08DBB276B7E699C4"
@@ -36,13 +37,11 @@ REFUSED = replace(
         ),
     ),
 )
-NO_TOKEN = Report(
-    "billing",
-    1.0,
-    0.25,
-    Outcome.CRITICAL,
-    (Step(Phase.TOKEN, 0.0, 0.25, fault=Fault(FaultKind.TOKEN)),),
+NO_TOKEN = failed(
+    FaultKind.TOKEN,
+    Phase.TOKEN,
     cause=Cause.SECRET_EXPIRED,
+    seconds=0.25,
     token_error=TokenError(
         TokenErrorKind.OAUTH,
         at=1.0,
