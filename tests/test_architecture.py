@@ -66,6 +66,7 @@ PURE_FILES = frozenset(
         "diagnosis/explain.py",
         "diagnosis/facts.py",
         "diagnosis/masking.py",
+        "diagnosis/matching.py",
         "diagnosis/observation.py",
         "diagnosis/phase.py",
         "diagnosis/reading.py",
@@ -145,7 +146,7 @@ LIBRARY_USERS = {
     ),
     "sqlite3": ("state/",),
     "urllib3": ("http_client/",),
-    "yaml": ("config/yaml_reader.py", "diagnosis/catalogue.py", "cli/explain.py", "mail_api/"),
+    "yaml": ("config/yaml_reader.py", "diagnosis/catalogue.py", "diagnosis/evidence.py", "cli/explain.py", "mail_api/"),
 }
 """Libraries that only these files and rooms may import."""
 

@@ -2,25 +2,33 @@
 
 Rules of this file:
 - The catalogue decides; this file only turns an observation into what its rules ask for.
-- All rules that match are heard; a cause has the highest certainty that any of them gives it. An exclusion takes a
-  cause out again that something seen speaks against, unless a rule is all but certain of it.
+- Of all rules that match, the telling ones decide and the general ones yield; a cause has the highest certainty that
+  any of them gives it. An exclusion takes a cause out again that something seen speaks against, unless a rule is all
+  but certain of it; if nothing is left, the cause is unknown.
 - No free text is quoted unmasked; a value enters a command only if it is a plain identifier.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from smtpcheck.diagnosis.facts import app_only, facts
+from smtpcheck.diagnosis.facts import app_only
 from smtpcheck.diagnosis.masking import mask
+from smtpcheck.diagnosis.matching import Conditions, Exclusion, Rule, Signals, assumes_provider, holds, signals_of
 from smtpcheck.diagnosis.observation import Observation
-from smtpcheck.diagnosis.phase import phase_of, provider_of
-from smtpcheck.diagnosis.reading import aadsts_of, codes_of, enhanced_of, plain_text
 from smtpcheck.model.cause import Cause, FixedBy
 from smtpcheck.model.report import Finding
 
 CERTAIN = 0.9
 """From which certainty on a rule is not overruled by an exclusion, and a finding needs no other ones named."""
+LIKELY = 0.5
+"""From which certainty on a cause is called likely, not only possible."""
+_ASSUMED = 0.59
+"""The most that a rule of one provider is worth where nothing names the provider."""
+_NOT_OF_MAIL = 0.45
+"""The most that any rule is worth on a text that does not show that it is about mail: ordinary logs speak so too."""
+_YIELDS = 0.6
+"""How much of a telling rule's certainty is left to a general one beside it."""
 
 _MOST = 10
 _QUOTED = 300
@@ -40,13 +48,22 @@ _CLOUD_HOSTS = {"gcc-high": "outlook.office365.us", "dod": "outlook-dod.office36
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a repair."""
+
+    text: str
+    """With `{tenant}` and the like to be filled in."""
+    holds_for: tuple[tuple[str, frozenset[str]], ...] = ()
+    """Values of a finding's `provider`, `issuer` and the like where the step helps; empty: everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What is known of one cause."""
 
     definition: str
     tell_apart: str
-    steps: tuple[str, ...]
-    """The repair, with `{tenant}` and the like to be filled in."""
+    steps: tuple[Step, ...]
     reference: str
     retry: bool
     """Whether trying again, unchanged, can help."""
@@ -55,50 +72,6 @@ class Entry:
     """Causes that explain this one where both are seen."""
     shown_after: int
     """After how many runs in a row it is shown."""
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """What must have been seen; a condition that is empty always holds."""
-
-    sets: tuple[tuple[str, frozenset[str]], ...] = ()
-    """Fields of the observation with the values they may have; phase and provider also match when not known."""
-    code: frozenset[int] = frozenset()
-    enhanced: frozenset[str] = frozenset()
-    aadsts: frozenset[int] = frozenset()
-    seen: frozenset[str] = frozenset()
-    not_seen: frozenset[str] = frozenset()
-    text: tuple[str, ...] = ()
-    """One of them is in the text of all that was said, in lower case."""
-    with_text: tuple[str, ...] = ()
-    """One of these too."""
-    without_text: tuple[str, ...] = ()
-    """None of these."""
-    pattern: re.Pattern[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One row of the catalogue."""
-
-    id: str
-    conditions: Conditions
-    cause: Cause
-    certainty: float
-    also: tuple[tuple[Cause, float], ...]
-    """Other causes of the same observation, by how common they are."""
-    reference: str
-    retry: bool | None
-    """None: as the cause says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exclusion:
-    """What speaks against causes."""
-
-    id: str
-    conditions: Conditions
-    causes: frozenset[Cause]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,29 +97,11 @@ class Explanation:
     retry: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Signals:
-    """What the rules see of an observation."""
-
-    fields: Mapping[str, str]
-    text: str
-    codes: frozenset[int]
-    enhanced: frozenset[str]
-    aadsts: frozenset[int]
-    facts: Mapping[str, str]
-    """Each fact with the sentence that shows it."""
-
-
 def explain(observation: Observation, catalogue: Catalogue) -> tuple[Finding, ...]:
     """Return the possible causes of what was seen, best first; `unknown` alone if no rule matches."""
-    signals = _signals(observation)
-    best: dict[Cause, tuple[float, Rule]] = {}
-    for rule in catalogue.rules:
-        if _holds(rule.conditions, signals):
-            for cause, certainty in ((rule.cause, rule.certainty), *rule.also):
-                if cause not in best or certainty > best[cause][0]:
-                    best[cause] = (certainty, rule)
-    values, quotes = values_of(observation), _quotes(observation)
+    signals = signals_of(observation)
+    best = _best([rule for rule in catalogue.rules if holds(rule.conditions, signals)], signals)
+    values, quotes = {**values_of(observation), **_where(signals)}, _quotes(observation)
     ranked = sorted(_left(best, signals, catalogue).items(), key=lambda item: -item[1][0])[:_MOST]
     findings = tuple(
         Finding(cause, certainty, rule.id, _evidence(quotes, rule, signals), values)
@@ -166,11 +121,34 @@ def describe(finding: Finding, catalogue: Catalogue) -> Explanation:
         certainty=finding.certainty,
         summary=entry.definition,
         evidence=finding.evidence,
-        remedy=tuple(_BLANK.sub(lambda blank: _fill(blank[1], finding.values), step) for step in entry.steps),
+        remedy=tuple(
+            _BLANK.sub(lambda blank: _fill(blank[1], finding.values), step.text)
+            for step in _steps(entry.steps, finding.values)
+        ),
         tell_apart=_tell_apart(finding, entry, rule, catalogue),
         reference=own.reference if own and own.reference else entry.reference,
         retry=own.retry if own and own.retry is not None else entry.retry,
     )
+
+
+def _steps(steps: Sequence[Step], values: Mapping[str, str]) -> Iterator[Step]:
+    """Yield the steps that help where the finding was made; all of them if none would be left."""
+    named: dict[str, set[str]] = {}
+    for step in steps:
+        for name, allowed in step.holds_for:
+            named.setdefault(name, set()).update(allowed)
+    chosen = [
+        step
+        for step in steps
+        if all(_helps(allowed, values.get(name), named[name]) for name, allowed in step.holds_for)
+    ]
+    yield from chosen or steps
+
+
+def _helps(allowed: frozenset[str], value: str | None, named: Collection[str]) -> bool:
+    if not value:
+        return "other" in allowed or "other" not in named
+    return value in allowed or ("other" in allowed and value not in named)
 
 
 def as_json(findings: tuple[Finding, ...], catalogue: Catalogue) -> dict[str, list[dict[str, object]]]:
@@ -178,61 +156,40 @@ def as_json(findings: tuple[Finding, ...], catalogue: Catalogue) -> dict[str, li
     return {"findings": [asdict(describe(finding, catalogue)) for finding in findings]}
 
 
+def _best(matched: Sequence[Rule], signals: Signals) -> dict[Cause, tuple[float, Rule]]:
+    """Return for each cause the highest certainty that a rule gives it, as far as the evidence carries it."""
+    telling = max((rule.certainty for rule in matched if not rule.general), default=0.0)
+    best: dict[Cause, tuple[float, Rule]] = {}
+    for rule in matched:
+        most = _YIELDS * telling if rule.general and telling >= LIKELY else 1.0
+        if not signals.is_of_mail:
+            most = min(most, _NOT_OF_MAIL)
+        elif assumes_provider(rule.conditions, signals):
+            most = min(most, _ASSUMED)
+        for cause, certainty in ((rule.cause, rule.certainty), *rule.also):
+            if cause not in best or min(certainty, most) > best[cause][0]:
+                best[cause] = (min(certainty, most), rule)
+    return best
+
+
 def _left(
-    best: Mapping[Cause, tuple[float, Rule]], signals: _Signals, catalogue: Catalogue
+    best: Mapping[Cause, tuple[float, Rule]], signals: Signals, catalogue: Catalogue
 ) -> Mapping[Cause, tuple[float, Rule]]:
-    """Return the causes that nothing speaks against; all of them if nothing else were left."""
+    """Return the causes that nothing speaks against; `unknown` only if nothing else is left."""
     against = {
         cause
         for exclusion in catalogue.exclusions
-        if _holds(exclusion.conditions, signals)
+        if holds(exclusion.conditions, signals)
         for cause in exclusion.causes
     }
     left = {cause: item for cause, item in best.items() if cause not in against or item[0] >= CERTAIN}
-    return left or best
+    return {cause: item for cause, item in left.items() if cause is not Cause.UNKNOWN} or left
 
 
-def _holds(asked: Conditions, signals: _Signals) -> bool:
-    for name, allowed in asked.sets:
-        value = signals.fields[name]
-        if value not in allowed and not (not value and name in {"phase", "provider"}):
-            return False
-    return (
-        (not asked.aadsts or not asked.aadsts.isdisjoint(signals.aadsts))
-        and (not asked.code or not asked.code.isdisjoint(signals.codes))
-        and (not asked.enhanced or not asked.enhanced.isdisjoint(signals.enhanced))
-        and asked.seen <= signals.facts.keys()
-        and asked.not_seen.isdisjoint(signals.facts)
-        and (not asked.text or any(part in signals.text for part in asked.text))
-        and (not asked.with_text or any(part in signals.text for part in asked.with_text))
-        and not any(part in signals.text for part in asked.without_text)
-        and (asked.pattern is None or asked.pattern.search(signals.text) is not None)
-    )
-
-
-def _signals(seen: Observation) -> _Signals:
-    replies = "\n".join(seen.replies)
-    rest = "\n".join(part for part in (seen.challenge, seen.description, seen.detail, seen.exception) if part)
-    text = plain_text(f"{replies}\n{rest}")
-    provider = provider_of(text, seen.host) if seen.provider in {"", "generic"} else seen.provider
-    phase = seen.phase or phase_of(text)
-    fields = {
-        "phase": phase,
-        "known_phase": phase,
-        "provider": provider or seen.provider,
-        "flow": seen.flow,
-        "error": seen.error.lower(),
-        "fault": seen.fault,
-        "kind": seen.token_kind,
-    }
-    return _Signals(
-        fields,
-        text,
-        codes_of(f"{replies}\n{rest}"),
-        enhanced_of(replies, prose=False) | enhanced_of(rest, prose=True),
-        frozenset(seen.error_codes) | aadsts_of(text),
-        facts(seen),
-    )
+def _where(signals: Signals) -> dict[str, str]:
+    """Return whose server and issuer it is, as far as it is known, for the choice of the remedy's steps."""
+    known = {name: next(iter(sorted(signals.sets[name])), "") for name in ("provider", "issuer", "flow", "protocol")}
+    return {name: value for name, value in known.items() if value}
 
 
 def _tell_apart(finding: Finding, entry: Entry, rule: Rule | None, catalogue: Catalogue) -> str:
@@ -246,7 +203,7 @@ def _tell_apart(finding: Finding, entry: Entry, rule: Rule | None, catalogue: Ca
     return f"{entry.tell_apart}. Also possible: {others}"
 
 
-def _evidence(quotes: Mapping[str, str], rule: Rule, signals: _Signals) -> tuple[str, ...]:
+def _evidence(quotes: Mapping[str, str], rule: Rule, signals: Signals) -> tuple[str, ...]:
     shown = (f"{name}: {_around(rule.conditions, quote)[:_QUOTED]}" for name, quote in quotes.items())
     return (*(signals.facts[name] for name in sorted(rule.conditions.seen)), *shown)
 

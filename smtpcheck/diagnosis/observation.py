@@ -55,6 +55,8 @@ class Observation:
     error_codes: tuple[int, ...] = ()
     description: str = ""
     http_status: int | None = None
+    endpoint: str = ""
+    """The address of the issuer that was asked."""
     claims: Mapping[str, object] = field(default_factory=dict)
     token_form: str = ""
     token_expires_at: float | None = None
@@ -104,6 +106,7 @@ def observe(
         error_codes=error.error_codes if error else (),
         description=_short(f"{error.description} {error.suberror} {error.body}".strip()) if error else "",
         http_status=error.http_status if error else None,
+        endpoint=error.endpoint if error else "",
         claims=token.claims if token else {},
         token_form=token.form if token else "",
         token_expires_at=token.expires_at if token else None,

@@ -3,6 +3,9 @@
 Rule of this file: plain words, the most telling first; a text that names none of them has no phase.
 """
 
+import re
+from collections.abc import Collection
+
 _PHASES = (
     (
         "token",
@@ -40,6 +43,7 @@ _PHASES = (
             "auth type",
         ),
     ),
+    ("banner", ("greeting never received", "did not receive a greeting", "no greeting")),
     ("dns", ("getaddrinfo", "enotfound", "eai_again", "unknownhost", "name or service not known", "name resolution")),
     ("dns", ("no such host", "nodename nor servname", "php_network_getaddresses", "host unknown", "hostnotfound")),
     (
@@ -56,34 +60,47 @@ _PHASES = (
             "ssl_connect",
         ),
     ),
-    ("tls", ("authenticationexception: the remote", "tls handshake", "tls: ", "starttls failed", "ssl/tls")),
     (
-        "connect",
-        ("etimedout", "econnrefused", "timed out", "timeout", "connection refused", "unreachable", "failed to connect"),
+        "tls",
+        (
+            "authenticationexception: the remote",
+            "tls handshake",
+            "tls: ",
+            "starttls failed",
+            "ssl/tls",
+            "socket to tls",
+            "tlsv1",
+            "sslv3",
+        ),
     ),
     (
         "connect",
-        ("couldn't connect", "could not connect", "unable to connect", "no route", "cannot assign requested address"),
+        (
+            *("etimedout", "econnrefused", "econnreset", "ehostunreach", "enetunreach", "eaddrnotavail", "esocket"),
+            *("connection timed out", "connect timed out", "connection timeout", "connect timeout", "i/o timeout"),
+            *("connection refused", "actively refused", "network is unreachable", "network unreachable", "no route"),
+            *("cannot assign requested address", "did not properly respond", "failed to connect", "dial tcp"),
+            *("couldn't connect", "could not connect", "unable to connect", "cannot connect", "smtp connect() failed"),
+            *("connecting to", "connect to ", "connection failed", "connecttimeout", "connectionrefused"),
+        ),
     ),
 )
 
 _PROVIDERS = (
     (
         "microsoft",
-        (
-            "aadsts",
-            "outlook.com",
-            "office365",
-            "outlook.office",
-            "microsoftonline",
-            "outlook.cn",
-            "storedrv",
-            "hotmail",
-        ),
+        re.compile(r"aadsts|outlook\.(?:com|cn|office)|office365|microsoftonline|storedrv|hotmail|exchange online"),
     ),
-    ("google", ("gsmtp", "gmail", "google")),
-    ("yahoo", ("yahoo", "aol.com")),
+    ("google", re.compile(r"gsmtp|gmail|google")),
+    ("yahoo", re.compile(r"yahoo|aol\.com")),
 )
+_PROVIDER_OF_SERVER = {
+    "hve": "hve",
+    "acs": "acs",
+    "exchange": "microsoft",
+    "gmail": "google",
+    "yahoo": "yahoo",
+}
 
 
 def phase_of(text: str) -> str:
@@ -91,7 +108,17 @@ def phase_of(text: str) -> str:
     return next((phase for phase, words in _PHASES if any(word in text for word in words)), "")
 
 
-def provider_of(text: str, host: str) -> str:
-    """Return whose server it is, a value of `Provider`, by its name or a text in lower case; empty if none says."""
-    said = f"{host.lower()} {text}"
-    return next((provider for provider, words in _PROVIDERS if any(word in said for word in words)), "")
+def provider_of(text: str, host: str, servers: Collection[str]) -> str:
+    """Return whose server it is, a value of `Provider`, or `hve` or `acs`; empty if nothing says.
+
+    What the host's name or the server's own wording shows comes before a name that occurs in the text.
+    """
+    by_host = _first(host.lower())
+    if by_host:
+        return by_host
+    known = [provider for server, provider in _PROVIDER_OF_SERVER.items() if server in servers]
+    return known[0] if known else "generic" if servers else _first(text)
+
+
+def _first(text: str) -> str:
+    return next((provider for provider, pattern in _PROVIDERS if pattern.search(text)), "")

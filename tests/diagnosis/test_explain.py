@@ -242,7 +242,7 @@ def test_a_refusal_excludes_a_port_that_is_blocked_on_the_way() -> None:
 
 
 def test_no_command_names_another_port_than_the_checks_own() -> None:
-    steps = [step for each in CATALOGUE.entries.values() for step in each.steps]
+    steps = [step.text for each in CATALOGUE.entries.values() for step in each.steps]
     assert [step for step in steps if re.search(r"\{host\}[: ][0-9]", step)] == []
 
 

@@ -29,6 +29,6 @@ def test_a_command_that_ends_a_step_stands_apart(text: str, expected: Step) -> N
 
 def test_every_command_of_the_catalogue_ends_its_step(catalogue: Catalogue) -> None:
     """So each can be copied; some steps name a command in passing, without an argument."""
-    steps = [text for entry in catalogue.entries.values() for text in entry.steps]
+    steps = [item.text for entry in catalogue.entries.values() for item in entry.steps]
     assert [text for text in steps if TYPED.search(step(text).prose)] == []
     assert sum(bool(step(text).command) for text in steps) > 40

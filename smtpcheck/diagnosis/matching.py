@@ -1,0 +1,163 @@
+"""What rules may ask for, and whether an observation shows it.
+
+Rules of this file:
+- What a rule asks for must be shown: a phase, a server or an issuer that is not known matches nothing.
+- Only the provider may be assumed where nothing names one; what rests on that is never more than possible.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from smtpcheck.diagnosis.evidence import evidence_of
+from smtpcheck.diagnosis.facts import facts
+from smtpcheck.diagnosis.observation import Observation
+from smtpcheck.diagnosis.phase import phase_of, provider_of
+from smtpcheck.diagnosis.reading import aadsts_of, codes_of, enhanced_of, plain_text
+from smtpcheck.model.cause import Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What must have been seen; a condition that is empty always holds."""
+
+    sets: tuple[tuple[str, frozenset[str]], ...] = ()
+    """Properties of the observation with the values they may have; one of them must be shown."""
+    code: frozenset[int] = frozenset()
+    enhanced: frozenset[str] = frozenset()
+    aadsts: frozenset[int] = frozenset()
+    seen: frozenset[str] = frozenset()
+    not_seen: frozenset[str] = frozenset()
+    text: tuple[str, ...] = ()
+    """One of them is in the text of all that was said, in lower case."""
+    with_text: tuple[str, ...] = ()
+    """One of these too."""
+    without_text: tuple[str, ...] = ()
+    """None of these."""
+    pattern: re.Pattern[str] | None = None
+
+    @property
+    def is_general(self) -> bool:
+        """Return whether they ask for no more than a step and a class of answer, as bare codes and errors are."""
+        telling = (self.enhanced, self.aadsts, self.seen, self.text, self.with_text, self.pattern)
+        names = {name for name, values in self.sets if values != {"reply"}}
+        return not any(telling) and not names & {"fault", "token_error", "alert", "status"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the catalogue."""
+
+    id: str
+    conditions: Conditions
+    cause: Cause
+    certainty: float
+    also: tuple[tuple[Cause, float], ...]
+    """Other causes of the same observation, by how common they are."""
+    reference: str
+    retry: bool | None
+    """None: as the cause says."""
+    general: bool = False
+    """Whether it yields to any rule that is not general."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """What speaks against causes."""
+
+    id: str
+    conditions: Conditions
+    causes: frozenset[Cause]
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What the rules see of an observation."""
+
+    sets: Mapping[str, frozenset[str]]
+    text: str
+    codes: frozenset[int]
+    enhanced: frozenset[str]
+    aadsts: frozenset[int]
+    facts: Mapping[str, str]
+    """Each fact with the sentence that shows it."""
+    is_of_mail: bool
+    """Whether anything shows that this is about mail or about the way to a token."""
+
+    def the(self, name: str) -> str:
+        """Return the value of a property that has but one; empty if it is not known."""
+        return next(iter(self.sets[name]), "")
+
+
+def holds(asked: Conditions, signals: Signals) -> bool:
+    """Return whether all that is asked for is shown."""
+    for name, allowed in asked.sets:
+        values = signals.sets[name]
+        if allowed.isdisjoint(values) and not (name == "provider" and values == {""}):
+            return False
+    return (
+        (not asked.aadsts or not asked.aadsts.isdisjoint(signals.aadsts))
+        and (not asked.code or not asked.code.isdisjoint(signals.codes))
+        and (not asked.enhanced or not asked.enhanced.isdisjoint(signals.enhanced))
+        and asked.seen <= signals.facts.keys()
+        and asked.not_seen.isdisjoint(signals.facts)
+        and (not asked.text or any(part in signals.text for part in asked.text))
+        and (not asked.with_text or any(part in signals.text for part in asked.with_text))
+        and not any(part in signals.text for part in asked.without_text)
+        and (asked.pattern is None or asked.pattern.search(signals.text) is not None)
+    )
+
+
+def assumes_provider(asked: Conditions, signals: Signals) -> bool:
+    """Return whether a rule that holds is one of a provider that nothing names."""
+    return signals.sets["provider"] == {""} and any(name == "provider" for name, _ in asked.sets)
+
+
+def signals_of(seen: Observation) -> Signals:
+    """Return what the rules may see of an observation."""
+    replies = "\n".join(seen.replies)
+    rest = "\n".join(part for part in (seen.challenge, seen.description, seen.detail, seen.exception) if part)
+    text = plain_text(f"{replies}\n{rest}")
+    evidence = evidence_of(f"{seen.host.lower()} {seen.endpoint.lower()} {text}", _known_kinds(seen))
+    provider = provider_of(text, seen.host, evidence.servers) if seen.provider in {"", "generic"} else seen.provider
+    issuers = evidence.issuers or _issuer(seen)
+    sets = {
+        "phase": {seen.phase or phase_of(text)},
+        "provider": {provider or seen.provider},
+        "flow": {seen.flow},
+        "error": {seen.error.lower()},
+        "fault": {seen.fault},
+        "token_error": {seen.token_kind},
+        "security": {seen.security},
+        "status": {str(seen.http_status or "")},
+        "kind": evidence.kinds,
+        "protocol": evidence.protocols,
+        "server": evidence.servers,
+        "issuer": issuers,
+        "alert": evidence.alerts,
+    }
+    return Signals(
+        {name: frozenset(values) for name, values in sets.items()},
+        text,
+        codes_of(f"{replies}\n{rest}"),
+        enhanced_of(replies, prose=False) | enhanced_of(rest, prose=True),
+        frozenset(seen.error_codes) | aadsts_of(text),
+        facts(seen),
+        bool(seen.phase or seen.host or evidence.is_of_mail),
+    )
+
+
+def _known_kinds(seen: Observation) -> frozenset[str]:
+    """Return the kinds that the structure of an observation shows without any word."""
+    kinds = {
+        "smtp": bool(seen.replies or seen.ehlo or seen.challenge or seen.sasl_fault),
+        "issuer": bool(seen.error or seen.error_codes or seen.token_kind or seen.phase == "token"),
+    }
+    return frozenset(kind for kind, shown in kinds.items() if shown)
+
+
+def _issuer(seen: Observation) -> frozenset[str]:
+    """Return whose token endpoint it is by the provider or the configuration, where no text says."""
+    if seen.hints and seen.hints.type == "oauth2":
+        return frozenset({"other"})
+    return frozenset({seen.provider} & {"microsoft", "google", "yahoo"})
