@@ -1,7 +1,7 @@
 """Rules for all tests: nothing reaches beyond loopback, and no test fails because the machine is busy.
 
 `make test` runs them in several processes and in any order: each must be able to run beside any other, and has the same
-name in every process. Files whose tests share what is expensive to start are the exception: `_TOGETHER`.
+name in every process. Files whose tests share what is expensive to start are the exception: `TOGETHER`.
 
 Under SMTPCHECK_REQUIRE_REAL=1 what a test would be skipped for is a failure: everything must be there.
 """
@@ -47,7 +47,7 @@ sys.addaudithook(_refuse_the_world)
 
 
 _REAL = "tests/real"
-_TOGETHER = {
+TOGETHER = {
     f"{_REAL}/test_agent.py": "mail servers",
     f"{_REAL}/test_conversation.py": "mail servers",
     f"{_REAL}/test_expected_refusals.py": "mail servers",
@@ -67,7 +67,7 @@ class _Scheduler(LoadScopeScheduling):  # type: ignore[misc] # it comes without 
     """Gives each process one test after another, and what belongs together to one process, first."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return _TOGETHER.get(nodeid.partition("::")[0], nodeid)
+        return TOGETHER.get(nodeid.partition("::")[0], nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

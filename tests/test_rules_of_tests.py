@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import TOGETHER
+
 ROOT = Path(__file__).parent.parent
 SKIPPING = """
 import pytest
@@ -21,6 +23,11 @@ def test_a_mark(): ...
 @pytest.mark.xfail
 def test_an_expected_failure(): assert False
 """
+
+
+def test_what_runs_together_is_there() -> None:
+    """A file that was moved would lose its company, and each process would start its servers again."""
+    assert [name for name in TOGETHER if not (ROOT / name).is_file()] == []
 
 
 @pytest.mark.parametrize(("required", "outcome"), [("1", "1 xfailed, 2 errors"), ("0", "2 skipped, 1 xfailed")])
