@@ -4,15 +4,12 @@ Rules of this file:
 - Pure, and the headers are untrusted input: nothing in them raises, and what is taken from them is bounded.
 - The clocks of the hops are their own. A hop that took less than no time shows a clock that differs, and is named as
   that.
-- Only the topmost Authentication-Results of the server that is believed counts: anybody can write others (RFC 8601 5,
-  7.1). Exchange Online writes the field without the name of the server, which RFC 8601 2.2 does not allow; therefore
-  it is read here.
 - Whether a message is ours: the correlation id is in the header `UNIQUE_HEADER`, or, where a gateway has removed that,
   in the subject, which a gateway may have encoded again (RFC 2047).
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from email.errors import HeaderParseError
@@ -20,21 +17,16 @@ from email.header import decode_header, make_header
 from email.parser import BytesHeaderParser
 from email.utils import parsedate_to_datetime
 
+from smtpcheck.mail.authentication_results import best, read_authentication, without_comments
 from smtpcheck.mail.message import UNIQUE_HEADER
 
 Headers = tuple[tuple[str, str], ...]
 """Name and unfolded value, topmost first."""
 
-METHODS = ("spf", "dkim", "dmarc")
-RESULTS = ("pass", "fail", "softfail", "neutral", "none", "policy", "temperror", "permerror")
-"""RFC 8601 2.7; any other is `other`."""
-
 _MAX_HOPS = 40
 _MAX_VALUE = 4000
 _MAX_NAME = 200
 _BY = re.compile(r"\bby\s+([^\s;()]{1,200})", re.IGNORECASE)
-_RESULT = re.compile(r"\s*([A-Za-z0-9-]{1,40})\s*(?:/\s*[0-9]{1,9}\s*)?=\s*([A-Za-z0-9-]{1,40})")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +71,13 @@ def legs(way: Iterable[Hop], begin: float | None) -> tuple[Leg, ...]:
 
 
 def authentication(headers: Headers, authserv_id: str | None) -> tuple[tuple[str, str], ...]:
-    """Return method and result of SPF, DKIM and DMARC, as the believed server reports them; None believes no server.
-
-    Of several DKIM signatures one that passes counts.
-    """
-    if authserv_id is None:
-        return ()
-    for name, value in headers:
-        if name.lower() == "authentication-results":
-            server, results = _authentication_results(value[:_MAX_VALUE])
-            if server.lower() == authserv_id.lower():
-                return _best(results)
-    return ()
+    """Return method and result of SPF, DKIM and DMARC, as the believed server reports them; None believes no server."""
+    return tuple(best(read_authentication(headers, authserv_id).results))
 
 
 def _hop(value: str) -> Hop:
     clauses, _, date = value.rpartition(";")
-    by = _BY.search(_QUOTED.sub("q", _without_comments(clauses)))
+    by = _BY.search(without_comments(clauses))
     return Hop(by[1][:_MAX_NAME] if by else "", _timestamp(date))
 
 
@@ -105,48 +87,6 @@ def _timestamp(date: str) -> float | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-
-
-def _authentication_results(value: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return the server's name, empty if there is none, and method and result of each that is known."""
-    first, *rest = _QUOTED.sub("q", _without_comments(value)).split(";")
-    named = _RESULT.match(first) is None
-    words = first.split()
-    server = words[0] if named and words else ""
-    found = [_RESULT.match(part) for part in (rest if named else [first, *rest])]
-    results = [(match[1].lower(), match[2].lower()) for match in found if match]
-    return server, [(method, result if result in RESULTS else "other") for method, result in results]
-
-
-def _best(results: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    def of(method: str) -> Iterator[str]:
-        return (result for name, result in results if name == method)
-
-    return tuple(
-        (method, "pass" if "pass" in of(method) else next(of(method))) for method in METHODS if any(of(method))
-    )
-
-
-def _without_comments(value: str) -> str:
-    """Return a header's value without its comments, which nest (RFC 5322 3.2.2); one without end takes the rest."""
-    kept, depth, quoted, escaped = [], 0, False, False
-    for sign in value:
-        inside = depth > 0
-        if escaped:
-            escaped = False
-        elif sign == "\\":
-            escaped = True
-        elif sign == '"' and not inside:
-            quoted = not quoted
-        elif sign == "(" and not quoted:
-            depth += 1
-        elif sign == ")" and inside:
-            depth -= 1
-        if not inside and not depth:
-            kept.append(sign)
-        elif inside and not depth:
-            kept.append(" ")
-    return "".join(kept)
 
 
 ROUTE_HEADERS = ("Received", "Authentication-Results", "Date", "Message-ID")

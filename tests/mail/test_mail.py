@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from smtpcheck.loopback import timing
 from smtpcheck.loopback.finder import FinderError, FinderStep
 from smtpcheck.loopback.message_state import Receipt, receipt
+from smtpcheck.mail.authentication_results import METHODS, RESULTS
 from smtpcheck.mail.correlation_id import LENGTH, CorrelationId, CorrelationIds, checksum
-from smtpcheck.mail.headers import METHODS, RESULTS, Hop, Leg, authentication, hops, legs
+from smtpcheck.mail.headers import Hop, Leg, authentication, hops, legs
 from smtpcheck.mail.message import loopback_message, loopback_message_id
 from smtpcheck.model.report import Reply
 
