@@ -69,8 +69,8 @@ def test_the_verdict_cites_what_it_is_made_of() -> None:
     ]
     (verdict,) = verdicts(fields, authserv_id="", exchange_online=True)
     assert str(verdict) == (
-        "Exchange Online: the filter rated its sender as spoofed (SCL:5 SFV:SPM CAT:SPOOF SFTY:9.22 DIR:INB BCL:7 dest:J "
-        "OFR:SpamFilterAuthJ compauth=fail reason=001)"
+        "Exchange Online: the filter rated its sender as spoofed (SCL:5 SFV:SPM CAT:SPOOF SFTY:9.22 DIR:INB BCL:7 "
+        "dest:J OFR:SpamFilterAuthJ compauth=fail reason=001)"
     )
 
 
@@ -152,7 +152,8 @@ def test_a_believed_verdict_comes_before_a_hint() -> None:
 
 _NAMES = st.sampled_from([
     "X-Forefront-Antispam-Report", "X-Microsoft-Antispam", "X-Microsoft-Antispam-Mailbox-Delivery", "X-Spam-Status",
-    "X-Spamd-Result", "X-Rspamd-Action", "X-Proofpoint-Spam-Details", "X-Barracuda-Spam-Status", "X-Mimecast-Spam-Score",
+    "X-Spamd-Result", "X-Rspamd-Action", "X-Proofpoint-Spam-Details", "X-Barracuda-Spam-Status",
+    "X-Mimecast-Spam-Score",
 ])  # fmt: skip
 
 
