@@ -146,7 +146,10 @@ LIBRARY_USERS = {
     ),
     "sqlite3": ("state/",),
     "urllib3": ("http_client/",),
-    "yaml": ("config/yaml_reader.py", "diagnosis/catalogue.py", "diagnosis/evidence.py", "cli/explain.py", "mail_api/"),
+    "yaml": (
+        *("config/yaml_reader.py", "cli/explain.py", "mail_api/"),
+        *("diagnosis/catalogue.py", "diagnosis/evidence.py", "diagnosis/quoted.py"),
+    ),
 }
 """Libraries that only these files and rooms may import."""
 

@@ -132,7 +132,7 @@ def _conditions(row: Mapping[str, Any]) -> Conditions:
     if unknown := {*row.get("seen", ()), *row.get("not_seen", ())} - FACTS:
         raise ValueError(f"{row['id']}: unknown facts {sorted(unknown)}")
     for key, known in _VALUES.items():
-        if others := frozenset(row.get(key, ())) - known:
+        if others := frozenset(row.get(key, ())) - known - {""}:
             raise ValueError(f"{row['id']}: unknown {key} {sorted(others)}")
     listed: dict[str, Any] = {key: frozenset(row.get(key, ())) for key in _LISTS}
     texts: dict[str, Any] = {key: tuple(row.get(key, ())) for key in _TEXTS}

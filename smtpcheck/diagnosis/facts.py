@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.observation import Observation
-from smtpcheck.diagnosis.reading import server_time
+from smtpcheck.diagnosis.reading import assertion_gaps, server_time
 from smtpcheck.model.timestamp import span_text
 
 GRANT_TAKES = 7200
@@ -49,7 +49,8 @@ FACTS = frozenset(
     }
     | {"scope_delegated_for_app", "sasl_fault", "mechanism_missing", "starttls_missing", "auth_offered", "mx_host"}
     | {"line_over_512", "line_over_12288", "clock_off", "granted_lately", "granted_long_ago"}
-    | {"certificate_foreign", "only_ipv6_failed", "ipv4_failed", "port_465"}
+    | {"certificate_foreign", "only_ipv6_failed", "no_ipv4_route", "ipv4_failed", "port_465"}
+    | {"login_skipped", "no_token_sign", "assertion_hours_off", "assertion_reused", "assertion_early"}
     | {
         "mail_port",
         "odd_port",
@@ -102,6 +103,13 @@ _IPV4_FAILED = re.compile(
     r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])[^\n]{0,80}?(?:time|refused|expired|unreachable|failed)"
     r"|timed out|timeout:|time-?out\b(?! -1)|expired"
 )
+_IPV4_NO_ROUTE = re.compile(
+    r"(?:unreach(?:able)?|no route to host)[^\n\w]{0,4}(?:[^\n:]{0,40}[ \[(])?\d{1,3}(?:\.\d{1,3}){3}(?![\w.])"
+    r"|(?<![\w.:])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])[^\n]{0,60}(?:unreachable|no route to host)"
+)
+_HOUR = 3600
+_ASSERTION_LIFE = 600
+"""Seconds that an assertion is valid for at most, as the usual libraries make it."""
 _NO_ROUTE = ("unreachable", "cannot assign requested address", "eaddrnotavail", "no route to host")
 
 
@@ -242,6 +250,10 @@ def _scope_facts(seen: Observation) -> Iterator[tuple[str, str]]:
 
 
 def _session_facts(seen: Observation) -> Iterator[tuple[str, str]]:
+    if seen.skips_login:
+        yield "login_skipped", "the server offered AUTH, and the client sent mail without it"
+    if not seen.token_sign and not seen.flow:
+        yield "no_token_sign", "nothing in the text speaks of a token"
     if seen.sasl_fault:
         yield "sasl_fault", seen.sasl_fault
     lines = [line.upper().removeprefix("250-").removeprefix("250 ").replace("=", " ").split() for line in seen.ehlo]
@@ -271,6 +283,8 @@ def _session_facts(seen: Observation) -> Iterator[tuple[str, str]]:
 
 
 def _clock_facts(seen: Observation, now: float | None) -> Iterator[tuple[str, str]]:
+    if gaps := assertion_gaps(f"{seen.description} {seen.exception[:8192]}"):
+        yield from _assertion_facts(*gaps)
     if seen.clock_offset is not None and abs(seen.clock_offset) > 120:
         yield (
             "clock_off",
@@ -285,6 +299,21 @@ def _clock_facts(seen: Observation, now: float | None) -> Iterator[tuple[str, st
         name = "week_old_refresh_token" if 6.5 <= days <= 8 else "young_refresh_token" if days < 6.5 else ""
         if name:
             yield name, f"the sign-in behind the refresh token is {span_text(seen.refresh_token_age)} old"
+
+
+def _assertion_facts(after_begin: float, after_end: float) -> Iterator[tuple[str, str]]:
+    """Yield what the gaps mean: a whole number of hours is a time zone, minutes before the begin are a clock."""
+    hours = round(after_begin / _HOUR)
+    if hours and abs(after_begin - hours * _HOUR) <= _ASSERTION_LIFE / 2:
+        side = "after" if hours > 0 else "before"
+        yield (
+            "assertion_hours_off",
+            f"the assertion was used about {abs(hours)} h {side} its begin: times look written in a local time zone",
+        )
+    elif after_begin < 0:
+        yield "assertion_early", f"the assertion becomes valid only {span_text(-after_begin)} after it was used"
+    elif after_end > _ASSERTION_LIFE:
+        yield "assertion_reused", f"the assertion was used {span_text(after_end)} after its end"
 
 
 def _certificate_facts(seen: Observation) -> Iterator[tuple[str, str]]:
@@ -315,6 +344,8 @@ def _network_facts(seen: Observation) -> Iterator[tuple[str, str]]:
         yield "only_ipv6_failed", "only IPv6 addresses were tried, and all failed"
     elif 4 in families:
         yield "ipv4_failed", "IPv4 addresses were tried too, and failed"
+        if families == {4} and all(attempt.fault and attempt.fault.kind == "unreachable" for attempt in seen.attempts):
+            yield "no_ipv4_route", "only IPv4 addresses were tried, and there is no route to them"
         if seen.fault in _NETWORK and seen.port in {25, 465, 587, 2525}:
             yield "mail_port", f"connecting to port {seen.port} failed for every address"
     elif any(word in text for word in _NO_ROUTE) and _IPV6.search(text):
@@ -322,6 +353,8 @@ def _network_facts(seen: Observation) -> Iterator[tuple[str, str]]:
             yield "ipv4_failed", "an IPv4 address failed too"
         else:
             yield "only_ipv6_failed", "an IPv6 address was tried, for which there is no route"
+    elif _IPV4_NO_ROUTE.search(text):
+        yield "no_ipv4_route", "there is no route to the IPv4 address that was tried"
 
 
 def _words(value: object) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from smtpcheck.diagnosis.masking import mask
+from smtpcheck.diagnosis.quoted import course_of, refusal_of, speaks_of_token, tries_password
 from smtpcheck.diagnosis.reading import claims_of, json_objects, read
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialHints
@@ -82,6 +83,10 @@ class Observation:
     sender: str = ""
     recipient: str = ""
     hints: CredentialHints | None = None
+    skips_login: bool = False
+    """Whether a transcript shows mail that was sent without the login that the server offers."""
+    token_sign: bool = True
+    """Whether anything speaks of a token; without it, a login was most likely tried with a password."""
     granted_at: float | None = None
     """When a right was last granted (Unix seconds)."""
 
@@ -168,10 +173,20 @@ def from_text(text: str) -> Observation:
 
 def _filled(observation: Observation, text: str, exception: str) -> Observation:
     """Return the observation with what the text says of things that it leaves open, and the exception masked."""
-    said = read(text)
+    said, course = read(text), course_of(text)
+    refusal = course.refusal or refusal_of(text)
+    phase = observation.phase or (refusal.phase if refusal else "")
+    kept = "\n".join(line for at, line in enumerate(exception.splitlines()) if at not in course.overtaken)
+    replies = observation.replies or ((_text(refusal.reply),) if refusal else ())
+    password = not observation.flow and tries_password(text)
     return replace(
         observation,
-        exception=mask(exception),
+        exception=mask(kept if text == exception else exception),
+        phase=phase,
+        flow=observation.flow or ("password" if password else ""),
+        replies=replies,
+        skips_login=course.skips_login,
+        token_sign=speaks_of_token(text),
         claims=observation.claims or said.claims,
         token_form=observation.token_form or ("opaque" if said.opaque else ""),
         sasl_user=observation.sasl_user or _text(said.sasl_user),

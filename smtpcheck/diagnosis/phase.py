@@ -81,7 +81,14 @@ _PHASES = (
             *("connection refused", "actively refused", "network is unreachable", "network unreachable", "no route"),
             *("cannot assign requested address", "did not properly respond", "failed to connect", "dial tcp"),
             *("couldn't connect", "could not connect", "unable to connect", "cannot connect", "smtp connect() failed"),
-            *("connecting to", "connect to ", "connection failed", "connecttimeout", "connectionrefused"),
+            *(
+                "connecting to",
+                "timeout on port",
+                "connect to ",
+                "connection failed",
+                "connecttimeout",
+                "connectionrefused",
+            ),
         ),
     ),
 )

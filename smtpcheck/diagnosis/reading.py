@@ -42,7 +42,11 @@ _ENHANCED_IN_PROSE = re.compile(
     r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?!\d|\.\d)"
     r"|(?<![\d.])(5\.7\.\d{1,3})(?!\d|\.\d)"
 )
-_AADSTS = re.compile(r"(?i)(?:aadsts|error\?code=|error_codes\W{1,8})(\d{4,8})(?!\d)")
+_AADSTS = re.compile(
+    r"(?i)(?:aadsts:? {0,2}|error\?code=|error_codes?\W{1,8})(\d{4,8})(?!\d)"
+    r"|(?i:error ?code)\W{1,4}((?:1[06]|5[0-4]|6[5-7]|7[05]|8[01]|9[0-9])\d{3}|(?:50|53|65|70|75|90)\d{4,5})(?![\d.])"
+)
+"""Entra's error numbers, beside their prefix or where an error code of that many digits is named."""
 _ERROR = re.compile(
     r"(?i)[\"']error[\"'] ?(?:[:=]|=>) ?[\"']([a-z_]{3,40})[\"']"
     r"|\berror ?[:=] ?[\"']?([a-z]{3,20}(?:_[a-z]{2,20}){1,3})\b"
@@ -61,6 +65,11 @@ _SCOPE = re.compile(
 _EHLO = re.compile(r"250[- ]((?:AUTH[ =][A-Z0-9 =-]{3,200}|STARTTLS)(?![\w]))")
 _SERVER_TIME = re.compile(
     r"(?:outlook\.com |timestamp:? ?[\"':]{0,4} ?)(\d{4}-\d\d-\d\d)[t ](\d\d:\d\d:\d\d)(?:\.\d{1,6})?z", re.IGNORECASE
+)
+_ISO = r"\W{0,4}(\d{4}-\d\d-\d\d[t ]\d\d:\d\d:\d\d(?:\.\d{1,9})?z?)"
+_ASSERTION_TIMES = tuple(
+    re.compile(words + _ISO, re.IGNORECASE)
+    for words in ("current time", "valid from", "(?:expiry time of assertion|expires? (?:on|at)|valid to|until)")
 )
 _USER = re.compile(r"(?i)(?:\buser(?:name)?|login)[\"']? ?[=:] ?[\"']?([\w.+-]{1,64}@[\w.-]{3,190}\w)")
 _OBJECT = re.compile(r"\{\s{0,40}\"")
@@ -129,7 +138,7 @@ def enhanced_of(text: str, *, prose: bool) -> frozenset[str]:
 
 def aadsts_of(text: str) -> frozenset[int]:
     """Return Entra's error numbers."""
-    return frozenset(int(found[1]) for found in _AADSTS.finditer(text))
+    return frozenset(int(found[1] or found[2]) for found in _AADSTS.finditer(text))
 
 
 def challenge_of(text: str) -> str:
@@ -164,6 +173,27 @@ def server_time(text: str) -> float | None:
         return datetime.fromisoformat(f"{found[1]}T{found[2]}").replace(tzinfo=UTC).timestamp()
     except ValueError:
         return None
+
+
+def assertion_gaps(text: str) -> tuple[float, float] | None:
+    """Return how many seconds after its begin and after its end an assertion was used; None if the text names no times.
+
+    Entra's answer names the current time, the begin of validity and the end, in its own clock.
+    """
+    matches = [pattern.search(text) for pattern in _ASSERTION_TIMES]
+    seen = [time for found in matches if found and (time := _time(found[1])) is not None]
+    if len(seen) < len(_ASSERTION_TIMES):
+        return None
+    now, begin, end = seen
+    return now - begin, now - end
+
+
+def _time(text: str) -> float | None:
+    try:
+        time = datetime.fromisoformat(text.upper())
+    except ValueError:
+        return None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
 def json_objects(text: str) -> Iterator[Mapping[str, object]]:

@@ -42,7 +42,6 @@ ELSEWHERE = {
     Cause.DECLARED_PERMISSION_INVALID,
     Cause.GRANT_TYPE_NOT_ALLOWED,
     Cause.CLIENT_AUTH_METHOD_MISMATCH,
-    Cause.ASSERTION_REUSED,
     Cause.GOOGLE_NOT_A_TEST_USER,
     Cause.EXCHANGE_APP_ACCESS_POLICY,
     Cause.GRAPH_PERMISSION_MISSING,
@@ -51,7 +50,6 @@ ELSEWHERE = {
     Cause.SENDING_IP_REJECTED,
     Cause.SENDER_DOMAIN_UNAUTHENTICATED,
     Cause.SENDER_DOMAIN_UNRESOLVABLE,
-    Cause.IPV4_UNREACHABLE,
     Cause.TLS_NO_COMMON_CIPHER,
     Cause.TLS_WEAK_KEY,
     Cause.LOGIN_MISSING,
@@ -65,6 +63,8 @@ FOREIGN = TlsFacts(
     "TLSv1.3", "x", CertificateFacts(0, 1, "CN=x", "CN=Proxy", (), "00", self_signed=True, verified=False)
 )
 FAILED = Fault(FaultKind.UNREACHABLE)
+TIMES = "Current time: 2026-01-01T10:00:00.1234567Z, assertion valid from"
+END = "expiry time of assertion"
 SHOWN_BY: dict[str, dict[str, Any]] = {
     "audience_other": {"claims": {"aud": "https://graph.microsoft.com"}},
     "audience_right": {"claims": {"aud": EXCHANGE}},
@@ -113,6 +113,12 @@ SHOWN_BY: dict[str, dict[str, Any]] = {
     "odd_port": {"port": 587, "security": "implicit"},
     "status_400": {"challenge": '{"status":"400"}'},
     "status_401": {"challenge": '{"status":"401"}'},
+    "no_ipv4_route": {"exception": "connect ENETUNREACH 192.0.2.1:587", "phase": "connect"},
+    "login_skipped": {"skips_login": True},
+    "no_token_sign": {"token_sign": False},
+    "assertion_hours_off": {"exception": f"AADSTS700024: {TIMES} 2026-01-01T08:01:00Z, {END} 2026-01-01T08:11:00Z"},
+    "assertion_early": {"exception": f"AADSTS700024: {TIMES} 2026-01-01T10:20:00Z, {END} 2026-01-01T10:30:00Z"},
+    "assertion_reused": {"exception": f"AADSTS700024: {TIMES} 2026-01-01T04:43:00Z, {END} 2026-01-01T04:53:00Z"},
     "young_refresh_token": {"refresh_token_age": 86400.0},
     "week_old_refresh_token": {"refresh_token_age": 7 * 86400.0},
     "typ_at_jwt": {"claims": {"header_typ": "at+jwt"}},
