@@ -157,9 +157,10 @@ class Agent:
 
     def next_run(self, name: str) -> float | None:
         """Return when the check is due next (Unix seconds), None for one that is unknown or not scheduled."""
-        if name not in self._checks or not self._checks[name].scheduled:
+        try:
+            return self._kit.wall() + self._schedule.next_at(name) - self._kit.monotonic()
+        except KeyError:
             return None
-        return self._kit.wall() + self._schedule.next_at(name) - self._kit.monotonic()
 
     def loopback(self, name: str) -> LoopbackStatus | None:
         """Return what is known of a check's loopback, None where it has none."""

@@ -9,9 +9,10 @@ Rules of this file:
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from smtpcheck.alerts.alert_state import AlertState, Change
 from smtpcheck.alerts.dispatcher import Dispatcher
@@ -150,8 +151,12 @@ class Alerting:
 
     def firing(self, most: int | None = None) -> list[Notification]:
         """Return the alerts that fire, the worst and oldest first, at most `most`."""
+        return list(islice(self.each_firing(), most))
+
+    def each_firing(self) -> Iterator[Notification]:
+        """Yield the alerts that fire now, the worst and oldest first; each is put into words when it is asked for."""
         entries = sorted(self._page.entries.items(), key=lambda item: (item[0].severity, item[1].since))
-        return [self._as_notification(key, entry) for key, entry in entries[:most]]
+        return (self._as_notification(key, entry) for key, entry in entries)
 
     def counts(self) -> dict[str, int]:
         """Return how many alerts fire, by severity; nothing where none are configured."""

@@ -3,6 +3,7 @@
 Rule of this file: protocols only. The agent of `smtpcheck.agent` has this shape, and so have the small worlds of tests.
 """
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from smtpcheck.agent.alerting import NotifierState
@@ -37,6 +38,9 @@ class AlertsView(Protocol):
 
     def firing(self, most: int | None = None) -> list[Notification]:
         """Return those that fire, the worst and oldest first, and no more than `most`."""
+
+    def each_firing(self) -> Iterator[Notification]:
+        """Yield those that fire now, the worst and oldest first; each is put into words when it is asked for."""
 
     def of_check(self, name: str) -> list[Notification]:
         """Return those that fire and that a check is part of."""

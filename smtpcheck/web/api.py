@@ -25,25 +25,39 @@ runs, counted from 0, and the names of the checks of every part.
 checks with `schedule: false`, as Prometheus' `http_sd_configs` want them.
 """
 
+import asyncio
+import json
 import math
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from aiohttp import web
 
 from smtpcheck.agent.on_demand import Busy
 from smtpcheck.model.check import Check, Depth
+from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import Report
 from smtpcheck.output.loopback_json import loopback_as_json
 from smtpcheck.output.report_json import Json, report_as_json
 from smtpcheck.web import pages
+from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.keys import AGENT
 from smtpcheck.web.table import Query, Row, read, row_of
+
+_ALERTS_AT_ONCE = 20
+"""How many alerts are put into words before the event loop may do something else."""
 
 
 async def checks(request: web.Request) -> web.Response:
     """Answer GET /api/v1/checks."""
-    table = read(request.app[AGENT], Query.parse(request.query))
-    return web.json_response(
+    agent, query = request.app[AGENT], Query.parse(request.query)
+    body = await asyncio.to_thread(_checks_text, agent, query, agent.credentials())
+    return web.json_response(text=body)
+
+
+def _checks_text(agent: AgentView, query: Query, credentials: Iterable[CredentialState]) -> str:
+    table = read(agent, query, credentials)
+    return json.dumps(
         {
             "total": table.total,
             "found": table.found,
@@ -85,11 +99,16 @@ async def shards(request: web.Request) -> web.Response:
 async def alerts(request: web.Request) -> web.Response:
     """Answer GET /api/v1/alerts."""
     alerting = request.app[AGENT].alerting
+    firing = []
+    for number, notification in enumerate(alerting.each_firing()):
+        firing.append(notification.as_json())
+        if number % _ALERTS_AT_ONCE == 0:
+            await asyncio.sleep(0)
     return web.json_response(
         {
             "configured": alerting.is_configured,
             "counts": alerting.counts(),
-            "alerts": [notification.as_json() for notification in alerting.firing()],
+            "alerts": firing,
             "notifiers": [
                 {
                     "name": each.name,

@@ -67,10 +67,10 @@ async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         response = await handler(request)
     except web.HTTPException as error:
-        response = _refusal(request, error)
+        response = await _refusal(request, error)
     except Exception:  # noqa: BLE001
         _log.exception("internal error", path=request.path)
-        response = _refusal(request, web.HTTPInternalServerError(text="internal error; see the log\n"))
+        response = await _refusal(request, web.HTTPInternalServerError(text="internal error; see the log\n"))
     harden(response, request.app[GUARD].headers())
     return response
 
@@ -95,14 +95,14 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
     return await handler(request)
 
 
-def _refusal(request: web.Request, error: web.HTTPException) -> web.Response:
+async def _refusal(request: web.Request, error: web.HTTPException) -> web.Response:
     """Return an error as a page, as JSON or as text."""
     kept = {name: error.headers[name] for name in ("Allow", "Retry-After", "WWW-Authenticate") if name in error.headers}
     text = (error.text or error.reason).strip()
     if request.path.startswith("/api/"):
         return web.json_response({"error": text}, status=error.status, headers=kept)
     if pages.prefers_html(request):
-        return pages.refusal(request, error.status, error.reason, text, kept)
+        return await pages.refusal(request, error.status, error.reason, text, kept)
     return web.Response(status=error.status, text=f"{text}\n", headers=kept)
 
 

@@ -50,7 +50,7 @@ async def history(request: web.Request) -> web.Response:
     past = await _past(request, check)
     by_days = grouped(past.hours, 24)
     in_hours = request.query.get("days") == str(_IN_HOURS)
-    return pages.page(
+    return await pages.page(
         request,
         "history.html",
         check=check,
@@ -73,7 +73,7 @@ async def failure(request: web.Request) -> web.Response:
     report = await request.app[AGENT].state.archive.report(check.name, int(request.match_info["second"]))
     if report is None:
         raise web.HTTPNotFound(text=f"no report of {check.name} is stored for that time")
-    return pages.page(
+    return await pages.page(
         request,
         "failure.html",
         check=check,
@@ -93,7 +93,7 @@ async def badge(request: web.Request) -> web.Response:
     if days is not None:
         span = (await _past(request, check)).window(days)
         says = f"{history_drawing.percent(span.availability)} ({days} d)"
-    text = pages.render(request, "badge.svg", name=check.name, status=row.status, says=says)
+    text = await pages.render(request, "badge.svg", name=check.name, status=row.status, says=says)
     tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:16]}"'
     headers = {
         "ETag": tag,

@@ -3,10 +3,13 @@
 Rules of this file:
 - Made on the server, complete without script. The script only saves the reload: it fetches the same page again and puts
   the parts marked `data-live` in place, so that focus and what is typed stay.
+- What grows with the number of checks is read and rendered off the event loop, from values that were taken on it: no
+  request holds up a probe.
 - Whatever comes from a server or issuer is escaped by Jinja2; nothing is marked safe.
 - No value can break a page: each row and each card is rendered by `guarded`, and text is encoded with replacements.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -60,14 +63,17 @@ async def checks(request: web.Request) -> web.Response:
     """Answer GET /: the list of checks and the credentials."""
     agent = request.app[AGENT]
     query = Query.parse(request.query)
-    return page(
+    credentials = agent.credentials()
+    return await page(
         request,
         "checks.html",
-        table=read(agent, query),
+        table=await asyncio.to_thread(read, agent, query, credentials),
         query=query,
         columns=_COLUMNS,
-        credentials=agent.credentials(),
-        alerting=agent.alerting,
+        credentials=credentials,
+        alerts_configured=agent.alerting.is_configured,
+        firing=sum(agent.alerting.counts().values()),
+        notifiers=agent.alerting.notifiers(),
         alerts=agent.alerting.firing(MOST_ALERTS),
         refresh=query.refresh,
         pause_link=query.link(refresh=not query.refresh),
@@ -81,7 +87,7 @@ async def check(request: web.Request) -> web.Response:
     state = agent.state.checks.get(found.name)
     report = state.report if state else None
     refresh = request.query.get("refresh") != "off"
-    return page(
+    return await page(
         request,
         "check.html",
         check=found,
@@ -122,36 +128,35 @@ async def static(request: web.Request) -> web.Response:
     )
 
 
-def refusal(request: web.Request, status: int, reason: str, text: str, headers: Mapping[str, str]) -> web.Response:
+async def refusal(
+    request: web.Request, status: int, reason: str, text: str, headers: Mapping[str, str]
+) -> web.Response:
     """Return the page that says why there is no other."""
-    answer = page(request, "refusal.html", status=status, reason=reason, text=text, refresh=False, pause_link="")
+    answer = await page(request, "refusal.html", status=status, reason=reason, text=text, refresh=False, pause_link="")
     answer.set_status(status)
     answer.headers.update(headers)
     return answer
 
 
-def page(request: web.Request, template: str, **values: object) -> web.Response:
+async def page(request: web.Request, template: str, **values: object) -> web.Response:
     """Return a page by a template and its values, besides those that every page has."""
-    body = render(request, template, **values).encode("utf-8", "replace")
-    return web.Response(body=body, content_type="text/html", charset="utf-8")
+    text = await render(request, template, **values)
+    return web.Response(body=text.encode("utf-8", "replace"), content_type="text/html", charset="utf-8")
 
 
-def render(request: web.Request, template: str, **values: object) -> str:
+async def render(request: web.Request, template: str, **values: object) -> str:
     """Return what a template makes of its values."""
     agent, now = request.app[AGENT], request.app[CLOCK]()
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            now=now,
-            version=__version__,
-            unhealthy_reason=agent.unhealthy_reason(),
-            sharding=agent.settings.sharding,
-            refresh_seconds=REFRESH_SECONDS,
-            distance=partial(formatting.distance, now=now),
-            describe=partial(describe, catalogue=agent.catalogue),
-            **values,
-        )
+    return await asyncio.to_thread(
+        _environment().get_template(template).render,
+        now=now,
+        version=__version__,
+        unhealthy_reason=agent.unhealthy_reason(),
+        sharding=agent.settings.sharding,
+        refresh_seconds=REFRESH_SECONDS,
+        distance=partial(formatting.distance, now=now),
+        describe=partial(describe, catalogue=agent.catalogue),
+        **values,
     )
 
 

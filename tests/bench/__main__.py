@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.bench.agent_run import run_agent
 from tests.bench.comparison import compare
 from tests.bench.handshake import handshake
+from tests.bench.http_requests import requests
 from tests.bench.instructions import instructions
 from tests.bench.rooms import rooms
 from tests.bench.table import Row, markdown
@@ -24,9 +25,10 @@ PARTS: dict[str, Callable[[World], Iterable[Row]]] = {
     "probes": lambda world: chain(compare(world), handshake(world)),
     "rooms": rooms,
     "agent": run_agent,
+    "requests": requests,
     "instructions": instructions,
 }
-DEFAULT = ("probes", "rooms", "agent")
+DEFAULT = ("probes", "rooms", "agent", "requests")
 
 
 def main() -> None:

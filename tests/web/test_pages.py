@@ -240,7 +240,7 @@ def test_ten_thousand_checks_cost_one_page(catalogue: Catalogue) -> None:
     world.next_run = lambda name: NOW  # type: ignore[method-assign]
     for number in range(0, 10_000, 3):
         world.record(replace(ok_report(f"check-{number:05}"), seconds=number / 1000))
-    table = read(world, Query.parse({"sort": "-latency", "page": "2", "outcome": "ok"}))
+    table = read(world, Query.parse({"sort": "-latency", "page": "2", "outcome": "ok"}), world.credentials())
     assert (table.total, table.found, table.pages, len(table.rows)) == (10_000, 3334, 34, 100)
     assert (table.rows[0].check.name, table.rows[-1].check.name) == ("check-09699", "check-09402")
 
