@@ -3,8 +3,9 @@
 Rules of this file:
 - A fault in the data is a fault of ours and raises at load; who needs the catalogue often keeps it.
 - Every YAML file here is a file of rules, but for those in `_OTHER_FILES`. It is a list of groups; what a group says
-  under `when`, `reference`, `retry` and `general` holds for each of its rules, unless a rule says otherwise. A key
-  `manifest` at its top says what it is about and is not read here.
+  under `when`, `reference`, `retry` and `general` holds for each of its rules, unless a rule says otherwise. Its
+  `manifest` says what it is about, what each of its rules asks for (`of`, such as the provider, so that none fires at
+  another), and where its references are.
 - A rule states the evidence that it needs; without it, it does not fire. What it may ask for, each a list:
   - `phase`: the step, stated or read from the text; a phase that nothing shows matches no rule.
   - `kind`: what kind of text it is (`evidence.KINDS`): smtp, imap, pop, issuer, graph, ews, api, bounce, headers, dns,
@@ -106,11 +107,13 @@ def _step(row: str | Mapping[str, Any]) -> Step:
 
 
 def _rules(file: str) -> Iterator[Rule]:
-    for group in _read(file)["groups"]:
+    content = _read(file)
+    everywhere = content["manifest"]["of"]
+    for group in content["groups"]:
         _only(group, _GROUP, str(group.get("about")))
         for row in group["rules"]:
             _only(row, _RULE, row["id"])
-            conditions = _conditions({**group.get("when", {}), **row})
+            conditions = _conditions({**everywhere, **group.get("when", {}), **row})
             yield Rule(
                 id=f"{file}.{row['id']}",
                 conditions=conditions,

@@ -120,7 +120,8 @@ def signals_of(seen: Observation) -> Signals:
     text = plain_text(f"{replies}\n{rest}")
     evidence = evidence_of(f"{seen.host.lower()} {seen.endpoint.lower()} {text}", _known_kinds(seen))
     provider = provider_of(text, seen.host, evidence.servers) if seen.provider in {"", "generic"} else seen.provider
-    issuers = evidence.issuers or _issuer(seen)
+    numbers = frozenset(seen.error_codes) | aadsts_of(text)
+    issuers = evidence.issuers or _issuer(seen, numbers)
     sets = {
         "phase": {seen.phase or phase_of(text)},
         "provider": {provider or seen.provider},
@@ -141,7 +142,7 @@ def signals_of(seen: Observation) -> Signals:
         text,
         codes_of(f"{replies}\n{rest}"),
         enhanced_of(replies, prose=False) | enhanced_of(rest, prose=True),
-        frozenset(seen.error_codes) | aadsts_of(text),
+        numbers,
         facts(seen),
         bool(seen.phase or seen.host or evidence.is_of_mail),
     )
@@ -156,8 +157,10 @@ def _known_kinds(seen: Observation) -> frozenset[str]:
     return frozenset(kind for kind, shown in kinds.items() if shown)
 
 
-def _issuer(seen: Observation) -> frozenset[str]:
-    """Return whose token endpoint it is by the provider or the configuration, where no text says."""
+def _issuer(seen: Observation, numbers: frozenset[int]) -> frozenset[str]:
+    """Return whose token endpoint it is by its numbers, the provider or the configuration, where no text says."""
+    if numbers:
+        return frozenset({"microsoft"})
     if seen.hints and seen.hints.type == "oauth2":
         return frozenset({"other"})
     return frozenset({seen.provider} & {"microsoft", "google", "yahoo"})
