@@ -7,6 +7,7 @@ Rules of this file:
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 
 import structlog
@@ -32,6 +33,8 @@ STALLED_SECONDS = 10.0
 """How long after its last tick, or after a check was due that is not started, an agent is unhealthy."""
 MOST_UNPUBLISHED = 3
 """How many runs in a row may end without that their results are published."""
+REMIND_SECONDS = 600.0
+"""How often the log repeats that runs have no slot in time."""
 WITNESSED_SECONDS = 10.0
 """How long the answer of the witnesses holds."""
 _log = structlog.get_logger(__name__)
@@ -46,6 +49,7 @@ class Health:
         self.internal_errors = 0
         """Runs in which smtpcheck itself failed."""
         self._unpublished = 0
+        self._remind_at = -math.inf
         self._monotonic = monotonic
         self._tick_seconds = tick_seconds
         self._witnesses_asked: asyncio.Task[None] | None = None
@@ -78,6 +82,14 @@ class Health:
         """Note that a run ended by a fault of our own, and that its result went to nobody."""
         self.internal_errors += 1
         self._unpublished += 1
+
+    def count_waiting(self, report: Report, waiting: int) -> None:
+        """Log how many runs wait for their slot, where this one had none in time."""
+        now = self._monotonic()
+        if report.cause is Cause.AGENT_OVERLOADED and now >= self._remind_at:
+            self._remind_at = now + REMIND_SECONDS
+            evidence = report.findings[0].evidence
+            _log.error("overloaded: runs have no slot within their interval", waiting=waiting, evidence=evidence)
 
     @property
     def loop_stalled_seconds(self) -> float:

@@ -256,7 +256,8 @@ class LoopbackService:
             check.name, slot_at, number, correlation_id, loopback_message_id(correlation_id, plan.sender), now
         )
         intent = Intent(message, self._outbox, kit, sender)
-        report = await probe(check, kit, outgoing=OutgoingMessage(content_of(message, sender), intent.consent))
+        outgoing = OutgoingMessage(content_of(message, sender), intent.consent)
+        report = await probe(check, kit, outgoing=outgoing, max_wait=plan.every)
         if intent.held is not None:
             self._log_held(check.name, intent.held, kit.wall())
             return

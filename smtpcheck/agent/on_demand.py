@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from smtpcheck.limits.connection_limit import ConnectionLimit, NoSlotError, slot_within
+from smtpcheck.limits.connection_limit import ConnectionLimit, NoSlotError
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.check import Check, Depth
 from smtpcheck.model.report import FaultKind, Report, TokenErrorKind
@@ -85,7 +85,7 @@ class Requests:
         begin = self._monotonic()
         reachable = replace(check, depth=min(check.depth, Depth.RECIPIENT))
         try:
-            async with slot_within(self._slots.slot(check.mailbox or check.name), seconds):
+            async with self._slots.slot(check.mailbox or check.name, seconds):
                 if (resumes_at := self._resumes_at(check)) is not None:
                     breaker = self._state.breaker(check.name)
                     last = None if resumes_at == breaker.until else self._last_report(check.name)

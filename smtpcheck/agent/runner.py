@@ -121,7 +121,9 @@ class Runner:
         if check is None:  # it has left the configuration
             return Busy()
         begin, issuer = self._kit.monotonic(), self._kit.issuer(check)
-        own = await self._health.after_run(check, await probe(check, self._kit, fresh=fresh), issuer)
+        own = await probe(check, self._kit, fresh=fresh, max_wait=check.interval)
+        self._health.count_waiting(own, self._kit.connections.waiting)
+        own = await self._health.after_run(check, own, issuer)
         if (current := self._checks.get(name)) is None:
             return own
         report = self._publisher.ran(current, own, lag=None if due is None else begin - due + own.waited)

@@ -107,12 +107,8 @@ def fresh_token_failing(since: float, root: Finding) -> tuple[Finding, ...]:
 
 def without_connectivity(report: Report) -> Report:
     """Return the report of a run that failed only because the agent itself has no network."""
-    finding = _warning(
-        Cause.AGENT_CUT_OFF, "no host that was tried within the longest interval answered, neither servers nor issuers"
-    )
-    return replace(
-        report, outcome=Outcome.UNKNOWN, cause=finding.cause, findings=(finding, *report.findings), warnings=()
-    )
+    seen = "no host that was tried within the longest interval answered, neither servers nor issuers"
+    return _unknown(report, _warning(Cause.AGENT_CUT_OFF, seen))
 
 
 def kept_waiting(report: Report) -> bool:
@@ -129,7 +125,15 @@ def kept_waiting(report: Report) -> bool:
 
 def stalled(report: Report, seconds: float) -> Report:
     """Return the report of a run that failed while the agent itself stood still for so many seconds."""
-    finding = _warning(Cause.AGENT_STALLED, f"the agent stood still for {seconds:.1f} s of the run")
+    return _unknown(report, _warning(Cause.AGENT_STALLED, f"the agent stood still for {seconds:.1f} s of the run"))
+
+
+def overloaded(report: Report, *evidence: str) -> Report:
+    """Return the report of a run that had no slot for its connection in time."""
+    return _unknown(report, _warning(Cause.AGENT_OVERLOADED, *evidence))
+
+
+def _unknown(report: Report, finding: Finding) -> Report:
     return replace(
         report, outcome=Outcome.UNKNOWN, cause=finding.cause, findings=(finding, *report.findings), warnings=()
     )

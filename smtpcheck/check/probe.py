@@ -13,10 +13,18 @@ from dataclasses import dataclass, replace
 import structlog
 
 from smtpcheck.check.kit import Kit
-from smtpcheck.check.outcome import expiries, fresh_token_failing, has_failed, internal_error, token_fault, with_outcome
+from smtpcheck.check.outcome import (
+    expiries,
+    fresh_token_failing,
+    has_failed,
+    internal_error,
+    overloaded,
+    token_fault,
+    with_outcome,
+)
 from smtpcheck.diagnosis.explain import explain, values_of
 from smtpcheck.diagnosis.observation import observe
-from smtpcheck.limits.connection_limit import NoSlotError, slot_within
+from smtpcheck.limits.connection_limit import NoSlotError
 from smtpcheck.model.check import Check, Depth, Phase
 from smtpcheck.model.expected_refusal import unexpected_success
 from smtpcheck.model.report import Finding, Outcome, Report, Step, TokenError
@@ -39,17 +47,46 @@ class OutgoingMessage:
     """Asked when the server has taken sender and recipient, before anything of the message is sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """How long a run may wait."""
+
+    until: float
+    """When it must have ended (monotonic seconds)."""
+    most: float
+    """How many seconds for its slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    """What came of the connection."""
+
+    conversation: Conversation = _SILENCE
+    waited: float = 0.0
+    """How many seconds for the slot."""
+    seconds: float = 0.0
+    no_slot: tuple[str, ...] = ()
+    """Why there was no connection, where the run had no slot in time."""
+
+
 async def probe(
-    check: Check, kit: Kit, *, fresh: bool = False, outgoing: OutgoingMessage | None = None, until: float = math.inf
+    check: Check,
+    kit: Kit,
+    *,
+    fresh: bool = False,
+    outgoing: OutgoingMessage | None = None,
+    until: float = math.inf,
+    max_wait: float = math.inf,
 ) -> Report:
     """Run the check once and return its report; nothing is raised but cancellation, and what `until` brings.
 
     With `fresh` the token is force-refreshed, bypassing caches, within the broker's budget. `until` (monotonic seconds)
-    ends the run before its own time limits do; NoSlotError where it passes before the run has its slot.
+    ends the run before its own time limits do; NoSlotError where it passes before the run has its slot. A run that
+    waits for its slot longer than `max_wait` seconds is unknown, for the agent is overloaded.
     """
     started_at, origin = kit.wall(), kit.monotonic()
     try:
-        return await _run(check, kit, started_at, until, fresh=fresh, outgoing=outgoing)
+        return await _run(check, kit, started_at, _Wait(until, max_wait), fresh=fresh, outgoing=outgoing)
     except NoSlotError:
         raise
     except Exception as error:  # noqa: BLE001
@@ -58,32 +95,19 @@ async def probe(
 
 
 async def _run(
-    check: Check, kit: Kit, started_at: float, until: float, *, fresh: bool, outgoing: OutgoingMessage | None
+    check: Check, kit: Kit, started_at: float, wait: _Wait, *, fresh: bool, outgoing: OutgoingMessage | None
 ) -> Report:
-    answer, steps = await _acquire(check, kit, until, fresh=fresh)
+    answer, steps = await _acquire(check, kit, wait.until, fresh=fresh)
     acquired = answer if isinstance(answer, AcquiredToken) else None
-    seconds, waited, talk = sum([step.seconds for step in steps]), 0.0, _SILENCE
+    before = sum([step.seconds for step in steps])
+    connected = _Connected()
     if check.depth.needs_connection:
-        begin = kit.monotonic()
-        slot = kit.connections.slot(check.mailbox or check.name)
-        async with slot if until == math.inf else slot_within(slot, until - begin):
-            slot_at = kit.monotonic()
-            if until - slot_at < check.timeout:
-                check = replace(check, timeout=until - slot_at)
-            talk = await converse(
-                check,
-                check.depth if acquired or not check.uses_credential else Depth.CONNECT,
-                acquired.token if acquired else None,
-                origin=slot_at - seconds,
-                network=kit.network,
-                message=outgoing.content if outgoing else None,
-                consent=outgoing.consent if outgoing else None,
-            )
-            waited, seconds = slot_at - begin, seconds + kit.monotonic() - slot_at
+        connected = await _connect(check, kit, acquired, wait, before=before, outgoing=outgoing)
+    talk = connected.conversation
     report = Report(
         check=check.name,
         started_at=started_at,
-        seconds=seconds,
+        seconds=before + connected.seconds,
         outcome=Outcome.OK,
         steps=steps + talk.steps,
         token=acquired.facts if acquired else None,
@@ -92,10 +116,44 @@ async def _run(
         attempts=talk.attempts,
         mechanism=talk.mechanism,
         auth_line_length=talk.auth_line_length,
-        waited=waited,
+        waited=connected.waited,
         expect=check.due_refusal,
     )
+    if connected.no_slot and not has_failed(report):
+        return overloaded(report, *connected.no_slot)
     return _with_outcome(check, kit, report, acquired, talk.ehlo)
+
+
+async def _connect(
+    check: Check,
+    kit: Kit,
+    acquired: AcquiredToken | None,
+    wait: _Wait,
+    *,
+    before: float,
+    outgoing: OutgoingMessage | None,
+) -> _Connected:
+    """Wait for the slot, and talk to the server; `before` is for how many seconds the run has been measured."""
+    begin = kit.monotonic()
+    try:
+        async with kit.connections.slot(check.mailbox or check.name, min(wait.until - begin, wait.most)):
+            slot_at = kit.monotonic()
+            talk = await converse(
+                replace(check, timeout=wait.until - slot_at) if wait.until - slot_at < check.timeout else check,
+                check.depth if acquired or not check.uses_credential else Depth.CONNECT,
+                acquired.token if acquired else None,
+                origin=slot_at - before,
+                network=kit.network,
+                message=outgoing.content if outgoing else None,
+                consent=outgoing.consent if outgoing else None,
+            )
+            return _Connected(talk, slot_at - begin, kit.monotonic() - slot_at)
+    except NoSlotError as error:
+        if wait.until - begin <= wait.most:
+            raise
+        waited = kit.monotonic() - begin
+        others = f"{kit.connections.waiting} other runs wait for a slot"
+        return _Connected(waited=waited, no_slot=(f"the run had no slot within {waited:.0f} s", str(error), others))
 
 
 async def _acquire(

@@ -4,19 +4,20 @@ Rules of this file:
 - Exchange Online allows three connections per mailbox; a probe beside the sending application takes one at most.
 - Inside a process an asyncio lock orders the runs of one mailbox; between processes on one machine (an agent, and a
   `check` beside it) `mailbox_lock` does.
-- Waiting for a slot is counted in no phase.
+- Waiting for a slot is counted in no phase. Where it has a limit, what was waited for is said.
 - Every run passes here: `slot` is one context manager and not three in each other, which would cost twice as much.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 from smtpcheck.limits.mailbox_lock import MailboxLocks, offset_of
 
 
 class NoSlotError(Exception):
-    """No slot was free within the time."""
+    """No slot was free within the time; the message says what was waited for."""
 
 
 class ConnectionLimit:
@@ -24,27 +25,55 @@ class ConnectionLimit:
 
     def __init__(self, max_open_connections: int, locks: MailboxLocks | None = None) -> None:
         """Allow at most `max_open_connections` at once; with `locks`, take turns with other processes too."""
+        self.waiting = 0
+        """How many runs wait for their slot."""
+        self._most = max_open_connections
         self._slots = asyncio.Semaphore(max_open_connections)
         self._locks = locks
         self._mailboxes: dict[int, tuple[asyncio.Lock, int]] = {}
 
+    @property
+    def error(self) -> str:
+        """Return why other processes are not waited for, as a sentence; empty while they are."""
+        return self._locks.error if self._locks is not None else ""
+
     @asynccontextmanager
-    async def slot(self, mailbox: str) -> AsyncIterator[None]:
-        """Hold the mailbox, and then one of the open connections."""
+    async def slot(self, mailbox: str, seconds: float = math.inf) -> AsyncIterator[None]:
+        """Hold the mailbox, and then one of the open connections. Raises NoSlotError after so many seconds."""
         offset = offset_of(mailbox)
         lock = self._enter(offset)
         try:
-            async with lock:
-                if self._locks is not None:
-                    await self._locks.acquire(offset)
-                try:
-                    async with self._slots:
-                        yield
-                finally:
-                    if self._locks is not None:
-                        self._locks.release(offset)
+            with await self._acquired(offset, lock, seconds):
+                yield
         finally:
             self._leave(offset)
+
+    async def _acquired(self, offset: int, lock: asyncio.Lock, seconds: float) -> ExitStack:
+        """Acquire all that a connection needs, or nothing; leaving what is returned releases it."""
+        missing = "another run of this mailbox has not ended"
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(None if seconds == math.inf else seconds):
+                with ExitStack() as acquired:
+                    await lock.acquire()
+                    acquired.callback(lock.release)
+                    if self._locks is not None:
+                        missing = ""
+                        await self._locks.acquire(offset)
+                        acquired.callback(self._locks.release, offset)
+                    missing = f"all {self._most} connections (agent.max_open_connections) are in use"
+                    await self._slots.acquire()
+                    acquired.callback(self._slots.release)
+                    return acquired.pop_all()
+        except TimeoutError:
+            raise NoSlotError(missing or self._held_elsewhere(offset)) from None
+        finally:
+            self.waiting -= 1
+
+    def _held_elsewhere(self, offset: int) -> str:
+        process = self._locks.holder(offset) if self._locks is not None else None
+        holder = "another process" if process is None else f"process {process}"
+        return f"{holder} holds the lock of this mailbox"
 
     def _enter(self, key: int) -> asyncio.Lock:
         """Return the lock that all runs of one mailbox share; it lives as long as one of them."""
@@ -61,15 +90,3 @@ class ConnectionLimit:
         """Release the locks between processes."""
         if self._locks is not None:
             self._locks.close()
-
-
-@asynccontextmanager
-async def slot_within(slot: AbstractAsyncContextManager[None], seconds: float) -> AsyncIterator[None]:
-    """Hold a slot that is waited for at most so long. Raises NoSlotError."""
-    async with AsyncExitStack() as stack:
-        try:
-            async with asyncio.timeout(seconds):
-                await stack.enter_async_context(slot)
-        except TimeoutError:
-            raise NoSlotError from None
-        yield

@@ -4,6 +4,8 @@ Rules of this file:
 - A byte of one lock file represents the mailbox, locked by fcntl(2): ten thousand mailboxes need one file, and a
   process that dies leaves no lock behind. Two mailboxes that share a byte wait for each other, which is safe.
 - fcntl(2) does not notify a waiter without a thread that blocks, so the lock is polled.
+- Where the file cannot be used nothing is locked and nothing waits: `error` and the log say so, and it is tried again.
+- A file that was removed is opened again, and what is held is locked in the new one: other processes lock that.
 - On Windows no agent runs beside a check, and there are no locks between processes.
 """
 
@@ -11,14 +13,25 @@ import asyncio
 import errno
 import hashlib
 import os
+import struct
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+
+import structlog
 
 if sys.platform != "win32":
     import fcntl
 
-_RETRY_SECONDS = 0.05
+RETRY_SECONDS = 10.0
+"""How long after a failure the lock file is tried again."""
+_POLL_SECONDS = 0.05
 _SPAN = 1 << 40
+_BUSY = frozenset({errno.EACCES, errno.EAGAIN})
+_FLOCK = struct.Struct("hhqqi4x")
+"""`struct flock` of Linux on 64 bits: type, whence, start, length, process."""
+_log = structlog.get_logger(__name__)
 
 
 def make_private(folder: Path) -> None:
@@ -32,34 +45,94 @@ class MailboxLocks:
     """Locks per mailbox between the processes that share a state folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the lock file in `folder`, which is made if it is missing. Raises OSError where that is refused."""
-        make_private(folder)
-        self._file = os.open(folder / "mailboxes", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Use the lock file in `folder`; both are made if they are missing."""
+        self.error = ""
+        """Why nothing is locked, as a sentence; empty while the lock file can be used."""
+        self._path = folder / "mailboxes"
+        self._file: int | None = None
+        self._held: set[int] = set()
+        self._retry_at = 0.0
+        self._look_for_file()
 
     async def acquire(self, offset: int) -> None:
         """Wait until no other process holds the byte that represents a mailbox, and lock it."""
         while not self._try(offset):  # noqa: ASYNC110
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
 
     def release(self, offset: int) -> None:
         """Release what `acquire` locked."""
-        if sys.platform != "win32":
+        if offset not in self._held:
+            return
+        self._held.discard(offset)
+        if sys.platform != "win32" and self._file is not None:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, offset)
+
+    def holder(self, offset: int) -> int | None:
+        """Return the id of the other process that holds the byte, None where there is none or the system names none."""
+        if sys.platform != "linux" or struct.calcsize("P") != 8 or self._file is None:
+            return None
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
+        try:
+            kind, *_, process = _FLOCK.unpack(fcntl.fcntl(self._file, fcntl.F_GETLK, asked))
+        except OSError:
+            return None
+        return int(process) if kind != fcntl.F_UNLCK and process > 0 else None
+
+    def close(self) -> None:
+        """Close the lock file; the system drops whatever was held."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
     def _try(self, offset: int) -> bool:
         if sys.platform == "win32":
             return True
+        self._look_for_file()
+        if self._file is None:
+            return True
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
         except OSError as error:
-            if error.errno in {errno.EACCES, errno.EAGAIN}:
-                return False
-            raise
-        return True
+            if error.errno not in _BUSY:
+                self._failed(error)
+                return True
+            locked = False
+        else:
+            self._held.add(offset)
+            locked = True
+        if self.error:
+            self.error = ""
+            _log.info("mailboxes are locked again", file=str(self._path))
+        return locked
 
-    def close(self) -> None:
-        """Close the lock file; the system drops whatever was held."""
-        os.close(self._file)
+    def _look_for_file(self) -> None:
+        """Open the lock file where it is not open, or was removed."""
+        if self._file is not None and os.fstat(self._file).st_nlink and os.path.exists(self._path):  # noqa: PTH110
+            return
+        if time.monotonic() < self._retry_at:
+            return
+        self.close()
+        try:
+            make_private(self._path.parent)
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            self._failed(error)
+            return
+        if sys.platform != "win32":
+            for offset in self._held:
+                with suppress(OSError):  # another process has it by now
+                    fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+
+    def _failed(self, error: OSError) -> None:
+        """Go on without locks for a while; what is held stays so."""
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        reason = (
+            f"the lock file {self._path} cannot be used: {error.strerror or error}; a command beside this agent does "
+            "not wait for its connections"
+        )
+        if reason != self.error:
+            self.error = reason
+            _log.error(reason)
 
 
 def offset_of(mailbox: str) -> int:

@@ -1,28 +1,12 @@
 """The limit before every connection."""
 
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 
 from smtpcheck.limits.connection_limit import ConnectionLimit
 from smtpcheck.limits.mailbox_lock import MailboxLocks
+from tests.worlds.locks import holding
 from tests.worlds.waiting import HANG_SECONDS
-
-HOLD = """
-import asyncio, sys
-from pathlib import Path
-from smtpcheck.limits.connection_limit import ConnectionLimit
-from smtpcheck.limits.mailbox_lock import MailboxLocks
-from tests.worlds.waiting import HANG_SECONDS
-
-async def main():
-    async with ConnectionLimit(1, MailboxLocks(Path(sys.argv[1]))).slot(sys.argv[2]):
-        print("held", flush=True)
-        sys.stdin.readline()
-
-asyncio.run(main())
-"""
 
 
 class Crowd:
@@ -71,22 +55,14 @@ async def test_a_run_that_is_cancelled_while_it_waits_frees_its_place(tmp_path: 
 
 async def test_another_process_that_holds_the_mailbox_is_waited_for(tmp_path: Path) -> None:
     """A check beside an agent waits for the agent's connection; other mailboxes are free; a dead process holds none."""
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path), "a@x.org"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout and holder.stdin
-    assert holder.stdout.readline() == "held\n"
-    connections = ConnectionLimit(10, MailboxLocks(tmp_path))
-    crowd = Crowd(connections)
-    waiting = asyncio.create_task(crowd.run("a@x.org"))
-    async with asyncio.timeout(HANG_SECONDS):
-        await crowd.run("b@x.org")
-    assert (waiting.done(), crowd.most) == (False, 1)
-    holder.kill()
-    holder.communicate()
-    async with asyncio.timeout(HANG_SECONDS):
-        await waiting
-    connections.close()
+    with holding(tmp_path, "a@x.org") as holder:
+        connections = ConnectionLimit(10, MailboxLocks(tmp_path))
+        crowd = Crowd(connections)
+        waiting = asyncio.create_task(crowd.run("a@x.org"))
+        async with asyncio.timeout(HANG_SECONDS):
+            await crowd.run("b@x.org")
+        assert (waiting.done(), crowd.most) == (False, 1)
+        holder.kill()
+        async with asyncio.timeout(HANG_SECONDS):
+            await waiting
+        connections.close()

@@ -212,7 +212,7 @@ def test_folders_and_files_are_for_their_owner_alone_whatever_the_umask(tmp_path
     async def work(locks: MailboxLocks) -> None:
         async with kept(folder) as state:
             state.record(CHECK, run(NOON))
-        os.close(locks._file)
+        locks.close()
 
     before = os.umask(0)
     try:
