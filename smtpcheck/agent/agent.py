@@ -52,7 +52,7 @@ _log = structlog.get_logger(__name__)
 
 
 class StateFolderError(Exception):
-    """The state folder cannot be used; the message says which, why, and what to do."""
+    """The state folder is in use by another agent; the message says which, and what to do."""
 
 
 class Agent:
@@ -106,16 +106,12 @@ class Agent:
 
     @classmethod
     async def create(cls, settings: Settings, load: Callable[[], Loaded], *, first_within: float = 60.0) -> Self:
-        """Return an agent for the settings. Raises StateFolderError where its state folder cannot be used."""
+        """Return an agent for the settings. Raises StateFolderError where another agent has its state folder.
+
+        Where nothing can be written there, the agent checks without state and locks, and sends nothing.
+        """
         folder = settings.agent.state
-        try:
-            locks = MailboxLocks(folder / "locks")
-        except OSError as error:
-            raise StateFolderError(
-                f"the state folder {folder} cannot be used: {error.strerror}. "
-                f"Make it writable for this user, or name another in agent.state"
-            ) from error
-        kit = await build_kit(settings, locks, claims=True)
+        kit = await build_kit(settings, MailboxLocks(folder / "locks"), claims=True)
         try:
             state = await State.kept(folder, kit.wall)
         except InUseError as error:
@@ -145,7 +141,7 @@ class Agent:
         if not self.ready():
             return "no check is started"
         lost = "the agent has no connectivity" if self._health.has_lost_connectivity() else ""
-        return self.stuck_reason() or lost or self.state.error or self._kit.tokens.error
+        return self.stuck_reason() or lost or self.state.error or self._kit.tokens.error or self._kit.connections.error
 
     def stuck_reason(self) -> str:
         """Return why only a restart helps the agent, empty while it does its work, starts or stops."""

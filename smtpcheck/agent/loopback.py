@@ -105,6 +105,8 @@ class LoopbackService:
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._intended_at: dict[str, float] = {}
         """When each check's last message was intended (monotonic seconds), of those since the start."""
+        self._unkept: set[str] = set()
+        """The checks whose last message was not sent because its intent could not be written."""
 
     def replace(
         self, checks: Iterable[Check], loopbacks: Mapping[str, Loopback], kit: Kit, first_within: float
@@ -124,6 +126,7 @@ class LoopbackService:
                 self._send_at[name] = self._first(name, sender.plan, now, first_within)
         self._send_at = {name: self._send_at[name] for name in self._senders}
         self._mailboxes = self._mailboxes_of(now)
+        self._unkept &= self._senders.keys()
 
     @property
     def sending(self) -> Collection[str]:
@@ -148,7 +151,7 @@ class LoopbackService:
         plan, record = sender.plan, self.record(name)
         mailbox = self._mailboxes.get(plan.find) if plan.find else None
         next_send = max(self._send_at[name], record.breaker.until or 0.0)
-        return LoopbackStatus(plan, record, mailbox.state if mailbox else None, next_send)
+        return LoopbackStatus(plan, record, mailbox.state if mailbox else None, next_send, name not in self._unkept)
 
     def record(self, name: str) -> Record:
         """Return what is remembered of a check's loopback."""
@@ -159,6 +162,8 @@ class LoopbackService:
         kit = self._kit
         if kit is None:
             return
+        if self._unkept and not self._state.error:
+            self._is_kept(*self._unkept)
         now = kit.wall()
         for name in [name for name, at in self._send_at.items() if at <= now]:
             sender = self._senders[name]
@@ -219,7 +224,7 @@ class LoopbackService:
             return False
         until = self._outbox.until(check.mailbox, kit.tenant(check), now, sender.plan.limits)
         if until is not None:
-            self._log_held(check.name, until, now)
+            self._note_held(check.name, until, now)
         return until is None
 
     def _since_last(self, name: str, now: float, monotonic: float) -> float:
@@ -229,13 +234,21 @@ class LoopbackService:
         messages = self.record(name).messages
         return now - messages[-1].intended_at if messages else math.inf
 
-    def _log_held(self, name: str, held: float | Held, now: float) -> None:
-        """Log why a message is skipped."""
+    def _note_held(self, name: str, held: float | Held, now: float) -> None:
+        """Note why a message is skipped."""
         if held is Held.NOT_KEPT:
             _log.error("not sent: the intent could not be written to disk", check=name)
+            self._unkept.add(name)
+            self._changed(name)
         elif not isinstance(held, Held):
             self.capped += 1
             _log.warning("not sent: a cap on messages is reached", check=name, seconds=round(held - now))
+
+    def _is_kept(self, *names: str) -> None:
+        """Note that what these checks intend can be written again."""
+        for name in self._unkept.intersection(names):
+            self._unkept.discard(name)
+            self._changed(name)
 
     def _sent(self, name: str, task: asyncio.Task[None]) -> None:
         self._sending.pop(name, None)
@@ -259,7 +272,7 @@ class LoopbackService:
         outgoing = OutgoingMessage(content_of(message, sender), intent.consent)
         report = await probe(check, kit, outgoing=outgoing, max_wait=plan.every)
         if intent.held is not None:
-            self._log_held(check.name, intent.held, kit.wall())
+            self._note_held(check.name, intent.held, kit.wall())
             return
         if self._ran is not None:
             report = await self._ran(check, report, issuer)
@@ -268,6 +281,7 @@ class LoopbackService:
         trace_id = self._traced(check, report)
         if intent.written:
             self._intended_at[check.name] = kit.monotonic()
+            self._is_kept(check.name)
             sent = replace(intent.message, trace_id=trace_id)
             await self._conclude(sender, message_state.after_sending(sent, report, kit.wall()), intent, kit)
         self._log_sending(report, intent, trace_id)

@@ -4,6 +4,7 @@ Rules of this file:
 - A run begins without an await between looking up its check and `probe`: a reload never comes between, and what has
   begun depends on no settings that may go.
 - Nothing outside `probe` is expected to raise. Where it does, the run is counted and logged all the same.
+- Where the agent cannot store that a message was sent, none is: a check of depth `send` goes as far as the recipient.
 - A refusal postpones its check, whether the run was scheduled or requested; nothing else flows back to the schedule.
 """
 
@@ -19,6 +20,7 @@ from smtpcheck.agent.on_demand import CHECK_NOW_SPACING, Busy, TooSoon, ran_out_
 from smtpcheck.agent.publish import Publisher, log_run
 from smtpcheck.agent.schedule import Schedule
 from smtpcheck.check.kit import Kit
+from smtpcheck.check.outcome import without_message
 from smtpcheck.check.probe import probe
 from smtpcheck.config import Settings
 from smtpcheck.limits.connection_limit import NoSlotError
@@ -113,17 +115,22 @@ class Runner:
 
     async def run(self, name: str, due: float | None = None, *, fresh: bool = False) -> Ran:
         """Run a check and publish what came out; `due` is when a scheduled run was (monotonic seconds)."""
-        check = self._checks.get(name)
+        check, held = self._checks.get(name), None
         if check is not None and check.depth is Depth.SEND:
-            if (seconds := await self._until_it_may_send(check)) > 0:
-                return TooSoon(seconds)
+            held = await self._state.may_send(check.mailbox, self._kit.tenant(check), self._kit.wall())
+            if isinstance(held, float):
+                return self._capped(check, held)
             check = self._checks.get(name)
         if check is None:  # it has left the configuration
             return Busy()
+        if held is not None:
+            check = replace(check, depth=min(check.depth, Depth.RECIPIENT))
         begin, issuer = self._kit.monotonic(), self._kit.issuer(check)
         own = await probe(check, self._kit, fresh=fresh, max_wait=check.interval)
         self._health.count_waiting(own, self._kit.connections.waiting)
         own = await self._health.after_run(check, own, issuer)
+        if held is not None:
+            own = without_message(own)
         if (current := self._checks.get(name)) is None:
             return own
         report = self._publisher.ran(current, own, lag=None if due is None else begin - due + own.waited)
@@ -172,18 +179,15 @@ class Runner:
         self._state.update_breaker(check, report)
         self.reschedule(check)
 
-    async def _until_it_may_send(self, check: Check) -> float:
-        """Return how many seconds a check must wait to send another message, 0 if it may do so now; then it counts."""
-        now = self._kit.wall()
-        until = await self._state.may_send(check.mailbox, self._kit.tenant(check), now)
-        if until is None:
-            return 0.0
+    def _capped(self, check: Check, until: float) -> TooSoon:
+        """Leave out a run that would send a message before a cap allows one (Unix seconds)."""
+        seconds = until - self._kit.wall()
         self.capped += 1
-        _log.warning("not run: a cap on messages is reached", check=check.name, seconds=round(until - now))
+        _log.warning("not run: a cap on messages is reached", check=check.name, seconds=round(seconds))
         current = self._checks.get(check.name)
         if current is not None and current.scheduled:
-            self._schedule.postpone(check.name, self._kit.monotonic() + until - now)
-        return until - now
+            self._schedule.postpone(check.name, self._kit.monotonic() + seconds)
+        return TooSoon(seconds)
 
 
 def log_shard(settings: Settings) -> None:

@@ -18,6 +18,7 @@ from smtpcheck.model.report import Finding, Outcome, Report
 
 FAILURE = "failure"
 AGENT = "agent"
+_AGENT_NAME = "smtpcheck"
 
 
 class Severity(StrEnum):
@@ -79,12 +80,13 @@ _OF_CREDENTIAL = frozenset(
 )
 """Causes of a refused login that concern the application or its tenant, not the mailbox."""
 
-_EXPIRING = {
+_SHARED = {
     Cause.CERTIFICATE_EXPIRING: Subject.HOST,
     Cause.SECRET_EXPIRING: Subject.CREDENTIAL,
     Cause.CLIENT_CERTIFICATE_EXPIRING: Subject.CREDENTIAL,
     Cause.REFRESH_TOKEN_EXPIRING: Subject.CREDENTIAL,
     Cause.FRESH_TOKEN_FAILING: Subject.CREDENTIAL,
+    Cause.STATE_NOT_KEPT: Subject.AGENT,
 }
 """What warnings are about that concern more than one check."""
 
@@ -97,7 +99,7 @@ def issues_of(check: Check, report: Report, agent_severity: Severity = Severity.
     if report.outcome is Outcome.CRITICAL:
         return {FAILURE: _failure(check, report)}
     if report.outcome is Outcome.UNKNOWN:
-        key = Key(Subject.AGENT, "smtpcheck", agent_severity, report.cause or Cause.UNKNOWN)
+        key = Key(Subject.AGENT, _AGENT_NAME, agent_severity, report.cause or Cause.UNKNOWN)
         return {AGENT: Issue(key, report.findings[:1])}
     return _warnings(check, report.warnings)
 
@@ -127,6 +129,8 @@ def _subject(check: Check, report: Report, cause: Cause) -> Subject:
 def _name(subject: Subject, check: Check) -> str:
     if subject is Subject.CREDENTIAL and check.credential:
         return check.credential
+    if subject is Subject.AGENT:
+        return _AGENT_NAME
     return endpoint(check) if subject is Subject.HOST else check.name
 
 
@@ -137,7 +141,7 @@ def _warnings(check: Check, findings: tuple[Finding, ...]) -> dict[str, Issue]:
         finding = rest.pop(0)
         # After a failing fresh token comes the reason why it fails; that is no issue of its own.
         both = (finding, rest.pop(0)) if finding.cause is Cause.FRESH_TOKEN_FAILING and rest else (finding,)
-        subject = _EXPIRING.get(finding.cause, Subject.CHECK)
+        subject = _SHARED.get(finding.cause, Subject.CHECK)
         key = Key(subject, _name(subject, check), Severity.WARNING, finding.cause)
         found.setdefault(finding.cause.value, Issue(key, both))
     return found

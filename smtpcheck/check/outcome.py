@@ -133,6 +133,14 @@ def overloaded(report: Report, *evidence: str) -> Report:
     return _unknown(report, _warning(Cause.AGENT_OVERLOADED, *evidence))
 
 
+def without_message(report: Report) -> Report:
+    """Return the report of a run that sent no message because the agent could not have stored that it did."""
+    if report.outcome not in (Outcome.OK, Outcome.WARNING):
+        return report
+    finding = _warning(Cause.STATE_NOT_KEPT, "the check went as far as the recipient, and sent no message")
+    return replace(report, outcome=Outcome.WARNING, warnings=(*report.warnings, finding))
+
+
 def _unknown(report: Report, finding: Finding) -> Report:
     return replace(
         report, outcome=Outcome.UNKNOWN, cause=finding.cause, findings=(finding, *report.findings), warnings=()

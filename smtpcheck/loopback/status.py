@@ -44,6 +44,8 @@ class LoopbackStatus:
     """None before the mailbox was looked into, or without a finder."""
     next_send: float | None = None
     """When the next message is due (Unix seconds)."""
+    kept: bool = True
+    """Whether the intent of the last message could be written; without, it was not sent."""
 
 
 def success(loopback_status: LoopbackStatus) -> bool | None:
@@ -125,6 +127,8 @@ def _lost(report: Report, message: Message) -> Report:
 def _warnings(loopback_status: LoopbackStatus, now: float) -> Iterator[Finding]:
     plan, record, finder = loopback_status.plan, loopback_status.record, loopback_status.finder
     last = record.messages[-1] if record.messages else None
+    if not loopback_status.kept:
+        yield _finding(Cause.STATE_NOT_KEPT, "no message was sent in the last slot: its intent could not be written")
     if last is not None and last.stage is Stage.UNCERTAIN:
         seen = f"the connection was lost when message {last.sequence} had been sent, before the server answered"
         yield _finding(Cause.MAIL_UNCERTAIN, seen, f"its Message-ID is {last.message_id}", message_id=last.message_id)

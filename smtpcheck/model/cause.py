@@ -128,6 +128,7 @@ class Cause(StrEnum):
     AGENT_OUT_OF_RESOURCES = "agent_out_of_resources"
     AGENT_STALLED = "agent_stalled"
     AGENT_OVERLOADED = "agent_overloaded"
+    STATE_NOT_KEPT = "state_not_kept"
     INTERNAL = "internal"
     UNKNOWN = "unknown"
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import structlog
 
@@ -29,9 +29,9 @@ from smtpcheck.model.shard import WHOLE, Sender, Shard
 from smtpcheck.state.alerts import AlertRows
 from smtpcheck.state.archive import Archive
 from smtpcheck.state.check_state import CheckState, first
-from smtpcheck.state.database import RETRY_SECONDS, Database, Make, NotKeptError, Values, Write
+from smtpcheck.state.database import Database, Make, NotKeptError, Values, Write
 from smtpcheck.state.history import DAY_SECONDS, Day, day, day_of, is_day, merged_hours, readable, runs
-from smtpcheck.state.outbox import SENT, Outbox
+from smtpcheck.state.outbox import SENT, Held, Outbox
 from smtpcheck.state.serialization import UnreadableReportError, pack, unpack
 
 FILE_NAME = "state.db"
@@ -223,7 +223,9 @@ class State:
         """Return when the mailbox last sent a message (Unix seconds), None if not within the last day."""
         return self._caps.last(mailbox)
 
-    async def may_send(self, mailbox: str, tenant: str, now: float, limits: Limits = MAILBOX) -> float | None:
+    async def may_send(
+        self, mailbox: str, tenant: str, now: float, limits: Limits = MAILBOX
+    ) -> float | Literal[Held.NOT_KEPT] | None:
         """Count one message of a mailbox before it is sent, and return None, or until when none may be (Unix seconds).
 
         What was counted is on the disk when this returns: no kill makes more messages possible. Where it cannot be
@@ -237,7 +239,7 @@ class State:
                 await self._file.commit(SENT, (now, mailbox, tenant))
             except NotKeptError:
                 self._caps.uncount(mailbox, tenant, now)
-                return now + RETRY_SECONDS
+                return Held.NOT_KEPT
         return None
 
     def forget_old(self, now: float) -> None:

@@ -9,10 +9,8 @@ import pytest
 import structlog
 import yaml
 
-from smtpcheck.agent.agent import Agent, StateFolderError
 from smtpcheck.agent.on_demand import TooSoon
 from smtpcheck.check import probe as probe_module
-from smtpcheck.config import Loaded, load
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.oauth import broker
@@ -180,31 +178,6 @@ async def _hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.write(b"221 bye\r\n" if line.startswith(b"QUIT") else b"250 ok\r\n")
     writer.close()
     await writer.wait_closed()
-
-
-async def test_a_state_folder_that_cannot_be_used_is_one_clear_sentence(tmp_path: Path) -> None:
-    """The error names the folder and what to do."""
-    (tmp_path / "state").write_text("a file, where the folder should be")
-    config = tmp_path / "checks.yaml"
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "agent": {"state": str(tmp_path / "state")},
-                "checks": [
-                    {
-                        "name": "a",
-                        "mailbox": "a@example.org",
-                        "depth": "connect",
-                        "server": {"host": "localhost"},
-                    }
-                ],
-            }
-        )
-    )
-    loaded: Loaded = load([config])
-    assert loaded.settings, loaded.problems
-    with pytest.raises(StateFolderError, match=r"the state folder .*/state cannot be used: .* agent\.state"):
-        await Agent.create(loaded.settings, lambda: loaded)
 
 
 async def test_a_reload_that_drops_a_running_check_and_its_credential_lets_the_run_end(tmp_path: Path) -> None:

@@ -255,9 +255,11 @@ async def test_nothing_is_sent_without_its_intent_on_the_disk(tmp_path: Path, mo
             assert (len(it.world.exchange.messages), it.record.messages) == (0, ())
             assert it.world.exchange.logins.total() == 1
             assert [log["log_level"] for log in logs if log.get("check")] == ["error"]
+            assert (it.loopback_status.kept, it.changed) == (False, [it.check.name])
         assert it.state.outbox.until(it.check.mailbox, it.kit.tenant(it.check), it.now(), Limits(1, 1)) is None
         await it.passes(PLAN.every)
         assert len(it.world.exchange.messages) == 1
+        assert it.loopback_status.kept
 
 
 RARE = replace(PLAN, every=7200.0)

@@ -31,6 +31,7 @@ import asyncio, resource, signal, sys
 from pathlib import Path
 from smtpcheck.state import database
 from tests.worlds.loopback import PLAN, setting
+from tests.worlds.waiting import until
 
 async def main(folder):
     database.RETRY_SECONDS = 0.1
@@ -40,9 +41,11 @@ async def main(folder):
         told = [len(it.world.exchange.messages)]
         resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
         await it.passes(PLAN.every)
-        told += [len(it.world.exchange.messages), bool(it.state.error), it.record.pending()]
+        told += [len(it.world.exchange.messages), bool(it.state.error), it.record.pending(), it.loopback_status.kept]
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        await asyncio.sleep(0.5)
+        await until(lambda: not it.state.error)
+        await it.settle()
+        told += [len(it.world.exchange.messages), it.loopback_status.kept]
         await it.passes(PLAN.every)
         told += [len(it.world.exchange.messages), bool(it.state.error), it.message.sequence]
         sys.stderr.write(repr(told))
@@ -63,7 +66,7 @@ async def test_a_disk_without_room_holds_messages_back_until_there_is_room_again
         timeout=60,
         check=False,
     )
-    assert (found.returncode, found.stderr) == (0, "[1, 1, True, 0, 2, False, 2]"), found.stdout
+    assert (found.returncode, found.stderr) == (0, "[1, 1, True, 0, False, 1, True, 2, False, 2]"), found.stdout
     assert "not sent: the intent could not be written to disk" in found.stdout
     state = await State.kept(tmp_path / "state")
     await state.fetch(["healthy"])

@@ -49,6 +49,10 @@ def run(
         ),
         (good("a", Cause.SLOW), Key(Subject.CHECK, "a", Severity.WARNING, Cause.SLOW)),
         (
+            good("a", Cause.STATE_NOT_KEPT),
+            Key(Subject.AGENT, "smtpcheck", Severity.WARNING, Cause.STATE_NOT_KEPT),
+        ),
+        (
             good("a", Cause.CERTIFICATE_EXPIRING),
             Key(Subject.HOST, "smtp.office365.com:587", Severity.WARNING, Cause.CERTIFICATE_EXPIRING),
         ),

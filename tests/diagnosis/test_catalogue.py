@@ -34,6 +34,7 @@ ELSEWHERE = {
     Cause.REFRESH_TOKEN_EXPIRING,
     Cause.SECRET_EXPIRING,
     Cause.SLOW,
+    Cause.STATE_NOT_KEPT,
     Cause.UNEXPECTED_SUCCESS,
 }
 EXCHANGE = "https://outlook.office365.com"

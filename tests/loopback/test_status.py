@@ -107,6 +107,7 @@ ARRIVED = LoopbackStatus(
         (10, loopback_status(found(FolderKind.JUNK)), [Cause.MAIL_IN_JUNK]),
         (99, loopback_status(found(FolderKind.JUNK, 65.0)), [Cause.MAIL_IN_JUNK, Cause.MAIL_LATE]),
         (5, loopback_status(uncertain(replace(ACCEPTED, receipt=None), SENT)), [Cause.MAIL_UNCERTAIN]),
+        (5, replace(loopback_status(ACCEPTED), kept=False), [Cause.STATE_NOT_KEPT]),
         (5, loopback_status(ACCEPTED, error=LOGIN), [Cause.FINDER_FAILED]),
         (5, loopback_status(ACCEPTED, error=SHORTAGE), [Cause.AGENT_OUT_OF_RESOURCES]),
         (10, loopback_status(found(FolderKind.OTHER)), []),

@@ -21,6 +21,7 @@ from smtpcheck.state import database, schema
 from smtpcheck.state import state as state_module
 from smtpcheck.state.database import Database, InUseError, NotKeptError, Write
 from smtpcheck.state.history import DAY_SECONDS
+from smtpcheck.state.outbox import Held
 from smtpcheck.state.state import FILE_NAME, State
 from tests.state.test_state_file import FAILURE, NOON, ROOT, damaged, holding, kept, overwrite, rows
 from tests.worlds.samples import BILLING as CHECK
@@ -202,7 +203,7 @@ async def test_another_file_in_its_place_is_left_alone_and_said(tmp_path: Path) 
         (tmp_path / "other").write_bytes(b"a backup")
         (tmp_path / "other").replace(tmp_path / FILE_NAME)
         await until(lambda: "another file has taken its place" in state.error)
-        assert await state.may_send("billing@example.org", "example.org", NOON) == NOON + database.RETRY_SECONDS
+        assert await state.may_send("billing@example.org", "example.org", NOON) is Held.NOT_KEPT
     assert (tmp_path / FILE_NAME).read_bytes() == b"a backup"
 
 
@@ -336,5 +337,5 @@ async def test_a_cap_outlives_the_restart_and_a_broken_disk(tmp_path: Path) -> N
     assert rows(tmp_path, "SELECT * FROM sent") == []
     (tmp_path / "folder" / FILE_NAME).mkdir(parents=True)
     async with kept(tmp_path / "folder") as state:
-        assert await state.may_send(*asked) == NOON + database.RETRY_SECONDS
+        assert await state.may_send(*asked) is Held.NOT_KEPT
         assert state._caps.until(*asked) is None
