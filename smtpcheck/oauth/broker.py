@@ -355,6 +355,7 @@ class TokenBroker:
             slot.error = answer
             slot.failing_since = answer.at if slot.failing_since is None else slot.failing_since
             if slot.acquired:
+                slot.refresh_at = now  # as soon as the back-off allows
                 slot.acquired = replace(slot.acquired, renewal_error=answer, failing_since=slot.failing_since)
             return answer
         slot.error = slot.failing_since = None

@@ -90,7 +90,7 @@ class EntraFlow(Flow):
     def side_request_due(self) -> bool:
         """Whether the expiry of the secret is to be read from Graph."""
         secret, at = self._looked_up
-        changed, old = secret != self._accepted, time.time() - at >= _DAY
+        changed, old = secret != self._accepted, time.monotonic() - at >= _DAY
         return self._application.graph is not None and self._accepted is not None and (changed or old)
 
     def side_request(self) -> None:
@@ -98,7 +98,7 @@ class EntraFlow(Flow):
         application, secret = self._application, self._accepted
         if application.graph is None or secret is None:
             return
-        self._looked_up = (secret, time.time())
+        self._looked_up = (secret, time.monotonic())
         try:
             session = IssuerSession(ca_file=application.ca_file, proxy=application.proxy)
         except CaUnusableError:

@@ -313,6 +313,24 @@ async def test_a_refused_renewal_is_trouble_and_the_old_token_serves(
     assert (await _granted(broker)).renewal_error is None
 
 
+async def test_a_renewal_that_failed_before_it_was_due_is_tried_again_soon(
+    broker: TokenBroker, issuer: Issuer, clock: Clock
+) -> None:
+    """As after "check now" during a short outage, or when a clock was set and set back: no warning until it is due."""
+    await _granted(broker)
+    issuer.error = REFUSED
+    clock.now += 10
+    assert (await _granted(broker, fresh=True)).renewal_error is not None
+    issuer.error = None
+    clock.now += 29
+    await _settle(broker)
+    assert issuer.asked == 2
+    clock.now += 1
+    await _settle(broker)
+    assert (await _granted(broker)).renewal_error is None
+    assert issuer.asked == 3
+
+
 async def test_a_fresh_request_passes_the_memory_but_not_twice_in_a_moment(
     broker: TokenBroker, issuer: Issuer, clock: Clock
 ) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 
 import jwt
 import pytest
@@ -121,6 +122,20 @@ async def test_the_secret_in_use_is_found_by_its_hint(issuer: HttpsIssuer) -> No
     before = len(issuer.asked)
     await broker.side_request("a")
     assert len(issuer.asked) == before
+    await broker.close()
+
+
+async def test_the_expiry_is_read_again_a_day_later_whatever_the_wall_clock_says(
+    issuer: HttpsIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer.answer(GRAPH, _listed(("Qx8", "spring", timedelta(days=30))))
+    _, _, broker = await _after_errand(issuer)
+    clocks = SimpleNamespace(time=lambda: time.time() - 365 * 86400, monotonic=time.monotonic)
+    monkeypatch.setattr("smtpcheck.oauth.entra.time", clocks)
+    for later, times in ((0, 1), (86_400, 2)):
+        clocks.monotonic = lambda later=later: time.monotonic() + later
+        await broker.side_request("a")
+        assert sum(asked.path == GRAPH for asked in issuer.asked) == times
     await broker.close()
 
 
