@@ -9,6 +9,8 @@ Rules of this file:
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,10 +21,14 @@ from smtpcheck.model.report import Finding
 
 if TYPE_CHECKING:
     from smtpcheck.diagnosis.catalogue import Catalogue
+    from smtpcheck.diagnosis.events import Failure
     from smtpcheck.diagnosis.observation import Observation
 
 MAX_INPUT = 256 * 1024
 """How many octets of input are taken."""
+
+UNKNOWN = 3
+"""The exit code for a text that nothing known explains."""
 
 _DEEPEST = 24
 _STDIN = "-"
@@ -55,25 +61,41 @@ def explain(
     if output not in {"text", "json"}:
         raise typer.BadParameter(f"--format is text or json, not {output!r}")
     from smtpcheck.diagnosis import catalogue
+    from smtpcheck.diagnosis.events import Failure, failures_of
     from smtpcheck.diagnosis.explain import explain as findings_of
 
     as_json, rules = output == "json", catalogue.load()
     if everything:
         _show_causes(rules, as_json=as_json)
-    elif given in set(Cause):
-        _show((Finding(Cause(given), 1.0, rule="asked"),), rules, as_json=as_json)
+        return
+    if given in set(Cause):
+        failures = [Failure((1,), 1, (Finding(Cause(given), 1.0, rule="asked"),))]
+    elif observation is not None:
+        failures = [Failure((1,), 1, findings_of(_observed(observation), rules))]
     else:
-        seen = _observed(observation) if observation is not None else _pasted(given)
-        _show(findings_of(seen, rules), rules, as_json=as_json)
+        failures = list(failures_of(_pasted(given), rules))
+    if given not in set(Cause):
+        failures = [_with_nearest(given, failure) for failure in failures]
+    _show(failures, rules, as_json=as_json)
+    if failures[0].findings[0].cause is Cause.UNKNOWN and given != Cause.UNKNOWN:
+        raise typer.Exit(UNKNOWN)
 
 
-def _pasted(text: str) -> "Observation":
-    from smtpcheck.diagnosis.observation import from_text
-
+def _pasted(text: str) -> str:
     pasted = _read(_STDIN) if text == _STDIN else _bounded(text.encode("utf-8", "surrogateescape"))
     if not pasted.strip():
         raise typer.BadParameter("the input is empty")
-    return from_text(pasted)
+    return pasted
+
+
+def _with_nearest(given: str, failure: "Failure") -> "Failure":
+    """Return the failure with the nearest id of a cause, if what was given may be a misspelt one."""
+    first = failure.findings[0]
+    nearest = get_close_matches(given.strip().lower(), list(Cause), n=1, cutoff=0.75)
+    if first.cause is not Cause.UNKNOWN or not nearest:
+        return failure
+    said = f"{given.strip()[:80]} is no cause; the nearest is {nearest[0]}"
+    return replace(failure, findings=(replace(first, evidence=(said, *first.evidence)),))
 
 
 def _observed(file: str) -> "Observation":
@@ -131,15 +153,20 @@ def _yaml(text: str) -> object:
         raise typer.BadParameter("the observation contains a value that YAML cannot read") from None
 
 
-def _show(findings: "tuple[Finding, ...]", rules: "Catalogue", *, as_json: bool) -> None:
+def _show(failures: "list[Failure]", rules: "Catalogue", *, as_json: bool) -> None:
     if as_json:
         from smtpcheck.diagnosis.explain import as_json as written
 
-        print(json.dumps(written(findings, rules), indent=2))
+        shown: dict[str, object] = {**written(failures[0].findings, rules)}
+        if len(failures) > 1:
+            shown["failures"] = [
+                {"lines": each.lines, "count": each.count, **written(each.findings, rules)} for each in failures
+            ]
+        print(json.dumps(shown, indent=2))
         return
-    from smtpcheck.output.finding import findings_text, show
+    from smtpcheck.output.finding import failures_text, show
 
-    show(findings_text(findings, rules))
+    show(failures_text(failures, rules))
 
 
 def _show_causes(rules: "Catalogue", *, as_json: bool) -> None:

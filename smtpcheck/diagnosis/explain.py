@@ -16,6 +16,7 @@ from smtpcheck.diagnosis.facts import app_only
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.matching import Conditions, Exclusion, Rule, Signals, assumes_provider, holds, signals_of
 from smtpcheck.diagnosis.observation import Observation
+from smtpcheck.diagnosis.unknown import lookups, next_steps, recognised
 from smtpcheck.model.cause import Cause, FixedBy
 from smtpcheck.model.report import Finding
 
@@ -107,8 +108,11 @@ def explain(observation: Observation, catalogue: Catalogue) -> tuple[Finding, ..
         Finding(cause, certainty, rule.id, _evidence(quotes, rule, signals), values)
         for cause, (certainty, rule) in ranked
     )
-    nothing = tuple(f"{name}: {quote[:_QUOTED]}" for name, quote in quotes.items())
-    return findings or (Finding(Cause.UNKNOWN, 0.0, "none", nothing, values),)
+    if findings and findings[0].cause is not Cause.UNKNOWN:
+        return findings
+    said = tuple(f"{name}: {quote[:_QUOTED]}" for name, quote in quotes.items())
+    values |= {"lookup": pages} if (pages := " ".join(lookups(signals))) else {}
+    return (Finding(Cause.UNKNOWN, 0.0, "none", (*said, *recognised(signals)), values),)
 
 
 def describe(finding: Finding, catalogue: Catalogue) -> Explanation:
@@ -121,14 +125,22 @@ def describe(finding: Finding, catalogue: Catalogue) -> Explanation:
         certainty=finding.certainty,
         summary=entry.definition,
         evidence=finding.evidence,
-        remedy=tuple(
+        remedy=tuple(next_steps(finding.values))
+        if finding.cause is Cause.UNKNOWN
+        else tuple(
             _BLANK.sub(lambda blank: _fill(blank[1], finding.values), step.text)
             for step in _steps(entry.steps, finding.values)
         ),
         tell_apart=_tell_apart(finding, entry, rule, catalogue),
-        reference=own.reference if own and own.reference else entry.reference,
+        reference=_reference(finding, own, entry),
         retry=own.retry if own and own.retry is not None else entry.retry,
     )
+
+
+def _reference(finding: Finding, own: Rule | None, entry: Entry) -> str:
+    if finding.cause is Cause.UNKNOWN and finding.values.get("lookup"):
+        return finding.values["lookup"].split()[0]
+    return own.reference if own and own.reference else entry.reference
 
 
 def _steps(steps: Sequence[Step], values: Mapping[str, str]) -> Iterator[Step]:
@@ -149,6 +161,11 @@ def _helps(allowed: frozenset[str], value: str | None, named: Collection[str]) -
     if not value:
         return "other" in allowed or "other" not in named
     return value in allowed or ("other" in allowed and value not in named)
+
+
+def certainty_words(certainty: float) -> str:
+    """Return how sure a finding is, for people."""
+    return "certain" if certainty >= CERTAIN else "likely" if certainty >= LIKELY else "possible"
 
 
 def as_json(findings: tuple[Finding, ...], catalogue: Catalogue) -> dict[str, list[dict[str, object]]]:
@@ -205,13 +222,17 @@ def _tell_apart(finding: Finding, entry: Entry, rule: Rule | None, catalogue: Ca
 
 def _evidence(quotes: Mapping[str, str], rule: Rule, signals: Signals) -> tuple[str, ...]:
     shown = (f"{name}: {_around(rule.conditions, quote)[:_QUOTED]}" for name, quote in quotes.items())
-    return (*(signals.facts[name] for name in sorted(rule.conditions.seen)), *shown)
+    documented = signals.aadsts and rule.conditions.aadsts.isdisjoint(signals.aadsts)
+    numbers = (f"documented at {page}" for page in lookups(signals)) if documented else ()
+    return (*(signals.facts[name] for name in sorted(rule.conditions.seen)), *shown, *numbers)
 
 
 def _quotes(seen: Observation) -> dict[str, str]:
     """Return what may be quoted, masked."""
     codes = " ".join(f"AADSTS{code}" for code in seen.error_codes[:5])
+    status = f" answered with HTTP status {seen.http_status}" if seen.http_status else ""
     quotes = {
+        "issuer": f"{seen.endpoint or 'the issuer'}{status}" if seen.endpoint or status else "",
         "reply": next((reply for reply in reversed(seen.replies) if reply), ""),
         "challenge": seen.challenge,
         "token error": " ".join(part for part in (seen.error, codes, seen.description) if part),

@@ -195,6 +195,9 @@ def _filled(observation: Observation, text: str, exception: str) -> Observation:
         scope=observation.scope or _text(said.scope),
         ehlo=observation.ehlo or tuple(_text(line) for line in said.ehlo),
         error=observation.error or said.error,
+        host=observation.host or said.host,
+        port=observation.port or said.port,
+        sender=observation.sender or _text(said.sender),
     )
 
 

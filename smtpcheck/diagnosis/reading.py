@@ -72,6 +72,11 @@ _ASSERTION_TIMES = tuple(
     for words in ("current time", "valid from", "(?:expiry time of assertion|expires? (?:on|at)|valid to|until)")
 )
 _USER = re.compile(r"(?i)(?:\buser(?:name)?|login)[\"']? ?[=:] ?[\"']?([\w.+-]{1,64}@[\w.-]{3,190}\w)")
+_SERVER = re.compile(
+    r"(?i)(?<![\w.@-])([a-z0-9][a-z0-9-]{0,62}(?:\.[a-z0-9-]{1,63}){1,8})(?:\[[0-9a-f.:]{3,45}\])?"
+    r"(?::|,? port[ =:]{1,2})(25|465|587|2525|143|993|110|995)\b(?!\.)"
+)
+_SENDER = re.compile(r"(?i)(?:mail from: ?|\bfrom=)<([\w.+-]{1,64}@[\w.-]{3,190}\w)>")
 _OBJECT = re.compile(r"\{\s{0,40}\"")
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u00a0": " "})
 
@@ -91,6 +96,10 @@ class Reading:
     """The decoded text of a 334 challenge."""
     scope: str = ""
     ehlo: tuple[str, ...] = ()
+    host: str = ""
+    port: int | None = None
+    """The mail server's, where a host is named with a port of mail."""
+    sender: str = ""
     error: str = ""
     """The issuer's `error` (RFC 6749 5.2)."""
 
@@ -105,7 +114,7 @@ def read(text: str) -> Reading:
     word = found[1] or found[2] if found else None
     if word is None and (bare := _ERROR_WORD.search(plain)):
         word = bare[1]
-    named = _USER.search(text)
+    named, server, sender = _USER.search(text), _SERVER.search(text), _SENDER.search(text)
     return Reading(
         claims=claims,
         opaque=not claims and re.search(r"(?<![\w+/])Ew[A-D][\w+/]{40}", f"{text} {token}") is not None,
@@ -114,6 +123,9 @@ def read(text: str) -> Reading:
         challenge=challenge_of(text),
         scope=_scope(text),
         ehlo=tuple(line[1] for line in _EHLO.finditer(text))[-_MOST:],
+        host=server[1].lower() if server and not server[1][0].isdigit() else "",
+        port=int(server[2]) if server else None,
+        sender=sender[1] if sender else "",
         error=word or "",
     )
 

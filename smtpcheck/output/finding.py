@@ -8,13 +8,15 @@ Rules of this file:
 
 from collections.abc import Sequence
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from smtpcheck.diagnosis.catalogue import Catalogue
-from smtpcheck.diagnosis.explain import describe
+from smtpcheck.diagnosis.events import Failure
+from smtpcheck.diagnosis.explain import CERTAIN, LIKELY, certainty_words, describe
+from smtpcheck.model.cause import Cause
 from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Finding
 
@@ -36,25 +38,50 @@ def show(text: RenderableType) -> None:
 
 
 def findings_text(findings: Sequence[Finding], catalogue: Catalogue) -> RenderableType:
-    """Return the first finding whole, and each of the next few in one line."""
+    """Return the first finding whole, those of the same reply in one line, and each of the next few in one line."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True, min_width=10)
     grid.add_column(overflow="fold")
-    for finding in findings[:1]:
-        _add_whole(grid, finding, catalogue)
-    for number, finding in enumerate(findings[1 : 1 + _MOST_NAMED]):
-        grid.add_row("" if number else "or", _name(finding, catalogue))
+    for first in findings[:1]:
+        alike = [finding for finding in findings[1:] if finding.rule == first.rule][:_MOST_NAMED]
+        _add_whole(grid, first, alike, catalogue)
+        least = LIKELY if first.certainty >= CERTAIN else 0.0
+        others = [finding for finding in findings[1:] if finding.rule != first.rule and finding.certainty >= least]
+        for number, finding in enumerate(others[: _MOST_NAMED - len(alike)]):
+            grid.add_row("" if number else "or", _name(finding, catalogue))
     return Padding(grid, (0, 0, 0, 2))
 
 
-def _add_whole(grid: Table, finding: Finding, catalogue: Catalogue) -> None:
+def failures_text(failures: Sequence[Failure], catalogue: Catalogue) -> RenderableType:
+    """Return the findings of each failure, below its lines where there are several."""
+    if len(failures) < 2:
+        return findings_text(failures[0].findings if failures else (), catalogue)
+    texts = (item for each in failures for item in (_lines(each), findings_text(each.findings, catalogue), Text()))
+    return Group(*texts)
+
+
+def _lines(failure: Failure) -> Text:
+    shown = ", ".join(map(str, failure.lines))
+    more = " and more" if failure.count > len(failure.lines) else ""
+    times = "once" if failure.count == 1 else f"{failure.count} times"
+    return Text(f"line{'' if failure.count == 1 else 's'} {shown}{more}: {times}", "bold")
+
+
+def _add_whole(grid: Table, finding: Finding, alike: Sequence[Finding], catalogue: Catalogue) -> None:
     explanation = describe(finding, catalogue)
     grid.add_row("cause", _name(finding, catalogue))
     for number, sentence in enumerate(explanation.evidence):
         grid.add_row("" if number else "evidence", Text(printable(sentence, keep="\n")))
     for number, step in enumerate(explanation.remedy):
         grid.add_row("" if number else "fix", Text(printable(f"{number + 1}. {step}", keep="\n")))
-    if explanation.tell_apart:
+    if alike and finding.certainty < CERTAIN:
+        names = ", ".join(item.cause.value for item in alike)
+        grid.add_row("or", Text(f"the same is seen with: {names}"))
+        order = "; ".join(
+            f"{item.cause.value}: {catalogue.entries[item.cause].tell_apart}" for item in (finding, *alike)
+        )
+        grid.add_row("confirm", Text(f"check in this order: {order}; then all at once: smtpcheck doctor"))
+    elif explanation.tell_apart and finding.cause is not Cause.UNKNOWN:
         grid.add_row("confirm", Text(explanation.tell_apart))
     if explanation.reference:
         grid.add_row("see", Text(explanation.reference))
@@ -62,4 +89,8 @@ def _add_whole(grid: Table, finding: Finding, catalogue: Catalogue) -> None:
 
 def _name(finding: Finding, catalogue: Catalogue) -> Text:
     summary = describe(finding, catalogue).summary
-    return Text.assemble((summary, "bold"), f" ({finding.cause.value}, {finding.certainty:.0%})")
+    return Text.assemble((summary, "bold"), f" ({finding.cause.value}{_sure(finding)})")
+
+
+def _sure(finding: Finding) -> str:
+    return "" if finding.cause is Cause.UNKNOWN else f", {certainty_words(finding.certainty)}"

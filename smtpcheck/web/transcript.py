@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from smtpcheck.agent.on_demand import Probed
 from smtpcheck.diagnosis.catalogue import Catalogue
-from smtpcheck.diagnosis.explain import describe
+from smtpcheck.diagnosis.explain import certainty_words, describe
 from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Exchange, Finding, Report, Step, TokenError, TokenFacts
 from smtpcheck.model.timestamp import rfc3339
@@ -84,6 +84,6 @@ def _token_error(error: TokenError) -> Iterator[str]:
 
 def _finding(finding: Finding, catalogue: Catalogue) -> Iterator[str]:
     explanation = describe(finding, catalogue)
-    yield f"finding {finding.cause} ({finding.certainty:.0%}): {explanation.summary}"
+    yield f"finding {finding.cause} ({certainty_words(finding.certainty)}): {explanation.summary}"
     yield from (f"    evidence: {sentence}" for sentence in explanation.evidence)
     yield from (f"    {number}. {step}" for number, step in enumerate(explanation.remedy, 1))

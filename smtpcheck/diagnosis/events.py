@@ -1,0 +1,98 @@
+"""The failures in a log of many events: each distinct one once, with its lines and how often it occurs.
+
+Rules of this file:
+- Two events are never read as one: what stands in another event says nothing of this one.
+- A transcript, a bounce, a stack trace and a reply of several lines are one event, however long.
+- The work is bounded: events that differ only in times, ids, addresses and numbers are explained once.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from smtpcheck.diagnosis.explain import Catalogue, explain
+from smtpcheck.diagnosis.observation import from_text
+from smtpcheck.diagnosis.quoted import course_of
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.report import Finding
+
+MAX_LINES = 20
+"""How many line numbers of one failure are named."""
+_MAX_DISTINCT = 2000
+_LEAST_CERTAINTY = 0.25
+_STAMP = re.compile(
+    r"(?i)^[\[(<]?(?:\d{1,3}>)?(?:\d{4}[-/]\d\d[-/]\d\d[t ]\d\d:\d\d|\d\d/\w{3}/\d{4}:\d\d:\d\d"
+    r"|\d\d[./]\d\d[./]\d{2,4},? \d\d:\d\d|(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6},? "
+    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec) {1,2}\d{1,2} \d\d:\d\d|\d\d:\d\d:\d\d"
+    r"|time=\"?\d{4}-|level=|\{\"(?:time|ts|timestamp|@timestamp|level)\"|ts=|\[ {0,6}\d{1,9}\.\d{3,6}\])"
+)
+"""How an event of a log begins: with a time, or as a record of a structured log."""
+_VARIABLE = re.compile(
+    r"[\w.+-]{1,64}@[\w.-]{1,190}|(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?"
+    r"|\[\d{1,9}\]|\b(?=[0-9a-f-]{0,40}\d)[0-9a-f-]{8,40}\b"
+    r"|\b\d{4,20}\b|\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d{1,9})?|\b\d{1,9}(?:\.\d{1,9})? ?(?:ms|s|seconds?|/\d)",
+    re.IGNORECASE,
+)
+_DONE = re.compile(r"status=sent|stat=sent|\bC=\"250|(?:^|\s)Completed$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One distinct failure in a text."""
+
+    lines: tuple[int, ...]
+    """The numbers of the lines with which its events begin, from 1, the first few."""
+    count: int
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    line: int
+    text: str
+
+
+def failures_of(text: str, catalogue: Catalogue) -> tuple[Failure, ...]:
+    """Return the distinct failures of a text in their order; of a text that is no log, its one, known or not."""
+    events = tuple(_events(text)) if _is_log(text) else ()
+    found: dict[tuple[str, str], tuple[list[int], tuple[Finding, ...]]] = {}
+    explained: dict[str, tuple[Finding, ...]] = {}
+    for event in events:
+        if _DONE.search(event.text):
+            continue
+        shape = _VARIABLE.sub("#", _STAMP.sub("", event.text[:2000]))
+        if shape not in explained:
+            if len(explained) >= _MAX_DISTINCT:
+                continue
+            explained[shape] = explain(from_text(event.text), catalogue)
+        findings = explained[shape]
+        if findings[0].cause is not Cause.UNKNOWN and findings[0].certainty >= _LEAST_CERTAINTY:
+            found.setdefault((findings[0].cause, findings[0].rule), ([], findings))[0].append(event.line)
+    if found:
+        return tuple(
+            Failure(tuple(lines[:MAX_LINES]), len(lines), findings)
+            for lines, findings in sorted(found.values(), key=lambda item: item[0][0])
+        )
+    if events:
+        return (Failure((), 0, explain(from_text(""), catalogue)),)
+    return (Failure((1,), 1, explain(from_text(text), catalogue)),)
+
+
+def _is_log(text: str) -> bool:
+    """Return whether most lines begin an event, and they are not the lines of one dialogue."""
+    lines = [line for line in text.splitlines() if line.strip() and not line[0].isspace()]
+    stamped = sum(1 for line in lines if _STAMP.match(line))
+    return stamped > 1 and stamped * 2 > len(lines) and not course_of(text).sent
+
+
+def _events(text: str) -> Iterator[_Event]:
+    begin, lines = 1, list[str]()
+    for number, line in enumerate(text.splitlines(), 1):
+        if _STAMP.match(line) and lines:
+            yield _Event(begin, "\n".join(lines))
+            lines.clear()
+        if not lines:
+            begin = number
+        lines.append(line)
+    if lines:
+        yield _Event(begin, "\n".join(lines))
