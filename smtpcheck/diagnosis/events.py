@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from smtpcheck.diagnosis.explain import Catalogue, explain
+from smtpcheck.diagnosis.mail_reading import read_mail
 from smtpcheck.diagnosis.observation import from_text
 from smtpcheck.diagnosis.quoted import course_of
 from smtpcheck.model.cause import Cause
@@ -54,6 +55,8 @@ class _Event:
 
 def failures_of(text: str, catalogue: Catalogue) -> tuple[Failure, ...]:
     """Return the distinct failures of a text in their order; of a text that is no log, its one, known or not."""
+    if mail := read_mail(text):
+        return (Failure((1,), 1, explain(mail, catalogue)),)
     events = tuple(_events(text)) if _is_log(text) else ()
     found: dict[tuple[str, str], tuple[list[int], tuple[Finding, ...]]] = {}
     explained: dict[str, tuple[Finding, ...]] = {}

@@ -9,6 +9,7 @@ Rules of this file:
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from smtpcheck.diagnosis.mail_reading import MESSAGE_FACTS
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.observation import Observation
 from smtpcheck.diagnosis.reading import assertion_gaps, server_time
@@ -60,6 +61,7 @@ FACTS = frozenset(
         "week_old_refresh_token",
         "typ_at_jwt",
     }
+    | MESSAGE_FACTS
 )
 """The names of all facts."""
 
@@ -125,6 +127,7 @@ def facts(seen: Observation) -> dict[str, str]:
             *_clock_facts(seen, now),
             *_certificate_facts(seen),
             *_network_facts(seen),
+            *seen.message_facts.items(),
         )
     )
 

@@ -152,6 +152,7 @@ def _known_kinds(seen: Observation) -> frozenset[str]:
     """Return the kinds that the structure of an observation shows without any word."""
     kinds = {
         "smtp": bool(seen.replies or seen.ehlo or seen.challenge or seen.sasl_fault),
+        "headers": bool(seen.message_facts),
         "issuer": bool(seen.error or seen.error_codes or seen.token_kind or seen.phase == "token"),
     }
     return frozenset(kind for kind, shown in kinds.items() if shown)

@@ -89,6 +89,8 @@ class Observation:
     """Whether anything speaks of a token; without it, a login was most likely tried with a password."""
     granted_at: float | None = None
     """When a right was last granted (Unix seconds)."""
+    message_facts: Mapping[str, str] = field(default_factory=dict)
+    """What the header of a message shows (`mail_reading.MESSAGE_FACTS`), each with the sentence that shows it."""
 
 
 def observe(
