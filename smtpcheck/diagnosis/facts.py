@@ -9,7 +9,7 @@ Rules of this file:
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from smtpcheck.diagnosis.mail_reading import MESSAGE_FACTS
+from smtpcheck.diagnosis.mail_reading import BOUNCE_FACTS, HEADER_FACTS
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.observation import Observation
 from smtpcheck.diagnosis.reading import assertion_gaps, server_time
@@ -61,7 +61,8 @@ FACTS = frozenset(
         "week_old_refresh_token",
         "typ_at_jwt",
     }
-    | MESSAGE_FACTS
+    | BOUNCE_FACTS
+    | HEADER_FACTS
 )
 """The names of all facts."""
 

@@ -24,8 +24,11 @@ from smtpcheck.mail.headers import Field, hops, legs
 from smtpcheck.mail.junk import Verdict, Why, verdicts
 from smtpcheck.mail.mime import header_of
 from smtpcheck.mail.notice import without_original
+from smtpcheck.model.check import Phase
 
-MESSAGE_FACTS = frozenset(
+BOUNCE_FACTS = frozenset({"bounced", "delivery_delayed", "delivery_succeeded"})
+"""The names of the facts that a bounce shows."""
+HEADER_FACTS = frozenset(
     {
         *("rated_junk", "moved_by_rule", "sender_blocked", "rated_junk_claimed", "rated_outbound_spam"),
         *("sender_unauthenticated", "sender_unauthenticated_claimed", "slow_hop"),
@@ -33,7 +36,21 @@ MESSAGE_FACTS = frozenset(
 )
 """The names of the facts that a message's header shows."""
 
-_PHASES = {"MAIL": "mail", "RCPT": "rcpt", "DATA": "data", "BDAT": "data", "AUTH": "auth", "STARTTLS": "starttls"}
+_PHASES = {
+    "MAIL": Phase.MAIL,
+    "RCPT": Phase.RCPT,
+    "DATA": Phase.DATA,
+    "BDAT": Phase.DATA,
+    "AUTH": Phase.AUTH,
+    "STARTTLS": Phase.STARTTLS,
+}
+_BOUNCE_FACTS = {
+    Action.FAILED: "bounced",
+    Action.DELAYED: "delivery_delayed",
+    Action.DELIVERED: "delivery_succeeded",
+    Action.RELAYED: "delivery_succeeded",
+    Action.EXPANDED: "delivery_succeeded",
+}
 _MAX_TEXT = 2000
 _SLOW = 300.0
 _FIRST_FIELD = re.compile(
@@ -75,9 +92,10 @@ def of_bounce(bounce: Bounce) -> Observation:
     has_code = bounce.code is not None
     replies = (bounce.diagnostic, bounce.wrapped) if has_code else ()
     return Observation(
-        phase=_PHASES.get(bounce.command, ""),
+        phase=_PHASES.get(bounce.command, Phase.DELIVERY),
         replies=tuple(mask(reply[:_MAX_TEXT]) for reply in replies if reply),
         exception=mask("\n".join(_fields_of(bounce, has_code=has_code))),
+        message_facts={_BOUNCE_FACTS[bounce.action]: mask(_sentence(bounce))},
         sender=_address(bounce.original, "From"),
         recipient=bounce.recipient,
     )
@@ -98,6 +116,11 @@ def of_header(fields: Sequence[Field]) -> Observation:
         sender=_address(fields, "From"),
         recipient=_address(fields, "To"),
     )
+
+
+def _sentence(bounce: Bounce) -> str:
+    reporter = bounce.reporting_mta or "a mail server"
+    return f"{reporter} reports that the message to {bounce.recipient or 'a recipient'} is {bounce.action}"
 
 
 def _fields_of(bounce: Bounce, *, has_code: bool) -> Iterator[str]:

@@ -90,7 +90,7 @@ class Observation:
     granted_at: float | None = None
     """When a right was last granted (Unix seconds)."""
     message_facts: Mapping[str, str] = field(default_factory=dict)
-    """What the header of a message shows (`mail_reading.MESSAGE_FACTS`), each with the sentence that shows it."""
+    """What the header of a message or a bounce shows (`mail_reading`), each with the sentence that shows it."""
 
 
 def observe(

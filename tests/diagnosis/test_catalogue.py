@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from smtpcheck.diagnosis import evidence, facts, masking, matching, phase, reading
+from smtpcheck.diagnosis import evidence, facts, mail_reading, masking, matching, phase, reading
 from smtpcheck.diagnosis.catalogue import RULE_FILES, load
 from smtpcheck.diagnosis.explain import Catalogue, Explanation, describe
+from smtpcheck.diagnosis.mail_reading import BOUNCE_FACTS, HEADER_FACTS
 from smtpcheck.diagnosis.matching import Conditions, Exclusion, Rule, holds, signals_of
 from smtpcheck.diagnosis.observation import Observation
 from smtpcheck.model.cause import Cause
@@ -29,7 +30,6 @@ ELSEWHERE = {
     Cause.FRESH_TOKEN_FAILING,
     Cause.INTERNAL,
     Cause.MAIL_BOUNCED,
-    Cause.MAIL_IN_JUNK,
     Cause.MAIL_LOST,
     Cause.REFRESH_TOKEN_EXPIRING,
     Cause.SECRET_EXPIRING,
@@ -101,6 +101,7 @@ SHOWN_BY: dict[str, dict[str, Any]] = {
     "young_refresh_token": {"refresh_token_age": 86400.0},
     "week_old_refresh_token": {"refresh_token_age": 7 * 86400.0},
     "typ_at_jwt": {"claims": {"header_typ": "at+jwt"}},
+    **{name: {"message_facts": {name: "seen"}} for name in BOUNCE_FACTS | HEADER_FACTS},
 }
 PATTERN_SAMPLES = {
     "courier.recipient": "550 User <x> unknown",
@@ -180,7 +181,7 @@ SHOWING = {
 """A word that shows a property's value."""
 PATTERNS = {
     f"{module.__name__}.{name}": value
-    for module in (evidence, facts, masking, matching, phase, reading)
+    for module in (evidence, facts, mail_reading, masking, matching, phase, reading)
     for name, value in vars(module).items()
     if isinstance(value, re.Pattern)
 } | {
