@@ -6,6 +6,8 @@ Rules of this file:
 """
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -328,6 +330,25 @@ def test_no_module_imports_itself_in_a_circle() -> None:
         for name in leaves:
             del graph[name]
     assert graph == {}
+
+
+LATE_LIBRARIES = frozenset({"apprise", "google.auth", "imapclient", "msal", "opentelemetry", "trustme"})
+"""What a configuration may not need is imported where it is first used."""
+
+
+@pytest.mark.parametrize(
+    ("modules", "absent"),
+    [
+        ("smtpcheck.cli", LATE_LIBRARIES | {"aiohttp", "apscheduler", "pydantic", "requests", "yaml"}),
+        ("smtpcheck.agent.agent, smtpcheck.web", LATE_LIBRARIES),
+    ],
+)
+def test_no_library_is_loaded_before_it_is_needed(modules: str, absent: frozenset[str]) -> None:
+    program = f"import sys, {modules}; print(*sorted({set(absent)!r} & set(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    assert run.stdout == "\n"
 
 
 LONG = "\n".join(["def long():", *["    pass"] * 60])
