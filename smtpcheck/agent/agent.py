@@ -7,7 +7,7 @@ Rules of this file:
 - A reload awaits all that is new and then swaps it without an await: no run begins between old and new settings. What
   is under way ends by the settings it began with, and looks up by name only what it may find gone.
 - The report goes one way: probe -> health -> publish. Nothing flows back but the back-off: a check that was refused is
-  postponed.
+  postponed, and one that reached no login is tried again soon.
 - Once the agent is stopping it begins nothing: no run, no reload.
 """
 

@@ -5,7 +5,8 @@ Rules of this file:
   begun depends on no settings that may go.
 - Nothing outside `probe` is expected to raise. Where it does, the run is counted and logged all the same.
 - Where the agent cannot store that a message was sent, none is: a check of depth `send` goes as far as the recipient.
-- A refusal postpones its check, whether the run was scheduled or requested; nothing else flows back to the schedule.
+- A refusal postpones its check, whether the run was scheduled or requested, and a run that reached no login brings it
+  forward (`model/retry`); nothing else flows back to the schedule.
 """
 
 import asyncio
@@ -20,12 +21,13 @@ from smtpcheck.agent.on_demand import CHECK_NOW_SPACING, Busy, TooSoon, ran_out_
 from smtpcheck.agent.publish import Publisher, log_run
 from smtpcheck.agent.schedule import Schedule
 from smtpcheck.check.kit import Kit
-from smtpcheck.check.outcome import without_message
+from smtpcheck.check.outcome import ended_before_login, without_message
 from smtpcheck.check.probe import probe
 from smtpcheck.config import Settings
 from smtpcheck.limits.connection_limit import NoSlotError
+from smtpcheck.model import retry
 from smtpcheck.model.check import Check, Depth, Phase
-from smtpcheck.model.expected_refusal import cools_down_until
+from smtpcheck.model.expected_refusal import cools_down_until, shortest_interval
 from smtpcheck.model.report import Report
 from smtpcheck.model.shard import WHOLE
 from smtpcheck.state.state import State
@@ -48,6 +50,8 @@ class Runner:
         """The runs under way, each with its time limit in seconds."""
         self._names: set[str] = set()
         self._requested_at: dict[str, float] = {}
+        self._unreached: dict[str, int] = {}
+        """How many runs in a row of each check ended before a server saw a login; without those that did not."""
         self._state = state
         self._schedule = schedule
         self._health = health
@@ -59,6 +63,7 @@ class Runner:
         """Schedule the checks of these settings; one that was refused before waits on, and what is under way ends."""
         self._checks = {check.name: check for check in settings.checks}
         self._kit = kit
+        self._unreached = {name: count for name, count in self._unreached.items() if name in self._checks}
         scheduled = self._scheduled()
         self._schedule.replace(scheduled, kit.monotonic())
         for check in scheduled:
@@ -136,6 +141,7 @@ class Runner:
         report = self._publisher.ran(current, own, lag=None if due is None else begin - due + own.waited)
         self._health.published()
         self.reschedule(current)
+        self._retry_soon(current, own)
         return report
 
     async def run_requested(self, check: Check, until: float, waited: float) -> Report:
@@ -174,6 +180,17 @@ class Runner:
             self._schedule.resume(check.name, now)
         else:
             self._schedule.postpone(check.name, now + until - self._kit.wall())
+
+    def _retry_soon(self, check: Check, report: Report) -> None:
+        """Try a check again soon where no server saw a login; not one whose expected refusal might come too soon."""
+        if not ended_before_login(report):
+            self._unreached.pop(check.name, None)
+            return
+        failures = self._unreached[check.name] = self._unreached.get(check.name, 0) + 1
+        may_come_soon = check.expect is None or shortest_interval(check) <= check.interval / 2
+        if check.scheduled and may_come_soon and self._state.breaker(check.name).until is None:
+            at = self._kit.monotonic() + retry.wait(failures, check.interval)
+            self._schedule.bring_forward(check.name, at)
 
     def _count_refusal(self, check: Check, report: Report) -> None:
         self._state.update_breaker(check, report)

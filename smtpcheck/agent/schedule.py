@@ -6,6 +6,8 @@ Rules of this file:
   name keeps its place among the others from start to start. The first run does not wait for a slot of a long
   interval: it comes within `first_within` seconds, spread by the same hash, and the slot after it is at least half
   an interval away.
+- A check that is tried again soon runs between its slots; as after a first run, the next slot is at least half an
+  interval away.
 - There is never a backlog: a check that is late by several slots fires once, and the slots that passed are counted.
 """
 
@@ -102,10 +104,19 @@ class Schedule:
         if not slots.postponed:
             return
         slots.postponed = False
-        slots.next_at = slots.first_from(now)
-        if slots.next_at < slots.queued_at:
-            slots.queued_at = slots.next_at
-            heapq.heappush(self._heap, (slots.next_at, name))
+        self._advance(name, slots, slots.first_from(now))
+
+    def bring_forward(self, name: str, at: float) -> None:
+        """Run a check at `at` besides, where its next slot is later; its slots stay, and so does a postponed check."""
+        slots = self._slots[name]
+        if at < slots.next_at and not slots.postponed:
+            self._advance(name, slots, at)
+
+    def _advance(self, name: str, slots: _Slots, at: float) -> None:
+        slots.next_at = at
+        if at < slots.queued_at:
+            slots.queued_at = at
+            heapq.heappush(self._heap, (at, name))
 
     def _first(self, check: Check, now: float) -> _Slots:
         """Return the slots of a check that is new at `now`."""

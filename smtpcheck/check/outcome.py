@@ -20,8 +20,12 @@ from smtpcheck.model.timestamp import utc_text
 
 _DAY = 86400.0
 _CONNECTING_PHASES = frozenset({Phase.DNS, Phase.CONNECT})
+_PHASES_BEFORE_LOGIN = _CONNECTING_PHASES | {Phase.TLS}
+"""Without those in which the server may refuse by a reply."""
 _SHORTAGES = frozenset({TokenErrorKind.OUT_OF_RESOURCES, TokenErrorKind.NO_SLOT})
 _OFFLINE_KINDS = frozenset({TokenErrorKind.NAME_NOT_FOUND, TokenErrorKind.CONNECT, TokenErrorKind.PROXY})
+_UNREACHED_ISSUER = _OFFLINE_KINDS | {TokenErrorKind.REFUSED, TokenErrorKind.TLS}
+"""What ends the way to an issuer before it sees a request."""
 _ANSWERS = frozenset({FaultKind.REFUSED, FaultKind.RESET})
 """Faults of phase connect that prove that there is a network."""
 _ABANDONED = frozenset({FaultKind.TIMEOUT, FaultKind.CLOSED, FaultKind.RESET})
@@ -163,6 +167,16 @@ def failed_to_reach(report: Report) -> bool:
     if step.phase is Phase.TOKEN:
         return report.token_error is not None and report.token_error.kind in _OFFLINE_KINDS
     return step.phase in _CONNECTING_PHASES and not _answered(step)
+
+
+def ended_before_login(report: Report) -> bool:
+    """Return whether the run failed before any server saw a login: it harmed nobody."""
+    step = report.failed_step
+    if step is None or report.outcome not in (Outcome.CRITICAL, Outcome.UNKNOWN):
+        return False
+    if step.phase is Phase.TOKEN:
+        return report.token_error is not None and report.token_error.kind in _UNREACHED_ISSUER
+    return step.phase in _PHASES_BEFORE_LOGIN
 
 
 def _answered(step: Step) -> bool:

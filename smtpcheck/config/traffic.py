@@ -8,7 +8,8 @@ Rules of this file:
 - Messages are counted as the limits of mailboxes and tenants allow them.
 - An issuer that fails is asked again after a growing pause (`Backoff`); how often at most is counted separately.
 - A run opens one connection, and so does a message of a loopback. One more, without login, follows a certificate that
-  fails verification; that is said in words.
+  fails verification, and some more without login follow where a server cannot be reached (`model/retry`); that is said
+  in words.
 - Searches are an upper bound as well: every message is looked for at all its times, as if none were ever found, and
   deleted over a further connection. How many requests a search in Microsoft Graph is, depends on what is there
   (`loopback/graph/limits`): that is reported in words.
@@ -25,16 +26,18 @@ from smtpcheck.limits.send_limits import MAILBOX, TENANT, tenant_of
 from smtpcheck.loopback.plan import Find, FindVia, Loopback
 from smtpcheck.loopback.timing import PURGE_EVERY, SPACING, search_ages
 from smtpcheck.model.check import Check, Depth
+from smtpcheck.model.retry import retries_within
 from smtpcheck.oauth.backoff import FIRST_SECONDS, LONGEST_SECONDS
-
-ASSUMPTIONS = (
-    "Token requests are for tokens of an hour: shorter ones are renewed more often, at half of their lifetime. "
-    "While a server's certificate fails verification each run opens a second connection, without a login."
-)
-"""What the numbers leave out."""
 
 _HOUR = 3600.0
 _HALF_A_TOKEN = 1800.0
+ASSUMPTIONS = (
+    "Token requests are for tokens of an hour: shorter ones are renewed more often, at half of their lifetime. "
+    "While a server's certificate fails verification each run opens a second connection, without a login. "
+    "A check that fails before a login (name, connection, TLS) is tried again after 1, 2, 5, 10 minutes and so on, its "
+    f"interval at most: up to {retries_within(_HOUR)} further connections in the first hour of an outage."
+)
+"""What the numbers leave out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,31 @@ def test_a_check_that_often_waits_and_comes_back_leaves_nothing_behind() -> None
     assert len(schedule._heap) == 2
 
 
+def test_a_check_that_is_tried_again_soon_runs_besides_and_keeps_its_slots() -> None:
+    schedule = Schedule()
+    schedule.replace(named("billing", interval=3600.0), START)
+    first = schedule.next_at("billing")
+    fire(schedule, first + 1)
+    slot = schedule.next_at("billing")
+    for after in (60.0, 180.0):
+        schedule.bring_forward("billing", first + after)
+        schedule.bring_forward("billing", first + 4000.0)
+        assert fire(schedule, first + after + 1, since=first + 1) == {"billing": [first + after]}
+        assert schedule.next_at("billing") == slot
+    assert fire(schedule, slot + 3601, since=first + 182) == {"billing": pytest.approx([slot, slot + 3600])}
+    assert schedule.skipped == 0
+    assert len(schedule._heap) == 1
+
+
+def test_a_check_that_waits_after_a_refusal_is_not_tried_again_sooner() -> None:
+    schedule = Schedule()
+    schedule.replace(named("billing"), START)
+    schedule.postpone("billing", START + 600)
+    until = schedule.next_at("billing")
+    schedule.bring_forward("billing", START + 60)
+    assert schedule.next_at("billing") == until
+
+
 def test_a_check_that_does_not_wait_is_not_brought_forward() -> None:
     schedule = Schedule(first_within=1.0)
     schedule.replace(named("billing", interval=3600.0), START)

@@ -6,6 +6,7 @@ import pytest
 
 from smtpcheck.check.connectivity import Try
 from smtpcheck.check.outcome import (
+    ended_before_login,
     expiries,
     failed_to_reach,
     fresh_token_failing,
@@ -241,3 +242,29 @@ def test_a_run_is_not_slow_for_the_time_that_the_agent_stood_still(stood_still: 
         REACHED, seconds=15.0, outcome=Outcome.WARNING, warnings=(Finding(Cause.SLOW, 1.0, "a"),)
     )
     assert without_stall(CHECK, slow, stood_still).outcome is outcome
+
+
+REFUSED = TokenError(TokenErrorKind.OAUTH, NOW, "invalid_client")
+UNREACHED = TokenError(TokenErrorKind.CONNECT, NOW)
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        (failed(Phase.DNS, FaultKind.NAME_SERVER_FAILED), True),
+        (failed(Phase.CONNECT, FaultKind.REFUSED), True),
+        (failed(Phase.CONNECT), True),
+        (failed(Phase.TLS, FaultKind.TLS_EXPIRED), True),
+        (failed(Phase.TOKEN, FaultKind.TOKEN, UNREACHED), True),
+        (failed(Phase.TOKEN, FaultKind.TOKEN, TokenError(TokenErrorKind.REFUSED, NOW)), True),
+        (failed(Phase.TOKEN, FaultKind.TOKEN, REFUSED), False),
+        (failed(Phase.BANNER, FaultKind.REPLY), False),
+        (failed(Phase.AUTH), False),
+        (failed(Phase.RCPT, FaultKind.REPLY), False),
+        (REACHED, False),
+    ],
+)
+def test_a_run_that_no_server_saw_a_login_of_harmed_nobody(report: Report, expected: bool) -> None:
+    for outcome in (Outcome.CRITICAL, Outcome.UNKNOWN):
+        assert ended_before_login(dataclasses.replace(report, outcome=outcome)) is expected
+    assert not ended_before_login(dataclasses.replace(report, outcome=Outcome.OK))

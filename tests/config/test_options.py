@@ -171,6 +171,7 @@ checks:
     assert "1,000" in shown
     assert "for tokens of an hour" in shown
     assert "opens a second connection" in shown
+    assert "up to 5 further connections in the first hour of an outage" in shown
 
 
 def _errors(document: object) -> list[str]:
