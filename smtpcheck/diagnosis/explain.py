@@ -25,11 +25,11 @@ CERTAIN = 0.9
 LIKELY = 0.5
 """From which certainty on a cause is called likely, not only possible."""
 _ASSUMED = 0.59
-"""The most that a rule of one provider is worth where nothing names the provider."""
+"""How much of its certainty a rule of one provider has where nothing names the provider; a general one has none."""
 _NOT_OF_MAIL = 0.45
-"""The most that any rule is worth on a text that does not show that it is about mail: ordinary logs speak so too."""
+"""How much of its certainty any rule has on a text that does not show that it is about mail: ordinary logs speak so."""
 _YIELDS = 0.6
-"""How much of a telling rule's certainty is left to a general one beside it."""
+"""How much of its certainty a general rule has beside a telling one."""
 
 _MOST = 10
 _QUOTED = 300
@@ -178,14 +178,16 @@ def _best(matched: Sequence[Rule], signals: Signals) -> dict[Cause, tuple[float,
     telling = max((rule.certainty for rule in matched if not rule.general), default=0.0)
     best: dict[Cause, tuple[float, Rule]] = {}
     for rule in matched:
-        most = _YIELDS * telling if rule.general and telling >= LIKELY else 1.0
+        share = _YIELDS if rule.general and telling >= LIKELY else 1.0
         if not signals.is_of_mail:
-            most = min(most, _NOT_OF_MAIL)
+            share *= _NOT_OF_MAIL
         elif assumes_provider(rule.conditions, signals):
-            most = min(most, _ASSUMED)
+            if rule.general:
+                continue
+            share *= _ASSUMED
         for cause, certainty in ((rule.cause, rule.certainty), *rule.also):
-            if cause not in best or min(certainty, most) > best[cause][0]:
-                best[cause] = (min(certainty, most), rule)
+            if cause not in best or certainty * share > best[cause][0]:
+                best[cause] = (round(certainty * share, 3), rule)
     return best
 
 

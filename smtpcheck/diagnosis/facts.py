@@ -113,7 +113,10 @@ _IPV4_NO_ROUTE = re.compile(
 _HOUR = 3600
 _ASSERTION_LIFE = 600
 """Seconds that an assertion is valid for at most, as the usual libraries make it."""
-_NO_ROUTE = ("unreachable", "cannot assign requested address", "eaddrnotavail", "no route to host")
+_NO_ROUTE = (
+    *("unreachable", "ehostunreach", "enetunreach"),
+    *("cannot assign requested address", "eaddrnotavail", "no route to host"),
+)
 
 
 def facts(seen: Observation) -> dict[str, str]:

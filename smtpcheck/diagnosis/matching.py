@@ -124,7 +124,7 @@ def signals_of(seen: Observation) -> Signals:
     numbers = frozenset(seen.error_codes) | aadsts_of(text)
     issuers = evidence.issuers or _issuer(seen, numbers)
     sets = {
-        "phase": {seen.phase or phase_of(text)},
+        "phase": {seen.phase or phase_of(text) or ("token" if "issuer" in evidence.kinds else "")},
         "provider": {provider or seen.provider},
         "flow": {seen.flow},
         "error": {seen.error.lower()},
@@ -152,6 +152,7 @@ def signals_of(seen: Observation) -> Signals:
 def _known_kinds(seen: Observation) -> frozenset[str]:
     """Return the kinds that the structure of an observation shows without any word."""
     kinds = {
+        "bounce": seen.is_bounce,
         "smtp": bool(seen.replies or seen.ehlo or seen.challenge or seen.sasl_fault),
         "bounce": not BOUNCE_FACTS.isdisjoint(seen.message_facts),
         "headers": not HEADER_FACTS.isdisjoint(seen.message_facts),

@@ -24,6 +24,7 @@ WRAPPERS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(row["pattern"], re.IGNORECASE | re.MULTILINE), row.get("phase", "")) for row in _DATA["wrappers"]
 )
 _STEPS: Mapping[str, str] = _DATA["commands"]
+_FLOWS = tuple((flow, re.compile("(?i)" + "|".join(words))) for flow, words in _DATA["flows"].items())
 _MOST = 64
 _LONGEST_LINE = 400
 
@@ -131,3 +132,10 @@ def tries_password(text: str) -> bool:
 def speaks_of_token(text: str) -> bool:
     """Return whether anything in the text speaks of tokens."""
     return _TOKEN_SIGN.search(text) is not None
+
+
+def flow_of(text: str) -> str:
+    """Return how a token was asked for, by the names of libraries and requests; empty if the text does not show it."""
+    if tries_password(text):
+        return "password"
+    return next((flow for flow, pattern in _FLOWS if pattern.search(text)), "")

@@ -47,10 +47,7 @@ _AADSTS = re.compile(
     r"|(?i:error ?code)\W{1,4}((?:1[06]|5[0-4]|6[5-7]|7[05]|8[01]|9[0-9])\d{3}|(?:50|53|65|70|75|90)\d{4,5})(?![\d.])"
 )
 """Entra's error numbers, beside their prefix or where an error code of that many digits is named."""
-_ERROR = re.compile(
-    r"(?i)[\"']error[\"'] ?(?:[:=]|=>) ?[\"']([a-z_]{3,40})[\"']"
-    r"|\berror ?[:=] ?[\"']?([a-z]{3,20}(?:_[a-z]{2,20}){1,3})\b"
-)
+_ERROR = re.compile(r"(?i)[\"']error[\"'] ?(?:[:=]|=>) ?[\"']([a-z_]{3,40})[\"']")
 _ERROR_WORD = re.compile(
     r"\b(invalid_grant|invalid_client|unauthorized_client|invalid_scope|unsupported_grant_type|invalid_request|access_denied"
     r"|consent_required|interaction_required|login_required|admin_policy_enforced|org_internal|deleted_client|disabled_client"
@@ -66,6 +63,13 @@ _EHLO = re.compile(r"250[- ]((?:AUTH[ =][A-Z0-9 =-]{3,200}|STARTTLS)(?![\w]))")
 _SERVER_TIME = re.compile(
     r"(?:outlook\.com |timestamp:? ?[\"':]{0,4} ?)(\d{4}-\d\d-\d\d)[t ](\d\d:\d\d:\d\d)(?:\.\d{1,6})?z", re.IGNORECASE
 )
+_STATUS = re.compile(
+    r"(?i)\b(?:http(?:/[\d.]{1,3})?(?: status)?(?: code)?|status(?:[ _]code)?)[\"']?[ :=]{1,3}"
+    r"([2-5]\d\d)\b(?![.-])"
+    r"|\b([45]\d\d) (?:bad gateway|service (?:temporarily )?unavailable|too many requests|unauthorized"
+    r"|gateway time-?out|forbidden|not found|internal server error|bad request)"
+)
+"""An HTTP status where it is named as one, or beside its phrase (RFC 9110 15)."""
 _ISO = r"\W{0,4}(\d{4}-\d\d-\d\d[t ]\d\d:\d\d:\d\d(?:\.\d{1,9})?z?)"
 _ASSERTION_TIMES = tuple(
     re.compile(words + _ISO, re.IGNORECASE)
@@ -100,6 +104,7 @@ class Reading:
     port: int | None = None
     """The mail server's, where a host is named with a port of mail."""
     sender: str = ""
+    http_status: int | None = None
     error: str = ""
     """The issuer's `error` (RFC 6749 5.2)."""
 
@@ -111,7 +116,7 @@ def read(text: str) -> Reading:
     claims = claims_of(token) or claims_of(text)
     plain = plain_text(text)
     found = _ERROR.search(plain)
-    word = found[1] or found[2] if found else None
+    word = found[1] if found else None
     if word is None and (bare := _ERROR_WORD.search(plain)):
         word = bare[1]
     named, server, sender = _USER.search(text), _SERVER.search(text), _SENDER.search(text)
@@ -126,6 +131,7 @@ def read(text: str) -> Reading:
         host=server[1].lower() if server and not server[1][0].isdigit() else "",
         port=int(server[2]) if server else None,
         sender=sender[1] if sender else "",
+        http_status=int(status[1] or status[2]) if (status := _STATUS.search(text)) else None,
         error=word or "",
     )
 
