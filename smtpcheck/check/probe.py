@@ -22,8 +22,9 @@ from smtpcheck.check.outcome import (
     token_fault,
     with_outcome,
 )
-from smtpcheck.diagnosis.explain import explain, values_of
+from smtpcheck.diagnosis.explain import explain
 from smtpcheck.diagnosis.observation import observe
+from smtpcheck.diagnosis.remedy import values_of
 from smtpcheck.limits.connection_limit import NoSlotError
 from smtpcheck.model.check import Check, Depth, Phase
 from smtpcheck.model.expected_refusal import unexpected_success

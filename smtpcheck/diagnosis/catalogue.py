@@ -32,9 +32,10 @@ from typing import Any
 import yaml
 
 from smtpcheck.diagnosis.evidence import ALERTS, ISSUERS, KINDS, PROTOCOLS, SERVERS
-from smtpcheck.diagnosis.explain import Catalogue, Entry, Step
+from smtpcheck.diagnosis.explain import Catalogue, Entry
 from smtpcheck.diagnosis.facts import FACTS
 from smtpcheck.diagnosis.matching import Conditions, Exclusion, Rule
+from smtpcheck.diagnosis.remedy import Step
 from smtpcheck.model.cause import Cause, FixedBy
 from smtpcheck.model.check import Phase, Provider
 from smtpcheck.model.report import FaultKind, TokenErrorKind

@@ -8,14 +8,13 @@ Rules of this file:
 - No free text is quoted unmasked; a value enters a command only if it is a plain identifier.
 """
 
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from smtpcheck.diagnosis.facts import app_only
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.matching import Conditions, Exclusion, Rule, Signals, assumes_provider, holds, signals_of
 from smtpcheck.diagnosis.observation import Observation
+from smtpcheck.diagnosis.remedy import Step, filled, values_of
 from smtpcheck.diagnosis.unknown import lookups, next_steps, recognised
 from smtpcheck.model.cause import Cause, FixedBy
 from smtpcheck.model.report import Finding
@@ -34,28 +33,6 @@ _YIELDS = 0.6
 _MOST = 10
 _QUOTED = 300
 _LOOKALIKES = 4
-_PLAIN = re.compile(r"\w[\w.@+-]{0,253}")
-_BLANK = re.compile(r"\{(\w{1,20})\}")
-_PLACEHOLDERS = {
-    "tenant": "<tenant id>",
-    "client_id": "<client id>",
-    "object_id": "<object id of the enterprise application>",
-    "mailbox": "<mailbox>",
-    "sender": "<sender>",
-    "host": "<host>",
-    "port": "<port>",
-}
-_CLOUD_HOSTS = {"gcc-high": "outlook.office365.us", "dod": "outlook-dod.office365.us", "china": "partner.outlook.cn"}
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a repair."""
-
-    text: str
-    """With `{tenant}` and the like to be filled in."""
-    holds_for: tuple[tuple[str, frozenset[str]], ...] = ()
-    """Values of a finding's `provider`, `issuer` and the like where the step helps; empty: everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +104,7 @@ def describe(finding: Finding, catalogue: Catalogue) -> Explanation:
         evidence=finding.evidence,
         remedy=tuple(next_steps(finding.values))
         if finding.cause is Cause.UNKNOWN
-        else tuple(
-            _BLANK.sub(lambda blank: _fill(blank[1], finding.values), step.text)
-            for step in _steps(entry.steps, finding.values)
-        ),
+        else filled(entry.steps, finding.values),
         tell_apart=_tell_apart(finding, entry, rule, catalogue),
         reference=_reference(finding, own, entry),
         retry=own.retry if own and own.retry is not None else entry.retry,
@@ -141,26 +115,6 @@ def _reference(finding: Finding, own: Rule | None, entry: Entry) -> str:
     if finding.cause is Cause.UNKNOWN and finding.values.get("lookup"):
         return finding.values["lookup"].split()[0]
     return own.reference if own and own.reference else entry.reference
-
-
-def _steps(steps: Sequence[Step], values: Mapping[str, str]) -> Iterator[Step]:
-    """Yield the steps that help where the finding was made; all of them if none would be left."""
-    named: dict[str, set[str]] = {}
-    for step in steps:
-        for name, allowed in step.holds_for:
-            named.setdefault(name, set()).update(allowed)
-    chosen = [
-        step
-        for step in steps
-        if all(_helps(allowed, values.get(name), named[name]) for name, allowed in step.holds_for)
-    ]
-    yield from chosen or steps
-
-
-def _helps(allowed: frozenset[str], value: str | None, named: Collection[str]) -> bool:
-    if not value:
-        return "other" in allowed or "other" not in named
-    return value in allowed or ("other" in allowed and value not in named)
 
 
 def certainty_words(certainty: float) -> str:
@@ -257,27 +211,3 @@ def _around(asked: Conditions, text: str) -> str:
         places = [at for code in codes if (at := lower.find(code)) >= 0]
     begin = max(0, min(places, default=0) - _QUOTED // 3)
     return text[text.rfind(" ", 0, begin) + 1 if begin else 0 :]
-
-
-def values_of(seen: Observation) -> dict[str, str]:
-    """Return what the commands of a remedy are filled with, as far as it was seen."""
-    hints, claims = seen.hints, seen.claims
-    found = {
-        "tenant": claims.get("tid") or (hints.tenant if hints else ""),
-        "client_id": claims.get("appid") or claims.get("azp") or (hints.client_id if hints else ""),
-        "object_id": claims.get("oid") if app_only(claims) else "",
-        "mailbox": seen.sasl_user,
-        "sender": seen.sender,
-        "host": seen.host,
-        "port": str(seen.port or ""),
-    }
-    plain = {
-        key: value
-        for key, value in found.items()
-        if isinstance(value, str) and _PLAIN.fullmatch(value) and mask(value) == value
-    }
-    return {**plain, "exchange": _CLOUD_HOSTS.get(hints.cloud if hints else "", "outlook.office365.com")}
-
-
-def _fill(name: str, values: Mapping[str, str]) -> str:
-    return values.get(name) or _PLACEHOLDERS.get(name, "outlook.office365.com" if name == "exchange" else f"<{name}>")

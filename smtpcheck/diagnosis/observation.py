@@ -89,6 +89,8 @@ class Observation:
     now: float | None = None
     sender: str = ""
     recipient: str = ""
+    check: str = ""
+    """The name of the check."""
     hints: CredentialHints | None = None
     is_bounce: bool = False
     """Whether it is what a bounce says."""
@@ -144,6 +146,7 @@ def observe(
         sender=check.sender,
         recipient=check.recipient or "",
         hints=hints,
+        check=check.name,
         granted_at=check.granted_at,
     )
 

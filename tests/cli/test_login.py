@@ -215,7 +215,7 @@ async def test_a_login_at_entra_is_tried_at_the_server_and_used_from_then_on(
         )
         (report,) = json.loads(checked.stdout)
         assert report["outcome"] == ("ok" if code == 0 else "critical")
-        assert (report["cause"] == "secret_unreadable") is (code != 0)
+        assert (report["cause"] == "login_missing") is (code != 0)
 
 
 def test_a_login_that_fails_is_explained(issuer: HttpsIssuer, tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from smtpcheck.diagnosis.explain import Catalogue, Explanation, describe
 from smtpcheck.diagnosis.mail_reading import BOUNCE_FACTS, HEADER_FACTS
 from smtpcheck.diagnosis.matching import Conditions, Exclusion, Rule, holds, signals_of
 from smtpcheck.diagnosis.observation import Observation
+from smtpcheck.diagnosis.remedy import values_of
 from smtpcheck.model.cause import Cause
+from smtpcheck.model.credential import CredentialHints
 from smtpcheck.model.report import Attempt, CertificateFacts, Fault, FaultKind, Finding, TlsFacts, TokenErrorKind
 
 # Named by a check's judgement, by the search for a message or by the agent, not by the reading of a failure.
@@ -421,14 +423,33 @@ def test_every_cause_can_be_described(catalogue: Catalogue) -> None:
     assert [item.cause for item in told if not (item.summary and item.remedy and item.tell_apart)] == []
 
 
+KNOWN_BLANKS = values_of(
+    Observation(
+        sasl_user="a@example.org",
+        sender="a@example.org",
+        recipient="b@example.org",
+        host="smtp.example.org",
+        port=587,
+        scope="mail",
+        endpoint="https://id.example.org/token",
+        claims={"idtyp": "app", "tid": "t", "appid": "c", "oid": "o"},
+        replies=("554 5.7.1 client [192.0.2.1] rejected",),
+        hints=CredentialHints(name="tokens", type="oauth2"),
+        check="billing",
+    )
+)
+
+
 def test_a_blank_in_a_remedy_is_one_that_can_be_filled(catalogue: Catalogue) -> None:
-    known = {"tenant", "client_id", "object_id", "mailbox", "sender", "host", "port", "exchange", "message_id"}
+    known = {*KNOWN_BLANKS, "message_id"}
     steps = [step.text for entry in catalogue.entries.values() for step in entry.steps]
     assert {blank for step in steps for blank in re.findall(r"\{(\w+)\}", step)} - known == set()
 
 
 def test_a_remedy_is_filled_with_what_is_known(catalogue: Catalogue) -> None:
-    finding = Finding(Cause.SMTP_AUTH_DISABLED_MAILBOX, 0.97, "none", ("seen",), {"mailbox": "a@example.org"})
+    finding = Finding(
+        Cause.SMTP_AUTH_DISABLED_MAILBOX, 0.97, "none", ("seen",), {"mailbox": "a@example.org", "provider": "microsoft"}
+    )
     assert describe(finding, catalogue) == Explanation(
         Cause.SMTP_AUTH_DISABLED_MAILBOX,
         0.97,
@@ -444,6 +465,7 @@ def test_a_remedy_is_filled_with_what_is_known(catalogue: Catalogue) -> None:
                 "The mailbox's value overrides the organisation's (Get-TransportConfig | Format-List"
                 " SmtpClientAuthenticationDisabled), which can stay as it is."
             ),
+            "Prove it: smtpcheck check <check> --depth auth",
         ),
         catalogue.entries[finding.cause].tell_apart,
         catalogue.entries[finding.cause].reference,

@@ -121,19 +121,17 @@ def test_the_commands_are_filled_from_the_token_and_the_configuration() -> None:
         replies=(REJECTED,),
         hints=hints,
     )
-    assert _first(seen).remedy[1:3] == (
-        (
-            "Register it with the enterprise application's object id (not that of the app registration):"
-            " New-ServicePrincipal -AppId app-1 -ObjectId oid-1"
-        ),
-        "Grant it the mailbox: Add-MailboxPermission -Identity a@example.org -User oid-1 -AccessRights FullAccess",
-    )
+    commands = [step.rpartition(": ")[2] for step in _first(seen).remedy[1:3]]
+    assert commands == [
+        "New-ServicePrincipal -AppId app-1 -ObjectId oid-1",
+        "Add-MailboxPermission -Identity a@example.org -User oid-1 -AccessRights FullAccess",
+    ]
 
 
 def test_a_scope_for_the_issuer_s_cloud_is_named() -> None:
     hints = CredentialHints("china", "microsoft", cloud="china")
     seen = Observation(provider="microsoft", phase="token", error_codes=(1002012,), hints=hints)
-    assert "https://partner.outlook.cn/.default" in _first(seen).remedy[0]
+    assert "https://partner.outlook.cn/.default" in " ".join(_first(seen).remedy)
 
 
 @pytest.mark.parametrize("value", ["a'; Remove-Mailbox b", "$(x)", "-Force", "a b", "a\nb"])
@@ -238,7 +236,7 @@ def test_a_refusal_excludes_a_port_that_is_blocked_on_the_way() -> None:
     causes = _causes(seen)
     assert causes[0] == "connection_refused"
     assert {"port_blocked", "timeout"} & set(causes) == set()
-    assert "nc -vz mail.example.org 2587" in " ".join(_first(seen).remedy)
+    assert "ss -ltnp | grep :2587" in " ".join(_first(seen).remedy)
 
 
 def test_no_command_names_another_port_than_the_checks_own() -> None:
