@@ -34,7 +34,7 @@ import structlog
 
 from smtpcheck.limits.mailbox_lock import make_private
 from smtpcheck.state.history import merged_hours
-from smtpcheck.state.salvage import salvage
+from smtpcheck.state.salvage import put_aside, salvage
 from smtpcheck.state.schema import DamagedFileError, NewerFileError, migrate, verify
 
 BUSY_SECONDS = 15.0
@@ -352,12 +352,8 @@ class Database:
         """Keep the damaged file aside, and begin a new one with what can be read of it and what is in memory."""
         was_open = self._connection is not None
         self._close()
-        aside = Path(f"{self.path}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
         try:
-            self.path.replace(aside)
-            for suffix in ("-wal", "-shm"):
-                with suppress(FileNotFoundError):
-                    Path(f"{self.path}{suffix}").replace(f"{aside}{suffix}")
+            aside = put_aside(self.path)
             self._connect()
             count = salvage(aside, self._connection) if self._connection else 0
         except (OSError, sqlite3.Error, DamagedFileError) as second:

@@ -1,12 +1,14 @@
-"""What can still be read of a damaged state file goes into the new one.
+"""What becomes of a damaged state file: what can still be read of it goes into the new one, and it is kept aside.
 
 Rules of this file:
+- Of the files that were kept aside the newest few stay: a disk that damages them does not fill up as well.
 - Each table is read until its pages are unreadable; a row is copied if every value is of its column's type. What is in
   the new file already stays.
-- Nothing of the damaged file is changed, and nothing in it raises anything.
+- Nothing in the damaged file is changed, and nothing in it raises anything.
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -14,6 +16,26 @@ from pathlib import Path
 from smtpcheck.state.schema import Column, tables
 
 _TYPES: dict[str, tuple[type, ...]] = {"INTEGER": (int,), "REAL": (int, float), "TEXT": (str,), "BLOB": (bytes,)}
+
+KEPT_ASIDE = 3
+"""Damaged files that stay."""
+_BESIDE = ("", "-wal", "-shm")
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a damaged file and what SQLite keeps beside it, and return its new name. Raises OSError."""
+    aside = Path(f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    path.replace(aside)
+    for suffix in _BESIDE[1:]:
+        with suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").replace(f"{aside}{suffix}")
+    kept = [each.name for each in path.parent.iterdir() if each.name.startswith(f"{path.name}.damaged-")]
+    earlier = sorted({name.removesuffix("-wal").removesuffix("-shm") for name in kept} - {aside.name})
+    for name in earlier[: 1 - KEPT_ASIDE]:
+        for suffix in _BESIDE:
+            with suppress(OSError):
+                path.with_name(f"{name}{suffix}").unlink(missing_ok=True)
+    return aside
 
 
 def salvage(damaged: Path, target: sqlite3.Connection) -> int:

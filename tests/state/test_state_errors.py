@@ -22,6 +22,7 @@ from smtpcheck.state import state as state_module
 from smtpcheck.state.database import Database, InUseError, NotKeptError, Write
 from smtpcheck.state.history import DAY_SECONDS
 from smtpcheck.state.outbox import Held
+from smtpcheck.state.salvage import KEPT_ASIDE
 from smtpcheck.state.state import FILE_NAME, State
 from tests.state.test_state_file import FAILURE, NOON, ROOT, damaged, holding, kept, overwrite, rows
 from tests.worlds.samples import BILLING as CHECK
@@ -39,6 +40,24 @@ async def test_a_damaged_file_is_kept_aside_and_a_new_one_begun(tmp_path: Path) 
     assert damaged(tmp_path) == [f"{FILE_NAME}.damaged"]
     async with kept(tmp_path) as state:
         assert dict(state.checks) == {"billing": expected}
+
+
+def copies(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if ".damaged-" in path.name)
+
+
+async def test_of_many_damaged_files_the_newest_few_stay(tmp_path: Path) -> None:
+    """A disk that damages the file at each start does not fill up with copies of it."""
+    for hour in range(5):
+        for suffix in ("", "-wal"):
+            (tmp_path / f"{FILE_NAME}.damaged-20260101T0{hour}0000Z{suffix}").write_bytes(b"")
+    (tmp_path / FILE_NAME).write_bytes(b"this was a state file once" * 1000)
+    async with kept(tmp_path) as state:
+        assert state.error == ""
+    aside = copies(tmp_path)
+    earlier = [f"{FILE_NAME}.damaged-20260101T0{hour}0000Z{suffix}" for hour in (3, 4) for suffix in ("", "-wal")]
+    assert aside[:4] == earlier
+    assert len({name.removesuffix("-wal").removesuffix("-shm") for name in aside}) == KEPT_ASIDE
 
 
 async def test_a_file_that_is_damaged_while_the_agent_runs_loses_nothing_that_is_in_memory(
