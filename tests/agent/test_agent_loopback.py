@@ -1,6 +1,5 @@
 """The agent and its loopbacks: what they say of a check is laid over its report, and shown at once."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -128,19 +127,23 @@ async def test_a_finder_without_login_is_a_warning(tmp_path: Path, found: Search
 async def test_an_account_that_locks_the_loopback_out_is_left_alone_by_the_check_too(
     tmp_path: Path, found: Searcher
 ) -> None:
-    """One login in all, whoever makes it first."""
+    """The check has not run yet, and would be due before that: what it does not know holds it back all the same."""
     scenario = Scenario(
         "healthy", "Locked.", refuses={"AUTH": "535 5.7.139 Authentication unsuccessful, account is locked"}
     )
     async with World(tmp_path, (scenario,)) as world:
         with_loopback(world)
         found.world = world
-        edit(world.config, lambda document: document["checks"][0].update(interval="2s"))
         async with running(world.config, first_within=3600.0) as agent:
+            await until(agent.ready)
+            due_at = agent.next_run("healthy")
+            assert due_at
             agent._loopback._send_at["healthy"] = 0.0
-            await until(lambda: agent.state.breaker("healthy").until is not None)
-            await asyncio.sleep(3.5)
-            assert world.exchange.logins.total() == 1
+            await until(lambda: agent._loopback.record("healthy").sending is not None)
+            held_until = agent.state.breaker("healthy").until
+            assert held_until
+            assert due_at < held_until <= (agent.next_run("healthy") or 0.0)
+            assert (world.exchange.logins.total(), dict(agent.state.checks)) == (1, {})
 
 
 async def test_a_loopback_comes_and_goes_by_a_reload(tmp_path: Path, found: Searcher) -> None:

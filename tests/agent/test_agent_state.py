@@ -25,7 +25,7 @@ from smtpcheck.state.check_state import CheckState
 from smtpcheck.state.serialization import unpack
 from smtpcheck.state.state import State
 from smtpcheck.web import create_app
-from tests.worlds.agents import HEALTHY, edit, refuse, running, shown
+from tests.worlds.agents import HEALTHY, edit, only, refuse, running, shown
 from tests.worlds.waiting import until
 
 LOCKED = "535 5.7.139 Authentication unsuccessful, account is locked"
@@ -243,6 +243,23 @@ async def test_no_more_messages_are_sent_than_the_cap_allows(tmp_path: Path, mon
             assert next_run
             assert next_run >= time.time() + refused.seconds - 1
             assert (len(world.exchange.messages), agent.state.checks["healthy-send"].runs) == (2, 2)
+
+
+async def test_a_check_that_sends_waits_over_a_restart(tmp_path: Path) -> None:
+    """Each start would send a message otherwise: an agent that is killed again and again sends no more than one."""
+    async with World(tmp_path, only("healthy-send")) as world:
+        async with running(world.config) as agent:
+            await until(lambda: len(world.exchange.messages) == 1)
+            await until(lambda: "healthy-send" in agent.state.checks)
+            sent_at = agent.state.last_sent("healthy-send@contoso.example")
+            interval = agent.settings.checks[0].interval
+        for _ in range(2):
+            async with running(world.config) as agent:
+                await until(agent.ready)
+                assert sent_at
+                assert (agent.next_run("healthy-send") or 0.0) >= sent_at + interval - 0.1
+                assert not agent._runner.running
+        assert len(world.exchange.messages) == 1
 
 
 async def test_a_check_that_comes_back_by_a_reload_goes_on_counting(tmp_path: Path) -> None:

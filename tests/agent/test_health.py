@@ -41,6 +41,9 @@ async def listening() -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
+SETTINGS = Settings(AgentSettings(("127.0.0.1", 0), Path()), checks=(CHECK, OTHER))
+
+
 class Clock:
     now = 100.0
 
@@ -50,8 +53,7 @@ class Clock:
 
 def health(*witnessed: int, clock: Clock | None = None, host: str = "127.0.0.1") -> Health:
     agent = AgentSettings(("127.0.0.1", 0), Path(), connectivity=tuple((host, port) for port in witnessed))
-    settings = Settings(agent, checks=(CHECK, OTHER))
-    return Health(settings, Network.for_servers(()), clock or Clock(), tick_seconds=0.25)
+    return Health(replace(SETTINGS, agent=agent), Network.for_servers(()), clock or Clock(), tick_seconds=0.25)
 
 
 def result(report: Report) -> tuple[Outcome, Cause | None]:
@@ -72,6 +74,23 @@ async def test_two_hosts_that_do_not_answer_are_no_connectivity() -> None:
     found = await own.after_run(OTHER, failed(FaultKind.UNREACHABLE, check="other"), "")
     assert result(found) == (Outcome.UNKNOWN, Cause.AGENT_CUT_OFF)
     assert own.has_lost_connectivity()
+
+
+async def test_a_reload_judges_connectivity_by_the_new_checks_alone() -> None:
+    """What was tried for others before says nothing, and a try counts for the longest interval that there is now."""
+    clock = Clock()
+    own = health(clock=clock)
+    await own.after_run(CHECK, failed(FaultKind.TIMEOUT), "")
+    await own.after_run(OTHER, failed(FaultKind.TIMEOUT, check="other"), "")
+    assert own.has_lost_connectivity()
+    hourly = tuple(replace(check, interval=3600.0) for check in (CHECK, OTHER))
+    own.replace(replace(SETTINGS, checks=hourly), Network.for_servers(()))
+    assert not own.has_lost_connectivity()
+    await own.after_run(hourly[0], failed(FaultKind.TIMEOUT), "")
+    clock.now += 3000.0
+    own.start()
+    found = await own.after_run(hourly[1], failed(FaultKind.TIMEOUT, check="other"), "")
+    assert result(found) == (Outcome.UNKNOWN, Cause.AGENT_CUT_OFF)
 
 
 async def test_a_witness_that_answers_makes_two_silent_hosts_two_outages(listening: int, closed_port: int) -> None:

@@ -120,6 +120,19 @@ def test_what_is_not_right_is_a_warning(now: float, state: LoopbackStatus, expec
     assert (report is OK) == (not expected)
 
 
+def test_mail_is_lost_by_a_search_that_began_after_its_time_and_not_by_one_that_ended_then() -> None:
+    """It may have arrived while the search looked elsewhere."""
+    missed_late = after_search(
+        ACCEPTED, [], PLAN, began=SENT + PLAN.lost_after - 1, ended=SENT + PLAN.lost_after + 30, whole=True
+    )
+    assert (missed_late.stage, missed_late.lost_at) == (Stage.ACCEPTED, None)
+    assert missed_late.missed_at == SENT + PLAN.lost_after - 1
+    lost = after_search(
+        missed_late, [], PLAN, began=SENT + PLAN.lost_after, ended=SENT + PLAN.lost_after + 30, whole=True
+    )
+    assert (lost.stage, lost.lost_at) == (Stage.LOST, SENT + PLAN.lost_after + 30)
+
+
 def test_lost_mail_is_critical_and_names_the_message() -> None:
     report = merged(OK, loopback_status(missed(901)), SENT + 902)
     assert (report.outcome, report.cause) == (Outcome.CRITICAL, Cause.MAIL_LOST)
