@@ -24,11 +24,13 @@ _MAX_VALUE = 4000
 _MAX_IN_RUN = 10
 _MAX_RESULTS = 50
 _MAX_DETAIL = 200
-_RESULT = re.compile(r"\s*([A-Za-z0-9-]{1,40})\s*(?:/\s*[0-9]{1,9}\s*)?=\s*([A-Za-z0-9.-]{1,40})")
+_RESULT = re.compile(
+    r"\s{0,40}([A-Za-z0-9-]{1,40})\s{0,40}(?:/\s{0,40}[0-9]{1,9}\s{0,40})?=\s{0,40}([A-Za-z0-9.-]{1,40})"
+)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-_RECEIVED_SPF = re.compile(r"\s*([A-Za-z]{3,20})\b")
-_BY = re.compile(r"\bby\s+([^\s;()]{1,200})", re.IGNORECASE)
-_FROM = re.compile(r"\s*from\s+(\S{1,200})([^;]{0,300})", re.IGNORECASE)
+_RECEIVED_SPF = re.compile(r"\s{0,40}([A-Za-z]{3,20})\b")
+_BY = re.compile(r"\bby\s{1,40}([^\s;()]{1,200})", re.IGNORECASE)
+_FROM = re.compile(r"\s{0,40}from\s{1,40}(\S{1,200})([^;]{0,300})", re.IGNORECASE)
 _LOOPBACK = re.compile(r"\blocalhost\b|\b127\.0\.0\.1\b|\[(?:IPv6:)?::1\]", re.IGNORECASE)
 
 Fields = Sequence[tuple[str, str]]

@@ -17,7 +17,7 @@ from itertools import islice
 
 from smtpcheck.mail.headers import Field, decoded
 from smtpcheck.mail.mime import ATTACHED, MAX_MESSAGE, Part, header_of, parts_of
-from smtpcheck.mail.notice import Notice, action_of_text, is_notice, read_notice, without_original
+from smtpcheck.mail.notice import Notice, action_of_text, is_notice, read_notice, reply_in, without_original
 from smtpcheck.mail.reply_text import enhanced_of, reply_code_of, split_wrapped, unfolded
 
 _STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
@@ -27,12 +27,14 @@ _DAEMON = re.compile(
     r"|\bmdaemon\b|delivery status notification|system administrator|mail administrator",
     re.IGNORECASE,
 )
-_LIST_FIELDS = ("List-Id", "List-Unsubscribe", "List-Post")
+_ANSWER = re.compile(r"\s{0,4}(?:re|fwd?|aw|wg|tr|rv|sv|vs)\s{0,2}:", re.IGNORECASE)
+_LIST_FIELDS = frozenset({"list-id", "list-unsubscribe", "list-post"})
+"""A list sends newsletters, and passes on the bounces that reach it."""
 _ENVELOPE_FIELDS = frozenset({"from", "received", "return-path", "subject", "date", "message-id", "delivered-to"})
 _MESSAGE_ID = re.compile(r"<([^<>\s@]{1,300}@[^<>\s@]{1,300})>")
 _MESSAGE_ID_LINE = re.compile(r"(?im)^(?:x-(?:gmail-)?original-)?message-id:\s{0,8}<([^<>\s@]{1,300}@[^<>\s@]{1,300})>")
 _ADDRESS = re.compile(r"[^\s<>;,()\"]{1,200}@[^\s<>;,()\"]{1,200}")
-_TYPED = re.compile(r"[A-Za-z0-9-]{1,40}\s*;\s*")
+_TYPED = re.compile(r"[A-Za-z0-9-]{1,40}\s{0,40};\s{0,40}")
 _MAX_VALUE = 2000
 _MAX_IDS = 20
 _MAX_BLOCKS = 50
@@ -117,18 +119,22 @@ def _is_bounce(top: Part, parts: tuple[Part, ...], status: _Status | None, text:
     names = {name.lower() for name, _ in top.fields}
     if not names & _ENVELOPE_FIELDS:
         return status is not None or is_notice(text)
-    if any(name.lower() in names for name in _LIST_FIELDS):
-        return False
-    if top.content_type == "multipart/report":
-        kind = top.parameter("report-type").lower()
-        return kind == "delivery-status" or (not kind and any(part.content_type in _STATUS_TYPES for part in parts))
+    has_status = any(part.content_type in _STATUS_TYPES for part in parts)
+    if top.content_type == "multipart/report" and (has_status or top.parameter("report-type") == "delivery-status"):
+        return True
     if top.has("X-MS-Exchange-Message-Is-Ndr") or top.has("X-Failed-Recipients"):
         return True
+    subject = decoded(top.field("Subject"))
     if _DAEMON.search(f"{decoded(top.field('From'))} {top.field('Return-Path')}") is None:
-        return False
-    shown = without_original(text)
-    said = f"{decoded(top.field('Subject'))}\n{shown}"
-    return status is not None or action_of_text(said) != "" or reply_code_of(read_notice(text).reply) is not None
+        return action_of_text(subject) != "" and _ANSWER.match(subject) is None and is_notice(text)
+    if has_status or action_of_text(subject):
+        return True
+    return names.isdisjoint(_LIST_FIELDS) and _says_so(text)
+
+
+def _says_so(text: str) -> bool:
+    """Return whether the text of a server's message says that it is a bounce."""
+    return action_of_text(without_original(text)) != "" or reply_code_of(read_notice(text).reply) is not None
 
 
 def _text_of(parts: tuple[Part, ...]) -> str:
@@ -198,8 +204,9 @@ def _action(status: _Status | None, top: Part, text: str) -> Action:
 
 def _by_fields(status: _Status, notice: Notice) -> Bounce:
     fields = status.recipient
-    reply, wrapped = split_wrapped(_reason(_value(fields, "Diagnostic-Code")) or notice.reply)
-    own = _value(fields, "Status").partition(" ")[0].strip()
+    reason = _reason(_value(fields, "Diagnostic-Code")) or notice.reply
+    reply, wrapped = split_wrapped(reason if reply_code_of(reason) else reply_in(reason) or reason)
+    own = enhanced_of(_value(fields, "Status"))
     said = enhanced_of(reply) or enhanced_of(wrapped)
     enhanced = said if said and (not own or own.endswith(".0.0")) else own
     return Bounce(

@@ -21,17 +21,20 @@ Fields = Sequence[tuple[str, str]]
 _MAX_VALUE = 4000
 _MAX_SHOWN = 200
 _MAX_VERDICTS = 10
-_KEY = re.compile(r"(?:^|;)\s*([A-Za-z]{2,8})\s*:\s*([^;]{0,200})")
+_KEY = re.compile(r"(?:^|;)\s{0,40}([A-Za-z]{2,8})\s{0,40}:\s{0,40}([^;]{0,200})")
 _NUMBER = r"(-?\d{1,6}(?:\.\d{1,6})?)"
 _SPAMASSASSIN = re.compile(
-    rf"\s*(Yes|No)\b,?\s*(?:(?:score|hits)={_NUMBER})?[\s,]*(?:(?:required|tag2?)={_NUMBER})?", re.IGNORECASE
+    rf"\s{{0,40}}(Yes|No)\b,?\s{{0,40}}(?:(?:score|hits)={_NUMBER})?[\s,]{{0,40}}(?:(?:required|tag2?)={_NUMBER})?",
+    re.IGNORECASE,
 )
 _TESTS = re.compile(r"\btests=\[?([^\]]{1,2000}?)(?:\]|\bautolearn=|\bversion=|$)", re.IGNORECASE)
-_RSPAMD = re.compile(rf"\s*\w{{1,40}}:\s*(True|False)\s*\[{_NUMBER}\s*/\s*{_NUMBER}\]", re.IGNORECASE)
+_RSPAMD = re.compile(
+    rf"\s{{0,40}}\w{{1,40}}:\s{{0,40}}(True|False)\s{{0,40}}\[{_NUMBER}\s{{0,40}}/\s{{0,40}}{_NUMBER}\]", re.IGNORECASE
+)
 _RSPAMD_JUNK = frozenset({"add header", "rewrite subject", "quarantine", "reject", "discard"})
 _PROOFPOINT = re.compile(r"\b(rule|policy|score|spamscore|reason)=(\S{1,60})")
-_BARRACUDA = re.compile(rf"\s*(Yes|No)\b(?:,?\s*SCORE={_NUMBER})?", re.IGNORECASE)
-_LEADING_NUMBER = re.compile(rf"\s*{_NUMBER}")
+_BARRACUDA = re.compile(rf"\s{{0,40}}(Yes|No)\b(?:,?\s{{0,40}}SCORE={_NUMBER})?", re.IGNORECASE)
+_LEADING_NUMBER = re.compile(rf"\s{{0,40}}{_NUMBER}")
 
 
 class Why(StrEnum):

@@ -24,16 +24,16 @@ _MAX_FIELDS = 400
 _MAX_HEADER_LINES = 2000
 _MAX_FOLDED = 8192
 _MAX_TEXT = 128 * 1024
-_FIELD = re.compile(rb"([A-Za-z0-9_.-]{1,80})[ \t]*:(.*)", re.DOTALL)
-_PARAMETER = re.compile(r';\s*([\w*-]{1,40})\s*=\s*(?:"([^"]{0,200})"|([^\s;"]{1,200}))')
-_MIME_FIELD = re.compile(rb"content-[a-z-]{2,40}[ \t]*:", re.IGNORECASE)
+_FIELD = re.compile(rb"([A-Za-z0-9_.-]{1,80})[ \t]{0,40}:(.*)", re.DOTALL)
+_PARAMETER = re.compile(r';\s{0,40}([\w*-]{1,40})\s{0,40}=\s{0,40}(?:"([^"]{0,200})"|([^\s;"]{1,200}))')
+_MIME_FIELD = re.compile(rb"content-[a-z-]{2,40}[ \t]{0,40}:", re.IGNORECASE)
 _CHARSET = re.compile(
     r"(?:us-)?ascii|utf-?(?:7|8|16(?:le|be)?)|iso-?(?:8859-?\d{1,2}|2022-(?:jp(?:-\d)?|kr))|latin-?\d"
     r"|(?:windows-|cp)\d{3,4}|shift[_-]?jis|s?jis|euc-?(?:jp|kr|cn)|gb(?:2312|k|18030)|big5|koi8-[ru]|ks_c_5601-1987"
     r"|macintosh"
 )
 _CHARSET_NAMES = {"unicode-1-1-utf-7": "utf-7", "macintosh": "mac-roman"}
-_BLOCK_END = re.compile(r"(?i)<br\s*/?>|</(?:p|div|h\d|li|tr|table)\s*>")
+_BLOCK_END = re.compile(r"(?i)<br\s{0,40}/?>|</(?:p|div|h\d|li|tr|table)\s{0,40}>")
 _TAG = re.compile(r"<[^<>]{0,2000}>")
 ATTACHED = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "text/rfc822-header"})
 """The types of a message that is attached, or of its header alone."""

@@ -26,10 +26,11 @@ _ORIGINAL = re.compile(
 )
 _ADDRESS = r"[^\s<>;,:()\"'\[\]]{1,200}@[^\s<>;,:()\"'\[\]]{1,200}"
 _RECIPIENTS = (
-    re.compile(rf"^[ \t]{{0,12}}<({_ADDRESS})>(?=[ \t]*[:(.]|[ \t]*$)", _I),
+    re.compile(rf"^[ \t]{{0,12}}<({_ADDRESS})>(?=[ \t]{{0,40}}[:(.]|[ \t]{{0,40}}$)", _I),
     re.compile(rf"(?:delivered|delivering(?: your message)?|message|failed) to:?\s{{1,4}}<?({_ADDRESS})", _I),
-    re.compile(rf"^[ \t]{{0,12}}({_ADDRESS})(?=<mailto:|[ \t]*:|[ \t]*$)", _I),
-    re.compile(rf"(?:rcpt to|recipients?)[: ]{{0,3}}\s{{0,4}}<?({_ADDRESS})", _I),
+    re.compile(rf"^[ \t]{{0,12}}({_ADDRESS})(?=<mailto:|[ \t]{{0,40}}:|[ \t]{{0,40}}$)", _I),
+    re.compile(rf"^[ \t]{{0,12}}[*-][ \t]{{1,4}}<?({_ADDRESS})", _I),
+    re.compile(rf"(?:rcpt to|recipients?|address|userid|attempts)[: ]{{0,3}}\s{{0,4}}<?({_ADDRESS})", _I),
 )
 _REPLY = r"(?=[45][0-5]\d(?:[ -]|:? {0,2}$|: ))"
 _REPLIES = (
@@ -43,18 +44,19 @@ _REPLIES = (
     ),
     re.compile(r"(?<![\w.:/-])(?=[45][0-5]\d[ -]{1,3}#?[45]\.\d{1,3}\.\d)"),
     re.compile(rf"^[\W_]{{0,8}}{_REPLY}", _I),
+    re.compile(rf"[>\])][: ]{{1,3}}{_REPLY}", _I),
     re.compile(r"^[ \t]{0,8}#?<?[ ]?#?(?=[45]\.[0-7]\.\d{1,3}(?![.\d]))", _I),
 )
 """Where a reply begins, the surest form first."""
 _REPLY_END = re.compile(
-    r"\n[ \t]*\n|##|> #SMTP#|\(in\s{1,8}reply to|\n<[^<>\n]{1,400}>[:( ]|\n[ \t]*>>>"
+    r"\n[ \t]{0,40}\n|##|> #SMTP#|\(in\s{1,8}reply to|\n<[^<>\n]{1,400}>[:( ]|\n[ \t]{0,40}>>>"
     r"|\n[A-Z][\w ]{2,30}:[ \t\n]"
 )
 _QUOTED_END = re.compile(r"['\"\u2019\u201d»](?=[\s.,)<]|\Z)")
 _REASONS = (
     re.compile(
         r"(?:technical details of (?:permanent|temporary) failure|the response (?:from the remote server )?was"
-        r"|the reason for the problem|the following error occurred|because|reason|error)[ \t]*:\s{0,8}(?=\S)",
+        r"|the reason for the problem|the following error occurred|because|reason|error)[ \t]{0,40}:\s{0,8}(?=\S)",
         _I,
     ),
 )
@@ -95,7 +97,7 @@ _DELIVERED = re.compile(
     _I,
 )
 _FAILED = re.compile(
-    r"undeliver|returned (?:mail|to sender)"
+    r"undeliver|delivery status notification|user unknown|aborted after|returned (?:mail|to sender)"
     r"|(?:delivery|mail|message|it|send\w*) (?:has )?(?:failed|failure)|\(failure\)"
     r"|(?:could ?n[o']t|can(?:no|')t|was(?: not|n't)|not|unable to|cannot) (?:be |been |deliver)(?:deliver)?"
     r"|fatal errors|failure notice|delivery problem|rejected|nondeliver|non-deliver|address not found|message blocked"
@@ -166,19 +168,15 @@ def read_notice(text: str) -> Notice:
     command = _COMMAND.search(shown)
     return Notice(
         recipient=address[1].lower().rstrip(".") if address else "",
-        reply=_reply(shown) or _reason(shown, address.end() if address else None),
+        reply=reply_in(shown) or _reason(shown, address.end() if address else None),
         command=command[1].upper() if command else "",
         remote_mta=_first(_REMOTES, shown),
         reporting_mta=_first(_REPORTERS, shown),
     )
 
 
-def _first(forms: tuple[re.Pattern[str], ...], text: str) -> str:
-    return next((found[1] for form in forms if (found := form.search(text))), "")
-
-
-def _reply(text: str) -> str:
-    """Return the first reply of the surest form that has words, else the first one."""
+def reply_in(text: str) -> str:
+    """Return the reply that a text quotes: of the surest form the first that has words, else the first of all."""
     bare = ""
     for form in _REPLIES:
         if found := form.search(text):
@@ -187,6 +185,10 @@ def _reply(text: str) -> str:
                 return reply
             bare = bare or reply
     return bare
+
+
+def _first(forms: tuple[re.Pattern[str], ...], text: str) -> str:
+    return next((found[1] for form in forms if (found := form.search(text))), "")
 
 
 def _until_end(text: str, begin: int, *, quoted: bool) -> str:

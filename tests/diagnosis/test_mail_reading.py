@@ -1,8 +1,10 @@
 """A pasted bounce or header becomes an observation, and the observation a cause."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from smtpcheck.diagnosis.catalogue import Catalogue, load
 from smtpcheck.diagnosis.explain import explain
@@ -11,6 +13,7 @@ from smtpcheck.diagnosis.observation import Observation
 from smtpcheck.model.cause import Cause
 
 SAMPLES = Path(__file__).parent.parent / "bounces"
+WRITTEN: list[dict[str, Any]] = yaml.safe_load((SAMPLES / "written.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -199,3 +202,11 @@ def test_the_cause_is_that_of_the_fate_of_the_mail(text: str, causes: set[Cause]
     assert {finding.cause for finding in findings} == causes
     for finding in findings[:1]:
         assert not seen.message_facts or set(seen.message_facts.values()) & set(finding.evidence)
+
+
+@pytest.mark.parametrize("case", WRITTEN, ids=lambda case: str(case["id"]))
+def test_the_cause_of_a_bounce_of_any_server(case: dict[str, Any], catalogue: Catalogue) -> None:
+    fact = {"failed": "bounced", "delayed": "delivery_delayed"}[case["action"]]
+    seen = read(case["text"])
+    assert set(seen.message_facts) == {fact}
+    assert explain(seen, catalogue)[0].cause in case["causes"]

@@ -427,10 +427,29 @@ def test_quoted_printable_does_not_hide_an_id() -> None:
     assert "a1" * 40 in bounce.text
 
 
+def test_a_list_that_passes_a_bounce_on_does_not_hide_it() -> None:
+    passed = notice(DAEMON, "Undelivered Mail Returned to Sender", POSTFIX, "List-Id: <talk.example.org>")
+    bounce = read_bounce(passed)
+    assert bounce is not None
+    assert bounce.enhanced == "5.1.1"
+
+
+def test_a_reply_within_the_words_of_a_diagnostic_code_is_the_reply() -> None:
+    said = (
+        "x-postfix; host mx.example.net[192.0.2.7] said: 550 unknown user <a@example.net> (in reply to RCPT TO command)"
+    )
+    bounce = read_bounce(report(recipient("a", "failed", "5.0.0", said)))
+    assert bounce is not None
+    assert (bounce.code, bounce.diagnostic) == (550, "550 unknown user <a@example.net>")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # What is no bounce
 
 PERSON = "Anna Example <anna@example.org>"
+RECEIPT = report("Disposition: automatic-action/MDN-sent-automatically; displayed").replace(
+    b"delivery-", b"disposition-"
+)
 AUTOMATIC = ("Auto-Submitted: auto-replied", "Return-Path: <>")
 
 
@@ -442,8 +461,8 @@ AUTOMATIC = ("Auto-Submitted: auto-replied", "Return-Path: <>")
         notice(PERSON, "Automatic reply: Hello", "I am out of office.", *AUTOMATIC),
         notice("postmaster@example.org", "Automatic reply: Hello", "I am back on Monday.", *AUTOMATIC),
         notice("postmaster@example.org", "Why mail bounces", f"This month:\n{EXIM}", "List-Id: <news.example.org>"),
+        RECEIPT.replace(b"status", b"notification").replace(DAEMON.encode(), PERSON.encode()),
         notice(DAEMON, "Maintenance on Sunday", "The server will be offline for an hour."),
-        report(recipient("a", "displayed", "2.0.0")).replace(b"delivery-status;", b"disposition-notification;"),
         "550 5.1.1 <nobody@example.net>: Recipient address rejected: User unknown",
         "---------- Forwarded message ---------\nFrom: Mail Delivery Subsystem\n\n" + GMAIL,
         "> " + POSTFIX.replace("\n", "\n> "),
