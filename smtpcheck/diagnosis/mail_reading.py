@@ -98,7 +98,6 @@ def of_bounce(bounce: Bounce) -> Observation:
         message_facts={_BOUNCE_FACTS[bounce.action]: mask(_sentence(bounce))},
         sender=_address(bounce.original, "From"),
         recipient=bounce.recipient,
-        is_bounce=True,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from smtpcheck.diagnosis.evidence import evidence_of
 from smtpcheck.diagnosis.facts import facts
-from smtpcheck.diagnosis.mail_reading import HEADER_FACTS
+from smtpcheck.diagnosis.mail_reading import BOUNCE_FACTS, HEADER_FACTS
 from smtpcheck.diagnosis.observation import Observation
 from smtpcheck.diagnosis.phase import phase_of, provider_of
 from smtpcheck.diagnosis.reading import aadsts_of, codes_of, enhanced_of, plain_text
@@ -152,8 +152,8 @@ def signals_of(seen: Observation) -> Signals:
 def _known_kinds(seen: Observation) -> frozenset[str]:
     """Return the kinds that the structure of an observation shows without any word."""
     kinds = {
-        "bounce": seen.is_bounce,
         "smtp": bool(seen.replies or seen.ehlo or seen.challenge or seen.sasl_fault),
+        "bounce": not BOUNCE_FACTS.isdisjoint(seen.message_facts),
         "headers": not HEADER_FACTS.isdisjoint(seen.message_facts),
         "issuer": bool(seen.error or seen.error_codes or seen.token_kind or seen.phase == "token"),
     }

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from smtpcheck.diagnosis.masking import mask
-from smtpcheck.diagnosis.quoted import course_of, flow_of, refusal_of, speaks_of_token, step_of
+from smtpcheck.diagnosis.quoted import course_of, flow_of, refusal_of, speaks_of_token
 from smtpcheck.diagnosis.reading import claims_of, json_objects, read
-from smtpcheck.mail.bounce import Bounce, read_bounce
-from smtpcheck.model.check import Check, Phase
+from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialHints
 from smtpcheck.model.report import Attempt, Report, TlsFacts
 
@@ -25,12 +24,6 @@ _MAX_FIELD = 4096
 _MAX_OF_REPORT = 400
 """How many characters of each text of a run are looked at: a report takes a millisecond at most."""
 _MAX_ITEMS = 64
-_BOUNCE = re.compile(
-    r"(?im)^(?:content-type: multipart/report|reporting-mta:|final-recipient:|diagnostic-code:|x-failed-recipients:|"
-    r"subject: (?:undeliver|delivery status|mail delivery|returned mail|failure notice)|from: .{0,80}mailer-daemon)"
-    r"|generating server:|remote server returned|delivery has failed|could ?n[o']t be delivered|address not found"
-    r"|the following (?:addresses|recipients?)|was not delivered|wasn't delivered|delivery to the following"
-)
 _DIGITS = re.compile(r"(?i)(?:aadsts)?(\d{4,8})")
 
 _FLOWS = {
@@ -92,8 +85,6 @@ class Observation:
     check: str = ""
     """The name of the check."""
     hints: CredentialHints | None = None
-    is_bounce: bool = False
-    """Whether it is what a bounce says."""
     skips_login: bool = False
     """Whether a transcript shows mail that was sent without the login that the server offers."""
     token_sign: bool = True
@@ -182,24 +173,7 @@ def from_text(text: str) -> Observation:
             return from_case(body)
         if found is None and isinstance(body.get("error"), str):
             found = _token_error(body)
-    if found is None and _BOUNCE.search(text) and (bounce := read_bounce(text)):
-        return from_bounce(bounce)
     return _filled(found or Observation(), text, text)
-
-
-def from_bounce(bounce: Bounce) -> Observation:
-    """Return what a bounce says of the fate of its message."""
-    reply = " ".join(filter(None, (str(bounce.code or ""), bounce.enhanced, bounce.diagnostic)))
-    spare = "" if bounce.code and bounce.diagnostic else bounce.text  # its advice speaks of every other cause too
-    told = "\n".join(filter(None, (f"action: {bounce.action}", reply, bounce.wrapped, spare)))
-    return Observation(
-        phase=step_of(bounce.command) or Phase.DELIVERY,
-        replies=tuple(_text(part) for part in (reply, bounce.wrapped) if part),
-        exception=mask(told[:MAX_TEXT]),
-        host=bounce.remote_mta,
-        recipient=_text(bounce.recipient),
-        is_bounce=True,
-    )
 
 
 def _filled(observation: Observation, text: str, exception: str) -> Observation:
