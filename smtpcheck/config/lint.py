@@ -19,7 +19,14 @@ from smtpcheck.config.expect import check_expectation
 from smtpcheck.config.fields import is_address, trust_error
 from smtpcheck.config.mailboxes import Entry
 from smtpcheck.config.problems import KeyPath, Place, Problems
-from smtpcheck.config.providers import provider_of_credential, provider_of_host
+from smtpcheck.config.providers import (
+    ACS_SCOPE,
+    HVE_HOST,
+    OLD_HVE_HOST,
+    provider_of_credential,
+    provider_of_host,
+    takes_tokens_of,
+)
 from smtpcheck.model.check import Check, Depth, Provider, Security
 from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS, Cloud, clouds_of_smtp_host
@@ -62,6 +69,10 @@ def lint_check(check: Check, credential: Credential | None, entry: Entry, proble
     at_exchange = provider_of_host(check.server.host) is Provider.MICROSOFT or is_address(check.server.host)
     if check.provider is Provider.MICROSOFT and at_exchange and not private:
         _check_exchange(check, credential, entry, problems)
+    if check.provider is Provider.HVE:
+        _check_high_volume(check, entry, problems)
+    if check.provider is Provider.ACS and isinstance(credential, Microsoft):
+        _check_communication_services(check, credential, entry, problems)
     if isinstance(credential, CloudCredential) and not private:
         _check_cloud(check, credential, entry, problems)
     if credential is not None and not private:
@@ -213,6 +224,37 @@ def _check_exchange(check: Check, credential: Credential | None, entry: Entry, p
         )
 
 
+def _check_high_volume(check: Check, entry: Entry, problems: Problems) -> None:
+    if check.server.host.lower() == OLD_HVE_HOST:
+        problems.warning(
+            entry.at(("server", "host")),
+            "is the old name of High Volume Email, which is to go",
+            value=check.server.host,
+            hint=f"write {HVE_HOST}",
+        )
+    if check.recipient and _domain(check.recipient) != _domain(check.sender):
+        problems.warning(
+            entry.at(("recipient",)),
+            "is of another domain, and High Volume Email sends to recipients of the own organisation only",
+            value=check.recipient,
+            hint="name a mailbox of your organisation",
+        )
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2].lower()
+
+
+def _check_communication_services(check: Check, credential: Microsoft, entry: Entry, problems: Problems) -> None:
+    if credential.scope != ACS_SCOPE:
+        problems.error(
+            entry.at(("credential",)),
+            f"credential {check.credential} gets tokens for {credential.scope}, which Azure Communication Services "
+            "refuses",
+            hint=f"write scope: {ACS_SCOPE} in the credential",
+        )
+
+
 def _host_of(credential: Credential | None) -> str:
     return CLOUDS[credential.cloud if isinstance(credential, CloudCredential) else Cloud.GLOBAL].smtp_host
 
@@ -230,7 +272,7 @@ def _check_cloud(check: Check, credential: CloudCredential, entry: Entry, proble
 
 def _check_provider(check: Check, credential: Credential, entry: Entry, problems: Problems) -> None:
     of_host, of_credential = provider_of_host(check.server.host), provider_of_credential(credential.type)
-    if of_host and of_credential and of_host is not of_credential:
+    if of_host and of_credential and takes_tokens_of(of_host) is not of_credential:
         problems.error(
             entry.at(("server", "host")),
             f"belongs to {of_host.title()}, and credential {check.credential} gives tokens of {of_credential.title()}",

@@ -16,6 +16,7 @@ from smtpcheck.config.fields import (
     Duration,
     Host,
     Labels,
+    LoginName,
     Mailbox,
     NumberAsText,
     Period,
@@ -131,7 +132,10 @@ class CheckSection(ConfigSection):
     """What to do for one mailbox."""
 
     name: Annotated[str, AfterValidator(parse_name)] = Field(description="Unique; letters, digits, _ . and -.")
-    mailbox: Mailbox | None = Field(default=None, description="The SASL user; needed for a login.")
+    mailbox: LoginName | None = Field(
+        default=None,
+        description="The SASL user; needed for a login. An address, except at Azure Communication Services.",
+    )
     credential: str | None = Field(default=None, description="The name of a credential; needed for a login.")
     server: ServerSection = Field(default=ServerSection(), description="Default: the provider's.")
     depth: DepthName | None = Field(default=None, description="How far the check goes.")

@@ -2,12 +2,22 @@
 
 Rule of this file: data first; a further provider is a row. Sources:
 https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth,
+https://learn.microsoft.com/exchange/mail-flow-best-practices/oauth-high-volume-mails-m365,
+https://learn.microsoft.com/azure/communication-services/quickstarts/email/send-email-smtp/smtp-authentication,
 https://developers.google.com/workspace/gmail/imap/imap-smtp, https://senders.yahooinc.com/developer/documentation.
 """
 
 from smtpcheck.model.check import Provider
 
+HVE_HOST = "smtp.hve.mx.microsoft"
+"""Where High Volume Email is submitted; its old name is to go."""
+OLD_HVE_HOST = "smtp-hve.office365.com"
+ACS_SCOPE = "https://communication.azure.com/.default"
+
 _DOMAINS = {
+    HVE_HOST: Provider.HVE,
+    OLD_HVE_HOST: Provider.HVE,
+    "azurecomm.net": Provider.ACS,
     "office365.com": Provider.MICROSOFT,
     "office365.us": Provider.MICROSOFT,
     "outlook.com": Provider.MICROSOFT,
@@ -43,6 +53,11 @@ def provider_of_credential(credential_type: str) -> Provider | None:
         if credential_type.startswith(provider):
             return provider
     return None
+
+
+def takes_tokens_of(provider: Provider) -> Provider:
+    """Return the provider whose credentials give tokens for this provider's server."""
+    return Provider.MICROSOFT if provider in {Provider.HVE, Provider.ACS} else provider
 
 
 def default_host(provider: Provider) -> str | None:

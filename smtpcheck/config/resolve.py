@@ -67,17 +67,20 @@ class Resolver:
             self._problems.error(entry.at(("server", "host")), "is missing", hint=hint)
         if host is None or not usable:
             return None
+        provider = _provider(host, credential)
+        if not self._has_usable_name(section, entry, depth, provider):
+            return None
         check = Check(
             name=section.name,
             mailbox=section.mailbox or "",
             credential=section.credential,
-            provider=_provider(host, credential),
+            provider=provider,
             server=self._server(section.server, host),
             depth=depth,
             interval=interval,
             timeout=section.timeout or self._defaults.timeout,
             token_timeout=section.token_timeout or self._defaults.token_timeout,
-            sender=section.sender or section.mailbox or "",
+            sender=section.sender or _address(section.mailbox),
             recipient=section.recipient,
             mechanism=section.mechanism,
             warn=_warn(section.warn, self._warn),
@@ -126,6 +129,20 @@ class Resolver:
         if section.sender is None:
             self._problems.error(entry.at(("sender",)), "is missing", hint="name whom the message claims to be from")
         return section.sender is not None
+
+    def _has_usable_name(self, section: CheckSection, entry: Entry, depth: Depth, provider: Provider) -> bool:
+        """Return whether the login's name is one that the provider has, and there is a sender; report what is not."""
+        if section.mailbox is None or "@" in section.mailbox:
+            return True
+        if provider is not Provider.ACS:
+            hint = "write the whole address, such as name@example.org"
+            self._problems.error(entry.at(("mailbox",)), "has no @", value=section.mailbox, hint=hint)
+            return False
+        if section.sender is None and depth >= Depth.SENDER:
+            hint = "name an address of a domain that is linked to the resource"
+            self._problems.error(entry.at(("sender",)), "is missing, and the mailbox is no address", hint=hint)
+            return False
+        return True
 
     def _has_mechanism(self, section: CheckSection, entry: Entry) -> bool:
         name = section.credential or ""
@@ -188,6 +205,10 @@ def _host_of(credential: Credential | None) -> str | None:
         return credential.smtp_host
     provider = provider_of_credential(credential.type)
     return default_host(provider) if provider else None
+
+
+def _address(name: str | None) -> str:
+    return name if name and "@" in name else ""
 
 
 def _provider(host: str, credential: Credential | None) -> Provider:

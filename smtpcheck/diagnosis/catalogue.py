@@ -58,7 +58,7 @@ _VALUES: dict[str, frozenset[str]] = {
     "issuer": ISSUERS,
     "alert": ALERTS,
     "phase": frozenset(Phase) | {"request"},
-    "provider": frozenset(Provider) | {"hve", "acs"},
+    "provider": frozenset(Provider),
     "fault": frozenset(FaultKind),
     "token_error": frozenset(TokenErrorKind),
 }

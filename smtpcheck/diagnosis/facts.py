@@ -73,6 +73,10 @@ _EXCHANGE = re.compile(
 _GRAPH = re.compile(
     r"https://(?:dod-)?(?:graph\.microsoft\.(?:com|us)|microsoftgraph\.chinacloudapi\.cn)/?|00000003-0000-0000-c000-000000000000"
 )
+_COMMUNICATION = re.compile(r"https://communication\.azure\.com/?")
+_RIGHTS = {"hve": frozenset({"mail.send"})}
+"""What a token must grant to send, in small letters, where it is not what Exchange Online asks for."""
+_SMTP_RIGHTS = frozenset({"smtp.send", "smtp.sendasapp"})
 _CLOUD = {"office365.us": "office365.us", "outlook.cn": "outlook.cn"}
 _CONSUMERS = "9188040d-6c67-4c5b-b112-36a304b66dad"
 _CONSUMER_DOMAINS = re.compile(r"(?i).{1,64}@(?:outlook|hotmail|live|msn|passport|gmail|googlemail)\.[a-z.]{2,6}")
@@ -144,7 +148,9 @@ def app_only(claims: Mapping[str, object]) -> bool:
 def _token_facts(seen: Observation, now: float | None) -> Iterator[tuple[str, str]]:
     claims = seen.claims
     audiences = [name.lower() for name in _words(claims.get("aud"))]
-    if audiences and seen.provider != "google":
+    if audiences and _provider(seen) == "acs":
+        yield from _communication_facts(audiences)
+    elif audiences and seen.provider != "google":
         yield from _audience_facts(seen, audiences)
     if app_only(claims):
         yield "app_only", "the token is an application's own (no user, no scp)"
@@ -170,6 +176,22 @@ def _token_facts(seen: Observation, now: float | None) -> Iterator[tuple[str, st
         )
 
 
+def _provider(seen: Observation) -> str:
+    """Return the provider, by its host where a check does not say it."""
+    host = seen.host.lower()
+    if host in {"smtp.hve.mx.microsoft", "smtp-hve.office365.com"}:
+        return "hve"
+    return "acs" if host.endswith(".azurecomm.net") else seen.provider
+
+
+def _communication_facts(audiences: list[str]) -> Iterator[tuple[str, str]]:
+    shown = mask(" ".join(audiences))[:120]
+    if any(_COMMUNICATION.fullmatch(name) for name in audiences):
+        yield "audience_right", f"the token is for Azure Communication Services (aud {shown})"
+    else:
+        yield "audience_other", f"the token is for {shown}, not for Azure Communication Services (aud)"
+
+
 def _audience_facts(seen: Observation, audiences: list[str]) -> Iterator[tuple[str, str]]:
     claims, shown = seen.claims, mask(" ".join(audiences))[:120]
     application = str(claims.get("azp") or claims.get("appid") or (seen.hints.client_id if seen.hints else "")).lower()
@@ -186,7 +208,7 @@ def _audience_facts(seen: Observation, audiences: list[str]) -> Iterator[tuple[s
     yield "audience_right", f"the token is for Exchange Online (aud {shown})"
     roles, scopes = _words(claims.get("roles")), _words(claims.get("scp"))
     granted = [name.lower() for name in (*roles, *scopes)]
-    if any(name in {"smtp.send", "smtp.sendasapp"} for name in granted):
+    if not _RIGHTS.get(_provider(seen), _SMTP_RIGHTS).isdisjoint(granted):
         yield (
             "permission_right",
             f"the token permits SMTP ({'roles' if roles else 'scp'} {mask(' '.join((*roles, *scopes)))[:120]})",

@@ -62,6 +62,10 @@ class Provider(StrEnum):
     """What is known of a mail host and its issuer; picks defaults and rules."""
 
     MICROSOFT = "microsoft"
+    HVE = "hve"
+    """High Volume Email of Microsoft 365: to the own organisation only."""
+    ACS = "acs"
+    """Azure Communication Services Email; its user names need not be addresses."""
     GOOGLE = "google"
     YAHOO = "yahoo"
     GENERIC = "generic"

@@ -103,6 +103,37 @@ def test_missing_roles_are_a_hint_and_no_verdict() -> None:
     assert any("New-ManagementRoleAssignment" in step for step in told.remedy)
 
 
+@pytest.mark.parametrize(
+    ("provider", "host", "claims", "cause"),
+    [
+        ("hve", "smtp.hve.mx.microsoft", {**APP, "roles": ["SMTP.SendAsApp"]}, "missing_smtp_permission"),
+        ("hve", "smtp.hve.mx.microsoft", {**APP, "aud": GRAPH}, "wrong_token_audience"),
+        ("acs", "smtp.azurecomm.net", APP, "wrong_token_audience"),
+        ("acs", "smtp.azurecomm.net", {**APP, "aud": "https://communication.azure.com"}, "mailbox_permission_missing"),
+    ],
+)
+def test_each_service_of_microsoft_wants_a_token_of_its_own(
+    provider: str, host: str, claims: dict[str, object], cause: str
+) -> None:
+    seen = Observation(
+        provider=provider,
+        host=host,
+        phase="auth",
+        flow="client_credentials",
+        claims=claims,
+        replies=("535 5.7.3 Authentication unsuccessful",),
+        fault="reply",
+    )
+    assert _causes(seen)[0] == cause
+
+
+def test_the_permission_of_high_volume_email_is_right_there_alone() -> None:
+    claims = {**APP, "roles": ["Mail.Send"]}
+    seen = Observation(provider="hve", phase="auth", claims=claims, replies=("535 5.7.142 refused",))
+    assert _causes(seen)[0] == "token_expired"
+    assert "missing_smtp_permission" not in _causes(seen)
+
+
 def test_the_evidence_is_said_in_the_reader_s_words() -> None:
     seen = Observation(provider="microsoft", phase="auth", claims={**USER, "aud": GRAPH}, replies=(REJECTED,))
     assert _first(seen).evidence == (

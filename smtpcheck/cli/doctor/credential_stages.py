@@ -46,7 +46,7 @@ _EXCHANGE_AUDIENCES = frozenset(
 _GRAPH_HOSTS = frozenset(facts.graph for facts in CLOUDS.values())
 _GRAPH_ID = "00000003-0000-0000-c000-000000000000"
 _GOOGLE_SCOPE = "https://mail.google.com/"
-_HIGH_VOLUME = ("smtp-hve.office365.com", "smtp.hve.mx.microsoft")
+_ACS_AUDIENCE = "https://communication.azure.com"
 
 _STAGES = {
     Stage.FLOW: (
@@ -236,7 +236,14 @@ def _delegated(scp: object) -> Iterator[Note]:
 
 def _app_only(evidence: Evidence) -> Iterator[Note]:
     roles = words(evidence.claims.get("roles"))
-    if "SMTP.SendAsApp" in roles:
+    provider = evidence.check.provider
+    if provider is Provider.ACS:
+        yield hint(
+            "what the application may do is set by its role at the Communication Services resource, not in the token"
+        )
+    elif provider is Provider.HVE:
+        yield _high_volume(roles)
+    elif "SMTP.SendAsApp" in roles:
         yield ok("the token grants SMTP.SendAsApp to the application")
         yield hint(
             "with this role the application also needs its service principal in Exchange (New-ServicePrincipal) and "
@@ -247,16 +254,23 @@ def _app_only(evidence: Evidence) -> Iterator[Note]:
             "the token names no roles: right where Exchange's RBAC for applications grants 'Application "
             "SMTP.SendAsApp', otherwise the consent to SMTP.SendAsApp on Office 365 Exchange Online is missing"
         )
-    elif evidence.check.server.host in _HIGH_VOLUME and "Mail.Send" in roles:
-        yield ok("the token grants Mail.Send, which High Volume Email requires")
     else:
         yield warning(f"the token's roles are {', '.join(roles)}; SMTP requires SMTP.SendAsApp")
+
+
+def _high_volume(roles: tuple[str, ...]) -> Note:
+    if "Mail.Send" in roles:
+        return ok("the token grants Mail.Send, which High Volume Email requires")
+    return failed(
+        f"the token's roles are {', '.join(roles) or 'none'}; High Volume Email requires Mail.Send of Office 365 "
+        "Exchange Online"
+    )
 
 
 def _scopes(evidence: Evidence) -> Iterator[Note]:
     error, credential = evidence.token_error, evidence.credential
     requested = (error.requested_scope if error else "") or (credential.scope if credential else "")
-    if requested and evidence.check.provider is not Provider.GENERIC:
+    if requested and evidence.check.provider not in {Provider.GENERIC, Provider.ACS}:
         yield _requested(evidence, requested)
     elif requested:
         yield ok(f"{requested} is requested")
@@ -268,10 +282,18 @@ def _scopes(evidence: Evidence) -> Iterator[Note]:
     if audience is None:
         if not requested:
             yield skipped("no scope is requested, and the token does not name its audience")
+    elif evidence.check.provider is Provider.ACS:
+        yield _communication(" ".join(words(audience)))
     elif is_of_entra(evidence):
         yield _audience(" ".join(words(audience)))
     else:
         yield ok(f"the token is for {' '.join(words(audience))}")
+
+
+def _communication(audience: str) -> Note:
+    if audience.rstrip("/") == _ACS_AUDIENCE:
+        return ok(f"the token is for Azure Communication Services ({audience})")
+    return failed(f"the token is for {audience}, not for Azure Communication Services")
 
 
 def _requested(evidence: Evidence, requested: str) -> Note:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from smtpcheck.cli.doctor.credential_stages import expiry_note, findings_about
 from smtpcheck.cli.doctor.evidence import Evidence
-from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, hint, ok, warning
+from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, failed, hint, ok, warning
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Provider
 from smtpcheck.model.timestamp import utc_text
@@ -24,6 +24,7 @@ from smtpcheck.model.timestamp import utc_text
 _MAX_BYTES = 64 * 1024
 _ENDINGS = (Cause.CERTIFICATE_EXPIRING, Cause.SECRET_EXPIRING, Cause.CLIENT_CERTIFICATE_EXPIRING)
 _PASSWORDS = frozenset({"LOGIN", "PLAIN"})
+_PERSONAL_HOST = "smtp-mail.outlook.com"
 
 Snapshot = Mapping[str, object]
 """What is compared from one examination to the next: `ehlo`, `tls`, `certificate_issuer`; and `at`, `server`."""
@@ -49,16 +50,22 @@ def _expiries(evidence: Evidence) -> Iterator[Note]:
 
 
 def _retirements(evidence: Evidence) -> Iterator[Note]:
+    uses_password = evidence.credential is not None and evidence.credential.type == "password"
+    if evidence.check.provider is Provider.HVE and uses_password:
+        yield hint("High Volume Email takes passwords until September 2028; move this check to OAuth2 before")
     if evidence.check.provider is not Provider.MICROSOFT:
         return
-    uses_password = evidence.credential is not None and evidence.credential.type == "password"
     if not uses_password and not _PASSWORDS & set(evidence.mechanisms):
         return
     said = (
         "Microsoft has announced that SMTP AUTH with passwords (Basic authentication) will be off by default at the "
         "end of December 2026, and that the final removal date will be announced in the second half of 2027"
     )
-    if uses_password:
+    if uses_password and evidence.check.server.host.lower() == _PERSONAL_HOST:
+        yield failed(
+            "personal accounts of Microsoft have taken no passwords since September 2024: move this check to OAuth2"
+        )
+    elif uses_password:
         yield warning(f"{said}: this check logs in with a password, move it to OAuth2")
     else:
         yield hint(f"{said}; this check is not affected, but others that log in with a password here are")

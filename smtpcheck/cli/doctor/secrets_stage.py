@@ -17,14 +17,15 @@ from smtpcheck.cli.doctor.credential_stages import is_of_entra
 from smtpcheck.cli.doctor.evidence import Evidence, words
 from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, hint, ok, skipped, warning
 from smtpcheck.http_client.urls import host_of
-from smtpcheck.model.check import Security
+from smtpcheck.model.check import Provider, Security
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError, SecretWarning
 
 _NEEDED = frozenset({"smtp.send", "smtp.sendasapp", "openid", "profile", "email", "offline_access"})
+_NEEDED_BY = {Provider.HVE: _NEEDED - {"smtp.sendasapp"} | {"mail.send"}}
 _EVERY_MAILBOX = {
-    "full_access_as_app": "reads and changes every mailbox by EWS",
+    "full_access_as_app": "reads and changes every mailbox by EWS, where the tenant still allows it (until April 2027)",
     "exchange.manageasapp": "administers Exchange",
     "mail.readwrite": "reads and changes the mail of every mailbox",
     "mail.read": "reads the mail of every mailbox",
@@ -121,14 +122,15 @@ def _excess(evidence: Evidence) -> Iterator[Note]:
             yield skipped("what the token grants beyond SMTP cannot be read here")
         return
     roles, scopes = words(claims.get("roles")), words(claims.get("scp"))
+    needed = _NEEDED_BY.get(evidence.check.provider, _NEEDED)
     for role in roles:
-        if role.casefold() not in _NEEDED:
+        if role.casefold() not in needed:
             power = _EVERY_MAILBOX.get(role.casefold(), "is more than SMTP needs")
             yield warning(f"the token also grants {role}, which {power}; remove it from the application")
     for scope in scopes:
-        if scope.casefold() not in _NEEDED:
+        if scope.casefold() not in needed:
             yield hint(f"the token also grants {scope}, which SMTP does not need")
-    if all(word.casefold() in _NEEDED for word in (*roles, *scopes)):
+    if all(word.casefold() in needed for word in (*roles, *scopes)):
         yield ok("the token grants nothing beyond SMTP")
     graph = host_of(" ".join(words(claims.get("aud")))).startswith("graph.")
     if "SMTP.SendAsApp" in roles and not graph:

@@ -177,6 +177,35 @@ def test_permissions_are_read_from_the_claims(claims: dict[str, object], result:
 
 
 @pytest.mark.parametrize(
+    ("roles", "result"), [(["Mail.Send"], Result.OK), (["SMTP.SendAsApp"], Result.FAILED), ([], Result.FAILED)]
+)
+def test_high_volume_email_wants_another_permission(roles: list[str], result: Result) -> None:
+    found = stage(evidence({**CLAIMS, "roles": roles}, provider=Provider.HVE), Stage.PERMISSIONS)
+    assert "Mail.Send" in said(found, result)
+
+
+def test_the_permission_of_high_volume_email_is_not_to_be_removed_there() -> None:
+    claims = {**CLAIMS, "roles": ["Mail.Send"]}
+    advice = {
+        provider: said(secret_storage(evidence(claims, provider=provider)), Result.WARNING)
+        for provider in (Provider.HVE, Provider.MICROSOFT)
+    }
+    assert {provider: "remove it" in text for provider, text in advice.items()} == {
+        Provider.HVE: False,
+        Provider.MICROSOFT: True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("audience", "result"),
+    [("https://communication.azure.com", Result.OK), ("https://outlook.office365.com", Result.FAILED)],
+)
+def test_communication_services_want_a_token_of_their_own(audience: str, result: Result) -> None:
+    found = stage(evidence({**CLAIMS, "aud": audience}, provider=Provider.ACS), Stage.SCOPES)
+    assert audience in said(found, result)
+
+
+@pytest.mark.parametrize(
     ("audience", "result"),
     [
         ("https://outlook.office365.com", Result.OK),
@@ -293,6 +322,11 @@ def test_retirements_are_told_where_they_matter() -> None:
     elsewhere = replace(with_login, check=replace(seen.check, provider=Provider.GENERIC))
     assert "December 2026" in said(maintenance(with_login, None), Result.HINT)
     assert "December 2026" in said(maintenance(with_password, None), Result.WARNING)
+    at_hve = replace(with_password, check=replace(seen.check, provider=Provider.HVE))
+    assert "September 2028" in said(maintenance(at_hve, None), Result.HINT)
+    server = replace(seen.check.server, host="smtp-mail.outlook.com")
+    personal = replace(with_password, check=replace(seen.check, server=server))
+    assert "September 2024" in said(maintenance(personal, None), Result.FAILED)
     for quiet in (elsewhere, replace(seen, report=connected(["AUTH XOAUTH2"]))):
         assert "December 2026" not in said(maintenance(quiet, None), Result.HINT)
 
