@@ -11,7 +11,6 @@ Rules of this file:
 import asyncio
 import ssl
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import cast
 
@@ -30,38 +29,46 @@ _log = structlog.get_logger(__name__)
 
 
 class ConnectionCap:
-    """Counts connections, in all and by client."""
+    """Counts connections, in all and by client.
+
+    Where one is too many, the oldest of that client is aborted for it, or of a client that has more: however many idle
+    connections are held, health checks and scrapes get through.
+    """
 
     def __init__(self, most: int = MOST_CONNECTIONS, most_of_one: int = MOST_OF_ONE_CLIENT) -> None:
         """Allow so many."""
         self._most = most
         self._most_of_one = min(most_of_one, max(most - 1, 1))
-        self._open: Counter[str] = Counter()
-        self._refused = 0
+        self._open: dict[str, dict[object, Callable[[], None]]] = {}
+        self._aborted = 0
         self._warned_at: float | None = None
         self.malformed = 0
         """How many requests were not HTTP."""
 
-    def acquire(self, client: str) -> bool:
-        """Return whether one connection more of a client is allowed, and count it if so."""
-        if self._open.total() >= self._most or self._open[client] >= self._most_of_one:
-            self._refuse()
-            return False
-        self._open[client] += 1
-        return True
+    def acquire(self, client: str, connection: object, abort: Callable[[], None]) -> None:
+        """Count one connection more of a client, and abort another where that is one too many."""
+        if len(self._open.get(client, ())) >= self._most_of_one:
+            self._abort_oldest(client)
+        elif sum(map(len, self._open.values())) >= self._most:
+            self._abort_oldest(max(self._open, key=lambda each: (len(self._open[each]), each == client)))
+        self._open.setdefault(client, {})[connection] = abort
 
-    def release(self, client: str) -> None:
-        """Count the end of a connection that was allowed."""
-        self._open[client] -= 1
-        if self._open[client] <= 0:
-            del self._open[client]
+    def release(self, client: str, connection: object) -> None:
+        """Count the end of a connection that was allowed; of one that was aborted nothing is left to count."""
+        of_client = self._open.get(client, {})
+        of_client.pop(connection, None)
+        if not of_client:
+            self._open.pop(client, None)
 
-    def _refuse(self) -> None:
-        self._refused += 1
+    def _abort_oldest(self, client: str) -> None:
+        connection, abort = next(iter(self._open[client].items()))
+        self.release(client, connection)
+        abort()
+        self._aborted += 1
         now = time.monotonic()
         if self._warned_at is None or now - self._warned_at >= _WARN_EVERY_SECONDS:
-            _log.warning("connections to the page refused: too many are open", refused=self._refused)
-            self._warned_at, self._refused = now, 0
+            _log.warning("too many connections to the page: the oldest are closed", number=self._aborted)
+            self._warned_at, self._aborted = now, 0
 
 
 class _Connection(web.RequestHandler):
@@ -138,9 +145,7 @@ class Acceptor(asyncio.Protocol):
         transport = cast("asyncio.Transport", transport)  # uvloop's are none by class
         peer = transport.get_extra_info("peername")
         client = network_of(str(peer[0])) if isinstance(peer, tuple) else ""
-        if not self._cap.acquire(client):
-            transport.abort()
-            return
+        self._cap.acquire(client, self, transport.abort)
         self._client = client
         context = self._context()
         if context is None:
@@ -181,5 +186,5 @@ class Acceptor(asyncio.Protocol):
 
     def _release(self) -> None:
         if self._client is not None:
-            self._cap.release(self._client)
+            self._cap.release(self._client, self)
             self._client = None

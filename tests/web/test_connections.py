@@ -4,7 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import trustme
 from smtpcheck.web import connections, create_app, serve
 from smtpcheck.web.security import network_of
 from tests.web.world import World
+from tests.worlds.waiting import HANG_SECONDS, until
 
 REQUEST = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -44,10 +45,11 @@ async def test_idle_connections_of_one_client_leave_room_for_others(world: World
         serve(create_app(world), ("127.0.0.1", 0), most_connections=5) as (_, port),
         AsyncExitStack() as idle,
     ):
-        for _ in range(20):
-            await idle.enter_async_context(_connected(port))
-        assert await _answer(port, REQUEST) == b""
+        held = [await idle.enter_async_context(_connected(port)) for _ in range(20)]
+        await until(lambda: sum(reader.at_eof() for reader, _ in held) == 20 - 4)
+        assert not any(reader.at_eof() for reader, _ in held[-4:])
         assert b" 200 " in await _answer(port, REQUEST, source="127.0.0.2")
+        assert b" 200 " in await _answer(port, REQUEST)
 
 
 async def test_a_connection_that_ends_makes_room(world: World) -> None:
@@ -56,14 +58,32 @@ async def test_a_connection_that_ends_makes_room(world: World) -> None:
             assert b" 200 " in await _answer(port, REQUEST)
 
 
-async def test_all_clients_together_are_limited(world: World) -> None:
+async def test_all_clients_together_are_limited_and_a_newcomer_takes_the_place_of_the_oldest(world: World) -> None:
+    """However many clients hold idle connections, a health check from elsewhere is answered."""
+    async with (
+        serve(create_app(world), ("127.0.0.1", 0), most_connections=4) as (_, port),
+        AsyncExitStack() as idle,
+        asyncio.timeout(HANG_SECONDS),
+    ):
+        sources = [f"127.0.0.{number}" for number in (1, 2, 3, 3)]
+        held = [await idle.enter_async_context(_connected(port, source)) for source in sources]
+        for _ in range(2):
+            assert b" 200 " in await _answer(port, REQUEST, source="127.0.0.9")
+        assert await held[2][0].read() == b""  # the oldest of the one that has most
+        assert not any(reader.at_eof() for reader, _ in (held[0], held[1], held[3]))
+        assert b" 200 " in await _answer(port, REQUEST, source="127.0.0.3")
+
+
+async def test_of_clients_that_have_the_same_number_each_gives_way_to_itself(world: World) -> None:
     async with (
         serve(create_app(world), ("127.0.0.1", 0), most_connections=3) as (_, port),
         AsyncExitStack() as idle,
+        asyncio.timeout(HANG_SECONDS),
     ):
-        for number in range(3):
-            await idle.enter_async_context(_connected(port, f"127.0.0.{number + 1}"))
-        assert await _answer(port, REQUEST, source="127.0.0.9") == b""
+        sources = [f"127.0.0.{number}" for number in (1, 2, 3)]
+        held = [await idle.enter_async_context(_connected(port, source)) for source in sources]
+        assert b" 200 " in await _answer(port, REQUEST, source="127.0.0.2")
+        assert [reader.at_eof() for reader, _ in held] == [False, True, False]
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
@@ -83,19 +103,37 @@ def ca(tmp_path: Path) -> trustme.CA:
     return authority
 
 
-async def test_a_tls_handshake_is_counted_and_limited_in_time(
+async def test_a_tls_handshake_is_limited_in_time(
     world: World, monkeypatch: pytest.MonkeyPatch, ca: trustme.CA, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(connections, "HANDSHAKE_SECONDS", 0.5)
+    app = create_app(world)
+    async with (
+        serve(app, ("127.0.0.1", 0), tmp_path / "web.yml") as (_, port),
+        asyncio.timeout(HANG_SECONDS),
+        _connected(port) as (silent, _),
+    ):
+        assert await silent.read() == b""
+
+
+@pytest.mark.parametrize("speaks_tls", [False, True])
+async def test_by_tls_too_the_oldest_gives_way_before_and_after_its_handshake(
+    world: World, monkeypatch: pytest.MonkeyPatch, ca: trustme.CA, tmp_path: Path, speaks_tls: bool
+) -> None:
+    monkeypatch.setattr(connections, "HANDSHAKE_SECONDS", 10 * HANG_SECONDS)
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 10 * HANG_SECONDS)
     context = ssl.create_default_context()
     ca.configure_trust(context)
     app = create_app(world)
-    async with serve(app, ("127.0.0.1", 0), tmp_path / "web.yml", most_connections=2) as (_, port):
-        async with _connected(port) as (silent, _), asyncio.timeout(10):
-            with pytest.raises((ConnectionError, ssl.SSLError)):
-                await _answer(port, REQUEST, context=context)
-            assert await silent.read() == b""
-        assert b" 200 " in await _answer(port, REQUEST, context=context)
+    async with (
+        serve(app, ("127.0.0.1", 0), tmp_path / "web.yml", most_connections=2) as (_, port),
+        asyncio.timeout(HANG_SECONDS),
+        _connected(port, context=context if speaks_tls else None) as (oldest, _),
+    ):
+        for _ in range(2):
+            assert b" 200 " in await _answer(port, REQUEST, context=context)
+        with suppress(ConnectionError):
+            assert await oldest.read() == b""
 
 
 async def test_malformed_http_is_refused_hardened_and_not_repeated(
