@@ -6,6 +6,8 @@ Rules of this file:
   search that hangs delays none of them, and no provider counts its connection as one of SMTP.
 - IMAP is spoken in threads, of which there are few; waiting for one counts in no time limit, and holds neither the
   mailbox nor a place among the open connections: no check waits for a search that has not begun.
+- A search waits for its mailbox and its connection no longer than it may take: what holds them, as a process that was
+  stopped, delays no other search for ever.
 - A finder that cannot get in is an error of its own, which says nothing of the mail.
 """
 
@@ -14,7 +16,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-from smtpcheck.limits.connection_limit import ConnectionLimit
+from smtpcheck.limits.connection_limit import ConnectionLimit, NoSlotError
 from smtpcheck.loopback.finder import Finder, FinderError, FinderStep, Search, Searcher, SearchRequest
 from smtpcheck.loopback.plan import Find, FindVia
 from smtpcheck.model.check import Server
@@ -67,8 +69,11 @@ class Finders(Searcher):
         answer = await self._tokens.token(find.credential, find.mailbox, timeout=token_timeout, scope=find.scope)
         if isinstance(answer, TokenError):
             return Search(error=_token_error(answer))
-        async with place, self._connections.slot(f"search of {find.mailbox}"):
-            return await finder.search(request, answer.token, timeout=timeout)
+        try:
+            async with place, self._connections.slot(f"search of {find.mailbox}", timeout):
+                return await finder.search(request, answer.token, timeout=timeout)
+        except NoSlotError as error:
+            return Search(error=FinderError(FinderStep.AGENT, f"no slot within {timeout:.0f} s: {error}"))
 
     def close(self) -> None:
         """Begin nothing more; a search under way ends within its own time limit."""

@@ -121,6 +121,19 @@ async def test_a_search_that_hangs_delays_no_check_of_its_mailbox(
     await searching
 
 
+async def test_a_search_whose_mailbox_is_never_free_ends_in_its_time_and_gives_its_thread_back(
+    finders: Finders, searches: Searches, connections: ConnectionLimit
+) -> None:
+    """As where a process that was stopped holds the lock; it is the agent's own shortage, not the mailbox's fault."""
+    searches.free.set()
+    async with connections.slot(f"search of {PROBE}"):
+        for _ in range(3):
+            found = await finders.search(BY_IMAP, REQUEST, timeout=0.05, token_timeout=HANG_SECONDS)
+            assert found.error
+            assert (found.error.step, "not ended" in found.error.detail) == (FinderStep.AGENT, True)
+    assert (await _search(finders, BY_IMAP)).error is None
+
+
 async def test_searches_by_imap_are_no_more_at_once_than_there_are_threads(
     finders: Finders, searches: Searches
 ) -> None:
