@@ -83,7 +83,7 @@ async def probe(
 
     With `fresh` the token is force-refreshed, bypassing caches, within the broker's budget. `until` (monotonic seconds)
     ends the run before its own time limits do; NoSlotError where it passes before the run has its slot. A run that
-    waits for its slot longer than `max_wait` seconds is unknown, for the agent is overloaded.
+    waits for its slot longer than `max_wait` seconds, or for another process longer than its locks wait, is unknown.
     """
     started_at, origin = kit.wall(), kit.monotonic()
     try:
@@ -150,7 +150,7 @@ async def _connect(
             )
             return _Connected(talk, slot_at - begin, kit.monotonic() - slot_at)
     except NoSlotError as error:
-        if wait.until - begin <= wait.most:
+        if wait.until - begin <= wait.most and wait.until < math.inf:
             raise
         waited = kit.monotonic() - begin
         others = f"{kit.connections.waiting} other runs wait for a slot"

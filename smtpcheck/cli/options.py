@@ -87,8 +87,12 @@ def show_problems(loaded: "Loaded") -> None:
 
 
 def locks_of_agent(settings: "Settings") -> "MailboxLocks | None":
-    """Return the locks that an agent beside this command holds; None where there is no such agent's folder."""
+    """Return the locks that an agent beside this command holds; None where there is no such agent's folder.
+
+    A mailbox is waited for as long as three of the agent's runs take: one that was stopped holds no command for ever.
+    """
     from smtpcheck.limits.mailbox_lock import MailboxLocks
 
     folder = settings.agent.state / "locks"
-    return MailboxLocks(folder) if os.access(folder, os.W_OK) else None
+    longest_wait = max((3 * check.timeout for check in settings.checks), default=0.0)
+    return MailboxLocks(folder, longest_wait) if os.access(folder, os.W_OK) else None

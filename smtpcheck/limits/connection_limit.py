@@ -39,7 +39,10 @@ class ConnectionLimit:
 
     @asynccontextmanager
     async def slot(self, mailbox: str, seconds: float = math.inf) -> AsyncIterator[None]:
-        """Hold the mailbox, and then one of the open connections. Raises NoSlotError after so many seconds."""
+        """Hold the mailbox, and then one of the open connections.
+
+        Raises NoSlotError after so many seconds, or where another process holds the mailbox for longer than is waited.
+        """
         offset = offset_of(mailbox)
         lock = self._enter(offset)
         try:

@@ -12,6 +12,7 @@ Rules of this file:
 import asyncio
 import errno
 import hashlib
+import math
 import os
 import struct
 import sys
@@ -44,19 +45,23 @@ def make_private(folder: Path) -> None:
 class MailboxLocks:
     """Locks per mailbox between the processes that share a state folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """Use the lock file in `folder`; both are made if they are missing."""
+    def __init__(self, folder: Path, longest_wait: float = math.inf) -> None:
+        """Use the lock file in `folder`; both are made if they are missing. No wait takes more than so many seconds."""
         self.error = ""
         """Why nothing is locked, as a sentence; empty while the lock file can be used."""
         self._path = folder / "mailboxes"
+        self._longest_wait = longest_wait
         self._file: int | None = None
         self._held: set[int] = set()
         self._retry_at = 0.0
         self._look_for_file()
 
     async def acquire(self, offset: int) -> None:
-        """Wait until no other process holds the byte that represents a mailbox, and lock it."""
-        while not self._try(offset):  # noqa: ASYNC110
+        """Wait until no other process holds the byte that represents a mailbox, and lock it. Raises TimeoutError."""
+        ends_at = time.monotonic() + self._longest_wait
+        while not self._try(offset):
+            if time.monotonic() >= ends_at:
+                raise TimeoutError
             await asyncio.sleep(_POLL_SECONDS)
 
     def release(self, offset: int) -> None:
