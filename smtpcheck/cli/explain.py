@@ -52,8 +52,8 @@ def explain(
 ) -> None:
     """Explain an error and how to fix it.
 
-    Takes pasted text: a reply, a code, a log, a stack trace, a transcript, the JSON of an issuer. Nothing is sent
-    anywhere; tokens and secrets in the text are not repeated.
+    Takes pasted text: a reply, a code, a log, a stack trace, a transcript, the JSON of an issuer, a bounce, the header
+    of a message. Nothing is sent anywhere; tokens and secrets in the text are not repeated.
     """
     given = " ".join(text or ())
     if sum((bool(given), observation is not None, everything)) != 1:
@@ -82,10 +82,18 @@ def explain(
 
 
 def _pasted(text: str) -> str:
-    pasted = _read(_STDIN) if text == _STDIN else _bounded(text.encode("utf-8", "surrogateescape"))
+    octets = _octets(_STDIN) if text == _STDIN else text.encode("utf-8", "surrogateescape")
+    pasted = _bounded(_beginning(octets))
     if not pasted.strip():
         raise typer.BadParameter("the input is empty")
     return pasted
+
+
+def _beginning(octets: bytes) -> bytes:
+    """Return all, or of a message that is too large its beginning: a bounce says why before it returns the message."""
+    from smtpcheck.mail.mime import is_message
+
+    return octets[:MAX_INPUT] if len(octets) > MAX_INPUT and is_message(octets) else octets
 
 
 def _with_nearest(given: str, failure: "Failure") -> "Failure":
@@ -101,15 +109,15 @@ def _with_nearest(given: str, failure: "Failure") -> "Failure":
 def _observed(file: str) -> "Observation":
     from smtpcheck.diagnosis.observation import from_case
 
-    return from_case(_mapping(_read(file)))
+    return from_case(_mapping(_bounded(_octets(file))))
 
 
-def _read(file: str) -> str:
+def _octets(file: str) -> bytes:
     try:
         if file == _STDIN:
-            return _bounded(sys.stdin.buffer.read(MAX_INPUT + 1))
+            return sys.stdin.buffer.read(MAX_INPUT + 1)
         with Path(file).open("rb") as source:
-            return _bounded(source.read(MAX_INPUT + 1))
+            return source.read(MAX_INPUT + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "refused"
         raise typer.BadParameter(f"{file} cannot be read: {reason.lower()}") from None

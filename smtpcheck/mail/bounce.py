@@ -16,7 +16,7 @@ from enum import StrEnum
 from itertools import islice
 
 from smtpcheck.mail.headers import Field, decoded
-from smtpcheck.mail.mime import ATTACHED, MAX_MESSAGE, Part, header_of, parts_of
+from smtpcheck.mail.mime import ATTACHED, MAX_MESSAGE, MESSAGE_FIELDS, Part, header_of, parts_of
 from smtpcheck.mail.notice import Notice, action_of_text, is_notice, read_notice, reply_in, without_original
 from smtpcheck.mail.reply_text import enhanced_of, reply_code_of, split_wrapped, unfolded
 
@@ -30,7 +30,6 @@ _DAEMON = re.compile(
 _ANSWER = re.compile(r"\s{0,4}(?:re|fwd?|aw|wg|tr|rv|sv|vs)\s{0,2}:", re.IGNORECASE)
 _LIST_FIELDS = frozenset({"list-id", "list-unsubscribe", "list-post"})
 """A list sends newsletters, and passes on the bounces that reach it."""
-_ENVELOPE_FIELDS = frozenset({"from", "received", "return-path", "subject", "date", "message-id", "delivered-to"})
 _MESSAGE_ID = re.compile(r"<([^<>\s@]{1,300}@[^<>\s@]{1,300})>")
 _MESSAGE_ID_LINE = re.compile(r"(?im)^(?:x-(?:gmail-)?original-)?message-id:\s{0,8}<([^<>\s@]{1,300}@[^<>\s@]{1,300})>")
 _ADDRESS = re.compile(r"[^\s<>;,()\"]{1,200}@[^\s<>;,()\"]{1,200}")
@@ -117,7 +116,7 @@ def read_bounce(message: bytes | str) -> Bounce | None:
 
 def _is_bounce(top: Part, parts: tuple[Part, ...], status: _Status | None, text: str) -> bool:
     names = {name.lower() for name, _ in top.fields}
-    if not names & _ENVELOPE_FIELDS:
+    if not names & MESSAGE_FIELDS:
         return status is not None or is_notice(text)
     has_status = any(part.content_type in _STATUS_TYPES for part in parts)
     if top.content_type == "multipart/report" and (has_status or top.parameter("report-type") == "delivery-status"):

@@ -38,6 +38,11 @@ _TAG = re.compile(r"<[^<>]{0,2000}>")
 ATTACHED = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "text/rfc822-header"})
 """The types of a message that is attached, or of its header alone."""
 
+MESSAGE_FIELDS = frozenset({"from", "received", "return-path", "subject", "date", "message-id", "delivered-to"})
+"""Fields that the header of a message has, in lower case."""
+_MAX_HEADER = 64 * 1024
+_LEAST_FIELDS = 3
+
 
 @dataclass(frozen=True)
 class Part:
@@ -91,6 +96,12 @@ def parts_of(message: bytes) -> tuple[Part, ...]:
         found.append(Part(fields, tuple(lines[begin:end])))
         at = _next_begin(lines, end, boundaries)
     return tuple(found)
+
+
+def is_message(octets: bytes) -> bool:
+    """Return whether octets begin with the header of a message."""
+    parts = parts_of(octets[:_MAX_HEADER])
+    return bool(parts) and len({name.lower() for name, _ in parts[0].fields} & MESSAGE_FIELDS) >= _LEAST_FIELDS
 
 
 def header_of(text: str) -> tuple[Field, ...]:

@@ -127,6 +127,12 @@ def test_the_largest_input_is_taken() -> None:
     assert first_cause("-", given=given) == Cause.SMTP_AUTH_DISABLED_TENANT
 
 
+def test_of_a_large_bounce_the_beginning_is_enough() -> None:
+    """A bounce of a large message returns all of it, behind what it has to say."""
+    bounce = (Path(__file__).parent.parent / "bounces" / "lhost-exchange2007-02.eml").read_bytes()
+    assert first_cause("-", given=bounce + b"VGhlIG9yaWdpbmFs\n" * 40_000) == Cause.MAILBOX_FULL
+
+
 def test_no_token_and_no_secret_is_repeated() -> None:
     """Whatever the form in which they were pasted, in text and in JSON."""
     token = ".".join(
