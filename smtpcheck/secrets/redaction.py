@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterable, Iterator
 from smtpcheck.secrets.escapes import Span, without
 
 MARK = "[redacted]"
+_PLACE = "\ufdd0"
+"""Stands for the mark until all is redacted, lest a secret be found in the mark: Unicode has no such character."""
 
 SHORTEST_ENCODED = 8
 """Characters of an encoded form that is searched for: a shorter one is in too much of what a server says."""
@@ -36,17 +38,16 @@ def redact(text: str, sent: Iterable[str], limit: int | None = None) -> str:
     if limit is None or len(text) <= limit + margin:
         return _redacted(text, values)[:limit]
     shown = _redacted(text[: limit + margin], values)
-    # A secret that this cut divides is in the margin, and behind all that were found whole.
-    behind_marks = len(shown.rpartition(MARK)[2])
-    return shown[: len(shown) - min(margin, behind_marks)][:limit]
+    # A secret that this cut divides is in the margin; all before the first mark is as it was, and so at its own place.
+    return shown[: max(shown.find(MARK) + len(MARK), len(shown) - margin)][:limit]
 
 
 def _redacted(text: str, values: Collection[str]) -> str:
     forms = sorted({form for value in values for form in (value, *encoded_forms(value))}, key=len, reverse=True)
     for form in forms:
-        text = text.replace(form, MARK)
+        text = text.replace(form, _PLACE)
     if forms:
-        text = without(text, lambda decoded: occurrences(decoded, forms), MARK)
+        text = without(text, lambda decoded: occurrences(decoded, forms), _PLACE).replace(_PLACE, MARK)
     for pattern in (_NAMED, _AUTHORIZATION, _URL_PASSWORD):
         text = pattern.sub(rf"\g<1>{MARK}", text)
     return _JWT.sub(MARK, text)

@@ -64,6 +64,22 @@ def test_a_secret_that_the_limit_divides_is_not_in_what_is_kept(secret: str, for
     assert set(shown) <= set(f".{MARK}")
 
 
+@given(
+    st.text(st.sampled_from("[redact]"), min_size=1, max_size=10), st.text(st.sampled_from("[redact]%+\\"), max_size=40)
+)
+def test_the_mark_is_not_redacted_in_turn(secret: str, text: str) -> None:
+    assert len(redact(text, [secret])) <= len(text) * len(MARK)
+
+
+def test_a_secret_that_the_limit_divides_is_not_shown_because_of_another_that_is_in_it() -> None:
+    short = "s3cret-that-is-longer-than-its-mark"
+    long = f"{'x' * 40}{short}{'y' * 40}"
+    for before in range(300):
+        text = f"{short} " * 55 + "." * before + long + "." * 4000
+        shown = redact(text, [short, long], 800)
+        assert set(shown) <= set(f"{MARK} .")
+
+
 @pytest.mark.parametrize("secret", ["a1b", "pw", "test"])
 def test_a_short_secret_has_no_encoded_form_that_is_in_every_text(secret: str) -> None:
     text = "7465737461316270776131 dGVzdGExYnB3 Y WEx YTFi"
