@@ -135,7 +135,7 @@ def _best(matched: Sequence[Rule], signals: Signals) -> dict[Cause, tuple[float,
         share = _YIELDS if rule.general and telling >= LIKELY else 1.0
         if not signals.is_of_mail:
             share *= _NOT_OF_MAIL
-        elif assumes_provider(rule.conditions, signals):
+        if assumes_provider(rule.conditions, signals):
             if rule.general:
                 continue
             share *= _ASSUMED

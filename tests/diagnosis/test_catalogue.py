@@ -106,6 +106,7 @@ SHOWN_BY: dict[str, dict[str, Any]] = {
     **{name: {"message_facts": {name: "seen"}} for name in BOUNCE_FACTS | HEADER_FACTS},
 }
 PATTERN_SAMPLES = {
+    "network.name-code": "getaddrinfo enotfound",
     "courier.recipient": "550 User <x> unknown",
     "delivery.dmarc-words": "rejected: dmarc of example.org",
     "graph.throttled-code": "429 client error",
