@@ -120,7 +120,7 @@ def course_of(text: str) -> Course:
         first = refusals[last]
         code = first[-1][1][:3]
         lines = [rest for _, rest in first if rest.startswith(code)]
-        refusal = Refusal(" ".join(" ".join((lines[0], *(line[4:] for line in lines[1:]))).split()), step_of(last))
+        refusal = Refusal(" ".join(" ".join((code, *(line[4:] for line in lines))).split()), step_of(last))
     return Course(refusal, tuple(sent), offers_auth, frozenset(overtaken))
 
 

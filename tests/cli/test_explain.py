@@ -85,6 +85,44 @@ def test_the_text_names_cause_evidence_and_fix() -> None:
     assert [line for line in text.splitlines() if line != line.rstrip()] == []
 
 
+def test_several_failures_come_with_their_lines_and_how_often() -> None:
+    line = "Nov 27 10:00:0{0} mx postfix/smtp[{0}]: host x[192.0.2.1] said: {1} (in reply to {2} command)\n"
+    log = line.format(1, "550 5.1.1 User unknown", "RCPT TO") + line.format(2, TENANT_OFF, "AUTH LOGIN")
+    log += line.format(3, "550 5.1.1 User unknown", "RCPT TO")
+    shown = json.loads(explain("-", "--format", "json", given=log.encode()).stdout)
+    failures = [(item["lines"], item["count"], item["findings"][0]["cause"]) for item in shown["failures"]]
+    assert failures == [([1, 3], 2, Cause.RECIPIENT_REJECTED), ([2], 1, Cause.SMTP_AUTH_DISABLED_TENANT)]
+    assert shown["findings"] == shown["failures"][0]["findings"]
+    text = explain("-", given=log.encode()).stdout.decode()
+    assert "lines 1, 3: 2 times" in text
+    assert "failures" not in json.loads(explain(TENANT_OFF, "--format", "json").stdout)
+
+
+def test_certainty_is_said_in_words_and_equal_replies_are_separated_by_doctor() -> None:
+    certain, possible = (
+        explain(text).stdout.decode() for text in (TENANT_OFF, "535 5.7.3 Authentication unsuccessful")
+    )
+    assert "(smtp_auth_disabled_tenant, certain)" in certain
+    assert ", possible)" in possible
+    assert "then all at once: smtpcheck doctor" in " ".join(possible.split())
+    assert "%" not in certain + possible
+
+
+def test_the_unknown_says_what_was_recognised_and_whom_to_ask() -> None:
+    result = explain("AADSTS7000999: something unheard of")
+    text = " ".join(result.stdout.decode().split())
+    assert result.returncode == UNKNOWN
+    assert "it speaks of a token endpoint" in text
+    assert "https://login.microsoftonline.com/error?code=7000999" in text
+    assert "the administrator of the Microsoft 365 tenant" in text
+
+
+def test_a_misspelt_cause_is_told_the_nearest() -> None:
+    result = explain("mailbx_full")
+    assert result.returncode == UNKNOWN
+    assert "mailbx_full is no cause; the nearest is mailbox_full" in result.stdout.decode()
+
+
 def test_the_list_has_every_cause() -> None:
     lines = explain("--list").stdout.decode().splitlines()
     named = [line.split()[0] for line in lines if line[:1].strip()]

@@ -1,0 +1,75 @@
+"""A log of many events gives each distinct failure once; what is one event stays one."""
+
+import pytest
+
+from smtpcheck.diagnosis.catalogue import load
+from smtpcheck.diagnosis.events import Failure, failures_of
+
+CATALOGUE = load()
+SENT = "postfix/smtp[9]: 4A1: to=<c@example.org>, relay=mx[192.0.2.1]:25, dsn=2.0.0, status=sent (250 2.0.0 Ok)"
+UNKNOWN_USER = (
+    "postfix/smtp[{0}]: 4A{0}: to=<u{0}@example.org>, relay=mx.example.org[192.0.2.1]:25, dsn=5.1.1, status=bounced"
+    " (host mx.example.org[192.0.2.1] said: 550 5.1.1 <u{0}@example.org>: Recipient address rejected: User unknown"
+    " (in reply to RCPT TO command))"
+)
+SWITCHED_OFF = (
+    "postfix/smtp[7]: 4A7: to=<a@example.org>, relay=smtp.office365.com[192.0.2.2]:587, dsn=5.7.139, status=bounced"
+    " (SASL authentication failed; server smtp.office365.com[192.0.2.2] said: 535 5.7.139 Authentication unsuccessful,"
+    " SmtpClientAuthentication is disabled for the Tenant.)"
+)
+NOISE = (
+    "systemd[1]: x.service: Start operation timed out.",
+    "sshd[2]: Failed password for root from 192.0.2.9 port 22",
+)
+
+
+def _log(*events: str) -> str:
+    return "\n".join(f"Nov 27 10:00:{number:02} mx {event}" for number, event in enumerate(events))
+
+
+def _shown(failures: tuple[Failure, ...]) -> list[tuple[str, tuple[int, ...], int]]:
+    return [(failure.findings[0].cause.value, failure.lines, failure.count) for failure in failures]
+
+
+def test_each_distinct_failure_comes_once_with_its_lines_and_how_often() -> None:
+    log = _log(SWITCHED_OFF, UNKNOWN_USER.format(11), SENT, *NOISE, UNKNOWN_USER.format(12))
+    assert _shown(failures_of(log, CATALOGUE)) == [
+        ("smtp_auth_disabled_tenant", (1,), 1),
+        ("recipient_rejected", (2, 6), 2),
+    ]
+
+
+def test_events_are_not_read_as_one() -> None:
+    """The mail server's name in one event and a timeout in another are no timeout of the mail server."""
+    log = _log("app: smtp.example.org:587 is the mail server", "nfs: server not responding, timed out")
+    assert _shown(failures_of(log, CATALOGUE)) == [("unknown", (), 0)]
+
+
+def test_the_lines_that_are_named_are_bounded() -> None:
+    failure = failures_of(_log(*(UNKNOWN_USER.format(number) for number in range(10, 60))), CATALOGUE)[0]
+    assert (len(failure.lines), failure.count) == (20, 50)
+
+
+TRACE = """\
+2026-01-02 10:00:00 ERROR mailer
+Traceback (most recent call last):
+  File x
+smtplib.SMTPAuthenticationError: (535, b'5.7.139 SmtpClientAuthentication is disabled for the Tenant.')
+"""
+TRANSCRIPT = """\
+10:00:01 C: EHLO a
+10:00:01 S: 250-b
+10:00:01 S: 250-AUTH LOGIN
+10:00:01 S: 250 SIZE
+10:00:02 C: MAIL FROM:<a@example.org>
+10:00:02 S: 530 5.7.0 no
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [(TRACE, "smtp_auth_disabled_tenant"), (TRANSCRIPT, "auth_not_attempted")],
+    ids=["a stack trace", "a transcript with times"],
+)
+def test_one_event_stays_one(text: str, cause: str) -> None:
+    assert _shown(failures_of(text, CATALOGUE)) == [(cause, (1,), 1)]
