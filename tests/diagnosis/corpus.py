@@ -29,7 +29,7 @@ AREAS = {
 def cases() -> Iterator[dict[str, Any]]:
     """Yield the cases of every corpus."""
     for file in sorted(FOLDER.glob("*.yaml")):
-        yield from yaml.safe_load(file.read_text("utf-8"))["cases"]
+        yield from yaml.safe_load(file.read_text("utf-8")).get("cases", ())
 
 
 def area_of(case: Mapping[str, Any]) -> str:
