@@ -107,6 +107,7 @@ SHOWN_BY: dict[str, dict[str, Any]] = {
 }
 PATTERN_SAMPLES = {
     "network.name-code": "getaddrinfo enotfound",
+    "mail.address-blocked": "blocked: 192.0.2.1",
     "courier.recipient": "550 User <x> unknown",
     "delivery.dmarc-words": "rejected: dmarc of example.org",
     "graph.throttled-code": "429 client error",
