@@ -15,7 +15,17 @@ from smtpcheck.check.connectivity import Try
 from smtpcheck.model import expected_refusal
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Phase, Warn
-from smtpcheck.model.report import Fault, FaultKind, Finding, Outcome, Report, Step, TokenError, TokenErrorKind
+from smtpcheck.model.report import (
+    CertificateFacts,
+    Fault,
+    FaultKind,
+    Finding,
+    Outcome,
+    Report,
+    Step,
+    TokenError,
+    TokenErrorKind,
+)
 from smtpcheck.model.timestamp import utc_text
 
 _DAY = 86400.0
@@ -82,7 +92,7 @@ def _ran_short(step: Step, error: TokenError | None) -> bool:
 
 
 def expiries(check: Check, report: Report, credential: CredentialExpiries | None, now: float) -> Iterable[Finding]:
-    """Yield a warning for each thing that expires sooner than the check's `warn` allows, and for a slow run."""
+    """Yield a warning for what expires sooner than `warn` allows, a certificate many refuse, and a slow run."""
     certificate = report.tls.certificate if report.tls else None
     dates = [(Cause.CERTIFICATE_EXPIRING, certificate.not_after if certificate else None, check.warn.certificate)]
     if credential is not None:
@@ -91,6 +101,11 @@ def expiries(check: Check, report: Report, credential: CredentialExpiries | None
         if end is not None and end - now < margin:
             verb = "expired" if end < now else "expires"
             yield _warning(cause, f"{_SUBJECT[cause]} {verb} {utc_text(end)}, {_remaining(end - now)}")
+    if certificate is not None and _has_only_a_common_name(certificate):
+        yield _warning(
+            Cause.CERTIFICATE_NAME_IN_CN_ONLY,
+            f"the server's certificate ({certificate.subject}) has no subject alternative name",
+        )
     if report.seconds > check.warn.duration:
         slowest = max(report.steps, key=lambda step: step.seconds)
         yield _warning(
@@ -98,6 +113,11 @@ def expiries(check: Check, report: Report, credential: CredentialExpiries | None
             f"the run took {report.seconds:.1f} s, more than {check.warn.duration:g} s",
             f"the slowest phase was {slowest.phase} with {slowest.seconds:.1f} s",
         )
+
+
+def _has_only_a_common_name(certificate: CertificateFacts) -> bool:
+    """Return whether a certificate that OpenSSL accepted names its host in the common name alone (RFC 9525 6.3)."""
+    return certificate.verified and not certificate.names and not certificate.unreadable
 
 
 def fresh_token_failing(since: float, root: Finding) -> tuple[Finding, ...]:

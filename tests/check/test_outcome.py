@@ -1,6 +1,7 @@
 """The judgement of a run."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -107,6 +108,26 @@ def test_what_ends_within_its_margin_is_named(
     report: Report, credential: CredentialState | None, causes: list[Cause]
 ) -> None:
     assert [finding.cause for finding in expiries(CHECK, report, credential, NOW)] == causes
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({}, False),
+        ({"names": ()}, True),
+        ({"names": (), "unreadable": ("names",)}, False),
+        ({"names": (), "verified": False}, False),
+    ],
+)
+def test_a_certificate_that_names_its_host_in_the_common_name_alone_is_a_warning(
+    changes: dict[str, Any], warned: bool
+) -> None:
+    """Many clients refuse it though OpenSSL does not; what could not be read is not called missing."""
+    tls = certificate(365)
+    assert tls.certificate
+    tls = dataclasses.replace(tls, certificate=dataclasses.replace(tls.certificate, **changes))
+    found = [each.cause for each in expiries(CHECK, dataclasses.replace(REACHED, tls=tls), None, NOW)]
+    assert found == ([Cause.CERTIFICATE_NAME_IN_CN_ONLY] if warned else [])
 
 
 def test_an_expiry_says_when_and_how_soon() -> None:
