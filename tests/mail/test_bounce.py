@@ -381,6 +381,15 @@ def test_lines_of_one_reply_are_one_text() -> None:
     assert bounce.diagnostic == "550 5.7.26 This mail is unauthenticated. DKIM = did not pass see the page"
 
 
+def test_what_the_original_is_made_of_is_not_read() -> None:
+    original = report(recipient("inner", "failed", "5.2.2"))
+    head = f"From: {DAEMON}\nSubject: Undelivered\nContent-Type: multipart/mixed; boundary=out\n\n--out\n\n{POSTFIX}\n"
+    bounce = read_bounce(head.encode() + b"--out\nContent-Type: message/rfc822\n\n" + original + b"\n--out--\n")
+    assert bounce is not None
+    assert (bounce.recipient, bounce.enhanced) == ("nobody@example.net", "5.1.1")
+    assert bounce.original[0] == ("From", DAEMON)
+
+
 def test_an_empty_report_leaves_it_to_the_text() -> None:
     empty = report(text=POSTFIX).replace(b"Reporting-MTA: dns; relay.example.org\n", b"")
     bounce = read_bounce(empty)

@@ -48,6 +48,7 @@ JUNK = delivery("dest:J;OFR:SpamFilterAuthJ")
         ([report(f"SCL:1;SFV:NSPM;CAT:NONE;{INBOUND}"), delivery("dest:C;OFR:CustomRules")], Why.INBOX_RULE),
         ([report(f"SCL:1;SFV:NSPM;CAT:NONE;{INBOUND}"), delivery("dest:J;OFR:CustomRules")], Why.INBOX_RULE),
         ([report(f"SCL:1;SFV:NSPM;CAT:NONE;{INBOUND}"), delivery("dest:I;OFR:SpamFilterPass")], Why.NOTHING),
+        ([report(f"SCL:5;SFV:SPM;CAT:SPM;{INBOUND}"), delivery("dest:I;OFR:SpamFilterPass")], Why.NOTHING),
         ([report("SCL:-1;SFV:SKI;CAT:NONE;DIR:INT")], Why.NOTHING),
         ([report(f"SCL:-1;SFV:SKA;CAT:NONE;{INBOUND}")], Why.NOTHING),
         ([("X-Forefront-Antispam-Report", "CIP:192.0.2.9; CTRY:DE; SCL:5; SFV:SPM; DIR:INB;")], Why.FILTER),
