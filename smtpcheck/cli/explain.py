@@ -178,7 +178,9 @@ def _show(failures: "list[Failure]", rules: "Catalogue", *, as_json: bool) -> No
 
 
 def _show_causes(rules: "Catalogue", *, as_json: bool) -> None:
-    meanings = {cause.value: entry.definition for cause, entry in rules.entries.items()}
+    from smtpcheck.diagnosis.explain import meaning as meaning_of
+
+    meanings = {cause.value: meaning_of(entry) for cause, entry in rules.entries.items()}
     if as_json:
         print(json.dumps({"causes": meanings}, indent=2))
         return

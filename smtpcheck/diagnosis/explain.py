@@ -40,6 +40,7 @@ class Entry:
     """What is known of one cause."""
 
     definition: str
+    """In one sentence; `{where}` is filled in with the server and the step, where they are known."""
     tell_apart: str
     steps: tuple[Step, ...]
     reference: str
@@ -79,7 +80,8 @@ def explain(observation: Observation, catalogue: Catalogue) -> tuple[Finding, ..
     """Return the possible causes of what was seen, best first; `unknown` alone if no rule matches."""
     signals = signals_of(observation)
     best = _best([rule for rule in catalogue.rules if holds(rule.conditions, signals)], signals)
-    values, quotes = {**values_of(observation), **_where(signals)}, _quotes(observation)
+    values, quotes = values_of(observation), _quotes(observation)
+    values |= _where(signals, values)
     ranked = sorted(_left(best, signals, catalogue).items(), key=lambda item: -item[1][0])[:_MOST]
     findings = tuple(
         Finding(cause, certainty, rule.id, _evidence(quotes, rule, signals), values)
@@ -100,7 +102,7 @@ def describe(finding: Finding, catalogue: Catalogue) -> Explanation:
     return Explanation(
         cause=finding.cause,
         certainty=finding.certainty,
-        summary=entry.definition,
+        summary=entry.definition.replace("{where}", finding.values.get("where", "")),
         evidence=finding.evidence,
         remedy=tuple(next_steps(finding.values))
         if finding.cause is Cause.UNKNOWN
@@ -115,6 +117,11 @@ def _reference(finding: Finding, own: Rule | None, entry: Entry) -> str:
     if finding.cause is Cause.UNKNOWN and finding.values.get("lookup"):
         return finding.values["lookup"].split()[0]
     return own.reference if own and own.reference else entry.reference
+
+
+def meaning(entry: Entry) -> str:
+    """Return what a cause means, wherever it was found."""
+    return entry.definition.replace("{where}", "")
 
 
 def certainty_words(certainty: float) -> str:
@@ -159,10 +166,12 @@ def _left(
     return {cause: item for cause, item in left.items() if cause is not Cause.UNKNOWN} or left
 
 
-def _where(signals: Signals) -> dict[str, str]:
-    """Return whose server and issuer it is, as far as it is known, for the choice of the remedy's steps."""
+def _where(signals: Signals, values: Mapping[str, str]) -> dict[str, str]:
+    """Return whose server and issuer it is and at which step, as far as that is known."""
     known = {name: next(iter(sorted(signals.sets[name])), "") for name in ("provider", "issuer", "flow", "protocol")}
-    return {name: value for name, value in known.items() if value}
+    server = f" from {values['host']}:{values['port']}" if {"host", "port"} <= values.keys() else ""
+    step = f" in the step {signals.the('phase')}" if signals.the("phase") else ""
+    return {name: value for name, value in {**known, "where": f"{server}{step}"}.items() if value}
 
 
 def _tell_apart(finding: Finding, entry: Entry, rule: Rule | None, catalogue: Catalogue) -> str:

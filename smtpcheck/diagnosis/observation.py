@@ -104,7 +104,7 @@ def observe(
     exchanges = step.exchanges if step else ()
     return Observation(
         provider=check.provider,
-        flow=_FLOWS.get(hints.type, hints.type) if hints else "",
+        flow=_flow(hints) if hints else "",
         phase=step.phase if step else "",
         sasl_user=check.mailbox,
         scope=(token.scope if token else "")
@@ -140,6 +140,11 @@ def observe(
         check=check.name,
         granted_at=check.granted_at,
     )
+
+
+def _flow(hints: CredentialHints) -> str:
+    """Return how the token was got: a login by device code has long been a refresh token when a check runs."""
+    return "refresh_token" if hints.grant == "device_code" else hints.grant or _FLOWS.get(hints.type, hints.type)
 
 
 def from_case(case: object) -> Observation:

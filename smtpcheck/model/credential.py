@@ -23,6 +23,8 @@ class CredentialHints:
     cloud: str = ""
     scope: str = ""
     """The scope that is requested."""
+    grant: str = ""
+    """How a token is asked for, where the type leaves that to the configuration."""
 
 
 @dataclass(frozen=True, slots=True)

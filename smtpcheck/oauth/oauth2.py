@@ -124,7 +124,7 @@ class OAuth2(UserCredential):
 
     def hints(self, name: str) -> CredentialHints:
         """Return what a remedy's text may say of the credential called `name`."""
-        return CredentialHints(name=name, type=self.type, client_id=self.client_id, scope=self.scope)
+        return CredentialHints(name=name, type=self.type, client_id=self.client_id, scope=self.scope, grant=self.grant)
 
     def files(self) -> tuple[Path, ...]:
         """Return the files of the secret or key, and of a refresh token from elsewhere."""

@@ -9,11 +9,11 @@ import pytest
 
 from smtpcheck.config import load as load_config
 from smtpcheck.diagnosis.catalogue import load
-from smtpcheck.diagnosis.explain import Explanation, describe, explain
-from smtpcheck.diagnosis.observation import Observation, from_case, observe
+from smtpcheck.diagnosis.explain import LIKELY, Explanation, describe, explain
+from smtpcheck.diagnosis.observation import Observation, from_case, from_text, observe
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.credential import CredentialHints
-from smtpcheck.model.report import Attempt, CertificateFacts, Fault, FaultKind, Outcome, Report, TlsFacts
+from smtpcheck.model.report import Attempt, CertificateFacts, Fault, FaultKind, Finding, Outcome, Report, TlsFacts
 
 CATALOGUE = load()
 EXCHANGE = "https://outlook.office365.com"
@@ -358,3 +358,68 @@ def test_a_case_may_be_written_in_several_ways() -> None:
 )
 def test_a_token_error_may_be_written_in_several_ways(error: object) -> None:
     assert _causes(from_case({"observed": {"phase": "token", "token_error": error}}))[0] == "secret_expired"
+
+
+TIMES = "AADSTS700024: Client assertion is not within its valid time range. Current time: 2026-01-01T10:00:00.1234567Z"
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "cause"),
+    [
+        ("2026-01-01T08:01:00", "2026-01-01T08:11:00", "clock_skew"),
+        ("2026-01-01T12:00:30", "2026-01-01T12:10:30", "clock_skew"),
+        ("2026-01-01T10:20:00", "2026-01-01T10:30:00", "clock_skew"),
+        ("2026-01-01T04:33:00", "2026-01-01T04:43:00", "assertion_reused"),
+    ],
+    ids=["two hours late", "two hours early", "twenty minutes early", "five hours and a quarter late"],
+)
+def test_the_times_in_the_text_tell_a_time_zone_from_an_assertion_used_again(begin: str, end: str, cause: str) -> None:
+    text = f"{TIMES}, assertion valid from {begin}.0000000Z, expiry time of assertion {end}.0000000Z."
+    assert _causes(from_text(text))[0] == cause
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("connect EHOSTUNREACH 2001:db8::1:587", "ipv6_unreachable"),
+        ("dial tcp [2001:db8::1]:587: connect: network is unreachable", "ipv6_unreachable"),
+        ("dial tcp 192.0.2.1:587: connect: network is unreachable", "ipv4_unreachable"),
+    ],
+)
+def test_the_address_in_the_text_decides_on_the_family(text: str, cause: str) -> None:
+    assert _causes(from_text(text))[0] == cause
+
+
+def test_a_telling_number_beats_the_general_one_beside_it() -> None:
+    text = "AADSTS70002: Error validating. AADSTS50012: Client assertion is not within its valid time range."
+    assert _causes(from_text(text))[0] == "clock_skew"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["License expired", "Permission denied", "the request timed out", "certificate has expired", "rate limit exceeded"],
+)
+def test_bare_words_never_decide(text: str) -> None:
+    assert explain(from_text(text), CATALOGUE)[0].certainty < LIKELY
+
+
+def test_a_cause_that_speaks_of_a_step_names_it_and_the_server() -> None:
+    seen = Observation(phase="banner", fault="timeout", host="smtp.example.org", port=587)
+    assert _first(seen).summary == "No answer from smtp.example.org:587 in the step banner within the time limit."
+    assert describe(Finding(Cause.TIMEOUT, 1.0, "asked"), CATALOGUE).summary == "No answer within the time limit."
+
+
+def test_a_cause_that_everything_speaks_against_is_not_named() -> None:
+    """No exclusion is dropped for want of another cause."""
+    seen = Observation(flow="password", phase="auth", replies=("503 5.5.1 no",))
+    assert not {"user_mismatch", "token_expired"} & set(_causes(seen))
+
+
+def test_the_unknown_stands_alone() -> None:
+    observations = (from_text("nothing of the kind"), Observation(token_kind="oauth", error="invalid_grant"))
+    assert [_causes(seen).count("unknown") for seen in observations] == [1, 0]
+
+
+def test_the_issuer_s_address_and_status_are_in_the_evidence() -> None:
+    seen = Observation(phase="token", token_kind="http", endpoint="https://idp.example.org/token", http_status=403)
+    assert "issuer: https://idp.example.org/token answered with HTTP status 403" in _first(seen).evidence
