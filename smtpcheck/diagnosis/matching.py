@@ -111,7 +111,9 @@ def holds(asked: Conditions, signals: Signals) -> bool:
 
 def assumes_provider(asked: Conditions, signals: Signals) -> bool:
     """Return whether a rule that holds is one of a provider that nothing names."""
-    return signals.sets["provider"] == {""} and any(name == "provider" for name, _ in asked.sets)
+    return signals.sets["provider"] == {""} and any(
+        name == "provider" and "" not in allowed for name, allowed in asked.sets
+    )
 
 
 def signals_of(seen: Observation) -> Signals:
