@@ -21,7 +21,7 @@ from aiohttp import web
 from markupsafe import Markup
 
 from smtpcheck import __version__
-from smtpcheck.diagnosis.explain import describe
+from smtpcheck.diagnosis.explain import certainty_words, describe
 from smtpcheck.loopback.timeline import timeline
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Finding, Outcome, Report
@@ -156,6 +156,7 @@ async def render(request: web.Request, template: str, **values: object) -> str:
         refresh_seconds=REFRESH_SECONDS,
         distance=partial(formatting.distance, now=now),
         describe=partial(describe, catalogue=agent.catalogue),
+        certainty=certainty_words,
         **values,
     )
 

@@ -123,7 +123,7 @@ async def test_a_check_shows_its_run(client: Client) -> None:
     assert re.findall(r'<tr role="row" class="failed">', page) == ['<tr role="row" class="failed">']
     assert "AUTH failed 264 ms" in text
     assert 'challenge: {"status":"400","schemes":"Bearer"}' in text
-    assert "smtp_auth_disabled_tenant · 97 % sure" in text
+    assert "smtp_auth_disabled_tenant · certain" in text
     assert "the token's audience and role are right" in text
     assert "Recent runs 59" in text
     assert page.count('<rect class="column ') == 59
