@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.bench.agent_run import run_agent
 from tests.bench.comparison import compare
+from tests.bench.diagnosis import diagnosis
 from tests.bench.handshake import handshake
 from tests.bench.http_requests import requests
 from tests.bench.instructions import instructions
@@ -26,9 +27,10 @@ PARTS: dict[str, Callable[[World], Iterable[Row]]] = {
     "rooms": rooms,
     "agent": run_agent,
     "requests": requests,
+    "diagnosis": diagnosis,
     "instructions": instructions,
 }
-DEFAULT = ("probes", "rooms", "agent", "requests")
+DEFAULT = ("probes", "rooms", "agent", "requests", "diagnosis")
 
 
 def main() -> None:
