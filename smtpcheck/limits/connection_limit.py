@@ -5,7 +5,8 @@ Rules of this file:
 - Inside a process an asyncio lock orders the runs of one mailbox; between processes on one machine (an agent, and a
   `check` beside it) `mailbox_lock` does.
 - Waiting for a slot is counted in no phase. Where it has a limit, what was waited for is said.
-- Every run passes here: `slot` is one context manager and not three in each other, which would cost twice as much.
+- Every run passes here: where nothing is to be waited for, `slot` sets no time limit and keeps no list, which would
+  cost three times as much.
 """
 
 import asyncio
@@ -44,10 +45,18 @@ class ConnectionLimit:
         Raises NoSlotError after so many seconds, or where another process holds the mailbox for longer than is waited.
         """
         offset = offset_of(mailbox)
-        lock = self._enter(offset)
+        lock, is_alone = self._enter(offset)
         try:
-            with await self._acquired(offset, lock, seconds):
-                yield
+            if is_alone and not self._slots.locked() and (self._locks is None or self._locks.try_acquire(offset)):
+                try:
+                    async with lock, self._slots:  # all of it is free: nothing is waited for
+                        yield
+                finally:
+                    if self._locks is not None:
+                        self._locks.release(offset)
+            else:
+                with await self._acquired(offset, lock, seconds):
+                    yield
         finally:
             self._leave(offset)
 
@@ -78,11 +87,11 @@ class ConnectionLimit:
         holder = "another process" if process is None else f"process {process}"
         return f"{holder} holds the lock of this mailbox"
 
-    def _enter(self, key: int) -> asyncio.Lock:
-        """Return the lock that all runs of one mailbox share; it lives as long as one of them."""
+    def _enter(self, key: int) -> tuple[asyncio.Lock, bool]:
+        """Return the lock that all runs of one mailbox share, and whether this is the only one; it lives as long."""
         lock, users = self._mailboxes.get(key) or (asyncio.Lock(), 0)
         self._mailboxes[key] = (lock, users + 1)
-        return lock
+        return lock, not users
 
     def _leave(self, key: int) -> None:
         lock, users = self._mailboxes.pop(key)

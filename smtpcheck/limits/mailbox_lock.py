@@ -27,6 +27,8 @@ if sys.platform != "win32":
 
 RETRY_SECONDS = 10.0
 """How long after a failure the lock file is tried again."""
+LOOK_SECONDS = 1.0
+"""How often it is looked whether the lock file was removed."""
 _POLL_SECONDS = 0.05
 _SPAN = 1 << 40
 _BUSY = frozenset({errno.EACCES, errno.EAGAIN})
@@ -53,13 +55,13 @@ class MailboxLocks:
         self._longest_wait = longest_wait
         self._file: int | None = None
         self._held: set[int] = set()
-        self._retry_at = 0.0
+        self._retry_at = self._look_at = 0.0
         self._look_for_file()
 
     async def acquire(self, offset: int) -> None:
         """Wait until no other process holds the byte that represents a mailbox, and lock it. Raises TimeoutError."""
         ends_at = time.monotonic() + self._longest_wait
-        while not self._try(offset):
+        while not self.try_acquire(offset):
             if time.monotonic() >= ends_at:
                 raise TimeoutError
             await asyncio.sleep(_POLL_SECONDS)
@@ -89,7 +91,8 @@ class MailboxLocks:
             os.close(self._file)
             self._file = None
 
-    def _try(self, offset: int) -> bool:
+    def try_acquire(self, offset: int) -> bool:
+        """Lock the byte that represents a mailbox, unless another process holds it; return whether nobody does."""
         if sys.platform == "win32":
             return True
         self._look_for_file()
@@ -112,9 +115,14 @@ class MailboxLocks:
 
     def _look_for_file(self) -> None:
         """Open the lock file where it is not open, or was removed."""
-        if self._file is not None and os.fstat(self._file).st_nlink and os.path.exists(self._path):  # noqa: PTH110
-            return
-        if time.monotonic() < self._retry_at:
+        now = time.monotonic()
+        if self._file is not None:
+            if now < self._look_at:
+                return
+            self._look_at = now + LOOK_SECONDS
+            if os.fstat(self._file).st_nlink and os.path.exists(self._path):  # noqa: PTH110
+                return
+        if now < self._retry_at:
             return
         self.close()
         try:

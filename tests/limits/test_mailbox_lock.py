@@ -23,7 +23,7 @@ TRY = """
 import asyncio, sys
 from pathlib import Path
 from smtpcheck.limits.mailbox_lock import MailboxLocks, offset_of
-sys.exit(0 if MailboxLocks(Path(sys.argv[1]))._try(offset_of(sys.argv[2])) else 3)
+sys.exit(0 if MailboxLocks(Path(sys.argv[1])).try_acquire(offset_of(sys.argv[2])) else 3)
 """
 
 
@@ -77,12 +77,13 @@ async def test_who_holds_a_lock_is_said(tmp_path: Path) -> None:
                 pass
 
 
-async def test_a_lock_file_that_was_removed_is_opened_again(tmp_path: Path) -> None:
+async def test_a_lock_file_that_was_removed_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other processes lock the new file: what is held there too is held for them."""
     folder = tmp_path / "state" / "locks"
     with locks_in(folder) as locks:
         async with held(locks):
             shutil.rmtree(tmp_path / "state")
+            monkeypatch.setattr(locks, "_look_at", 0.0)  # a second has passed
             async with ConnectionLimit(1, locks).slot("b@x.org"):
                 assert not await is_free(folder)
         assert await is_free(folder)
