@@ -279,7 +279,7 @@ def test_a_closed_terminal_ends_what_was_started_on_it(config: Path, command: tu
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
         os.execve(sys.executable, [sys.executable, "-m", "smtpcheck", *arguments], ENVIRONMENT)
     try:
-        _read_until(terminal, b"Metrics" if command[0] == "demo" else b"listening")
+        _read_until(terminal, b"Ctrl-C" if command[0] == "demo" else b"listening")
         if command[0] == "run":
             os.kill(process, signal.SIGHUP)
             _read_until(terminal, b"configuration loaded")
