@@ -60,10 +60,12 @@ def test_the_alerts_are_those_of_a_configuration_that_loads(tmp_path: Path) -> N
     config.write_text(f"{found[1]}checks: [{check}]\n")
     loaded = load([config])
     assert loaded.settings and loaded.settings.alerts
-    assert len(loaded.settings.alerts.notifiers) == 4
+    assert len(loaded.settings.alerts.notifiers) == 6
     assert {problem.path for problem in loaded.problems} == {
-        "alerts.notify[1].url",
-        "alerts.notify[2].hmac_key",
+        "alerts.notify[1].routing_key",
+        "alerts.notify[2].api_key",
+        "alerts.notify[3].url",
+        "alerts.notify[4].hmac_key",
         "alerts.heartbeat.url",
     }
 
@@ -88,7 +90,10 @@ def test_commands_and_their_options_exist(command: str) -> None:
     assert {option for option in options if option not in shown} == set()
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "dashboards/README.md"])
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "dashboards/README.md", "docs/alerts.md"]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_files_that_a_document_names_exist(name: str) -> None:
     """Links to files, and in CONTRIBUTING the rooms and files in back quotes."""
     document = ROOT / name

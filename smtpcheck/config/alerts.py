@@ -21,6 +21,7 @@ from smtpcheck.alerts.notifiers import NOTIFIER_TYPES
 from smtpcheck.alerts.notifiers.heartbeat import LABEL, Heartbeat
 from smtpcheck.alerts.notifiers.http import Authorities, Proxy
 from smtpcheck.alerts.notifiers.notifier import Notifier, Route, SecretUrl
+from smtpcheck.alerts.notifiers.recipes import recipe_of
 from smtpcheck.alerts.notifiers.webhook import address_problem, routes_of
 from smtpcheck.alerts.thresholds import Thresholds
 from smtpcheck.config.fields import Duration, Labels, Period, is_address, mistake
@@ -172,7 +173,8 @@ def _notifiers(raw: Any, place: Place, folder: Path | None, problems: Problems) 
             problems.error(at, "must be a mapping", hint=f"start it with type: {', '.join(sorted(types))}")
         elif kind is None:
             message = "there is no such type" if "type" in each else "is missing"
-            hint = nearest(given if isinstance(given, str) else "", types)
+            word = given if isinstance(given, str) else ""
+            hint = recipe_of(word) or nearest(word, types)
             problems.error(at / "type", message, value=given, hint=hint)
         elif (notifier := validated(kind, each, at.__add__, problems, folder)) is not None:
             found.append((notifier, at))
@@ -194,6 +196,8 @@ def _check_notifier(notifier: Notifier, at: Place, checks: Sequence[Check], prob
     if problem := notifier.problem():
         problems.error(at, problem)
         return
+    if hint := notifier.advice():
+        problems.warning(at, hint[0], hint=hint[1])
     _check_match(notifier.match, at / "match", checks, problems)
     _check_routes(notifier.routes(), at, checks, problems)
 

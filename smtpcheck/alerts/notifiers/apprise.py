@@ -1,4 +1,4 @@
-"""Type `apprise`: Slack, Teams, Telegram, PagerDuty and a hundred others, by Apprise (https://github.com/caronc/apprise).
+"""Type `apprise`: Slack, Teams, Telegram, ntfy and a hundred others, by Apprise (https://github.com/caronc/apprise).
 
 Rules of this file:
 - The library is imported where it is first used, and asked in a thread of its own: it blocks, and has no end in time
@@ -21,6 +21,7 @@ from pydantic import Field
 from smtpcheck.alerts.grouping import Severity
 from smtpcheck.alerts.notification import Notification, Status
 from smtpcheck.alerts.notifiers.notifier import Failure, Notifier, Route, SecretUrl, Sender
+from smtpcheck.alerts.notifiers.recipes import INCIDENT_TOOLS, recipe_of
 from smtpcheck.http_client.exchange import Limits
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
@@ -50,6 +51,13 @@ class Apprise(Notifier):
         """Return what is wrong with the address."""
         url = self._address()
         return "" if url is None or plugin_of(url) is not None else "is not an address that Apprise knows"
+
+    def advice(self) -> tuple[str, str] | None:
+        """Return that an incident tool would be paged again by a recovery, for Apprise sends it no resolve."""
+        scheme = (self._address() or "").partition("://")[0].lower()
+        if scheme not in INCIDENT_TOOLS:
+            return None
+        return "pages again when an alert is resolved: Apprise sends no resolve there", recipe_of(scheme)
 
     def routes(self) -> Iterable[Route]:
         """Return the host that mail would go by, and the domain that it would come from."""

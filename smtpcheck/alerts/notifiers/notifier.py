@@ -101,6 +101,10 @@ class Notifier(BaseModel, ABC):
         """Return what is wrong with a secret that can be read (no address, say), a part of a sentence; else empty."""
         return ""
 
+    def advice(self) -> tuple[str, str] | None:
+        """Return what works less well than it could, a part of a sentence, and what to write instead; else None."""
+        return None
+
     def routes(self) -> Iterable[Route]:
         """Return what it depends on; nothing where that is not known. May read secrets that are no command."""
         return ()
