@@ -40,6 +40,7 @@ from smtpcheck.output.tracing.tracer import Tracer, tracer
 from smtpcheck.state.database import InUseError
 from smtpcheck.state.signing_key import load_signing_key
 from smtpcheck.state.state import State
+from smtpcheck.system import SYSTEM, System
 
 TICK_SECONDS = 0.25
 REFRESH_SECONDS = 5.0
@@ -101,17 +102,19 @@ class Agent:
         self._requests = Requests(state, self._runner.run_requested, wall=kit.wall, monotonic=kit.monotonic)
         self._stopping = False
         self._reloader = Reloader(settings.agent, load, self._swap, kit.wall)
-        self._jobs = PeriodicJobs()
+        self._jobs = PeriodicJobs(kit.wall)
         self._clock = ClockSteps(kit.wall(), kit.monotonic())
 
     @classmethod
-    async def create(cls, settings: Settings, load: Callable[[], Loaded], *, first_within: float = 60.0) -> Self:
+    async def create(
+        cls, settings: Settings, load: Callable[[], Loaded], *, first_within: float = 60.0, system: System = SYSTEM
+    ) -> Self:
         """Return an agent for the settings. Raises StateFolderError where another agent has its state folder.
 
         Where nothing can be written there, the agent checks without state and locks, and sends nothing.
         """
         folder = settings.agent.state
-        kit = await build_kit(settings, MailboxLocks(folder / "locks"), claims=True)
+        kit = await build_kit(settings, MailboxLocks(folder / "locks"), claims=True, system=system)
         try:
             state = await State.kept(folder, kit.wall)
         except InUseError as error:
@@ -121,7 +124,7 @@ class Agent:
                 f"Stop that one, or give this one a folder of its own in agent.state"
             ) from error
         await state.fetch([check.name for check in settings.checks])
-        correlation_ids = CorrelationIds(await asyncio.to_thread(load_signing_key, folder))
+        correlation_ids = CorrelationIds(await asyncio.to_thread(load_signing_key, folder, system.octets))
         traces = await tracer(settings.agent.otlp)
         return cls(settings, kit, state, load, correlation_ids, first_within=first_within, tracer=traces)
 

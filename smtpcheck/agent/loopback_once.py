@@ -8,7 +8,6 @@ Rules of this file:
 """
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -47,7 +46,8 @@ async def run_loopback(
     `news` is called whenever something new is known of the message.
     """
     folder = settings.agent.state
-    key = await asyncio.to_thread(load_signing_key, folder) if folder.is_dir() else secrets.token_bytes(32)
+    octets = kit.system.octets
+    key = await asyncio.to_thread(load_signing_key, folder, octets) if folder.is_dir() else octets(32)
 
     def changed(name: str) -> None:
         messages = service.record(name).messages

@@ -52,8 +52,9 @@ class Every(BaseTrigger):  # type: ignore[misc] # APScheduler has no types
 class PeriodicJobs:
     """Jobs that run at fixed intervals, each at most once at a time."""
 
-    def __init__(self) -> None:
-        """Begin without any; nothing runs before `start`."""
+    def __init__(self, wall: Callable[[], float]) -> None:
+        """Begin without any; nothing runs before `start`. `wall` is the time (Unix seconds)."""
+        self._wall = wall
         self.internal_errors = 0
         """Runs of jobs that ended by a fault of our own."""
         # A run that is still busy when the next is due is no news: the agent reports what is late itself.
@@ -92,7 +93,7 @@ class PeriodicJobs:
         One that APScheduler has seen since then is placed by the new clock already, and none waits longer than its
         interval.
         """
-        now = datetime.now(UTC)
+        now = datetime.fromtimestamp(self._wall(), UTC)
         for job in self._scheduler.get_jobs():
             moved = job.next_run_time + timedelta(seconds=step)
             job.modify(next_run_time=min(moved, now + job.trigger.interval))

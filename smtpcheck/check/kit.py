@@ -1,8 +1,7 @@
 """What every run of a check shares: tokens, network, limits, rules and finders."""
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from smtpcheck.config import Settings
@@ -16,6 +15,7 @@ from smtpcheck.model.credential import CredentialHints
 from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.token_store import TokenStore
 from smtpcheck.smtp.connection import Network
+from smtpcheck.system import SYSTEM, System
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,15 @@ class Kit:
     hints: Mapping[str, CredentialHints]
     """What the configuration says of each credential, by its name."""
     finders: Finders
-    wall: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
+    system: System = SYSTEM
+
+    def wall(self) -> float:
+        """Return the time (Unix seconds)."""
+        return self.system.wall()
+
+    def monotonic(self) -> float:
+        """Return the monotonic seconds."""
+        return self.system.monotonic()
 
     def issuer(self, check: Check) -> str:
         """Return the host of the check's issuer, empty where there is none."""
@@ -48,7 +55,9 @@ class Kit:
         self.connections.close()
 
 
-async def build_kit(settings: Settings, locks: MailboxLocks | None = None, *, claims: bool = False) -> Kit:
+async def build_kit(
+    settings: Settings, locks: MailboxLocks | None = None, *, claims: bool = False, system: System = SYSTEM
+) -> Kit:
     """Return a kit for the settings; TLS contexts and the catalogue are made off the loop.
 
     With `claims` no second kit that does so may use the same refresh tokens: what an agent is built with.
@@ -58,6 +67,8 @@ async def build_kit(settings: Settings, locks: MailboxLocks | None = None, *, cl
         settings.credentials,
         store=TokenStore(settings.agent.state / "tokens", key=settings.agent.token_key, claims=claims),
         fresh_every=settings.agent.fresh_every,
+        wall=system.wall,
+        monotonic=system.monotonic,
     )
     connections = ConnectionLimit(settings.agent.max_open_connections, locks)
     return Kit(
@@ -67,6 +78,7 @@ async def build_kit(settings: Settings, locks: MailboxLocks | None = None, *, cl
         catalogue=rules,
         hints=_hints(settings),
         finders=Finders(settings.credentials, tokens=tokens, connections=connections, network=network),
+        system=system,
     )
 
 

@@ -147,6 +147,7 @@ async def _connect(
                 network=kit.network,
                 message=outgoing.content if outgoing else None,
                 consent=outgoing.consent if outgoing else None,
+                system=kit.system,
             )
             return _Connected(talk, slot_at - begin, kit.monotonic() - slot_at)
     except NoSlotError as error:

@@ -14,11 +14,10 @@ Rules of this file:
 import asyncio
 import contextlib
 import ssl
-import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import cast
 
 from smtpcheck import __version__
@@ -33,6 +32,7 @@ from smtpcheck.smtp.resolver import AddressInfo, Resolver
 from smtpcheck.smtp.system_faults import os_fault
 from smtpcheck.smtp.tls import VERIFICATION_FAILED, TlsContexts, handshake_fault
 from smtpcheck.smtp.tls_session import TlsSession
+from smtpcheck.system import SYSTEM, System
 
 QUIT_SECONDS = 2.0
 """How long the answer to QUIT is waited for."""
@@ -82,6 +82,7 @@ async def converse(
     network: Network,
     message: bytes | None = None,
     consent: Callable[[], Awaitable[bool]] | None = None,
+    system: System = SYSTEM,
 ) -> Conversation:
     """Talk to the check's server up to a depth.
 
@@ -89,10 +90,11 @@ async def converse(
         check: what to do; its `timeout` bounds the whole conversation, name resolution included.
         depth: how far to go; the check's own depth is not looked at.
         secret: the token or password, sent from `Depth.AUTH` on; a check without a credential goes on without a login.
-        origin: when the run began, on `time.monotonic()`; `Step.start` counts from there.
+        origin: when the run began, on the monotonic clock; `Step.start` counts from there.
         network: built for this check's server.
         message: what to send at `Depth.SEND`, with CRLF line ends; a message of its own making if None.
         consent: asked before DATA, within the same time; where it says no, QUIT follows and no phase data is recorded.
+        system: whose clocks count.
 
     Raises:
         ValueError: the depth needs no connection, or a token or password that is not there, or an address or name holds
@@ -101,8 +103,9 @@ async def converse(
     if not depth.needs_connection or (depth.needs_token and check.credential is not None and secret is None):
         raise ValueError(f"no conversation of depth {depth} without its token or password")
     if depth >= Depth.SEND and message is None:
-        message = _own_message(check)
-    run = _Run(Plan(check, depth, secret, message or b"", asks=consent is not None), origin, network)
+        message = _own_message(check, system)
+    elapsed = partial(_seconds_since, origin, system.monotonic)
+    run = _Run(Plan(check, depth, secret, message or b"", asks=consent is not None), elapsed, network)
     try:
         async with asyncio.timeout(check.timeout) as alarm:
             await run.go(alarm, consent)
@@ -115,12 +118,16 @@ async def converse(
     return run.conversation()
 
 
-def _own_message(check: Check) -> bytes:
+def _seconds_since(origin: float, monotonic: Callable[[], float]) -> float:
+    return monotonic() - origin
+
+
+def _own_message(check: Check, system: System) -> bytes:
     return probe_message(
         sender=check.sender,
         recipient=check.recipient or "",
-        now=datetime.now(UTC),
-        unique=uuid.uuid4().hex,
+        now=datetime.fromtimestamp(system.wall(), UTC),
+        unique=system.octets(16).hex(),
         check=check.name,
         agent=f"smtpcheck/{__version__}",
     )
@@ -129,10 +136,10 @@ def _own_message(check: Check) -> bytes:
 class _Run:
     """One conversation: dns, connect, then the dialogue."""
 
-    def __init__(self, plan: Plan, origin: float, network: Network) -> None:
+    def __init__(self, plan: Plan, elapsed: Callable[[], float], network: Network) -> None:
         self._plan = plan
         self._server = plan.check.server
-        self._origin = origin
+        self._now = elapsed
         self._network = network
         self._dialogue = Dialogue(plan)
         self._link: _Link | None = None
@@ -149,7 +156,7 @@ class _Run:
         server, contexts = self._server, self._network.contexts
         context = None if server.security is Security.NONE else contexts.verified(server)
         self._begin(Phase.CONNECT)
-        self._link = link = _Link(self._dialogue, self._origin, alarm, context, server.server_name)
+        self._link = link = _Link(self._dialogue, self._now, alarm, context, server.server_name)
         try:
             peer = await self._connect(addresses, link)
         except OSError as error:
@@ -186,7 +193,7 @@ class _Run:
         self.close()
         dialogue = Dialogue(Plan(self._plan.check, Depth.CONNECT, None, only_tls=True))
         self._link = link = _Link(
-            dialogue, self._origin, alarm, self._network.contexts.unverified, self._server.server_name
+            dialogue, self._now, alarm, self._network.contexts.unverified, self._server.server_name
         )
         with contextlib.suppress(OSError):
             await self._connect([peer], link)
@@ -223,9 +230,6 @@ class _Run:
             ehlo=dialogue.ehlo,
         )
 
-    def _now(self) -> float:
-        return time.monotonic() - self._origin
-
     def _begin(self, phase: Phase) -> None:
         self._phase = phase
         self._phase_start = self._now()
@@ -247,13 +251,13 @@ class _Link(asyncio.Protocol):
     def __init__(
         self,
         dialogue: Dialogue,
-        origin: float,
+        elapsed: Callable[[], float],
         alarm: asyncio.Timeout,
         context: ssl.SSLContext | None,
         server_name: str,
     ) -> None:
         self._dialogue = dialogue
-        self._origin = origin
+        self._now = elapsed
         self._alarm = alarm
         self._context = context
         self._server_name = server_name
@@ -353,6 +357,3 @@ class _Link(asyncio.Protocol):
         when = self._alarm.when()
         if when is not None and end < when:
             self._alarm.reschedule(end)
-
-    def _now(self) -> float:
-        return time.monotonic() - self._origin

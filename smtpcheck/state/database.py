@@ -90,7 +90,13 @@ class Write:
 class Database:
     """One state file and its thread."""
 
-    def __init__(self, path: Path, on_new_file: Callable[["Database"], object]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        on_new_file: Callable[["Database"], object],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Use the file at `path`; nothing is opened before `open`.
 
         `on_new_file` is called in the event loop when a new file has taken the place of a damaged or removed one.
@@ -99,6 +105,7 @@ class Database:
         self.error = ""
         """Why the state is not kept, as a sentence; empty while it is."""
         self._on_new_file = on_new_file
+        self._monotonic = monotonic
         self._connection: sqlite3.Connection | None = None
         self._usable = True
         self._descriptor: int | None = None
@@ -200,14 +207,14 @@ class Database:
         try:
             job()
         except Exception as error:  # noqa: BLE001
-            self._retry_at = time.monotonic() + RETRY_SECONDS
+            self._retry_at = self._monotonic() + RETRY_SECONDS
             _log.exception("internal error", file=str(self.path))
             self._report_error(f"{type(error).__name__}: {error}")
 
     def _flush(self, *, everything: bool = False) -> None:
         """Write what is due in one transaction; what cannot be written waits for the next time."""
         self._look_for_file()
-        now = time.monotonic()
+        now = self._monotonic()
         if self._connection is None or now < self._retry_at:
             return
         rows = self._take(now, everything=everything)
@@ -345,7 +352,7 @@ class Database:
         if _is_damage(error):
             self._replace_damaged(error)
         else:
-            self._retry_at = time.monotonic() + RETRY_SECONDS
+            self._retry_at = self._monotonic() + RETRY_SECONDS
             self._report_error(str(error))
 
     def _replace_damaged(self, error: Exception) -> None:
@@ -380,7 +387,7 @@ class Database:
 
     def _report_error(self, reason: str) -> None:
         """Log an error: at once when it is new, and again each hour."""
-        now = time.monotonic()
+        now = self._monotonic()
         error = f"the state file {self.path} cannot be used: {reason}; results are kept in memory only"
         if error != self.error or now >= self._remind_at:
             self.error, self._remind_at = error, now + REMIND_SECONDS

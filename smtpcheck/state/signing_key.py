@@ -7,30 +7,32 @@ Rules of this file:
 """
 
 import os
-import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
+
+from smtpcheck.system import SYSTEM
 
 FILE_NAME = "loopback.key"
 _SIZE = 32
 _log = structlog.get_logger(__name__)
 
 
-def load_signing_key(folder: Path) -> bytes:
+def load_signing_key(folder: Path, octets: Callable[[int], bytes] = SYSTEM.octets) -> bytes:
     """Return the key in the folder, which is made there if there is none; where that fails, one for this time only.
 
-    Blocks on the disk.
+    `octets` gives random ones. Blocks on the disk.
     """
     path = folder / FILE_NAME
     try:
-        return _read(path) or _make(path)
+        return _read(path) or _make(path, octets(_SIZE))
     except OSError as error:
         _log.error(
             "the key of the correlation ids cannot be stored: current messages are unknown after a restart",
             error=str(error),
         )
-        return secrets.token_bytes(_SIZE)
+        return octets(_SIZE)
 
 
 def _read(path: Path) -> bytes | None:
@@ -48,13 +50,13 @@ def _read(path: Path) -> bytes | None:
     return None
 
 
-def _make(path: Path) -> bytes:
-    """Make the key; of several processes that do so at once one wins, and all return its key."""
+def _make(path: Path, key: bytes) -> bytes:
+    """Keep a new key; of several processes that do so at once one wins, and all return its key."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(_SIZE))
+            file.write(key)
             file.flush()
             os.fsync(file.fileno())
         try:

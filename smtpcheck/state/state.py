@@ -38,6 +38,8 @@ FILE_NAME = "state.db"
 KEEP_DAYS = 90
 """How many days of history are kept, and how long the rows of a check that is gone."""
 
+MakeFile = Callable[[Path, Callable[[Database], object]], Database]
+
 _CHECK = Write(
     "INSERT INTO checks (name, runs, failures, last_success, since, last_run, day, refusals, backoff_until, history,"
     " report) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET runs = excluded.runs,"
@@ -90,13 +92,14 @@ class State:
         self.archive = Archive(None)
 
     @classmethod
-    async def kept(cls, folder: Path, wall: Callable[[], float] = time.time) -> Self:
+    async def kept(cls, folder: Path, wall: Callable[[], float] = time.time, make_file: MakeFile = Database) -> Self:
         """Return the states that are kept in a folder; why they are not is in `error`.
 
+        `make_file` makes the file from its path and from what puts all into a new one.
         Raises InUseError where another agent has the folder.
         """
         state = cls(wall)
-        state._file = file = Database(folder / FILE_NAME, state._put_all)
+        state._file = file = make_file(folder / FILE_NAME, state._put_all)
         state.outbox = Outbox(state._caps, file, wall=wall)
         state.alerts = AlertRows(file)
         state.archive = Archive(file)

@@ -1,6 +1,7 @@
 """Periodic jobs while the wall clock is set forward and back, by seconds and by years."""
 
 import asyncio
+import time
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,6 @@ from apscheduler.schedulers import base
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpcheck.agent import periodic_jobs
 from smtpcheck.agent.periodic_jobs import STEP_SECONDS, ClockSteps, Every, PeriodicJobs
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -30,7 +30,6 @@ class SetClock(datetime):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[SetClock]]:
     monkeypatch.setattr(base, "datetime", SetClock)
-    monkeypatch.setattr(periodic_jobs, "datetime", SetClock)
     yield SetClock
     SetClock.offset = timedelta(0)
 
@@ -48,7 +47,7 @@ async def test_a_job_goes_on_whatever_the_wall_clock_is_set_to(
         runs += 1
         came.set()
 
-    jobs = PeriodicJobs()
+    jobs = PeriodicJobs(lambda: clock.now().timestamp())
     jobs.add("job", job, 0.05)
     jobs.start()
     try:
@@ -66,7 +65,7 @@ async def test_a_job_goes_on_whatever_the_wall_clock_is_set_to(
 
 
 async def test_what_a_job_raises_is_counted_and_the_job_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    jobs = PeriodicJobs()
+    jobs = PeriodicJobs(time.time)
 
     async def fails() -> None:
         raise ValueError

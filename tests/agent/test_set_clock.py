@@ -9,23 +9,23 @@ import pytest
 from apscheduler.schedulers import base
 
 from smtpcheck.agent import agent as agent_module
-from smtpcheck.agent import periodic_jobs
 from smtpcheck.check import kit as kit_module
 from smtpcheck.model.report import Outcome
 from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.sandbox.world import World
+from smtpcheck.system import System
 from tests.worlds.agents import HEALTHY, edit, running
 from tests.worlds.waiting import until
 
 HOUR, DAY, YEAR = 3600.0, 86400.0, 365 * 86400.0
 
 
-class Wall:
+class Wall(System):
     """The wall clock of the whole process, as the agent and APScheduler read it."""
 
     ahead = 0.0
 
-    def __call__(self) -> float:
+    def wall(self) -> float:
         return time.time() + self.ahead
 
 
@@ -39,10 +39,9 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
             return datetime.now(UTC) + timedelta(seconds=clock.ahead)
 
     async def build_kit(*args: object, **keys: object) -> kit_module.Kit:
-        return replace(await kit_module.build_kit(*args, **keys), wall=clock)  # type: ignore[arg-type]
+        return replace(await kit_module.build_kit(*args, **keys), system=clock)  # type: ignore[arg-type]
 
-    for module in (base, periodic_jobs):
-        monkeypatch.setattr(module, "datetime", SetClock)
+    monkeypatch.setattr(base, "datetime", SetClock)
     monkeypatch.setattr(agent_module, "build_kit", build_kit)
     monkeypatch.setattr(agent_module, "REFRESH_SECONDS", 0.1)
     return clock

@@ -30,6 +30,7 @@ from smtpcheck.model.check import Check
 from smtpcheck.sandbox.scenarios import DOMAIN, RECIPIENT, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.state.state import State
+from smtpcheck.system import System
 from tests.worlds.waiting import until
 
 FIND = Find(FindVia.IMAP, RECIPIENT, "contoso")
@@ -43,6 +44,19 @@ PLAN = Loopback(
     limits=Limits(per_hour=12, per_day=200),
 )
 KEY = bytes(range(32))
+
+
+class Moved(System):
+    """Clocks that are ahead of those of this machine, by so many seconds at present."""
+
+    def __init__(self, wall: list[float], monotonic: list[float]) -> None:
+        self._wall, self._monotonic = wall, monotonic
+
+    def wall(self) -> float:
+        return time.time() + self._wall[0]
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._monotonic[0]
 
 
 @dataclass
@@ -180,11 +194,7 @@ async def sending(
     begin = next_slot(hash_fraction(check.name), plan.every, time.time()) + 0.5
     ahead = [begin - time.time() if ahead_by is None else ahead_by]
     passed = [0.0]
-    kit = replace(
-        await build_kit(settings),
-        wall=lambda: time.time() + ahead[0],
-        monotonic=lambda: time.monotonic() + passed[0],
-    )
+    kit = replace(await build_kit(settings), system=Moved(ahead, passed))
     state = await State.kept(folder)
     await state.fetch([check.name])
     searcher = Searcher(world)
