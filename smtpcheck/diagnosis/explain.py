@@ -168,7 +168,10 @@ def _left(
 
 def _where(signals: Signals, values: Mapping[str, str]) -> dict[str, str]:
     """Return whose server and issuer it is and at which step, as far as that is known."""
-    known = {name: next(iter(sorted(signals.sets[name])), "") for name in ("provider", "issuer", "flow", "protocol")}
+    known = {
+        name: next(iter(sorted(signals.sets[name])), "")
+        for name in ("provider", "issuer", "flow", "protocol", "server")
+    }
     server = f" from {values['host']}:{values['port']}" if {"host", "port"} <= values.keys() else ""
     step = f" in the step {signals.the('phase')}" if signals.the("phase") else ""
     return {name: value for name, value in {**known, "where": f"{server}{step}"}.items() if value}

@@ -51,6 +51,7 @@ FACTS = frozenset(
     | {"scope_delegated_for_app", "sasl_fault", "mechanism_missing", "starttls_missing", "auth_offered", "mx_host"}
     | {"line_over_512", "line_over_12288", "clock_off", "granted_lately", "granted_long_ago"}
     | {"certificate_foreign", "only_ipv6_failed", "no_ipv4_route", "ipv4_failed", "port_465"}
+    | {"graph_send_right", "graph_send_missing", "graph_no_roles", "token_before_grant"}
     | {"login_skipped", "no_token_sign", "assertion_hours_off", "assertion_reused", "assertion_early"}
     | {
         "mail_port",
@@ -73,6 +74,7 @@ _EXCHANGE = re.compile(
 _GRAPH = re.compile(
     r"https://(?:dod-)?(?:graph\.microsoft\.(?:com|us)|microsoftgraph\.chinacloudapi\.cn)/?|00000003-0000-0000-c000-000000000000"
 )
+_GRAPH_SEND = frozenset({"mail.send", "mail.send.shared"})
 _COMMUNICATION = re.compile(r"https://communication\.azure\.com/?")
 _RIGHTS = {"hve": frozenset({"mail.send"})}
 """What a token must grant to send, in small letters, where it is not what Exchange Online asks for."""
@@ -152,6 +154,11 @@ def _token_facts(seen: Observation, now: float | None) -> Iterator[tuple[str, st
         yield from _communication_facts(audiences)
     elif audiences and seen.provider != "google":
         yield from _audience_facts(seen, audiences)
+    if any(_GRAPH.fullmatch(name) for name in audiences):
+        yield from _graph_facts(claims)
+    issued = _number(claims.get("iat"))
+    if seen.granted_at is not None and issued is not None and issued < seen.granted_at:
+        yield "token_before_grant", f"the token was issued {span_text(seen.granted_at - issued)} before the grant (iat)"
     if app_only(claims):
         yield "app_only", "the token is an application's own (no user, no scp)"
     elif claims.keys() & {"scp", "upn", "unique_name"}:
@@ -226,6 +233,19 @@ def _audience_facts(seen: Observation, audiences: list[str]) -> Iterator[tuple[s
         )
     elif claims.keys() & {"upn", "unique_name", "scp"}:
         yield "permission_missing", "the token has no scp claim that permits SMTP"
+
+
+def _graph_facts(claims: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield whether a token for Microsoft Graph permits sending; an application's without roles is legal (RBAC)."""
+    name = "roles" if app_only(claims) else "scp"
+    granted = _words(claims.get(name))
+    shown = mask(" ".join(granted))[:120]
+    if any(right.lower() in _GRAPH_SEND for right in granted):
+        yield "graph_send_right", f"the token permits sending by Microsoft Graph ({name} {shown})"
+    elif granted:
+        yield "graph_send_missing", f"the token for Microsoft Graph permits only {shown} ({name}), not Mail.Send"
+    elif app_only(claims):
+        yield "graph_no_roles", "the application's token for Graph has no roles; only Exchange's RBAC needs none"
 
 
 def _user_facts(seen: Observation) -> Iterator[tuple[str, str]]:

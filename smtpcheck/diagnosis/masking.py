@@ -39,6 +39,10 @@ _FORM = re.compile(
     r"|(?<![\w-])(?:"
     r"ya29\.[\w.-]{6,4096}+"  # Google: access token
     r"|1//[\w-]{8,1024}+"  # Google: refresh token
+    r"|SG\.[\w-]{16,64}+\.[\w-]{16,128}+"  # SendGrid: API key
+    r"|re_[A-Za-z0-9]{6,64}+_[A-Za-z0-9]{12,128}+"  # Resend: API key
+    r"|x(?:keysib|smtpsib)-[\w-]{16,256}+"  # Brevo: API and SMTP key
+    r"|key-[0-9a-f]{32}(?![0-9a-f])"  # Mailgun: API key
     r"|GOCSPX-[\w-]{8,128}+"  # Google: client secret
     r"|Ew[A-D][\w+/-]{12,8192}+={0,2}"  # Microsoft, personal account: access token
     r"|M\.[CR]\d{1,4}_[\w.!*$-]{8,4096}+"  # Microsoft, personal account: refresh token

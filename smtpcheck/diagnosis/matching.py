@@ -157,6 +157,7 @@ def _known_kinds(seen: Observation) -> frozenset[str]:
         "smtp": bool(seen.replies or seen.ehlo or seen.challenge or seen.sasl_fault),
         "bounce": not BOUNCE_FACTS.isdisjoint(seen.message_facts),
         "headers": not HEADER_FACTS.isdisjoint(seen.message_facts),
+        "api": seen.phase == "request",
         "issuer": bool(seen.error or seen.error_codes or seen.token_kind or seen.phase == "token"),
     }
     return frozenset(kind for kind, shown in kinds.items() if shown)

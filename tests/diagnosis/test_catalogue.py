@@ -39,6 +39,7 @@ ELSEWHERE = {
     Cause.STATE_NOT_KEPT,
     Cause.UNEXPECTED_SUCCESS,
 }
+GRAPH = "https://graph.microsoft.com"
 EXCHANGE = "https://outlook.office365.com"
 FOREIGN = TlsFacts(
     "TLSv1.3", "x", CertificateFacts(0, 1, "CN=x", "CN=Proxy", (), "00", self_signed=True, verified=False)
@@ -56,6 +57,10 @@ SHOWN_BY: dict[str, dict[str, Any]] = {
     "app_only": {"claims": {"idtyp": "app"}},
     "delegated": {"claims": {"scp": "IMAP.AccessAsUser.All", "upn": "a@example.org"}},
     "personal": {"claims": {"tid": "9188040d-6c67-4c5b-b112-36a304b66dad"}},
+    "graph_send_right": {"claims": {"aud": GRAPH, "idtyp": "app", "roles": ["Mail.Send"]}},
+    "graph_send_missing": {"claims": {"aud": GRAPH, "idtyp": "app", "roles": ["User.Read.All"]}},
+    "graph_no_roles": {"claims": {"aud": GRAPH, "idtyp": "app"}},
+    "token_before_grant": {"claims": {"iat": 1}, "granted_at": 9.0},
     "personal_address": {"sasl_user": "a@outlook.com"},
     "expired": {"claims": {"exp": 1}, "now": 9.0},
     "still_valid": {"claims": {"exp": 99}, "now": 9.0},
@@ -105,7 +110,19 @@ SHOWN_BY: dict[str, dict[str, Any]] = {
     "typ_at_jwt": {"claims": {"header_typ": "at+jwt"}},
     **{name: {"message_facts": {name: "seen"}} for name in BOUNCE_FACTS | HEADER_FACTS},
 }
+POSTMARK_CODES = {
+    "token-code": 10,
+    "signature-code": 400,
+    "credits": 405,
+    "inactive-code": 406,
+    "pending-code": 412,
+    "blocked-code": 413,
+    "form-code": 300,
+    "maintenance": 100,
+    "rate-code": 429,
+}
 PATTERN_SAMPLES = {
+    **{f"postmark.{rule}": f'"errorcode": {code}' for rule, code in POSTMARK_CODES.items()},
     "network.name-code": "getaddrinfo enotfound",
     "mail.address-blocked": "blocked: 192.0.2.1",
     "courier.recipient": "550 User <x> unknown",
@@ -160,6 +177,12 @@ SHOWING = {
             "dovecot": "dovecot",
             "ses": "amazonses",
             "sendgrid": "sendgrid",
+            "mailgun": "mailgun",
+            "postmark": "postmarkapp",
+            "resend": "resend.com",
+            "brevo": "brevo",
+            "mailjet": "mailjet",
+            "aotsend": "aotsend",
         }.items()
     },
     **{
@@ -234,6 +257,8 @@ def _showing(names: frozenset[str]) -> dict[str, Any]:
             shown[key] = {**shown.get(key, {}), **value} if isinstance(value, dict) else value
     if {"app_only", "audience_other"} & names and "id_token" in names:
         shown["claims"] = SHOWN_BY["id_token"]["claims"]
+    if {"graph_send_right", "delegated"} <= names:
+        shown["claims"] = {"aud": GRAPH, "scp": "Mail.Send", "upn": "a@example.org"}
     if "administrator" in names:
         shown["claims"] = SHOWN_BY["administrator"]["claims"]
     if {"user_differs", "role_address"} <= names:

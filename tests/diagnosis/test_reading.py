@@ -172,6 +172,7 @@ def test_the_phase_is_read_from_the_words(text: str, phase: str) -> None:
 
 # -- masking ----------------------------------------------------------------------------------------------------------
 
+HEX = "0123456789abcdef"
 SIGNS = string.ascii_letters + string.digits
 B64 = SIGNS + "+/"
 URL = SIGNS + "-_"
@@ -200,6 +201,10 @@ SECRETS = st.one_of(
     _form("ya29.{}", _some(URL, 120)),
     _form("1//0{}", _some(URL, 80)),
     _form("GOCSPX-{}", _some(URL, 28)),
+    _form("SG.{}.{}", _some(URL, 22), _some(URL, 43)),
+    _form("re_{}_{}", _some(HEX, 8), _some(HEX, 24)),
+    _form("xkeysib-{}-{}", _some(HEX, 64), _some(HEX, 16)),
+    _form("key-{}", _some(HEX, 32)),
     _form("EwB{}", _some(B64, 400)),
     _form("M.C5{}_BAY.0.U.-{}", _some("0123456789", 2), _some(SIGNS + "!*$", 100)),
     _form("0.A{}.{}", _some(URL, 40), _some(URL, 200)),
