@@ -91,6 +91,7 @@ _PHASES = (
                 "connection failed",
                 "connecttimeout",
                 "connectionrefused",
+                *("network_failure", "failed to open tcp connection"),
             ),
         ),
     ),

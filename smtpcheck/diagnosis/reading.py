@@ -67,7 +67,7 @@ _STATUS = re.compile(
     r"(?i)\b(?:http(?:/[\d.]{1,3})?(?: status)?(?: code)?|status(?:[ _]code)?)[\"']?[ :=]{1,3}"
     r"([2-5]\d\d)\b(?![.-])"
     r"|\b([45]\d\d) (?:bad gateway|service (?:temporarily )?unavailable|too many requests|unauthorized"
-    r"|gateway time-?out|forbidden|not found|internal server error|bad request)"
+    r"|gateway time-?out|client error|server error|forbidden|not found|internal server error|bad request)"
 )
 """An HTTP status where it is named as one, or beside its phrase (RFC 9110 15)."""
 _ISO = r"\W{0,4}(\d{4}-\d\d-\d\d[t ]\d\d:\d\d:\d\d(?:\.\d{1,9})?z?)"
