@@ -355,6 +355,9 @@ NOTIFIER_FAILING = Family(
 ALERTS_FIRING = Family(
     "smtpcheck_alerts_firing", Kind.GAUGE, "The agent's own firing alerts, by severity.", ("severity",)
 )
+SILENCES = Family(
+    "smtpcheck_silences", Kind.GAUGE, "Silences in force: checks run and count, and nobody is notified of them."
+)
 
 AGENT = (
     BUILD_INFO,
@@ -375,6 +378,7 @@ AGENT = (
     NOTIFICATIONS,
     NOTIFIER_FAILING,
     ALERTS_FIRING,
+    SILENCES,
 )
 
 TABLE = PER_CHECK + PER_PROBE + PER_LOOPBACK + PER_CREDENTIAL + BY_PROVIDER + AGENT
