@@ -5,7 +5,7 @@ What credentials, notifiers and finders are is in `oauth/`, `alerts/` and `loopb
 
 from smtpcheck.config.fields import parse_listen
 from smtpcheck.config.loading import load
-from smtpcheck.config.options import from_options
+from smtpcheck.config.options import for_mailboxes, from_options
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.schema import json_schema
 from smtpcheck.config.settings import AgentSettings, Loaded, Settings
@@ -20,6 +20,7 @@ __all__ = [
     "Problem",
     "Settings",
     "Traffic",
+    "for_mailboxes",
     "from_options",
     "json_schema",
     "load",

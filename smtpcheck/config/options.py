@@ -12,7 +12,10 @@ from smtpcheck.config.loading import Loading
 from smtpcheck.config.problems import KeyPath, Place, Problems
 from smtpcheck.config.settings import Loaded
 
+NIL = "00000000-0000-0000-0000-000000000000"
+"""A client id that stands for an application that does not exist yet (RFC 9562 5.9)."""
 _CREDENTIAL = "options"
+_SETUP = "smtpcheck"
 _CHECK: dict[str, KeyPath] = {
     "mailbox": ("mailbox",),
     "depth": ("depth",),
@@ -94,6 +97,38 @@ def from_options(options: Mapping[str, object], *, strict: bool = False) -> Load
     loading.add(source, value, None)
     settings = loading.settings()
     return Loaded(None if problems.any_error else settings, problems.in_order(()))
+
+
+def for_mailboxes(options: Mapping[str, object], key: Path | None) -> Loaded:
+    """Return the settings of mailboxes that options describe and that one application is to log in to.
+
+    Options are mailbox (a list), tenant, client_id (none: there is no application yet) and cloud; `key` is the file of
+    the application's key and certificate, which need not exist yet.
+    """
+    problems = Problems(strict=False)
+    mailboxes = options.get("mailbox")
+    addresses = [str(each) for each in mailboxes] if isinstance(mailboxes, list) else []
+    given = {name: str(options[name]) for name in ("tenant", "client_id", "cloud") if name in options}
+    credential = {
+        "type": "microsoft",
+        "client_id": NIL,
+        "client_certificate": {"file": str(key or "smtpcheck.pem")},
+        **given,
+    }
+    value = {
+        "credentials": {_SETUP: credential},
+        "checks": [{"name": _name(each), "mailbox": each, "credential": _SETUP} for each in addresses],
+    }
+    places: dict[KeyPath, str] = {
+        ("credentials", _SETUP, name): _option(name) for name in ("tenant", "client_id", "cloud")
+    }
+    places |= {("checks", number, "mailbox"): "--mailbox" for number in range(len(addresses))}
+    source = _Options({**places, ("checks",): "--mailbox"})
+    loading = Loading(problems)
+    loading.add(source, value, None)
+    settings = loading.settings()
+    errors = tuple(problem for problem in problems.in_order(()) if problem.severity == "error")
+    return Loaded(None if errors else settings, errors)
 
 
 def _option(name: str) -> str:

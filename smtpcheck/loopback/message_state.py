@@ -22,9 +22,8 @@ from enum import StrEnum
 from smtpcheck.loopback.finder import FolderKind, Match
 from smtpcheck.loopback.plan import Loopback
 from smtpcheck.loopback.timing import SEARCH_UNTIL
-from smtpcheck.mail.authentication_results import read_authentication, receiver_id
-from smtpcheck.mail.headers import Hop, exchange_seconds, hops
-from smtpcheck.mail.junk import Verdict, Why, verdicts
+from smtpcheck.mail import headers
+from smtpcheck.mail.headers import Hop
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
@@ -63,7 +62,6 @@ KEPT_MESSAGES = 20
 """How many messages of a check are kept that are not searched for any more."""
 _MOST_COPIES = 100
 """Of one message; its receivers can send any number."""
-_MOST_RESULTS = 20
 _REPEATS_WITHIN = 3600.0
 
 
@@ -117,15 +115,7 @@ class Message:
     deleted: bool = False
     hops: tuple[Hop, ...] = ()
     authentication: tuple[tuple[str, str], ...] = ()
-    """Method and result, as the receiver writes them."""
-    contradictions: tuple[str, ...] = ()
-    """Methods of which the receiver reports several results, in words."""
-    receiver_id: str | None = None
-    """By what name the receiver seems to give its results, where the plan believes no server."""
-    verdicts: tuple[Verdict, ...] = ()
-    """What filters say of it, the most telling first."""
-    exchange_seconds: float | None = None
-    """How long Exchange Online says that it took from end to end."""
+    """Method and result."""
     copies: tuple[str, ...] = ()
     """What distinguishes each copy that was seen."""
     trace_id: str = ""
@@ -135,26 +125,6 @@ class Message:
     def begun_at(self) -> float:
         """Return when its route began: when it was accepted, else when it was intended."""
         return self.sent_at or self.intended_at
-
-    @property
-    def moved_by(self) -> Verdict | None:
-        """Return the receiver's own verdict that took the message from the inbox, None where there is none."""
-        if self.kind not in {FolderKind.JUNK, FolderKind.OTHER}:
-            return None
-        believed = (verdict for verdict in self.verdicts if verdict.believed and verdict.junk)
-        return next(believed, None)
-
-    @property
-    def junk_reason(self) -> str:
-        """Return why it is in Junk in one word: a `Why`, or `unknown`; empty where it is not in Junk."""
-        if self.kind is not FolderKind.JUNK:
-            return ""
-        return next((str(verdict.why) for verdict in self.verdicts if verdict.believed), "unknown")
-
-    @property
-    def rated_outbound(self) -> Verdict | None:
-        """Return Microsoft's verdict that it was spam when it left, None where there is none."""
-        return next((verdict for verdict in self.verdicts if verdict.why is Why.OUTBOUND), None)
 
     @property
     def delivery_seconds(self) -> float | None:
@@ -305,7 +275,6 @@ def _found(message: Message, match: Match, plan: Loopback, ended: float) -> Mess
     earliest = message.missed_at or message.begun_at
     arrived = ended if match.arrived_at is None else match.arrived_at
     delivered_at = min(max(arrived, earliest), ended)
-    authentication = read_authentication(match.headers, plan.authserv_id)
     return replace(
         message,
         stage=Stage.DELIVERED,
@@ -315,12 +284,8 @@ def _found(message: Message, match: Match, plan: Loopback, ended: float) -> Mess
         late=delivered_at - message.begun_at > plan.warn_after,
         folder=match.folder,
         kind=match.kind,
-        hops=hops(match.headers),
-        authentication=authentication.pairs[:_MOST_RESULTS],
-        contradictions=authentication.contradictions,
-        receiver_id=receiver_id(match.headers) if plan.authserv_id is None else None,
-        verdicts=verdicts(match.headers, authserv_id=plan.authserv_id, exchange_online=plan.exchange_online),
-        exchange_seconds=exchange_seconds(match.headers) if plan.exchange_online else None,
+        hops=headers.hops(match.headers),
+        authentication=headers.authentication(match.headers, plan.authserv_id),
     )
 
 

@@ -62,18 +62,32 @@ def load_client_key(path: Path, passphrase: Secret | None) -> ClientKey:
         CertificateUnusableError: The file cannot be read, has no RSA key or not its certificate, or the passphrase is
             missing or wrong.
     """
-    key, certificates = _contents(path, passphrase)
-    if not isinstance(key, RSAPrivateKey):
-        raise CertificateUnusableError(f"{path} has no RSA key")
-    own = next((found for found in certificates if found.public_key() == key.public_key()), None)
-    if own is None:
-        raise CertificateUnusableError(f"{path} has no certificate that matches its key")
+    key, own = _client_key(path, passphrase)
     return ClientKey(
         private_key=key,
         certificate=own.public_bytes(Encoding.PEM).decode(),
         fingerprint=own.fingerprint(SHA256()).hex(),
         not_after=own.not_valid_after_utc.timestamp(),
     )
+
+
+def load_public_certificate(path: Path, passphrase: Secret | None) -> Certificate:
+    """Read the certificate of a key, and nothing of the key. Blocks on the file.
+
+    Raises:
+        CertificateUnusableError: As `load_client_key`.
+    """
+    return _client_key(path, passphrase)[1]
+
+
+def _client_key(path: Path, passphrase: Secret | None) -> tuple[RSAPrivateKey, Certificate]:
+    key, certificates = _contents(path, passphrase)
+    if not isinstance(key, RSAPrivateKey):
+        raise CertificateUnusableError(f"{path} has no RSA key")
+    own = next((found for found in certificates if found.public_key() == key.public_key()), None)
+    if own is None:
+        raise CertificateUnusableError(f"{path} has no certificate that matches its key")
+    return key, own
 
 
 def load_signing_key(path: Path, passphrase: Secret | None) -> tuple[SigningKey, str]:

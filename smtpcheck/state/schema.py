@@ -105,12 +105,6 @@ STEPS = (
     """
     DROP TABLE tenures;
     """,
-    """
-    CREATE TABLE silences (
-        id TEXT PRIMARY KEY,
-        silence BLOB
-    ) WITHOUT ROWID;
-    """,
 )
 
 

@@ -1,0 +1,147 @@
+"""`smtpcheck setup`: the script that sets a tenant up for a configuration, or takes that back.
+
+Rules of this file:
+- The script goes to standard output or to `--output`; what is said about it, to standard error.
+- Nothing is connected to: an administrator reads the script and runs it.
+"""
+
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smtpcheck.cli.failure import NotUsableError
+from smtpcheck.cli.options import NOT_USABLE, ConfigFiles, files_of, settings_or_exit
+from smtpcheck.log import LogLevel, configure
+from smtpcheck.setup.choices import Grant, Target
+
+if TYPE_CHECKING:
+    from smtpcheck.config import Settings
+    from smtpcheck.setup.plan import Proof
+
+REFUSED = 1
+_WITHOUT_FILE = "Without a configuration file"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(name="setup")(setup)
+
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="CREDENTIAL", help="Credentials of one tenant. [default: all that a check uses]"),
+]
+To = Annotated[Target, typer.Option("--to", help="What the script is written for.")]
+HowGranted = Annotated[Grant, typer.Option(help="How mailboxes are granted: each, or by Exchange's RBAC.")]
+Group = Annotated[str, typer.Option(metavar="NAME", help="The group of RBAC; it is created.")]
+Unit = Annotated[str, typer.Option(metavar="ID", help="With --grant rbac-au.")]
+MakeKey = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Make a key with its certificate here; the script has the public part alone."),
+]
+Identity = Annotated[
+    str, typer.Option(metavar="OBJECT_ID", help="A managed identity that proves the application instead.")
+]
+Issuer = Annotated[str, typer.Option(metavar="URL", help="iss of a client_assertion that cannot be read here.")]
+Subject = Annotated[str, typer.Option(metavar="TEXT", help="sub of it.")]
+Output = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the script here.")]
+Tenant = Annotated[str | None, typer.Option(help="The Entra tenant.", rich_help_panel=_WITHOUT_FILE)]
+Mailboxes = Annotated[list[str] | None, typer.Option(help="A mailbox; may be repeated.", rich_help_panel=_WITHOUT_FILE)]
+ClientId = Annotated[str | None, typer.Option(help="An application that exists.", rich_help_panel=_WITHOUT_FILE)]
+CloudName = Annotated[str | None, typer.Option(help="global, gcc-high, dod or china.", rich_help_panel=_WITHOUT_FILE)]
+
+
+def setup(
+    names: Names = None,
+    config_file: ConfigFiles = None,
+    to: To = Target.GRAPH_POWERSHELL,
+    grant: HowGranted = Grant.MAILBOX,
+    group: Group = "smtpcheck",
+    administrative_unit: Unit = "",
+    make_key: MakeKey = None,
+    managed_identity: Identity = "",
+    federated_issuer: Issuer = "",
+    federated_subject: Subject = "",
+    output: Output = None,
+    tenant: Tenant = None,
+    mailbox: Mailboxes = None,
+    client_id: ClientId = None,
+    cloud: CloudName = None,
+) -> int:
+    """Print the script that grants what the checks need, and nothing more.
+
+    Exit codes: 0 printed, 1 there can be no right script, 3 invalid configuration.
+    """
+    from smtpcheck.setup.plan import SetupError
+    from smtpcheck.setup.planning import Wishes, microsoft_plan
+    from smtpcheck.setup.proofs import ProofWishes
+    from smtpcheck.setup.targets import SCRIPTS
+
+    configure(LogLevel.ERROR)
+    options = {"tenant": tenant, "mailbox": mailbox, "client_id": client_id, "cloud": cloud}
+    settings = _settings(config_file, options, make_key)
+    is_proven = bool(make_key or managed_identity or (federated_issuer and federated_subject))
+    if not is_proven and mailbox and not client_id:
+        raise typer.BadParameter("say how the new application proves itself: --make-key FILE, or --managed-identity ID")
+    try:
+        wishes = Wishes(
+            names=tuple(names or ()),
+            grant=grant,
+            group=group,
+            administrative_unit=administrative_unit,
+            tenant=tenant or "",
+            proof=ProofWishes(
+                _made(make_key),
+                managed_identity,
+                federated_issuer,
+                federated_subject,
+                keep=bool(client_id) and not is_proven,
+            ),
+        )
+        script = SCRIPTS[to](microsoft_plan(settings, wishes))
+    except SetupError as error:
+        raise NotUsableError([f"smtpcheck: {problem}" for problem in error.problems], REFUSED) from None
+    return _written(script, output)
+
+
+def _settings(config_file: list[Path] | None, options: Mapping[str, object], make_key: Path | None) -> "Settings":
+    from smtpcheck.config import for_mailboxes, load
+
+    given = {name: value for name, value in options.items() if value}
+    if given and config_file:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
+        raise typer.BadParameter(f"-c and {named} exclude each other: mailboxes come from a file or from options")
+    if not given:
+        return settings_or_exit(load(files_of(config_file)), NOT_USABLE)
+    return settings_or_exit(for_mailboxes(given, make_key), NOT_USABLE)
+
+
+def _made(path: Path | None) -> "Proof | None":
+    """Return the public part of the key that is to be made, and say what was done."""
+    if path is None:
+        return None
+    from smtpcheck.setup.key import make_key
+
+    made = make_key(path, datetime.now(UTC))
+    verb = (
+        "has a new private key, readable by its owner alone" if made.is_new else "exists, and its certificate is used"
+    )
+    print(f"{path} {verb}; the certificate expires {made.proof.expires}", file=sys.stderr)
+    return made.proof
+
+
+def _written(script: str, output: Path | None) -> int:
+    if output is None:
+        sys.stdout.write(script)
+        return 0
+    try:
+        output.write_text(script, encoding="utf-8", newline="\n")
+    except OSError as error:
+        problem = f"smtpcheck: {output} cannot be written: {(error.strerror or 'refused').lower()}"
+        raise NotUsableError([problem], REFUSED) from None
+    print(f"{output} has the script: read it, then run it", file=sys.stderr)
+    return 0

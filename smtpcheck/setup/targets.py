@@ -1,0 +1,9 @@
+"""What a script can be written for. A further one is a line here, and a value of `Target`."""
+
+from collections.abc import Callable, Mapping
+
+from smtpcheck.setup.choices import Target
+from smtpcheck.setup.graph_powershell import graph_powershell_script
+from smtpcheck.setup.plan import SetupPlan
+
+SCRIPTS: Mapping[Target, Callable[[SetupPlan], str]] = {Target.GRAPH_POWERSHELL: graph_powershell_script}

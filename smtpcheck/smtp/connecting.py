@@ -1,0 +1,99 @@
+"""A TCP connection to one of several addresses, with what became of each.
+
+Rules of this file:
+- Several addresses are raced (RFC 8305); an attempt that another address made needless is recorded too.
+- Of several failures the most specific one represents all, but a shortage of this machine goes before: what was not
+  tried says nothing of the server.
+"""
+
+import asyncio
+import errno
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Sequence
+from typing import cast
+
+from aiohappyeyeballs import start_connection
+
+from smtpcheck.model.report import Attempt, Fault, FaultKind
+from smtpcheck.smtp.resolver import AddressInfo, SocketAddress
+from smtpcheck.smtp.system_faults import os_fault
+
+NEXT_ADDRESS_SECONDS = 0.25
+"""RFC 8305 5: how long one address is tried alone before the next one is tried beside it."""
+
+_MOST_SPECIFIC = (
+    *(FaultKind.OUT_OF_RESOURCES, FaultKind.REFUSED, FaultKind.RESET),
+    *(FaultKind.TIMEOUT, FaultKind.OS, FaultKind.UNREACHABLE),
+)
+"""Of several addresses that failed, the most specific fault represents all."""
+
+_NO_ANSWER = Fault(FaultKind.TIMEOUT, "no answer before the timeout or before another address answered")
+
+
+async def race(addresses: Sequence[AddressInfo], attempts: list[Attempt]) -> tuple[socket.socket, SocketAddress]:
+    """Return a socket that is connected to the first address that answers, and that address. Raises OSError.
+
+    What became of each address is added to `attempts`.
+    """
+    recorder = AttemptRecorder(attempts)
+    loop = cast("asyncio.AbstractEventLoop", recorder)
+    sock = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS, loop=loop)
+    return sock, recorder.reached
+
+
+class AttemptRecorder:
+    """Sits between `start_connection` and the event loop and records what becomes of each address."""
+
+    def __init__(self, attempts: list[Attempt]) -> None:
+        self._attempts = attempts
+        self.reached: SocketAddress = ("", 0)
+
+    async def sock_connect(self, sock: socket.socket, address: SocketAddress) -> None:
+        """Connect as the loop does, but to just this address."""
+        await self.watch(address, _connected(sock, address))
+
+    async def watch(self, address: SocketAddress, connecting: Awaitable[object]) -> None:
+        """Wait for an attempt at this address, and note what became of it."""
+        fault: Fault | None = _NO_ANSWER
+        try:
+            await connecting
+            fault = None
+            self.reached = address
+        except OSError as error:
+            fault = os_fault(error)
+            raise
+        finally:
+            self._attempts.append(Attempt(address[0], 6 if len(address) == 4 else 4, fault))
+
+
+async def _connected(sock: socket.socket, address: SocketAddress) -> None:
+    """Wait until a non-blocking socket is connected; raise `OSError` when it is refused.
+
+    The `sock_connect` of uvloop looks the address up once more, in a thread: a good part of a check's cost.
+    """
+    loop = asyncio.get_running_loop()
+    if sys.platform == "win32":  # its loop watches no sockets, and is never uvloop
+        await loop.sock_connect(sock, address)
+        return
+    error = sock.connect_ex(address)
+    if error == errno.EINPROGRESS:
+        ready = asyncio.Event()
+        loop.add_writer(sock, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_writer(sock)
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
+
+
+def summed_up(attempts: Sequence[Attempt]) -> Fault | None:
+    """Return one fault for all addresses that failed, or None."""
+    failed = [(attempt.address, attempt.fault) for attempt in attempts if attempt.fault is not None]
+    if not failed:
+        return None
+    kind = min((fault.kind for _, fault in failed), key=_MOST_SPECIFIC.index)
+    return Fault(kind, "; ".join(f"{address}: {fault.detail}" for address, fault in failed))
