@@ -235,6 +235,7 @@ def _delivery() -> Sequence[Panel]:
             {
                 "Value #A": Column("Arrived", words=YES_NO),
                 "folder": Column("Folder", words={"junk": ("junk", POOR)}, links=PAGE_OF_CHOSEN),
+                "reason": Column("Why in Junk"),
                 "Value #C": Column("Took", unit="s", decimals=1),
                 "Value #D": Column("Pending", decimals=0),
                 "Value #E": Column("Mailbox searchable", words=YES_NO),
@@ -246,7 +247,8 @@ def _delivery() -> Sequence[Panel]:
                 Query(f"max by (instance, check) ({of_loopback(name)})")
                 for name in ("delivery_duration_seconds", "pending", "finder_success")
             ),
-            hidden=["Value #B", "check"],
+            Query(f"max by (instance, check, reason) ({of_loopback('junk_info')})"),
+            hidden=["Value #B", "Value #F", "check"],
         ),
         table(
             Frame("Authentication of the last message", "The receiver's results, if authserv_id is configured.", 12, 5),

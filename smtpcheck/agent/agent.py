@@ -220,6 +220,7 @@ class Agent:
         self._show_all()
         self._retain()
         self._jobs.add("token renewal", self._kit.tokens.refresh_due, REFRESH_SECONDS)
+        self._jobs.add("silences", self.alerting.silences.tidy, REFRESH_SECONDS)
         self._jobs.add("retention", self._retain, RETENTION_SECONDS)
         await self.alerting.start()
         self._health.start()

@@ -50,4 +50,5 @@ def agent_state(parts: AgentParts, *, checks: int, unhealthy_reason: str, state_
         notifications={(each.name, result): count for each in notifiers for result, count in each.counts.items()},
         notifiers_failing={each.name: bool(each.failure) for each in notifiers},
         alerts_firing=parts.alerting.counts(),
+        silences=sum(1 for _ in parts.alerting.silences.active()),
     )

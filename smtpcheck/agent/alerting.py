@@ -3,6 +3,8 @@
 Rules of this file:
 - It only ties together: `alerts` decides what fires, its notifiers send it, and `state` keeps both.
 - Nothing here waits for a notifier: each is served by a task of its own.
+- A silence withholds what is new and what reminds. What was sent before it is still resolved, and refreshed where the
+  notifier would else forget it; what begins and ends within it is never sent.
 - What was sent is kept, so that after a restart nothing is sent twice and nothing is forgotten; a check that leaves the
   configuration leaves its alerts, which are then resolved.
 """
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
+from smtpcheck.agent.silencing import Silences
 from smtpcheck.alerts.alert_state import AlertState, Change
 from smtpcheck.alerts.dispatcher import Dispatcher
 from smtpcheck.alerts.grouping import Key, Severity, Subject, endpoint, issues_of
@@ -84,6 +87,7 @@ class Alerting:
         self._unhealthy_reason = unhealthy_reason
         self._alert_state = AlertState()
         self._page = NotificationLog({}, RepeatIntervals(None))
+        self.silences = Silences(settings, state, wall=wall, is_alerting=self._is_alerting)
         self._active: dict[str, _ActiveNotifier] = {}
         self._heartbeat: _ActiveHeartbeat | None = None
         self._configure(settings)
@@ -104,6 +108,7 @@ class Alerting:
 
     async def start(self) -> None:
         """Restore what was kept, and begin to send."""
+        await self.silences.start()
         streaks, entries = await asyncio.gather(self._state.alerts.streaks(), self._state.alerts.entries())
         for name, each in streaks.items():
             self._alert_state.restore(name, each)
@@ -118,6 +123,7 @@ class Alerting:
         """Apply other settings; a notifier that is unchanged goes on without a gap, and so does the heartbeat."""
         before = self._alerts
         self._configure(settings)
+        self.silences.replace(settings)
         if self._alerts is None and before is None:
             return
         changed = [
@@ -235,7 +241,7 @@ class Alerting:
             notification_log,
             render=partial(self._render, notification_log),
             persist=self._persist_durably,
-            is_muted=self._is_muted,
+            is_withheld=self._is_withheld,
             wall=self._wall,
         )
         dispatcher.start()
@@ -251,6 +257,7 @@ class Alerting:
             for key in change.left:
                 if notification_log.is_for(check, key.severity):
                     notification_log.left(key, now)
+                    self._discard_silenced(notification_log, key)
             for key in change.joined:
                 if notification_log.is_for(check, key.severity):
                     notification_log.joined(key, check.name, findings.get(key, ()), now)
@@ -272,6 +279,14 @@ class Alerting:
             if name in self._checks and notification_log.is_for(self._checks[name], key.severity)
         ]
         notification_log.reconcile(firing, self._findings, self._wall())
+        for key in tuple(notification_log.entries):
+            self._discard_silenced(notification_log, key)
+
+    def _discard_silenced(self, notification_log: NotificationLog, key: Key) -> None:
+        """Discard an alert that began and ended while it was silenced: nobody was notified of it."""
+        entry = notification_log.entries.get(key)
+        if entry and entry.ended_at is not None and entry.notified_at is None and self._is_silenced(key, entry):
+            notification_log.discard(key)
 
     def _findings(self, key: Key, name: str) -> tuple[Finding, ...]:
         """Return why a check is part of an alert, by its last run or its last failure."""
@@ -324,9 +339,24 @@ class Alerting:
         windows = self._alerts.maintenance if self._alerts else ()
         return bool(windows) and any(window.covers(dict(check.labels), self._wall()) for window in windows)
 
+    def _is_withheld(self, due: DueNotification) -> bool:
+        if due.reason not in {Reason.NEW, Reason.REMINDER}:
+            return False
+        return self._is_silenced(due.key, due.entry) or (due.reason is Reason.REMINDER and self._is_muted(due.key))
+
     def _is_muted(self, key: Key) -> bool:
         checks = [self._checks[name] for name in self._alert_state.checks_of(key) if name in self._checks]
         return bool(checks) and all(map(self._in_maintenance, checks))
+
+    def _is_silenced(self, key: Key, entry: Entry) -> bool:
+        """Return whether every check of an alert is silenced; of one that has ended, every check that it named."""
+        names = self._alert_state.checks_of(key) if entry.ended_at is None else entry.names
+        return bool(names) and self.silences.silenced().issuperset(names)
+
+    def _is_alerting(self, name: str, outcome: Outcome) -> bool:
+        """Return whether a check is part of an alert that fires for an outcome."""
+        severity = Severity.WARNING if outcome is Outcome.WARNING else Severity.CRITICAL
+        return any(key.severity is severity for key in self._alert_state.of_check(name))
 
     def _heartbeat_blocker(self) -> str:
         if unhealthy_reason := self._unhealthy_reason():

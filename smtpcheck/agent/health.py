@@ -27,7 +27,7 @@ from smtpcheck.config import Settings
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Outcome, Report
-from smtpcheck.smtp.connection import Network
+from smtpcheck.network.network import Network
 
 STALLED_SECONDS = 10.0
 """How long after its last tick, or after a check was due that is not started, an agent is unhealthy."""

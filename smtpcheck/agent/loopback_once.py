@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from smtpcheck.agent.loopback import SEARCH_SECONDS, TOKEN_SECONDS, LoopbackService
+from smtpcheck.agent.loopback import LoopbackService
+from smtpcheck.agent.mail_search import SEARCH_SECONDS, TOKEN_SECONDS
 from smtpcheck.check.kit import Kit
 from smtpcheck.config import Settings
 from smtpcheck.loopback.finder import FinderStep

@@ -14,8 +14,8 @@ from pathlib import Path
 from smtpcheck.check.connectivity import Try
 from smtpcheck.model.check import IpVersion
 from smtpcheck.model.report import FaultKind
-from smtpcheck.smtp.connection import Network
-from smtpcheck.smtp.resolver import SocketAddress
+from smtpcheck.network.network import Network
+from smtpcheck.network.resolver import SocketAddress
 
 WITNESS_SECONDS = 3.0
 _ROUTES = Path("/proc/net")

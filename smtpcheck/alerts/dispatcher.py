@@ -15,7 +15,6 @@ from contextlib import suppress
 
 import structlog
 
-from smtpcheck.alerts.grouping import Key
 from smtpcheck.alerts.notification import Notification
 from smtpcheck.alerts.notification_log import DueNotification, NotificationLog, Reason
 from smtpcheck.alerts.notifiers.notifier import Failure, Sender
@@ -44,13 +43,13 @@ class Dispatcher:
         *,
         render: Callable[[DueNotification], Notification],
         persist: Callable[[], Awaitable[object]],
-        is_muted: Callable[[Key], bool],
+        is_withheld: Callable[[DueNotification], bool],
         wall: Callable[[], float],
     ) -> None:
         """Serve a notifier by its notification log.
 
         `render` puts what is due into words, `persist` writes the log's changes to the state file, before and after
-        each request, `is_muted` says of which alerts no reminder is sent, and `wall` is the time (Unix seconds).
+        each request, `is_withheld` says what is not sent for now, and `wall` is the time (Unix seconds).
         """
         self.name = name
         self.notification_log = notification_log
@@ -58,7 +57,7 @@ class Dispatcher:
         self.failure = ""
         """Why the last request failed; empty when it did not."""
         self._sender = sender
-        self._render, self._persist, self._is_muted, self._wall = render, persist, is_muted, wall
+        self._render, self._persist, self._is_withheld, self._wall = render, persist, is_withheld, wall
         self._woken, self._end = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
@@ -133,7 +132,7 @@ class Dispatcher:
 
     def _batch(self) -> list[DueNotification]:
         """Return what goes into the next request: all firing or all resolved, and no more than the sender takes."""
-        due = self.notification_log.due(self._wall(), self._is_muted)
+        due = self.notification_log.due(self._wall(), self._is_withheld)
         resolved = bool(due) and due[0].reason is Reason.RESOLVED
         same = [each for each in due if (each.reason is Reason.RESOLVED) == resolved]
         return same[: self._sender.max_batch]

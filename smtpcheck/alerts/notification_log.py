@@ -156,13 +156,15 @@ class NotificationLog:
 
     # -- what is sent -------------------------------------------------------------------------------------------------
 
-    def due(self, now: float, is_muted: Callable[[Key], bool] = lambda _: False) -> list[DueNotification]:
-        """Return what has to be sent, first what was tried least and is oldest; no reminder of what is muted."""
+    def due(
+        self, now: float, is_withheld: Callable[[DueNotification], bool] = lambda _: False
+    ) -> list[DueNotification]:
+        """Return what has to be sent, first what was tried least and is oldest; nothing that is withheld."""
         found = []
         for key, entry in self._entries.items():
             reason = self._reason(entry, now)
-            if reason is not None and not (reason is Reason.REMINDER and is_muted(key)):
-                found.append(DueNotification(key, entry, reason))
+            if reason is not None and not is_withheld(due := DueNotification(key, entry, reason)):
+                found.append(due)
         return sorted(found, key=lambda due: (self._tries.get(due.key, 0), due.entry.since))
 
     def _reason(self, entry: Entry, now: float) -> Reason | None:

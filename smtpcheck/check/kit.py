@@ -12,9 +12,9 @@ from smtpcheck.limits.send_limits import tenant_of
 from smtpcheck.loopback.search import Finders
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialHints
+from smtpcheck.network.network import Network
 from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.token_store import TokenStore
-from smtpcheck.smtp.connection import Network
 from smtpcheck.system import SYSTEM, System
 
 

@@ -12,6 +12,8 @@ from smtpcheck.cli.options import Format, locks_of_agent
 from smtpcheck.cli.run import run_loop
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.table import Table
 
     from smtpcheck.agent.loopback_once import LoopbackResult
@@ -116,6 +118,14 @@ def _timeline(message: "Message") -> "Table":
         more = " (the clocks differ)" if event.clocks_differ else ""
         said = f"\n{event.detail}" if event.detail else ""
         table.add_row(at, after, Text(printable(f"{event.text}{more}{said}", keep="\n")))
-    for method, result in message.authentication:
-        table.add_row("", "", f"{method}={result}")
+    for line in _receiver_says(message):
+        table.add_row("", "", Text(printable(line)))
     return table
+
+
+def _receiver_says(message: "Message") -> "Iterator[str]":
+    for method, result in message.authentication:
+        yield f"{method}={result}"
+    yield from message.contradictions
+    if message.receiver_id is not None:
+        yield f'to believe the results of this receiver, set authserv_id: "{message.receiver_id}"'

@@ -23,10 +23,12 @@ from smtpcheck.alerts.notifiers.http import Authorities, Proxy
 from smtpcheck.alerts.notifiers.notifier import Notifier, Route, SecretUrl
 from smtpcheck.alerts.notifiers.recipes import recipe_of
 from smtpcheck.alerts.notifiers.webhook import address_problem, routes_of
+from smtpcheck.alerts.silence import Silence
 from smtpcheck.alerts.thresholds import Thresholds
 from smtpcheck.config.fields import Duration, Labels, Period, is_address, mistake
 from smtpcheck.config.lint import lint_secret
 from smtpcheck.config.problems import Place, Problems, nearest
+from smtpcheck.config.silences import SilenceSection, silence_of
 from smtpcheck.config.validation import ConfigSection, validated
 from smtpcheck.model.check import Check
 from smtpcheck.secrets.source import SecretSource
@@ -61,6 +63,7 @@ class AlertSettings:
     agent_severity: Severity = Severity.CRITICAL
     """Of the agent's own alert: it has no connectivity, or is at fault."""
     maintenance: tuple[Window, ...] = ()
+    silences: tuple[Silence, ...] = ()
     notifiers: tuple[Notifier, ...] = ()
     heartbeat: HeartbeatSettings | None = None
 
@@ -121,6 +124,9 @@ class AlertsSection(ConfigSection):
         description="Of the alert that the agent has no connectivity, or is at fault.",
     )
     maintenance: list[MaintenanceSection] = Field(default=[], description="Hours in which failures do not count.")
+    silences: list[SilenceSection] = Field(
+        default=[], description="Dated windows in which checks run and count as always, and nobody is notified of them."
+    )
     heartbeat: HeartbeatSection | None = Field(
         default=None, description="An address that is called while the agent is healthy."
     )
@@ -142,6 +148,9 @@ def alert_settings(
     windows = tuple(
         _window(each, place / "maintenance" / index, checks, problems) for index, each in enumerate(section.maintenance)
     )
+    silences = tuple(
+        silence_of(each, place / "silences" / index, checks, problems) for index, each in enumerate(section.silences)
+    )
     beat = section.heartbeat
     if beat is not None:
         _check_heartbeat(beat, place / "heartbeat", checks, problems)
@@ -154,6 +163,7 @@ def alert_settings(
         remind_every=section.remind_every or None,
         agent_severity=section.agent_severity,
         maintenance=windows,
+        silences=silences,
         notifiers=tuple(notifier for notifier, _ in notifiers),
         heartbeat=HeartbeatSettings(beat.url, beat.every, beat.ca_file, beat.proxy) if beat else None,
     )

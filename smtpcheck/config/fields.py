@@ -9,6 +9,7 @@ import functools
 import ipaddress
 import re
 import ssl
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -54,6 +55,29 @@ Duration = Annotated[float, PlainValidator(parse_duration), WithJsonSchema(DURAT
 """Seconds, zero or more."""
 Period = Annotated[float, PlainValidator(parse_period), WithJsonSchema(DURATION_JSON)]
 """Seconds, more than none."""
+
+
+def parse_instant(value: object) -> float:
+    """Return the Unix time of `2026-12-05T22:00Z` or `2026-12-05T23:00+01:00`, also as YAML reads it.
+
+    Raises:
+        ValueError: It is not a date and time, or has no time zone.
+    """
+    hint = "write it as 2026-12-05T22:00Z or 2026-12-05T23:00+01:00"
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise mistake("is not a valid date and time", hint) from None
+    if not isinstance(value, datetime):
+        raise mistake("is not a valid date and time", hint)
+    if value.tzinfo is None:
+        raise mistake("has no time zone", hint)
+    return value.timestamp()
+
+
+Instant = Annotated[float, PlainValidator(parse_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
+"""A date and time with its zone, as Unix seconds."""
 
 
 def parse_listen(value: object) -> tuple[str, int]:

@@ -15,10 +15,11 @@ from pydantic import AfterValidator, Field
 from smtpcheck.config.fields import Mailbox, Period, is_address, mistake
 from smtpcheck.config.loopback_finder import FindResolver, FindSection
 from smtpcheck.config.problems import Problems
+from smtpcheck.config.providers import provider_of_host
 from smtpcheck.config.validation import At, ConfigSection
 from smtpcheck.limits.send_limits import MAILBOX, Limits
-from smtpcheck.loopback.plan import FindVia, Loopback
-from smtpcheck.model.check import Check
+from smtpcheck.loopback.plan import Find, FindVia, Loopback
+from smtpcheck.model.check import Check, Provider
 from smtpcheck.oauth.credential import Credential
 
 SHORTEST_EVERY = 300.0
@@ -119,8 +120,13 @@ class LoopbackResolver:
             limits=Limits(per_hour=section.max_per_hour, per_day=section.max_per_day),
             contact=section.contact,
             authserv_id=section.authserv_id,
+            exchange_online=section.authserv_id == "" or _is_at_exchange_online(find),
             delete=section.delete,
         )
+
+
+def _is_at_exchange_online(find: Find) -> bool:
+    return find.via is FindVia.GRAPH or provider_of_host(find.server.host if find.server else "") is Provider.MICROSOFT
 
 
 def _is_on_this_machine(host: str) -> bool:

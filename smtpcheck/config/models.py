@@ -7,7 +7,7 @@ Rules of this file:
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from smtpcheck.config.expect import ExpectSection
 from smtpcheck.config.fields import (
@@ -15,6 +15,7 @@ from smtpcheck.config.fields import (
     Domain,
     Duration,
     Host,
+    Instant,
     Labels,
     LoginName,
     Mailbox,
@@ -156,7 +157,7 @@ class CheckSection(ConfigSection):
         default=None, description="An expected refusal: it inverts the check. Default interval 24h."
     )
     loopback: LoopbackSection | None = Field(default=None, description="Messages that are sent and found.")
-    granted: AwareDatetime | None = Field(
+    granted: Instant | None = Field(
         default=None,
         description="When permissions were last granted, such as 2026-11-20T10:00Z: they take up to two hours.",
     )

@@ -85,7 +85,7 @@ class Resolver:
             mechanism=section.mechanism,
             warn=_warn(section.warn, self._warn),
             labels=tuple(sorted(section.labels.items())),
-            granted_at=section.granted.timestamp() if section.granted else None,
+            granted_at=section.granted,
             password=credential is not None and not credential.gives_tokens,
             user=(credential.user if isinstance(credential, Password) else None) or "",
             expect=expect,

@@ -70,7 +70,7 @@ _TEXTS = ("text", "with_text", "without_text")
 _CONDITIONS = {*_SETS, *_LISTS, *_TEXTS, "pattern"}
 _RULE = {*_CONDITIONS, "id", "cause", "certainty", "also", "reference", "retry", "general"}
 _GROUP = {"about", "when", "reference", "retry", "general", "rules"}
-_STEP = ("provider", "issuer", "flow", "protocol", "server")
+_STEP = ("provider", "issuer", "flow", "protocol", "server", "why")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 

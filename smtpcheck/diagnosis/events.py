@@ -3,14 +3,16 @@
 Rules of this file:
 - Two events are never read as one: what stands in another event says nothing of this one.
 - A transcript, a bounce, a stack trace and a reply of several lines are one event, however long.
+- An event that is only possibly a failure yields to a likely one right after it, as a status yields to its details.
 - The work is bounded: events that differ only in times, ids, addresses and numbers are explained once.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from smtpcheck.diagnosis.explain import Catalogue, explain
+from smtpcheck.diagnosis.explain import LIKELY, Catalogue, explain
 from smtpcheck.diagnosis.mail_reading import read_mail
 from smtpcheck.diagnosis.observation import from_text
 from smtpcheck.diagnosis.quoted import course_of
@@ -21,6 +23,8 @@ MAX_LINES = 20
 """How many line numbers of one failure are named."""
 _MAX_DISTINCT = 2000
 _LEAST_CERTAINTY = 0.25
+_CLOSE = 2
+"""How many events later the details of a failure may be."""
 _STAMP = re.compile(
     r"(?i)^[\[(<]?(?:\d{1,3}>)?(?:\d{4}[-/]\d\d[-/]\d\d[t ]\d\d:\d\d|\d\d/\w{3}/\d{4}:\d\d:\d\d"
     r"|\d\d[./]\d\d[./]\d{2,4},? \d\d:\d\d|(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6},? "
@@ -59,18 +63,8 @@ def failures_of(text: str, catalogue: Catalogue) -> tuple[Failure, ...]:
         return (Failure((1,), 1, explain(mail, catalogue)),)
     events = tuple(_events(text)) if _is_log(text) else ()
     found: dict[tuple[str, str], tuple[list[int], tuple[Finding, ...]]] = {}
-    explained: dict[str, tuple[Finding, ...]] = {}
-    for event in events:
-        if _DONE.search(event.text):
-            continue
-        shape = _VARIABLE.sub("#", _STAMP.sub("", event.text[:2000]))
-        if shape not in explained:
-            if len(explained) >= _MAX_DISTINCT:
-                continue
-            explained[shape] = explain(from_text(event.text), catalogue)
-        findings = explained[shape]
-        if findings[0].cause is not Cause.UNKNOWN and findings[0].certainty >= _LEAST_CERTAINTY:
-            found.setdefault((findings[0].cause, findings[0].rule), ([], findings))[0].append(event.line)
+    for line, findings in _telling(list(_explained(events, catalogue))):
+        found.setdefault((findings[0].cause, findings[0].rule), ([], findings))[0].append(line)
     if found:
         return tuple(
             Failure(tuple(lines[:MAX_LINES]), len(lines), findings)
@@ -79,6 +73,30 @@ def failures_of(text: str, catalogue: Catalogue) -> tuple[Failure, ...]:
     if events:
         return (Failure((), 0, explain(from_text(""), catalogue)),)
     return (Failure((1,), 1, explain(from_text(text), catalogue)),)
+
+
+def _explained(events: Sequence[_Event], catalogue: Catalogue) -> Iterator[tuple[int, int, tuple[Finding, ...]]]:
+    """Yield the events that are failures: the number of each, the line that it begins with, and what is found in it."""
+    known: dict[str, tuple[Finding, ...]] = {}
+    for number, event in enumerate(events):
+        if _DONE.search(event.text):
+            continue
+        shape = _VARIABLE.sub("#", _STAMP.sub("", event.text[:2000]))
+        if shape not in known:
+            if len(known) >= _MAX_DISTINCT:
+                continue
+            known[shape] = explain(from_text(event.text), catalogue)
+        first = known[shape][0]
+        if first.cause is not Cause.UNKNOWN and first.certainty >= _LEAST_CERTAINTY:
+            yield number, event.line, known[shape]
+
+
+def _telling(failures: list[tuple[int, int, tuple[Finding, ...]]]) -> Iterator[tuple[int, tuple[Finding, ...]]]:
+    """Yield line and findings of each failure but of those that a likely one explains right after."""
+    for (number, line, findings), (after, _, later) in pairwise(failures):
+        if findings[0].certainty >= LIKELY or later[0].certainty < LIKELY or after - number > _CLOSE:
+            yield line, findings
+    yield from ((line, findings) for _, line, findings in failures[-1:])
 
 
 def _is_log(text: str) -> bool:

@@ -61,7 +61,8 @@ _ALERT_NUMBERS = {
 ALERTS = frozenset(_ALERT_NUMBERS.values())
 _ALERT_NUMBER = re.compile(r"alert number (\d{1,3})\b")
 _ALERT_NAME = re.compile(
-    r"(?:alert|remote error: tls|received fatal alert|alert received)[: _]{1,3}(?:fatal[: _]{1,2})?([a-z][a-z_ ]{3,40})"
+    r"(?:alert|remote error: tls|received fatal alert|alert received)[: _]{1,3}(?:fatal[: _-]{1,3})?"
+    r"([a-z][a-z_ ]{3,40})"
 )
 _ALERT_ALIASES = {
     "unknown_certificate_authority": "unknown_ca",

@@ -17,7 +17,7 @@ from smtpcheck.mail.authentication_results import (
     authserv_ids,
     best,
     read_authentication,
-    same_domain,
+    receiver_id,
 )
 from smtpcheck.mail.bounce import Action, Bounce, read_bounce
 from smtpcheck.mail.headers import Field, hops, legs
@@ -115,6 +115,7 @@ def of_header(fields: Sequence[Field]) -> Observation:
         message_facts={name: mask(sentence) for name, sentence in facts.items()},
         sender=_address(fields, "From"),
         recipient=_address(fields, "To"),
+        junk_reason=next((str(verdict.why) for verdict in found if verdict.junk), ""),
     )
 
 
@@ -158,9 +159,7 @@ def _receiver(fields: Sequence[Field]) -> tuple[bool, str | None]:
         return True, ""
     if not ids or not ids[0]:
         return False, "" if ids and not servers else None
-    names = [name.lower() for name, _ in fields]
-    above_all = "received" not in names or names.index("authentication-results") < names.index("received")
-    return False, ids[0] if above_all or any(same_domain(server, ids[0]) for server in servers) else None
+    return False, receiver_id(fields)
 
 
 def _is_inbound_stamp(fields: Sequence[Field]) -> bool:
@@ -185,13 +184,13 @@ def _verdict_facts(found: Sequence[Verdict]) -> Iterator[tuple[str, str]]:
 def _authentication_facts(fields: Sequence[Field], found: Authentication) -> Iterator[tuple[str, str]]:
     if found.results:
         if not _is_authenticated(found):
-            said = " ".join(f"{method}={result}" for method, result in best(found.results))
+            said = " ".join(f"{method}={result}" for method, result in best(found.pairs))
             composite = f" compauth={found.result('compauth')}" if found.result("compauth") else ""
             yield "sender_unauthenticated", f"{found.authserv_id or 'the receiver'} reports {said}{composite}"
         return
     claimed = next((read_authentication(fields, name) for name in authserv_ids(fields)), None)
     if claimed and claimed.results and not _is_authenticated(claimed):
-        said = " ".join(f"{method}={result}" for method, result in best(claimed.results))
+        said = " ".join(f"{method}={result}" for method, result in best(claimed.pairs))
         yield "sender_unauthenticated_claimed", f"a field of {claimed.authserv_id or 'no named server'} says {said}"
     spf = next((value for name, value in fields if name.lower() == "received-spf"), "")
     word = (spf.split() or [""])[0].lower()

@@ -93,6 +93,8 @@ class Observation:
     """When a right was last granted (Unix seconds)."""
     message_facts: Mapping[str, str] = field(default_factory=dict)
     """What the header of a message or a bounce shows (`mail_reading`), each with the sentence that shows it."""
+    junk_reason: str = ""
+    """Why the receiver put the message into Junk: a value of `mail.junk.Why`."""
 
 
 def observe(

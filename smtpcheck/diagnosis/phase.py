@@ -49,10 +49,11 @@ _PHASES = (
     ("banner", ("greeting never received", "did not receive a greeting", "no greeting")),
     ("dns", ("getaddrinfo", "enotfound", "eai_again", "unknownhost", "name or service not known", "name resolution")),
     ("dns", ("no such host", "nodename nor servname", "php_network_getaddresses", "host unknown", "hostnotfound")),
+    ("dns", ("konnte nicht aufgel", "host ist unbekannt", "distant n'a pas pu", "resolver el nombre remoto")),
     (
         "tls",
         (
-            "certificate",
+            *("certificate", "remotezertifikat", "certificat distant", "certificado remoto"),
             "sslhandshake",
             "sslerror",
             "ssl routines",
@@ -91,6 +92,9 @@ _PHASES = (
                 "connection failed",
                 "connecttimeout",
                 "connectionrefused",
+                *("network_failure", "failed to open tcp connection"),
+                *("verbindung verweigerte", "expressément refusée", "denegó expresamente"),
+                *("verbindungsversuch", "tentative de connexion", "intento de conexión"),
             ),
         ),
     ),

@@ -28,7 +28,7 @@ _ESCAPE = re.compile(r"\\{1,4}(?:u0022|\"|(u0027|')|(?:r\\{1,4})?[nrt](?![a-z]))
 _REPLY = re.compile(r"(?<![\d.:])([245]\d\d)([ -])(?:([245]\.\d{1,3}\.\d{1,3})(?: |$))?")
 _CODE = re.compile(
     r"(?<![\w.:/-])([245][0-5]\d)[ :-]{1,2}(?=[245]\.\d{1,3}\.\d)"
-    r"|\(([45][0-5]\d), ?b?['\"]"
+    r"|\(([45][0-5]\d)(?:, ?b?['\"]|\):)"
     r"|(?:code|status|response|responded|said|error|replied|got|answer|err|failed)\W{1,4}(?:code\W{1,3})?"
     r"([45][0-5]\d)(?![\d.])"
     r"|(?m:^)[^\w\n]{0,12}(?:(?:s|server|server -> client)[:>] ?)?([245][0-5]\d)[ :-]"
@@ -67,7 +67,7 @@ _STATUS = re.compile(
     r"(?i)\b(?:http(?:/[\d.]{1,3})?(?: status)?(?: code)?|status(?:[ _]code)?)[\"']?[ :=]{1,3}"
     r"([2-5]\d\d)\b(?![.-])"
     r"|\b([45]\d\d) (?:bad gateway|service (?:temporarily )?unavailable|too many requests|unauthorized"
-    r"|gateway time-?out|forbidden|not found|internal server error|bad request)"
+    r"|gateway time-?out|client error|server error|forbidden|not found|internal server error|bad request)"
 )
 """An HTTP status where it is named as one, or beside its phrase (RFC 9110 15)."""
 _ISO = r"\W{0,4}(\d{4}-\d\d-\d\d[t ]\d\d:\d\d:\d\d(?:\.\d{1,9})?z?)"

@@ -73,6 +73,7 @@ def values_of(seen: Observation) -> dict[str, str]:
         "credential": hints.name if hints else "",
         "check": seen.check,
         "address": _client(seen),
+        "why": seen.junk_reason,
     }
     plain = {
         key: value

@@ -22,8 +22,9 @@ from enum import StrEnum
 from smtpcheck.loopback.finder import FolderKind, Match
 from smtpcheck.loopback.plan import Loopback
 from smtpcheck.loopback.timing import SEARCH_UNTIL
-from smtpcheck.mail import headers
-from smtpcheck.mail.headers import Hop
+from smtpcheck.mail.authentication_results import read_authentication, receiver_id
+from smtpcheck.mail.headers import Hop, exchange_seconds, hops
+from smtpcheck.mail.junk import Verdict, Why, verdicts
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
@@ -62,6 +63,7 @@ KEPT_MESSAGES = 20
 """How many messages of a check are kept that are not searched for any more."""
 _MOST_COPIES = 100
 """Of one message; its receivers can send any number."""
+_MOST_RESULTS = 20
 _REPEATS_WITHIN = 3600.0
 
 
@@ -115,7 +117,15 @@ class Message:
     deleted: bool = False
     hops: tuple[Hop, ...] = ()
     authentication: tuple[tuple[str, str], ...] = ()
-    """Method and result."""
+    """Method and result, as the receiver writes them."""
+    contradictions: tuple[str, ...] = ()
+    """Methods of which the receiver reports several results, in words."""
+    receiver_id: str | None = None
+    """By what name the receiver seems to give its results, where the plan believes no server."""
+    verdicts: tuple[Verdict, ...] = ()
+    """What filters say of it, the most telling first."""
+    exchange_seconds: float | None = None
+    """How long Exchange Online says that it took from end to end."""
     copies: tuple[str, ...] = ()
     """What distinguishes each copy that was seen."""
     trace_id: str = ""
@@ -125,6 +135,26 @@ class Message:
     def begun_at(self) -> float:
         """Return when its route began: when it was accepted, else when it was intended."""
         return self.sent_at or self.intended_at
+
+    @property
+    def moved_by(self) -> Verdict | None:
+        """Return the receiver's own verdict that took the message from the inbox, None where there is none."""
+        if self.kind not in {FolderKind.JUNK, FolderKind.OTHER}:
+            return None
+        believed = (verdict for verdict in self.verdicts if verdict.believed and verdict.junk)
+        return next(believed, None)
+
+    @property
+    def junk_reason(self) -> str:
+        """Return why it is in Junk in one word: a `Why`, or `unknown`; empty where it is not in Junk."""
+        if self.kind is not FolderKind.JUNK:
+            return ""
+        return next((str(verdict.why) for verdict in self.verdicts if verdict.believed), "unknown")
+
+    @property
+    def rated_outbound(self) -> Verdict | None:
+        """Return Microsoft's verdict that it was spam when it left, None where there is none."""
+        return next((verdict for verdict in self.verdicts if verdict.why is Why.OUTBOUND), None)
 
     @property
     def delivery_seconds(self) -> float | None:
@@ -275,6 +305,7 @@ def _found(message: Message, match: Match, plan: Loopback, ended: float) -> Mess
     earliest = message.missed_at or message.begun_at
     arrived = ended if match.arrived_at is None else match.arrived_at
     delivered_at = min(max(arrived, earliest), ended)
+    authentication = read_authentication(match.headers, plan.authserv_id)
     return replace(
         message,
         stage=Stage.DELIVERED,
@@ -284,8 +315,12 @@ def _found(message: Message, match: Match, plan: Loopback, ended: float) -> Mess
         late=delivered_at - message.begun_at > plan.warn_after,
         folder=match.folder,
         kind=match.kind,
-        hops=headers.hops(match.headers),
-        authentication=headers.authentication(match.headers, plan.authserv_id),
+        hops=hops(match.headers),
+        authentication=authentication.pairs[:_MOST_RESULTS],
+        contradictions=authentication.contradictions,
+        receiver_id=receiver_id(match.headers) if plan.authserv_id is None else None,
+        verdicts=verdicts(match.headers, authserv_id=plan.authserv_id, exchange_online=plan.exchange_online),
+        exchange_seconds=exchange_seconds(match.headers) if plan.exchange_online else None,
     )
 
 

@@ -64,6 +64,8 @@ class Loopback:
     """Whom to ask about the messages; they name it."""
     authserv_id: str | None = None
     """Whose Authentication-Results are believed (RFC 8601 2.5); empty: such without a name; None: none."""
+    exchange_online: bool = False
+    """Whether Exchange Online serves the mailbox that the messages go to: then its verdicts are the receiver's."""
     delete: bool = True
     """Whether messages that were found are deleted."""
 

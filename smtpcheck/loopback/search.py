@@ -21,9 +21,9 @@ from smtpcheck.loopback.finder import Finder, FinderError, FinderStep, Search, S
 from smtpcheck.loopback.plan import Find, FindVia
 from smtpcheck.model.check import Server
 from smtpcheck.model.report import TokenError
+from smtpcheck.network.network import Network
 from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.credential import Credential
-from smtpcheck.smtp.connection import Network
 
 _LONGEST_DETAIL = 300
 

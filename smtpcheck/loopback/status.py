@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind
 from smtpcheck.loopback.message_state import Message, Record, Stage
 from smtpcheck.loopback.plan import Loopback
+from smtpcheck.mail.junk import Why
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.report import Fault, FaultKind, Finding, Outcome, Report, Step
@@ -135,9 +136,11 @@ def _warnings(loopback_status: LoopbackStatus, now: float) -> Iterator[Finding]:
     concluded = record.concluded
     if concluded is not None and concluded.stage is Stage.DELIVERED:
         if concluded.kind is FolderKind.JUNK:
-            results = ", ".join(f"{method}={result}" for method, result in concluded.authentication)
-            seen = f"message {concluded.sequence} was in the folder {concluded.folder}"
-            yield _finding(Cause.MAIL_IN_JUNK, seen, *([f"the receiver's results: {results}"] if results else []))
+            yield _in_junk(concluded, plan)
+        if (outbound := concluded.rated_outbound) is not None:
+            seen = f"message {concluded.sequence} carries the stamp of the sender's tenant: {outbound.said}"
+            where = f"it was found in the folder {concluded.folder}"
+            yield _finding(Cause.RATED_OUTBOUND_SPAM, seen, where, sender=plan.sender)
         if concluded.late:
             took = f"message {concluded.sequence} took {concluded.delivery_seconds:.0f} s"
             yield _finding(Cause.MAIL_LATE, f"{took}, more than {plan.warn_after:g} s")
@@ -147,6 +150,25 @@ def _warnings(loopback_status: LoopbackStatus, now: float) -> Iterator[Finding]:
         yield _finding(Cause.MAIL_LATE, f"{seen}, more than {plan.warn_after:g} s")
     if finder is not None and finder.error is not None:
         yield _finder_failed(finder.error, finder.failures, plan.find.mailbox if plan.find else "")
+
+
+def _in_junk(message: Message, plan: Loopback) -> Finding:
+    """Return the finding on a message in Junk, with what the receiver says of it and what others claim."""
+    hints = [verdict for verdict in message.verdicts if not verdict.believed and verdict.why is not Why.OUTBOUND]
+    results = ", ".join(f"{method}={result}" for method, result in message.authentication)
+    said = [str(verdict) for verdict in message.verdicts if verdict.believed]
+    said += [f"it carries a verdict that anybody can have written: {verdict}" for verdict in hints]
+    if results:
+        said.append(f"the receiver's results: {results}")
+    values = {
+        "provider": "microsoft" if plan.exchange_online else "other",
+        "why": message.junk_reason,
+        "recipient": plan.recipient,
+        "sender": plan.sender,
+        "sender_domain": plan.sender.rpartition("@")[2],
+    }
+    seen = f"message {message.sequence} was in the folder {message.folder}"
+    return _finding(Cause.MAIL_IN_JUNK, seen, *said, *message.contradictions, **values)
 
 
 def _is_overdue(message: Message, plan: Loopback, now: float) -> bool:

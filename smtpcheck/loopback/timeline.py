@@ -13,6 +13,8 @@ from enum import StrEnum
 from smtpcheck.loopback.finder import FolderKind
 from smtpcheck.loopback.message_state import Message, Stage
 from smtpcheck.mail import headers
+from smtpcheck.mail.headers import LATENCY_HEADER
+from smtpcheck.mail.junk import Why
 
 
 class EventKind(StrEnum):
@@ -70,7 +72,7 @@ def _events(message: Message) -> Iterator[Event]:
         before = next((hop.at for hop in reversed(message.hops) if hop.at is not None), message.sent_at)
         seconds = message.arrived_at - before
         text = f"in the mailbox: {message.folder}"
-        yield Event(EventKind.ARRIVED, message.arrived_at, text, "", seconds, seconds <= -1.0)
+        yield Event(EventKind.ARRIVED, message.arrived_at, text, _latency(message), seconds, seconds <= -1.0)
     if message.seen_at is None and message.missed_at is not None and message.lost_at is None:
         text = f"not there yet, after {message.looks} {'search' if message.looks == 1 else 'searches'}"
         yield Event(EventKind.MISSED, message.missed_at, text, "", message.missed_at - message.sent_at)
@@ -78,7 +80,8 @@ def _events(message: Message) -> Iterator[Event]:
         ended = "considered lost" if message.stage is not Stage.UNCERTAIN else "dropped: it was perhaps never accepted"
         yield Event(EventKind.LOST, message.lost_at, ended, "", message.lost_at - message.sent_at)
     if message.seen_at is not None:
-        yield Event(EventKind.FOUND, message.seen_at, _found(message), "", message.seen_at - message.sent_at)
+        said = "\n".join(_verdicts(message))
+        yield Event(EventKind.FOUND, message.seen_at, _found(message), said, message.seen_at - message.sent_at)
 
 
 def _handed_over(message: Message, at: float) -> Event:
@@ -90,9 +93,25 @@ def _handed_over(message: Message, at: float) -> Event:
     return Event(EventKind.ACCEPTED, at, "accepted by the server", said, seconds)
 
 
+def _latency(message: Message) -> str:
+    seconds = message.exchange_seconds
+    return "" if seconds is None else f"Exchange Online counts {seconds:.1f} s from end to end ({LATENCY_HEADER})"
+
+
+def _verdicts(message: Message) -> Iterator[str]:
+    """Yield what filters say of a message that they kept from the inbox, and that it was spam when it left."""
+    for verdict in message.verdicts:
+        if verdict.why is Why.OUTBOUND:
+            yield str(verdict)
+        elif message.kind is not FolderKind.INBOX:
+            yield str(verdict) if verdict.believed else f"{verdict}; anybody can have written that"
+
+
 def _found(message: Message) -> str:
     where = {FolderKind.INBOX: "in the inbox", FolderKind.JUNK: "in Junk"}.get(message.kind or FolderKind.OTHER)
     seen = f"found {where or f'in the folder {message.folder}'}"
+    if message.moved_by is not None and message.moved_by.why is Why.INBOX_RULE:
+        seen += ", moved by an inbox rule"
     more = (
         f", {message.duplicates} more {'copy' if message.duplicates == 1 else 'copies'}" if message.duplicates else ""
     )

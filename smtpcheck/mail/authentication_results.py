@@ -58,6 +58,11 @@ class Authentication:
     contradictions: tuple[str, ...] = ()
     """Methods of which the server reports several results, in words."""
 
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Return method and result of each, as the server writes them."""
+        return tuple((found.method, found.result) for found in self.results)
+
     def result(self, method: str) -> str:
         """Return the result of a method; empty if the server does not name it."""
         return next((found.result for found in self.results if found.method == method), "")
@@ -101,6 +106,20 @@ def authserv_ids(fields: Fields) -> tuple[str, ...]:
     """Return the names of the servers that claim to have authenticated the message, topmost first; one may be empty."""
     values = [value for name, value in fields if name.lower() == "authentication-results"]
     return tuple(dict.fromkeys(_parsed(value)[0] for value in values[:_MAX_IN_RUN]))
+
+
+def receiver_id(fields: Fields) -> str | None:
+    """Return the name by which the receiver seems to give its results, None if no field can be its own.
+
+    It is that of the topmost field, if no Received is above it or a server of that domain took the message. It is a
+    proposal for whoever knows the receiver, and no reason to believe the field.
+    """
+    fields = [field for field in fields if field[0].lower() in {"received", "authentication-results"}]
+    ids = authserv_ids(fields)
+    if not ids:
+        return None
+    above_all = fields[0][0].lower() == "authentication-results"
+    return ids[0] if above_all or any(_is_received_by(field, ids[0]) for field in fields) else None
 
 
 def receiver_part(fields: Fields, authserv_id: str | None) -> int:
@@ -219,9 +238,9 @@ def _labels(host: str) -> list[str]:
     return host.lower().rstrip(".").split(".")
 
 
-def best(results: Iterable[Result]) -> Iterator[tuple[str, str]]:
+def best(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Yield SPF, DKIM and DMARC, as far as they are named; a result that RFC 8601 does not know is `other`."""
-    found = {result.method: result.result for result in results}
+    found = dict(pairs)
     for method in METHODS:
         if method in found:
             yield method, found[method] if found[method] in RESULTS else "other"

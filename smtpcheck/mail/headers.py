@@ -17,7 +17,8 @@ from email.header import decode_header, make_header
 from email.parser import BytesHeaderParser
 from email.utils import parsedate_to_datetime
 
-from smtpcheck.mail.authentication_results import best, read_authentication, without_comments
+from smtpcheck.mail.authentication_results import without_comments
+from smtpcheck.mail.junk import VERDICT_HEADERS
 from smtpcheck.mail.message import UNIQUE_HEADER
 
 Headers = tuple[tuple[str, str], ...]
@@ -70,9 +71,14 @@ def legs(way: Iterable[Hop], begin: float | None) -> tuple[Leg, ...]:
     return tuple(found)
 
 
-def authentication(headers: Headers, authserv_id: str | None) -> tuple[tuple[str, str], ...]:
-    """Return method and result of SPF, DKIM and DMARC, as the believed server reports them; None believes no server."""
-    return tuple(best(read_authentication(headers, authserv_id).results))
+def exchange_seconds(headers: Headers) -> float | None:
+    """Return how many seconds Exchange counts from its first server to the mailbox; None where it says nothing."""
+    value = next((value for name, value in headers if name.lower() == LATENCY_HEADER.lower()), "")
+    found = _TIME_SPAN.fullmatch(value.strip())
+    if found is None:
+        return None
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def _hop(value: str) -> Hop:
@@ -89,7 +95,12 @@ def _timestamp(date: str) -> float | None:
         return None
 
 
-ROUTE_HEADERS = ("Received", "Authentication-Results", "Date", "Message-ID")
+LATENCY_HEADER = "X-MS-Exchange-Transport-EndToEndLatency"
+_TIME_SPAN = re.compile(r"(?:(\d{1,4})\.)?(\d{1,2}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)")
+ROUTE_HEADERS = (
+    *("Received", "Authentication-Results", "Received-SPF", "Date", "Message-ID", LATENCY_HEADER),
+    *VERDICT_HEADERS,
+)
 """The headers that a `Match` has."""
 ID_HEADERS = (UNIQUE_HEADER, "Subject", "Message-ID")
 """The headers that say whether a message is ours, and which."""

@@ -18,6 +18,22 @@ from smtpcheck.mail.authentication_results import read_authentication, receiver_
 
 Fields = Sequence[tuple[str, str]]
 
+VERDICT_HEADERS = (
+    "X-Forefront-Antispam-Report",
+    "X-Forefront-Antispam-Report-Untrusted",
+    "X-Microsoft-Antispam",
+    "X-Microsoft-Antispam-Mailbox-Delivery",
+    "X-Spam-Status",
+    "X-Spam",
+    "X-Spam-Flag",
+    "X-Spamd-Result",
+    "X-Rspamd-Action",
+    "X-Proofpoint-Spam-Details",
+    "X-Barracuda-Spam-Status",
+    "X-Mimecast-Spam-Score",
+)
+"""The fields in which filters say what they found."""
+
 _MAX_VALUE = 4000
 _MAX_SHOWN = 200
 _MAX_VERDICTS = 10

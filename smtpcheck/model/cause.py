@@ -123,6 +123,7 @@ class Cause(StrEnum):
     MAIL_BOUNCED = "mail_bounced"
     MAIL_LATE = "mail_late"
     MAIL_IN_JUNK = "mail_in_junk"
+    RATED_OUTBOUND_SPAM = "rated_outbound_spam"
     MAIL_UNCERTAIN = "mail_uncertain"
     UNEXPECTED_SUCCESS = "unexpected_success"
     SENDER_THROTTLED = "sender_throttled"

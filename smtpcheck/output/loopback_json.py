@@ -11,7 +11,9 @@ Rules of this file:
 MESSAGE: `{"sequence", "slot", "message_id", "stage": intended | accepted | uncertain | refused | delivered | lost,
 "intended_at", "sent_at", "reply", "server_message_id", "queue_id", "lost_at", "seen_at", "arrived_at" by the mailbox's
 clock, "delivered_at", "delivery_seconds", "late", "folder", "kind": inbox | junk | other, "deleted", "duplicates",
-"authentication": {method: result}, "timeline": [{"what", "at", "text", "detail", "seconds", "clocks_differ"}]}`.
+"authentication": {method: result}, "contradictions": [TEXT], "receiver_id": by what name the receiver seems to give its
+results where the plan names none, "junk_reason", "verdicts": [{"filter", "junk", "why", "believed", "said"}],
+"exchange_seconds", "timeline": [{"what", "at", "text", "detail", "seconds", "clocks_differ"}]}`.
 """
 
 from dataclasses import asdict
@@ -74,5 +76,10 @@ def _message(message: Message) -> Json:
         "deleted": message.deleted,
         "duplicates": message.duplicates,
         "authentication": dict(message.authentication),
+        "contradictions": list(message.contradictions),
+        "receiver_id": message.receiver_id,
+        "junk_reason": message.junk_reason or None,
+        "verdicts": [asdict(verdict) for verdict in message.verdicts],
+        "exchange_seconds": message.exchange_seconds,
         "timeline": [asdict(event) for event in timeline(message)],
     }

@@ -14,48 +14,29 @@ Rules of this file:
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import cast
 
 from smtpcheck import __version__
 from smtpcheck.mail.message import probe_message
-from smtpcheck.model.check import Check, Depth, Phase, Security, Server
+from smtpcheck.model.check import Check, Depth, Phase, Security
 from smtpcheck.model.interning import shared
 from smtpcheck.model.report import Attempt, Fault, FaultKind, Step, TlsFacts
+from smtpcheck.network.connecting import AttemptRecorder, race, summed_up
+from smtpcheck.network.network import Network
+from smtpcheck.network.resolver import AddressInfo
+from smtpcheck.network.system_faults import os_fault
+from smtpcheck.network.tls import VERIFICATION_FAILED, handshake_fault
+from smtpcheck.network.tls_session import TlsSession
 from smtpcheck.secrets.secret import Secret
-from smtpcheck.smtp.connecting import AttemptRecorder, race, summed_up
 from smtpcheck.smtp.dialogue import Action, Dialogue, Plan, Then
-from smtpcheck.smtp.resolver import AddressInfo, Resolver
-from smtpcheck.smtp.system_faults import os_fault
-from smtpcheck.smtp.tls import VERIFICATION_FAILED, TlsContexts, handshake_fault
-from smtpcheck.smtp.tls_session import TlsSession
 from smtpcheck.system import SYSTEM, System
 
 QUIT_SECONDS = 2.0
 """How long the answer to QUIT is waited for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """What all conversations of a configuration share; used by one event loop."""
-
-    contexts: TlsContexts
-    resolver: Resolver = field(default_factory=Resolver)
-
-    @classmethod
-    def for_servers(cls, servers: Iterable[Server]) -> "Network":
-        """Build it for these servers; blocks some 25 ms for each distinct TLS setting, so call it in a thread.
-
-        Raises `OSError` if a server's `ca_file` cannot be read or holds no certificate.
-        """
-        return cls(TlsContexts(servers))
-
-    def close(self) -> None:
-        """Start no more lookups."""
-        self.resolver.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,12 @@ STEPS = (
     """
     DROP TABLE tenures;
     """,
+    """
+    CREATE TABLE silences (
+        id TEXT PRIMARY KEY,
+        silence BLOB
+    ) WITHOUT ROWID;
+    """,
 )
 
 

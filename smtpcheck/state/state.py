@@ -33,6 +33,7 @@ from smtpcheck.state.database import Database, Make, NotKeptError, Values, Write
 from smtpcheck.state.history import DAY_SECONDS, Day, day, day_of, is_day, merged_hours, readable, runs
 from smtpcheck.state.outbox import SENT, Held, Outbox
 from smtpcheck.state.serialization import UnreadableReportError, pack, unpack
+from smtpcheck.state.silences import SilenceRows
 
 FILE_NAME = "state.db"
 KEEP_DAYS = 90
@@ -89,6 +90,7 @@ class State:
         self._file: Database | None = None
         self.outbox = Outbox(self._caps, wall=wall)
         self.alerts = AlertRows(None)
+        self.silences = SilenceRows(None)
         self.archive = Archive(None)
 
     @classmethod
@@ -102,6 +104,7 @@ class State:
         state._file = file = make_file(folder / FILE_NAME, state._put_all)
         state.outbox = Outbox(state._caps, file, wall=wall)
         state.alerts = AlertRows(file)
+        state.silences = SilenceRows(file)
         state.archive = Archive(file)
         await file.open()
         for at, mailbox, tenant in await file.read("SELECT at, mailbox, tenant FROM sent ORDER BY at"):
@@ -249,6 +252,7 @@ class State:
         """Have the file drop what is older than `KEEP_DAYS` at Unix time `now`."""
         self.outbox.forget_old(now - KEEP_DAYS * DAY_SECONDS)
         self.alerts.forget_old()
+        self.silences.forget_old()
         self.archive.forget_old(now - KEEP_DAYS * DAY_SECONDS)
         if self._file is not None:
             self._file.put(
@@ -271,6 +275,7 @@ class State:
             file.put((_SENT, sent, partial(tuple, sent)))
         self.outbox.put_all(file)
         self.alerts.put_all()
+        self.silences.put_all()
         self.archive.put_all()
 
     def _restored(self, name: str, values: list[Any]) -> CheckState | None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from smtpcheck.agent.alerting import NotifierState
 from smtpcheck.agent.on_demand import Busy, Probed
+from smtpcheck.agent.silencing import Silences
 from smtpcheck.alerts.notification import Notification
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.settings import Settings
@@ -44,6 +45,10 @@ class AlertsView(Protocol):
 
     def of_check(self, name: str) -> list[Notification]:
         """Return those that fire and that a check is part of."""
+
+    @property
+    def silences(self) -> Silences:
+        """Return which checks are silenced."""
 
     def notifiers(self) -> list[NotifierState]:
         """Return what is known of each notifier, and of the heartbeat."""

@@ -169,6 +169,7 @@ def _summary(row: Row) -> Json:
         "depth": str(check.depth),
         "interval": check.interval,
         "labels": dict(check.labels),
+        "silenced": row.silenced,
         "status": row.status,
         "causes": list(row.causes),
         "last_run": row.last_run,

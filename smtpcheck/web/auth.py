@@ -121,6 +121,14 @@ class Guard:
         """Return the headers that the operator adds to every answer."""
         return self._config().headers
 
+    def user(self, authorization: str) -> str:
+        """Return the user whom an Authorization header names, empty where there are no users or it names none.
+
+        It is for requests that `authenticate` has admitted.
+        """
+        credentials = _basic(authorization) if self._config().users else None
+        return credentials[0] if credentials else ""
+
     async def authenticate(self, authorization: str, address: str = "") -> bool:
         """Return whether the Authorization header names a user and the right password; True if there are no users.
 

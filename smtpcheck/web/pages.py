@@ -21,6 +21,7 @@ from aiohttp import web
 from markupsafe import Markup
 
 from smtpcheck import __version__
+from smtpcheck.alerts.silence import DURATIONS
 from smtpcheck.diagnosis.explain import certainty_words, describe
 from smtpcheck.loopback.timeline import timeline
 from smtpcheck.model.check import Check
@@ -94,6 +95,8 @@ async def check(request: web.Request) -> web.Response:
         row=row_of(agent, found),
         state=state,
         alerts=agent.alerting.of_check(found.name),
+        silence=agent.alerting.silences.of(found.name),
+        durations=DURATIONS,
         report=report,
         bars=drawing.waterfall(report) if report else (),
         loopback_status=agent.loopback(found.name),

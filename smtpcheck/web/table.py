@@ -9,7 +9,7 @@ Rules of this file:
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlencode
@@ -90,6 +90,8 @@ class Row:
     backoff_until: float | None
     """While the check waits because the server refused it: until when."""
     credential: CredentialState | None
+    silenced: bool = False
+    """Whether nobody is notified of it at present."""
 
     @property
     def status(self) -> str:
@@ -178,7 +180,8 @@ def read(agent: AgentView, query: Query, credentials: Iterable[CredentialState])
     It may be called in a thread, and takes a tenth of a second for ten thousand checks.
     """
     known = {state.name: state for state in credentials}
-    rows = [_row(agent, check, known) for check in agent.settings.checks]
+    silenced = agent.alerting.silences.silenced()
+    rows = [_row(agent, check, known, silenced) for check in agent.settings.checks]
     found = _ordered([row for row in rows if not query.filtered or _matches(query, row)], query.sort)
     pages = max(1, -(-len(found) // query.per_page))
     query = replace(query, page=min(query.page, pages))
@@ -197,10 +200,11 @@ def read(agent: AgentView, query: Query, credentials: Iterable[CredentialState])
 
 def row_of(agent: AgentView, check: Check) -> Row:
     """Return the row of one check."""
-    return _row(agent, check, {state.name: state for state in agent.credentials()})
+    known = {state.name: state for state in agent.credentials()}
+    return _row(agent, check, known, agent.alerting.silences.silenced())
 
 
-def _row(agent: AgentView, check: Check, credentials: Mapping[str, CredentialState]) -> Row:
+def _row(agent: AgentView, check: Check, credentials: Mapping[str, CredentialState], silenced: Collection[str]) -> Row:
     state = agent.state.checks.get(check.name)
     credential = credentials.get(check.credential) if check.credential else None
     return Row(
@@ -209,6 +213,7 @@ def _row(agent: AgentView, check: Check, credentials: Mapping[str, CredentialSta
         next_run=agent.next_run(check.name),
         backoff_until=state.breaker.until if state else None,
         credential=credential,
+        silenced=check.name in silenced,
     )
 
 

@@ -57,7 +57,7 @@ async def test_a_message_is_sent_found_and_shown(tmp_path: Path, found: Searcher
         found.world = world
         async with running(world.config) as agent:
             await until(lambda: stages(agent) == [Stage.DELIVERED] and found.gone != set())
-            await until(lambda: not agent._loopback._searches)
+            await until(lambda: not agent._loopback.search.searches)
             metrics = await shown(agent)
             for line in (
                 'smtpcheck_loopback_success{check="healthy"} 1',
@@ -88,7 +88,7 @@ async def test_lost_mail_is_critical_at_once_and_resolves_at_once(tmp_path: Path
             assert 'smtpcheck_failure_info{check="healthy",phase="delivery",cause="mail_lost"' in metrics
             assert 'smtpcheck_success{check="healthy"} 0' in metrics
             found.kinds = (FolderKind.INBOX,)
-            for box in agent._loopback._mailboxes.values():
+            for box in agent._loopback.search.mailboxes.values():
                 box.due_at = 0.0
             await until(lambda: outcome(agent) is not Outcome.CRITICAL)
             state = agent.state.checks["healthy"]

@@ -14,7 +14,7 @@ from smtpcheck.config import AgentSettings, Settings
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.report import FaultKind, Outcome, Report
-from smtpcheck.smtp.connection import Network
+from smtpcheck.network.network import Network
 from tests.worlds.samples import BILLING, failed
 
 CHECK = replace(BILLING, timeout=5.0, token_timeout=5.0)

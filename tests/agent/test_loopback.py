@@ -372,7 +372,7 @@ async def test_a_password_of_the_finder_is_not_tried_at_the_sender(
         places = replace(PLAN, find=find).purged_mailboxes(it.check)
         assert [place.mailbox for place in places] == [find.mailbox, it.check.mailbox][: 1 + purged]
         it.service.replace([it.check], {it.check.name: replace(PLAN, find=find)}, it.kit, first_within=0.0)
-        assert {place.mailbox for place in it.service._mailboxes} == {place.mailbox for place in places}
+        assert {place.mailbox for place in it.service.search.mailboxes} == {place.mailbox for place in places}
 
 
 async def test_nothing_is_deleted_before_the_disk_knows_that_it_was_found(

@@ -50,7 +50,7 @@ async def test_lost_mail_raises_an_alert_at_once_and_resolves_it_at_once(tmp_pat
             assert Cause.MAIL_LOST in {alert.cause for alert in agent.alerting.of_check("healthy")}
             assert agent.state.checks["healthy"].runs == 1
             found.kinds = (FolderKind.INBOX,)
-            for box in agent._loopback._mailboxes.values():
+            for box in agent._loopback.search.mailboxes.values():
                 box.due_at = 0.0
             await until(lambda: agent.state.checks["healthy"].report.cause is None)
             assert Cause.MAIL_LOST not in {alert.cause for alert in agent.alerting.of_check("healthy")}

@@ -43,7 +43,7 @@ class World:
             self.log,
             render=self.render,
             persist=self.persist,
-            is_muted=lambda _: False,
+            is_withheld=lambda _: False,
             wall=lambda: self.now,
         )
 

@@ -65,8 +65,27 @@ def test_a_short_loopback_gets_every_default(tmp_path: Path) -> None:
         warn_after=60.0,
         lost_after=900.0,
         limits=Limits(per_hour=12, per_day=200),
+        exchange_online=True,
     )
     assert settings.loopbacks["local"].find is None
+
+
+@pytest.mark.parametrize(
+    ("find", "more", "expected"),
+    [
+        ("{via: graph}", "", True),
+        ("{via: imap}", "", True),
+        ("{via: none}", "", False),
+        ("{via: imap, credential: ready, server: {host: imap.example.org}}", "", False),
+        ("{via: imap, credential: ready, server: {host: imap.example.org}}", "authserv_id: mx.example.org", False),
+        ("{via: imap, credential: ready, server: {host: imap.example.org}}", "authserv_id: ''", True),
+    ],
+)
+def test_whose_mailbox_is_at_exchange_online(tmp_path: Path, find: str, more: str, expected: bool) -> None:
+    """There its own verdicts are believed; a receiver without a name is none other."""
+    settings, _ = told(tmp_path, f"to: probe@contoso.com, find: {find}{f', {more}' if more else ''}")
+    assert settings
+    assert settings.loopbacks["billing"].exchange_online is expected
 
 
 def test_every_key_counts(tmp_path: Path) -> None:
@@ -91,6 +110,7 @@ def test_every_key_counts(tmp_path: Path) -> None:
         limits=Limits(per_hour=6, per_day=150),
         contact="mail team, room 7",
         authserv_id="",
+        exchange_online=True,
         delete=False,
     )
 

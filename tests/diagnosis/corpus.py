@@ -26,15 +26,17 @@ AREAS = {
 """The area of a phase; every other one is the SMTP dialogue."""
 
 
-def cases() -> Iterator[dict[str, Any]]:
-    """Yield the cases of every corpus."""
+def cases(form: str) -> Iterator[dict[str, Any]]:
+    """Yield the cases of every corpus that have the form: what was observed, or what a user pastes."""
     for file in sorted(FOLDER.glob("*.yaml")):
-        yield from yaml.safe_load(file.read_text("utf-8")).get("cases", ())
+        for case in yaml.load(file.read_bytes(), yaml.CSafeLoader).get("cases", ()):
+            if "observed" in case if form == "observed" else pasted(case).strip():
+                yield case
 
 
 def area_of(case: Mapping[str, Any]) -> str:
     """Return the area of a case, for the score."""
-    return AREAS.get(case["observed"].get("phase") or "", "SMTP")
+    return case.get("area") or AREAS.get(case["observed"].get("phase") or "", "SMTP")
 
 
 def pasted(case: Mapping[str, Any]) -> str:

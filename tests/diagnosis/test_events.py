@@ -73,3 +73,18 @@ TRANSCRIPT = """\
 )
 def test_one_event_stays_one(text: str, cause: str) -> None:
     assert _shown(failures_of(text, CATALOGUE)) == [(cause, (1,), 1)]
+
+
+STATUS = "app: POST https://graph.microsoft.com/v1.0/users/a@example.org/sendMail failed: , error=401."
+DETAILS = 'app: {"error": {"code": "NoPermissionsInAccessToken", "message": "The token contains no permissions"}}'
+
+
+def test_a_status_yields_to_the_details_right_after_it() -> None:
+    assert _shown(failures_of(_log(STATUS, "app: Response details", DETAILS), CATALOGUE)) == [
+        ("graph_permission_missing", (3,), 1)
+    ]
+
+
+def test_a_status_far_from_the_next_failure_is_one_of_its_own() -> None:
+    log = _log(STATUS, *NOISE, DETAILS, STATUS)
+    assert [(failure.lines, failure.count) for failure in failures_of(log, CATALOGUE)] == [((1, 5), 2), ((4,), 1)]

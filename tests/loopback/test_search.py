@@ -14,10 +14,10 @@ from smtpcheck.loopback.plan import Find, FindVia
 from smtpcheck.loopback.search import Finders
 from smtpcheck.model.check import Security, Server
 from smtpcheck.model.report import TokenErrorKind
+from smtpcheck.network.network import Network
 from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.static_token import StaticToken
 from smtpcheck.secrets.secret import Secret
-from smtpcheck.smtp.connection import Network
 from tests.worlds.waiting import HANG_SECONDS
 
 PROBE = "probe@example.org"

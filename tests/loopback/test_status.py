@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from smtpcheck.diagnosis.catalogue import load
+from smtpcheck.diagnosis.explain import describe
 from smtpcheck.limits.send_limits import Limits
 from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind, Match
 from smtpcheck.loopback.message_state import (
@@ -18,10 +20,12 @@ from smtpcheck.loopback.message_state import (
 )
 from smtpcheck.loopback.plan import Find, FindVia, Loopback
 from smtpcheck.loopback.status import FinderState, LoopbackStatus, merged, success
+from smtpcheck.loopback.timeline import timeline
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.report import Exchange, Fault, FaultKind, Finding, Outcome, Reply, Report, Step
 from smtpcheck.output.metrics import AgentState, Metrics
+from smtpcheck.state.serialization import pack, unpack_as
 from tests.worlds.samples import BILLING
 
 AGENT = AgentState("0.1.0", 1, 0, connectivity_lost=False)
@@ -226,6 +230,100 @@ def test_the_mailboxs_clock_is_believed_within_what_was_observed(
     assert after.delivery_seconds == pytest.approx(seconds)
 
 
+# ---------------------------------------------------------------------------------------------------------------------
+# Where it was found, and why
+
+
+EXCHANGE = replace(PLAN, authserv_id="", exchange_online=True)
+REPORT = "CIP:192.0.2.9;CTRY:DE;SCL:5;SFV:SPM;CAT:SPM;DIR:INB;"
+OUTBOUND = "CIP:192.0.2.9;SCL:5;SFV:SPM;CAT:OSPM;DIR:OUT;SFP:1501;"
+
+
+def with_fields(kind: FolderKind, *fields: tuple[str, str], plan: Loopback = PLAN, folder: str = "") -> Message:
+    """Return the message as it is after it was found in a folder with these fields in its header."""
+    seen = replace(SEEN, kind=kind, folder=folder or kind.title(), headers=fields)
+    return after_search(ACCEPTED, [seen], plan, began=SENT + 5, ended=SENT + 6, whole=True)
+
+
+def warnings_of(message: Message, plan: Loopback = PLAN) -> tuple[Finding, ...]:
+    return merged(OK, replace(loopback_status(message), plan=plan), SENT + 10).warnings
+
+
+def test_mail_in_junk_comes_with_the_receivers_verdict_and_its_fix() -> None:
+    delivery = ("X-Microsoft-Antispam-Mailbox-Delivery", "ucf:0;dest:J;OFR:CustomRules;")
+    message = with_fields(FolderKind.JUNK, ("X-Forefront-Antispam-Report", REPORT), delivery, plan=EXCHANGE)
+    (finding,) = warnings_of(message, EXCHANGE)
+    assert finding.cause is Cause.MAIL_IN_JUNK
+    assert "a rule of the mailbox moved it" in finding.evidence[1]
+    assert "OFR:CustomRules" in finding.evidence[1]
+    remedy = describe(finding, load()).remedy
+    assert any("Get-InboxRule -Mailbox probe@example.org" in step for step in remedy)
+    assert not any("BlockedSenders" in step or "BulkThreshold" in step for step in remedy)
+
+
+def test_a_verdict_that_anybody_can_have_written_is_a_hint() -> None:
+    """Below the receiver's own fields, or where no receiver is named."""
+    fields = (*HEADERS, ("X-Spam-Status", "Yes, score=7.0 required=5.0 tests=BAYES_99"))
+    for plan in (PLAN, replace(PLAN, authserv_id=None)):
+        message = with_fields(FolderKind.JUNK, *fields, plan=plan)
+        (finding,) = warnings_of(message, plan)
+        assert any("anybody can have written: SpamAssassin" in line for line in finding.evidence)
+        assert finding.values["why"] == message.junk_reason == "unknown"
+
+
+def test_the_receivers_own_filter_is_believed() -> None:
+    fields = (("X-Spam-Status", "Yes, score=7.0 required=5.0 tests=BAYES_99"), *HEADERS)
+    (finding,) = warnings_of(with_fields(FolderKind.JUNK, *fields))
+    assert "SpamAssassin: the filter rated it as spam" in finding.evidence[1]
+    assert finding.values["why"] == "filter"
+
+
+@pytest.mark.parametrize("kind", [FolderKind.INBOX, FolderKind.JUNK, FolderKind.OTHER])
+@pytest.mark.parametrize("suffix", ["", "-Untrusted"])
+def test_spam_when_it_left_is_a_warning_of_its_own_wherever_it_lands(kind: FolderKind, suffix: str) -> None:
+    found = warnings_of(with_fields(kind, (f"X-Forefront-Antispam-Report{suffix}", OUTBOUND)))
+    (outbound,) = (each for each in found if each.cause is Cause.RATED_OUTBOUND_SPAM)
+    assert "CAT:OSPM" in outbound.evidence[0]
+    assert (Cause.MAIL_IN_JUNK in {each.cause for each in found}) is (kind is FolderKind.JUNK)
+
+
+def test_another_folder_by_a_rule_is_named_and_no_warning() -> None:
+    delivery = ("X-Microsoft-Antispam-Mailbox-Delivery", "ucf:0;dest:C;OFR:CustomRules;")
+    message = with_fields(FolderKind.OTHER, delivery, plan=EXCHANGE, folder="Invoices")
+    assert "found in the folder Invoices, moved by an inbox rule" in [event.text for event in timeline(message)][-1]
+    assert warnings_of(message, EXCHANGE) == ()
+
+
+def test_exchange_says_how_long_it_took_only_where_it_serves_the_mailbox() -> None:
+    latency = ("X-MS-Exchange-Transport-EndToEndLatency", "00:00:02.4567890")
+    message = with_fields(FolderKind.INBOX, latency, plan=EXCHANGE)
+    assert any("counts 2.5 s from end to end" in event.detail for event in timeline(message))
+    assert with_fields(FolderKind.INBOX, latency).exchange_seconds is None
+
+
+def test_results_come_as_the_receiver_writes_them_and_a_contradiction_is_named() -> None:
+    fields = (
+        ("Authentication-Results", "mx.example.org; dmarc=bestguesspass header.from=example.org"),
+        ("Authentication-Results", "mx.example.org; dara=pass; dmarc=fail"),
+    )
+    message = with_fields(FolderKind.JUNK, *fields)
+    assert dict(message.authentication) == {"dmarc": "bestguesspass", "dara": "pass"}
+    (finding,) = warnings_of(message)
+    assert "dmarc is bestguesspass and fail by the same server" in finding.evidence
+
+
+def test_where_no_receiver_is_believed_the_name_that_it_uses_is_proposed() -> None:
+    message = with_fields(FolderKind.INBOX, *reversed(HEADERS), plan=replace(PLAN, authserv_id=None))
+    assert (message.receiver_id, message.authentication) == ("mx.example.org", ())
+    assert with_fields(FolderKind.INBOX, *reversed(HEADERS)).receiver_id is None
+
+
+def test_all_that_was_read_outlives_a_restart() -> None:
+    message = with_fields(FolderKind.JUNK, ("X-Forefront-Antispam-Report", REPORT), *HEADERS, plan=EXCHANGE)
+    assert message.verdicts
+    assert unpack_as(pack(message), Message) == message
+
+
 def test_a_search_that_failed_in_part_loses_nothing_and_what_it_saw_counts() -> None:
     assert missed(5000, whole=False).stage is Stage.ACCEPTED
     seen = after_search(ACCEPTED, [SEEN], PLAN, began=SENT + 5, ended=SENT + 6, whole=False)
@@ -259,6 +357,7 @@ def test_the_metrics_of_a_loopback_are_these() -> None:
         'smtpcheck_loopback_lost_total{check="billing"} 1',
         'smtpcheck_loopback_uncertain_total{check="billing"} 1',
         'smtpcheck_loopback_folder_info{check="billing",folder="junk"} 1',
+        'smtpcheck_loopback_junk_info{check="billing",reason="unknown"} 1',
         'smtpcheck_loopback_authentication_info{check="billing",method="spf",result="pass"} 1',
         'smtpcheck_loopback_authentication_info{check="billing",method="dmarc",result="fail"} 1',
         'smtpcheck_loopback_finder_success{check="billing"} 1',

@@ -1,5 +1,6 @@
 """What a receiver authenticated, where it says so in several fields, and who else writes such fields."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,6 +8,7 @@ from smtpcheck.mail.authentication_results import (
     Result,
     authserv_ids,
     read_authentication,
+    receiver_id,
     receiver_part,
     same_domain,
 )
@@ -92,6 +94,25 @@ def test_the_servers_that_claim_to_have_looked() -> None:
         results("mx.example; none"),
     )
     assert authserv_ids(fields) == ("mx.example", "", "other.test")
+
+
+AR, RECEIVED = "Authentication-Results", "Received"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ([(AR, "mx.example.org; spf=pass"), (RECEIVED, "by mail.example.net")], "mx.example.org"),
+        ([(AR, "spf=pass"), (RECEIVED, "by x.prod.outlook.com")], ""),
+        ([(RECEIVED, "from a by mail.example.org"), (AR, "mx.example.org; x=y")], "mx.example.org"),
+        ([(RECEIVED, "from a by mx.example.org"), (AR, "relay.example.net; spf=pass")], None),
+        ([(RECEIVED, "from a by mx.example.org"), (AR, "spf=pass")], None),
+        ([(RECEIVED, "from a by mx.example.org")], None),
+        ([("Subject", "x"), (AR.lower(), "mx.example.org; none")], "mx.example.org"),
+    ],
+)
+def test_the_name_that_the_receiver_seems_to_use(fields: list[tuple[str, str]], expected: str | None) -> None:
+    assert receiver_id(fields) == expected
 
 
 def test_what_only_the_receiver_can_have_written() -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from smtpcheck.loopback import timing
 from smtpcheck.loopback.finder import FinderError, FinderStep
 from smtpcheck.loopback.message_state import Receipt, receipt
-from smtpcheck.mail.authentication_results import METHODS, RESULTS
+from smtpcheck.mail.authentication_results import METHODS, RESULTS, best, read_authentication
 from smtpcheck.mail.correlation_id import LENGTH, CorrelationId, CorrelationIds, checksum
-from smtpcheck.mail.headers import Hop, Leg, authentication, hops, legs
+from smtpcheck.mail.headers import Headers, Hop, Leg, exchange_seconds, hops, legs
 from smtpcheck.mail.message import loopback_message, loopback_message_id
 from smtpcheck.model.report import Reply
 
@@ -167,6 +167,27 @@ def test_a_hop_without_a_time_is_passed_over_in_time() -> None:
     assert legs(way, None)[1].seconds is None
 
 
+def _authentication(headers: Headers, believed: str | None) -> tuple[tuple[str, str], ...]:
+    return tuple(best(read_authentication(headers, believed).pairs))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("00:00:02.1234567", 2.1234567),
+        ("01:02:03", 3723.0),
+        ("1.00:00:01.5", 86401.5),
+        ("soon", None),
+        ("-00:00:01", None),
+        ("99999999.00:00:00", None),
+    ],
+)
+def test_exchange_counts_how_long_a_message_took(value: str, seconds: float | None) -> None:
+    headers = (("Received", "by mx"), ("X-MS-Exchange-Transport-EndToEndLatency", value))
+    assert exchange_seconds(headers) == (None if seconds is None else pytest.approx(seconds))
+    assert exchange_seconds(headers[:1]) is None
+
+
 ALL_PASS = {"spf": "pass", "dkim": "pass", "dmarc": "pass"}
 OF_EXCHANGE = "spf=pass (sender IP is 192.0.2.1) smtp.mailfrom=x; dkim=pass (signature verified) header.d=x;dmarc=pass"
 
@@ -191,14 +212,14 @@ OF_EXCHANGE = "spf=pass (sender IP is 192.0.2.1) smtp.mailfrom=x; dkim=pass (sig
 def test_only_the_believed_server_says_what_was_authenticated(
     headers: list[str], believed: str | None, expected: dict[str, str]
 ) -> None:
-    found = authentication(tuple(("Authentication-Results", value) for value in headers), believed)
+    found = _authentication(tuple(("Authentication-Results", value) for value in headers), believed)
     assert dict(found) == expected
 
 
 @given(st.lists(st.tuples(st.sampled_from(["Received", "Authentication-Results"]), st.text())), st.text())
 def test_no_header_raises(headers: list[tuple[str, str]], believed: str) -> None:
     hops(tuple(headers))
-    for method, result in authentication(tuple(headers), believed):
+    for method, result in _authentication(tuple(headers), believed):
         assert method in METHODS
         assert result in {*RESULTS, "other"}
 
@@ -206,7 +227,7 @@ def test_no_header_raises(headers: list[tuple[str, str]], believed: str) -> None
 @given(st.text(alphabet=string.ascii_letters + '()";=\\ .:+0123456789,'))
 def test_no_punctuation_raises(value: str) -> None:
     assert len(hops((("Received", value),))) <= 1
-    assert {method for method, _ in authentication((("Authentication-Results", value),), "mx")} <= set(METHODS)
+    assert {method for method, _ in _authentication((("Authentication-Results", value),), "mx")} <= set(METHODS)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

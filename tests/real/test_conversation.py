@@ -7,8 +7,9 @@ import pytest
 
 from smtpcheck.model.check import Check, Depth, Mechanism, Phase, Security
 from smtpcheck.model.report import FaultKind
+from smtpcheck.network.network import Network
 from smtpcheck.secrets.secret import Secret
-from smtpcheck.smtp.connection import Conversation, Network, converse
+from smtpcheck.smtp.connection import Conversation, converse
 from tests.real.daemon import wait_until
 from tests.real.mail import Certificates, Dovecot, Postfix
 from tests.real.tokens import Signer

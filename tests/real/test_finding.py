@@ -16,8 +16,9 @@ from smtpcheck.loopback.finder import FinderStep, FolderKind, Match, Search, Sea
 from smtpcheck.loopback.imap.finder import ImapFinder
 from smtpcheck.mail.message import probe_message
 from smtpcheck.model.check import Depth, Mechanism, Security
+from smtpcheck.network.network import Network
 from smtpcheck.secrets.secret import Secret
-from smtpcheck.smtp.connection import Network, converse
+from smtpcheck.smtp.connection import converse
 from tests.real.daemon import wait_until
 from tests.real.mail import PASSWORD, Certificates, Dovecot, Postfix
 from tests.real.tokens import Signer

@@ -21,8 +21,9 @@ import uvloop
 
 from smtpcheck.model.check import Check, Depth, Phase, Security, Server
 from smtpcheck.model.report import Exchange, FaultKind, Reply, Step
+from smtpcheck.network.network import Network
 from smtpcheck.secrets.secret import Secret
-from smtpcheck.smtp.connection import Conversation, Network, _Link, converse
+from smtpcheck.smtp.connection import Conversation, _Link, converse
 from tests.worlds.samples import check
 
 TOKEN = Secret("eyJ0eXAiOiJKV1QifQ." + "aB3" * 400)

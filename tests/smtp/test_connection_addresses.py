@@ -15,10 +15,11 @@ import uvloop
 
 from smtpcheck.model.check import Check, Depth, Phase, Security
 from smtpcheck.model.report import Attempt, Fault, FaultKind
-from smtpcheck.smtp import resolver as resolver_room
-from smtpcheck.smtp.connecting import AttemptRecorder, summed_up
-from smtpcheck.smtp.connection import Conversation, Network, converse
-from smtpcheck.smtp.system_faults import os_fault
+from smtpcheck.network import resolver as resolver_room
+from smtpcheck.network.connecting import AttemptRecorder, summed_up
+from smtpcheck.network.network import Network
+from smtpcheck.network.system_faults import os_fault
+from smtpcheck.smtp.connection import Conversation, converse
 from tests.worlds.samples import BILLING
 
 

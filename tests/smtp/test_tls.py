@@ -22,9 +22,10 @@ from cryptography.x509.oid import ExtensionOID
 
 from smtpcheck.model.check import Depth, Phase, Security, Server
 from smtpcheck.model.report import FaultKind
-from smtpcheck.smtp.certificate import MAX_NAMES, certificate_facts
-from smtpcheck.smtp.connection import Conversation, Network, converse
-from smtpcheck.smtp.tls import TlsContexts
+from smtpcheck.network.certificate import MAX_NAMES, certificate_facts
+from smtpcheck.network.network import Network
+from smtpcheck.network.tls import TlsContexts
+from smtpcheck.smtp.connection import Conversation, converse
 from tests.worlds import samples
 
 Serve = Callable[[Callable[[socket.socket], None]], int]

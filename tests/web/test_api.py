@@ -35,6 +35,7 @@ async def test_the_list_tells_each_check(client: Client) -> None:
                 "causes": ["smtp_auth_disabled_tenant"],
                 "last_run": NOW - 45,
                 "next_run": NOW + 37,
+                "silenced": False,
                 "backoff_until": None,
                 "seconds": 0.755,
                 "token_expires": NOW + 3199,

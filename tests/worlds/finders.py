@@ -16,13 +16,13 @@ from smtpcheck.loopback.finder import Search, SearchRequest, Target
 from smtpcheck.loopback.plan import Find, FindVia
 from smtpcheck.loopback.search import Finders
 from smtpcheck.model.check import Mechanism, Security, Server
+from smtpcheck.network.network import Network
 from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.sandbox.imap_session import ImapListener
 from smtpcheck.sandbox.mail_store import AT_ONCE, Box, Delivery, Use
 from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, DOMAIN, GMAIL, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.world import World
-from smtpcheck.smtp.connection import Network
 
 PROBE = f"probe@{DOMAIN}"
 SENDER = f"healthy@{DOMAIN}"

@@ -161,7 +161,7 @@ class Setting:
         await self.idle()
 
     async def idle(self) -> None:
-        await until(lambda: not self.service._sending and not self.service._searches)
+        await until(lambda: not self.service._sending and not self.service.search.searches)
 
     async def until(self, condition: Callable[[], bool], step: float = 1.0, most: float = 1000.0) -> None:
         """Let time pass in steps until the condition holds."""

@@ -24,10 +24,10 @@ from smtpcheck.loopback.imap.stream import Stream
 from smtpcheck.mail.headers import ID_HEADERS, ROUTE_HEADERS, Field, correlation_id_of, read_fields, route_fields
 from smtpcheck.model.check import Mechanism, Security, Server
 from smtpcheck.model.report import Attempt, Fault, FaultKind
+from smtpcheck.network.connecting import race, summed_up
+from smtpcheck.network.network import Network
+from smtpcheck.network.system_faults import os_fault
 from smtpcheck.secrets.secret import Secret
-from smtpcheck.smtp.connecting import race, summed_up
-from smtpcheck.smtp.connection import Network
-from smtpcheck.smtp.system_faults import os_fault
 
 CONNECT_SECONDS = 10.0
 MOST_OTHER_FOLDERS = 30

@@ -48,6 +48,8 @@ class AgentState:
     notifiers_failing: Mapping[str, bool] = field(default_factory=dict)
     alerts_firing: Mapping[str, int] = field(default_factory=dict)
     """Alerts that fire, by severity; empty where no alerts are configured."""
+    silences: int = 0
+    """Silences in force."""
 
 
 class Measurements:
@@ -143,6 +145,7 @@ def _samples_of_agent(agent: AgentState) -> _Samples:
         yield families.NOTIFICATIONS, labels, count
     for notifier, failing in agent.notifiers_failing.items():
         yield families.NOTIFIER_FAILING, (notifier,), failing
+    yield families.SILENCES, (), agent.silences
     for severity, count in agent.alerts_firing.items():
         yield families.ALERTS_FIRING, (severity,), count
 

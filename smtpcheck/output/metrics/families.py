@@ -167,6 +167,12 @@ LOOPBACK_FOLDER = Family(
     "The folder in which the last message arrived: inbox, junk or other.",
     ("folder",),
 )
+LOOPBACK_JUNK = Family(
+    "smtpcheck_loopback_junk_info",
+    Kind.INFO,
+    "Why the last message is in Junk, as its receiver says, such as filter, bulk or inbox_rule; else unknown.",
+    ("reason",),
+)
 LOOPBACK_AUTHENTICATION = Family(
     "smtpcheck_loopback_authentication_info",
     Kind.INFO,
@@ -189,6 +195,7 @@ PER_LOOPBACK = (
     LOOPBACK_LOST,
     LOOPBACK_UNCERTAIN,
     LOOPBACK_FOLDER,
+    LOOPBACK_JUNK,
     LOOPBACK_AUTHENTICATION,
     LOOPBACK_FINDER_SUCCESS,
 )
@@ -355,6 +362,9 @@ NOTIFIER_FAILING = Family(
 ALERTS_FIRING = Family(
     "smtpcheck_alerts_firing", Kind.GAUGE, "The agent's own firing alerts, by severity.", ("severity",)
 )
+SILENCES = Family(
+    "smtpcheck_silences", Kind.GAUGE, "Silences in force: checks run and count, and nobody is notified of them."
+)
 
 AGENT = (
     BUILD_INFO,
@@ -375,6 +385,7 @@ AGENT = (
     NOTIFICATIONS,
     NOTIFIER_FAILING,
     ALERTS_FIRING,
+    SILENCES,
 )
 
 TABLE = PER_CHECK + PER_PROBE + PER_LOOPBACK + PER_CREDENTIAL + BY_PROVIDER + AGENT

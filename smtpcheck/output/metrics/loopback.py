@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from smtpcheck.loopback.message_state import Stage
 from smtpcheck.loopback.status import LoopbackStatus, success
+from smtpcheck.mail.authentication_results import best
 from smtpcheck.model.check import Check
 from smtpcheck.output.metrics import families
 from smtpcheck.output.metrics.check import Row, Samples, written
@@ -36,7 +37,9 @@ def _samples(loopback_status: LoopbackStatus) -> Samples:
         yield families.LOOPBACK_DELIVERY, (), round(last.delivery_seconds or 0.0, 3)
         if last.kind is not None:
             yield families.LOOPBACK_FOLDER, (last.kind,), 1
-        for method, result in last.authentication:
+        if last.junk_reason:
+            yield families.LOOPBACK_JUNK, (last.junk_reason,), 1
+        for method, result in best(last.authentication):
             yield families.LOOPBACK_AUTHENTICATION, (method, result), 1
     if loopback_status.finder is not None:
         yield families.LOOPBACK_FINDER_SUCCESS, (), int(loopback_status.finder.error is None)

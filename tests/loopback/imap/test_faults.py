@@ -25,9 +25,9 @@ from smtpcheck.loopback.imap import stream as stream_room
 from smtpcheck.loopback.imap.finder import ImapFinder
 from smtpcheck.loopback.imap.stream import MAX_LINE, Stream, StreamError
 from smtpcheck.model.check import Mechanism, Security, Server
+from smtpcheck.network import resolver as resolver_room
+from smtpcheck.network.network import Network
 from smtpcheck.secrets.secret import Secret
-from smtpcheck.smtp import resolver as resolver_room
-from smtpcheck.smtp.connection import Network
 from tests.real.daemon import free_port
 from tests.worlds.waiting import HANG_SECONDS
 

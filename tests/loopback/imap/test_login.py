@@ -15,8 +15,8 @@ import trustme
 from smtpcheck.loopback.finder import FinderError, FinderStep, Search, SearchRequest, Target
 from smtpcheck.loopback.imap.finder import ImapFinder
 from smtpcheck.model.check import Mechanism, Security, Server
+from smtpcheck.network.network import Network
 from smtpcheck.secrets.secret import Secret
-from smtpcheck.smtp.connection import Network
 
 USER = 'anna "the probe"@example.org'
 PASSWORD = 'se"cr\\et-Pass-0815'

@@ -115,6 +115,7 @@ AGENT = AgentState(
     notifications={("team", "success"): 3, ("team", "error"): 1, ("team", "dropped"): 0},
     notifiers_failing={"team": False, "heartbeat": True},
     alerts_firing={"critical": 2, "warning": 0},
+    silences=1,
 )
 
 BILLING_AND_ORDERS = """\
@@ -175,6 +176,7 @@ smtpcheck_notifications_total{notifier="team",result="error"} 1.0
 smtpcheck_notifications_total{notifier="team",result="dropped"} 0.0
 smtpcheck_notifier_failing{notifier="team"} 0.0
 smtpcheck_notifier_failing{notifier="heartbeat"} 1.0
+smtpcheck_silences 1.0
 smtpcheck_alerts_firing{severity="critical"} 2.0
 smtpcheck_alerts_firing{severity="warning"} 0.0
 """

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from smtpcheck.model.check import IpVersion
 from smtpcheck.model.report import Fault, FaultKind
-from smtpcheck.smtp.system_faults import has_descriptor_left, is_shortage
+from smtpcheck.network.system_faults import has_descriptor_left, is_shortage
 
 MAX_LOOKUPS = 64
 MAX_OF_ZONE = 8

@@ -17,8 +17,8 @@ from typing import cast
 from aiohappyeyeballs import start_connection
 
 from smtpcheck.model.report import Attempt, Fault, FaultKind
-from smtpcheck.smtp.resolver import AddressInfo, SocketAddress
-from smtpcheck.smtp.system_faults import os_fault
+from smtpcheck.network.resolver import AddressInfo, SocketAddress
+from smtpcheck.network.system_faults import os_fault
 
 NEXT_ADDRESS_SECONDS = 0.25
 """RFC 8305 5: how long one address is tried alone before the next one is tried beside it."""

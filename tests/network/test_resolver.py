@@ -11,9 +11,9 @@ import pytest
 
 from smtpcheck.model.check import IpVersion
 from smtpcheck.model.report import Fault, FaultKind
-from smtpcheck.smtp import resolver as room
-from smtpcheck.smtp.resolver import MAX_LOOKUPS, MAX_OF_ZONE, Answer, Resolver, lookup
-from smtpcheck.smtp.system_faults import has_descriptor_left
+from smtpcheck.network import resolver as room
+from smtpcheck.network.resolver import MAX_LOOKUPS, MAX_OF_ZONE, Answer, Resolver, lookup
+from smtpcheck.network.system_faults import has_descriptor_left
 
 GOOD = Answer((), 0.0)
 

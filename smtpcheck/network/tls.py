@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from smtpcheck.model.check import Security, Server
 from smtpcheck.model.report import Fault, FaultKind, TlsFacts
-from smtpcheck.smtp.certificate import certificate_facts, facts_by_openssl
+from smtpcheck.network.certificate import certificate_facts, facts_by_openssl
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 

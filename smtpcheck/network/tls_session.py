@@ -12,7 +12,7 @@ import contextlib
 import ssl
 
 from smtpcheck.model.report import TlsFacts
-from smtpcheck.smtp.tls import tls_facts
+from smtpcheck.network.tls import tls_facts
 
 MAX_PLAINTEXT = 1 << 14
 """RFC 8446 5.1: the most octets of one record. Reading so much takes a whole record at a time."""

@@ -9,7 +9,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpcheck.smtp.tls_session import TlsSession
+from smtpcheck.network.tls_session import TlsSession
 
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("mail.example.org")

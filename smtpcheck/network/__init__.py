@@ -1,0 +1,1 @@
+"""Names, connections and TLS: what SMTP, IMAP and HTTP have in common below their own words."""
