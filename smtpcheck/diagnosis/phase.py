@@ -11,7 +11,18 @@ _PHASES = (
         "token",
         ("aadsts", "invalid_grant", "invalid_client", "unauthorized_client", "invalid_scope", "error_description"),
     ),
-    ("token", ("tokenresponseexception", "refresherror", "/oauth2/", "oauth2.googleapis.com", "msal", "invalid jwt")),
+    (
+        "token",
+        (
+            "tokenresponseexception",
+            "refresherror",
+            "/oauth2/",
+            "oauth2.googleapis.com",
+            "msal",
+            "invalid jwt",
+            "/.well-known",
+        ),
+    ),
     ("data", ("storedrv", "sendasdenied", "smtpdataerror", "5.7.60 ", "end of data", "permissions to send as")),
     ("mail", ("5.7.57", "during mail from", "mail from:", "sender address rejected", "smtpsenderrefused")),
     (
@@ -48,7 +59,17 @@ _PHASES = (
     ),
     ("banner", ("greeting never received", "did not receive a greeting", "no greeting")),
     ("dns", ("getaddrinfo", "enotfound", "eai_again", "unknownhost", "name or service not known", "name resolution")),
-    ("dns", ("no such host", "nodename nor servname", "php_network_getaddresses", "host unknown", "hostnotfound")),
+    (
+        "dns",
+        (
+            "host not found",
+            "no such host",
+            "nodename nor servname",
+            "php_network_getaddresses",
+            "host unknown",
+            "hostnotfound",
+        ),
+    ),
     ("dns", ("konnte nicht aufgel", "host ist unbekannt", "distant n'a pas pu", "resolver el nombre remoto")),
     (
         "tls",
