@@ -130,6 +130,7 @@ def merged_hours(kept: object, hours: bytes) -> bytes:
 
 def _merged(kept: tuple[Any, ...], hour: tuple[Any, ...]) -> bytes:
     count, failures, unknown, seconds, longest = map(max, kept, hour)
+    failures = min(failures, count)
     return _HOUR.pack(count, failures, min(unknown, count - failures), seconds, longest)
 
 

@@ -13,6 +13,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
@@ -21,18 +22,18 @@ from typing import TypeVar
 
 import structlog
 
-from smtpcheck.limits.send_limits import Caps, Limits
+from smtpcheck.limits.send_limits import Limits
 from smtpcheck.loopback.message_state import Message, Record, Stage, Totals, uncertain
 from smtpcheck.model import backoff
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.report import Report
 from smtpcheck.state.database import Database, Make, NotKeptError, Values, Write
+from smtpcheck.state.send_journal import Sent
+from smtpcheck.state.sent_messages import SentMessages
 from smtpcheck.state.serialization import UnreadableReportError, pack, unpack_as
 
 SENT = "INSERT INTO sent (at, mailbox, tenant) VALUES (?, ?, ?)"
-_NOT_SENT = (
-    "DELETE FROM sent WHERE rowid = (SELECT rowid FROM sent WHERE at = ? AND mailbox = ? AND tenant = ? LIMIT 1)"
-)
+NOT_SENT = "DELETE FROM sent WHERE rowid = (SELECT rowid FROM sent WHERE at = ? AND mailbox = ? AND tenant = ? LIMIT 1)"
 _INTENT = "INSERT INTO messages (name, slot, message) VALUES (?, ?, ?)"
 _NO_INTENT = "DELETE FROM messages WHERE name = ? AND slot = ?"
 _RECORD_ROW = (
@@ -74,9 +75,11 @@ class _Rest:
 class Outbox:
     """The records of all loopbacks."""
 
-    def __init__(self, caps: Caps, file: Database | None = None, *, wall: Callable[[], float] = time.time) -> None:
-        """Count messages in `caps`; without a file all is in memory alone."""
-        self._caps = caps
+    def __init__(
+        self, sent: SentMessages, file: Database | None = None, *, wall: Callable[[], float] = time.time
+    ) -> None:
+        """Count messages in `sent`; without a file all else is in memory alone."""
+        self._sent = sent
         self._file = file
         self._wall = wall
         self._records: dict[str, Record] = {}
@@ -113,36 +116,46 @@ class Outbox:
 
     def until(self, mailbox: str, tenant: str, now: float, limits: Limits) -> float | None:
         """Return until when the mailbox must not send another message, None if it may send one now."""
-        return self._caps.until(mailbox, tenant, now, limits)
+        return self._sent.until(mailbox, tenant, now, limits)
 
     async def intend(self, message: Message, mailbox: str, tenant: str, limits: Limits) -> float | Held | None:
         """Write the intent to send a message, and count it; return None when it may be sent now.
 
         Else until when none may be sent (Unix seconds), or why this one may not be.
         """
-        name, at = message.check, message.intended_at
-        if (until := self._caps.until(mailbox, tenant, at, limits)) is not None:
+        name, sent = message.check, (message.intended_at, mailbox, tenant)
+        if (until := self._sent.until(mailbox, tenant, message.intended_at, limits)) is not None:
             return until
         before = self._records.get(name, Record())
         if any(each.slot == message.slot for each in before.messages):
             return Held.SLOT_USED
-        self._caps.count(mailbox, tenant, at)
+        self._sent.count(sent)
         if self._file is not None:
             try:
                 await self._file.commit(
                     _INTENT,
                     _message_row(message),
-                    (_RECORD_ROW, _record_row(name, before.with_message(message, at))),
-                    (SENT, (at, mailbox, tenant)),
+                    (_RECORD_ROW, _record_row(name, before.with_message(message, message.intended_at))),
+                    (SENT, sent),
                 )
             except (NotKeptError, sqlite3.IntegrityError) as error:
-                self._caps.uncount(mailbox, tenant, at)
+                self._sent.uncount(sent)
                 return Held.NOT_KEPT if isinstance(error, NotKeptError) else Held.SLOT_USED
             except asyncio.CancelledError:  # it is in the file all the same, until it is withdrawn
                 self._add(message)
                 raise
         self._add(message)
-        return None
+        return await self._confirm(message, sent, limits)
+
+    async def _confirm(self, message: Message, sent: Sent, limits: Limits) -> float | Held | None:
+        """Count a message together with what others send; one that they leave no room for is withdrawn."""
+        held: float | Held | None = Held.NOT_KEPT
+        with suppress(NotKeptError):
+            held = await self._sent.confirm(sent, limits)
+        if held is not None:
+            _, mailbox, tenant = sent
+            await self.withdraw(message, mailbox, tenant)
+        return held
 
     def _add(self, message: Message) -> None:
         record = self._records.get(message.check, Record())
@@ -155,10 +168,10 @@ class Outbox:
         if record is None or not any(each.slot == message.slot for each in record.messages):
             return
         self._records[name] = record.without(message.slot)
-        self._caps.uncount(mailbox, tenant, at)
+        await self._sent.release((at, mailbox, tenant))
         if self._file is not None:
             try:
-                await self._file.commit(_NO_INTENT, (name, message.slot), (_NOT_SENT, (at, mailbox, tenant)))
+                await self._file.commit(_NO_INTENT, (name, message.slot), (NOT_SENT, (at, mailbox, tenant)))
             except NotKeptError:
                 _log.warning("a message that was not sent stays counted as sent", check=name)
 

@@ -11,6 +11,7 @@ Rules of this file:
 import json
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, Literal, Self
 
 import structlog
 
-from smtpcheck.limits.send_limits import MAILBOX, Caps, Limits, Shares
+from smtpcheck.limits.send_limits import MAILBOX, Limits, Shares
 from smtpcheck.model import backoff
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.check import Check
@@ -31,7 +32,9 @@ from smtpcheck.state.archive import Archive
 from smtpcheck.state.check_state import CheckState, first
 from smtpcheck.state.database import Database, Make, NotKeptError, Values, Write
 from smtpcheck.state.history import DAY_SECONDS, Day, day, day_of, is_day, merged_hours, readable, runs
-from smtpcheck.state.outbox import SENT, Held, Outbox
+from smtpcheck.state.outbox import NOT_SENT, SENT, Held, Outbox
+from smtpcheck.state.send_journal import SendJournal
+from smtpcheck.state.sent_messages import SentMessages
 from smtpcheck.state.serialization import UnreadableReportError, pack, unpack
 from smtpcheck.state.silences import SilenceRows
 
@@ -81,14 +84,17 @@ _log = structlog.get_logger(__name__)
 class State:
     """The states of all checks."""
 
-    def __init__(self, wall: Callable[[], float] = time.time) -> None:
-        """Begin without any, and in memory alone; `wall` is the time (Unix seconds)."""
+    def __init__(self, wall: Callable[[], float] = time.time, journal: SendJournal | None = None) -> None:
+        """Begin without any, and in memory alone; `wall` is the time (Unix seconds).
+
+        With a `journal`, messages are counted together with those of others.
+        """
         self._wall = wall
         self._checks: dict[str, CheckState] = {}
         self._uncounted: dict[str, Breaker] = {}
-        self._caps = Caps()
+        self._sent = SentMessages(journal)
         self._file: Database | None = None
-        self.outbox = Outbox(self._caps, wall=wall)
+        self.outbox = Outbox(self._sent, wall=wall)
         self.alerts = AlertRows(None)
         self.silences = SilenceRows(None)
         self.archive = Archive(None)
@@ -100,15 +106,15 @@ class State:
         `make_file` makes the file from its path and from what puts all into a new one.
         Raises InUseError where another agent has the folder.
         """
-        state = cls(wall)
+        state = cls(wall, SendJournal(folder))
         state._file = file = make_file(folder / FILE_NAME, state._put_all)
-        state.outbox = Outbox(state._caps, file, wall=wall)
+        state.outbox = Outbox(state._sent, file, wall=wall)
         state.alerts = AlertRows(file)
         state.silences = SilenceRows(file)
         state.archive = Archive(file)
         await file.open()
-        for at, mailbox, tenant in await file.read("SELECT at, mailbox, tenant FROM sent ORDER BY at"):
-            state._caps.count(mailbox, tenant, at)
+        sent = await file.read("SELECT at, mailbox, tenant FROM sent ORDER BY at")
+        await state._sent.restore((at, mailbox, tenant) for at, mailbox, tenant in sent)
         return state
 
     @property
@@ -119,7 +125,7 @@ class State:
     @property
     def error(self) -> str:
         """Return why nothing outlives a restart at present, as a sentence; empty while all is kept."""
-        return self._file.error if self._file else ""
+        return (self._file.error if self._file else "") or self._sent.error
 
     @property
     def is_served(self) -> bool:
@@ -223,11 +229,11 @@ class State:
 
     def divide(self, senders: Iterable[Sender], shard: Shard) -> None:
         """Divide the caps among the shards; `senders` are the checks of all that send."""
-        self._caps.divide(None if shard == WHOLE else Shares(senders, shard.number))
+        self._sent.divide(None if shard == WHOLE else Shares(senders, shard.number))
 
     def last_sent(self, mailbox: str) -> float | None:
         """Return when the mailbox last sent a message (Unix seconds), None if not within the last day."""
-        return self._caps.last(mailbox)
+        return self._sent.caps.last(mailbox)
 
     async def may_send(
         self, mailbox: str, tenant: str, now: float, limits: Limits = MAILBOX
@@ -237,16 +243,25 @@ class State:
         What was counted is on the disk when this returns: no kill makes more messages possible. Where it cannot be
         written, no message may be sent.
         """
-        if (until := self._caps.until(mailbox, tenant, now, limits)) is not None:
+        if (until := self._sent.until(mailbox, tenant, now, limits)) is not None:
             return until
-        self._caps.count(mailbox, tenant, now)
-        if self._file is not None:
-            try:
-                await self._file.commit(SENT, (now, mailbox, tenant))
-            except NotKeptError:
-                self._caps.uncount(mailbox, tenant, now)
-                return Held.NOT_KEPT
-        return None
+        sent = (now, mailbox, tenant)
+        self._sent.count(sent)
+        try:
+            if self._file is not None:
+                await self._file.commit(SENT, sent)
+        except NotKeptError:
+            self._sent.uncount(sent)
+            return Held.NOT_KEPT
+        held: float | Literal[Held.NOT_KEPT] | None = Held.NOT_KEPT
+        with suppress(NotKeptError):
+            held = await self._sent.confirm(sent, limits)
+        if held is not None:
+            await self._sent.release(sent)
+            with suppress(NotKeptError):
+                if self._file is not None:
+                    await self._file.commit(NOT_SENT, sent)
+        return held
 
     def forget_old(self, now: float) -> None:
         """Have the file drop what is older than `KEEP_DAYS` at Unix time `now`."""
@@ -271,7 +286,7 @@ class State:
         """Have all that is in memory written into a new file."""
         for name, state in self._checks.items():
             _put(file, name, state, failure=True)
-        for sent in self._caps.counted():
+        for sent in self._sent.caps.counted():
             file.put((_SENT, sent, partial(tuple, sent)))
         self.outbox.put_all(file)
         self.alerts.put_all()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from smtpcheck.limits.send_limits import Caps, Limits
+from smtpcheck.limits.send_limits import Limits
 from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind
 from smtpcheck.loopback.message_state import Message, Stage, Totals
 from smtpcheck.loopback.status import success
@@ -20,6 +20,7 @@ from smtpcheck.sandbox.scenarios import Scenario
 from smtpcheck.sandbox.smtp_session import Session
 from smtpcheck.state.database import Database, NotKeptError
 from smtpcheck.state.outbox import Held, Outbox
+from smtpcheck.state.sent_messages import SentMessages
 from tests.worlds.loopback import KEY, PLAN, correlation_ids_of, sending, setting
 
 LOGIN_REFUSED = FinderError(FinderStep.LOGIN, "AUTHENTICATE failed.", "AUTHENTICATIONFAILED")
@@ -324,7 +325,7 @@ async def test_a_restart_under_a_clock_that_is_behind_forgets_no_message(tmp_pat
 
 async def test_a_slot_is_used_once_without_a_file_too() -> None:
     """Whose disk is broken goes on from memory."""
-    outbox, limits = Outbox(Caps()), Limits(per_hour=2, per_day=2)
+    outbox, limits = Outbox(SentMessages()), Limits(per_hour=2, per_day=2)
     message = Message("billing", slot=900, sequence=1, mark="one", message_id="<one@x>", intended_at=1000.0)
     assert await outbox.intend(message, "billing@x", "x", limits) is None
     again = replace(message, sequence=2, mark="two", message_id="<two@x>")

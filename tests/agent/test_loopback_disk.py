@@ -145,7 +145,7 @@ async def test_a_file_that_is_damaged_meanwhile_resets_no_cap_and_forgets_no_mes
                 message.slot for message in again.record.messages
             }
             assert again.record.sequence == it.record.sequence
-            counted = again.state._caps.counted()
+            counted = again.state._sent.caps.counted()
             assert len(counted) >= sent
             assert again.state.outbox.until(
                 again.check.mailbox, again.kit.tenant(again.check), again.now(), Limits(1000, sent)

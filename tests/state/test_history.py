@@ -77,6 +77,7 @@ def test_an_hour_of_more_runs_than_it_can_count_stays_at_the_most() -> None:
     assert day(0, packed).hours[12] == Hour(0xFFFF, 0xFFFF, 0xFFFF, 1.5, 1.0)
 
 
+DAY_OCTETS = len(with_hour(b"", run(NOON)))
 RUNS = st.lists(st.tuples(st.integers(0, 23), st.sampled_from(Outcome), st.floats(0, 60, width=32)), max_size=60)
 
 
@@ -98,3 +99,9 @@ def test_a_day_that_is_begun_again_only_grows(
         assert new.failures + new.unknown <= new.runs
     assert merged_hours(before, hours_of(kept + more)) == hours_of(kept + more)
     assert merged_hours(b"nonsense", again) == again
+
+
+@given(kept=st.binary(min_size=DAY_OCTETS, max_size=DAY_OCTETS), more=RUNS)
+def test_a_damaged_day_is_merged_into_a_possible_one(kept: bytes, more: list[tuple[int, Outcome, float]]) -> None:
+    merged = day(1, merged_hours(kept, hours_of(more))).hours
+    assert all(hour.failures + hour.unknown <= hour.runs for hour in merged)

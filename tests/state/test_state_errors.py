@@ -357,4 +357,4 @@ async def test_a_cap_outlives_the_restart_and_a_broken_disk(tmp_path: Path) -> N
     (tmp_path / "folder" / FILE_NAME).mkdir(parents=True)
     async with kept(tmp_path / "folder") as state:
         assert await state.may_send(*asked) is Held.NOT_KEPT
-        assert state._caps.until(*asked) is None
+        assert state._sent.until(*asked) is None

@@ -1,0 +1,88 @@
+"""The caps on messages of one agent, or of one command beside it: in memory, and in the journal that they share.
+
+Rules of this file:
+- What memory knows to be too much is refused at once; what it allows, the journal confirms, which knows of others.
+- What was counted stays counted if the one who asked no longer waits for the answer: too few messages harm nobody.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+
+from smtpcheck.limits.send_limits import Caps, Limits, Shares
+from smtpcheck.state.database import NotKeptError
+from smtpcheck.state.send_journal import SendJournal, Sent
+
+_log = structlog.get_logger(__name__)
+
+
+class SentMessages:
+    """The messages of the last day, as far as they count."""
+
+    def __init__(self, journal: SendJournal | None = None) -> None:
+        """Count in memory alone, or in a journal besides."""
+        self.error = ""
+        """Why the last message could not be counted in the journal; empty if it was."""
+        self.caps = Caps()
+        self._journal = journal
+        self._shares: Shares | None = None
+
+    def divide(self, shares: Shares | None) -> None:
+        """Allow no more than these shares from now on; None: the whole caps."""
+        self._shares = shares
+        self.caps.divide(shares)
+
+    async def restore(self, messages: Iterable[Sent]) -> None:
+        """Count what a former agent has sent; commands beside this one count it too."""
+        for sent in messages:
+            self.count(sent)
+        if self._journal is not None and (known := self.caps.counted()):
+            try:
+                await asyncio.to_thread(self._journal.add, known)
+            except NotKeptError as error:
+                self._failed(error)
+
+    def until(self, mailbox: str, tenant: str, now: float, limits: Limits) -> float | None:
+        """Return until when the mailbox must not send another message, as far as memory knows; None: not at all."""
+        return self.caps.until(mailbox, tenant, now, limits)
+
+    def count(self, sent: Sent) -> None:
+        """Count one message in memory, which must then be confirmed, or uncounted."""
+        at, mailbox, tenant = sent
+        self.caps.count(mailbox, tenant, at)
+
+    def uncount(self, sent: Sent) -> None:
+        """Uncount one message in memory, where the journal does not have it."""
+        at, mailbox, tenant = sent
+        self.caps.uncount(mailbox, tenant, at)
+
+    async def confirm(self, sent: Sent, limits: Limits) -> float | None:
+        """Count in the journal what memory has counted, and return None when it may be sent.
+
+        Else until when none may be (Unix seconds). Raises NotKeptError where it cannot be counted.
+        """
+        if self._journal is None:
+            return None
+        try:
+            if not self._journal.is_there:
+                await asyncio.to_thread(self._journal.add, [each for each in self.caps.counted() if each != sent])
+            until = await asyncio.to_thread(self._journal.reserve, sent, limits, self._shares)
+        except NotKeptError as error:
+            self._failed(error)
+            raise
+        self.error = ""
+        return until
+
+    async def release(self, sent: Sent) -> None:
+        """Uncount one message that was not sent after all."""
+        self.uncount(sent)
+        if self._journal is not None and self._journal.is_there:
+            try:
+                await asyncio.to_thread(self._journal.release, sent)
+            except NotKeptError as error:
+                _log.warning("a message that was not sent stays counted as sent", error=str(error))
+
+    def _failed(self, error: NotKeptError) -> None:
+        self.error = f"messages cannot be counted, so none is sent: {error}"
+        _log.error(self.error)
