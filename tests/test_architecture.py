@@ -62,6 +62,7 @@ PURE_FILES = frozenset(
         "alerts/maintenance.py",
         "alerts/notification.py",
         "alerts/notification_log.py",
+        "alerts/problems.py",
         "alerts/silence.py",
         "alerts/thresholds.py",
         "check/connectivity.py",

@@ -48,6 +48,8 @@ class NotifierState:
     """Why the last attempt failed; empty when it did not."""
     waiting: int
     """Notifications that are still to be sent."""
+    failing_since: float | None = None
+    """When the first of the attempts in a row that failed did (Unix seconds)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,7 @@ class Alerting:
                 dict(each.dispatcher.counts),
                 each.dispatcher.failure,
                 sum(due.reason in {Reason.NEW, Reason.RESOLVED} for due in each.dispatcher.notification_log.due(now)),
+                each.dispatcher.failing_since,
             )
             for each in self._active.values()
         ]

@@ -56,6 +56,8 @@ class Dispatcher:
         self.counts: Counter[str] = Counter(success=0, error=0, dropped=0)
         self.failure = ""
         """Why the last request failed; empty when it did not."""
+        self.failing_since: float | None = None
+        """When the first of the requests in a row that failed did (Unix seconds)."""
         self._sender = sender
         self._render, self._persist, self._is_withheld, self._wall = render, persist, is_withheld, wall
         self._woken, self._end = asyncio.Event(), asyncio.Event()
@@ -151,12 +153,14 @@ class Dispatcher:
         self.counts["success"] += len(batch)
         if self.failure:
             _log.info("the notifier works again", notifier=self.name)
-        self.failure, self._failures = "", 0
+        self.failure, self.failing_since, self._failures = "", None, 0
 
     def _record_failure(self, failure: Failure, batch: list[DueNotification]) -> None:
         self.counts["error"] += len(batch)
         if self.failure != failure.reason:
             _log.error("the notifier fails", notifier=self.name, error=failure.reason, waiting=len(batch))
+        if self.failing_since is None:
+            self.failing_since = self._wall()
         self.failure = failure.reason
         if failure.permanent:
             self._drop(len(batch), failure.reason)

@@ -132,7 +132,7 @@ def notification_of(
     resolved = due.reason is Reason.RESOLVED
     key, entry = due.key, due.entry
     count = 0 if resolved else max(len(names), 1)
-    described = [describe(_of_all(each, count), catalogue) for each in entry.findings]
+    described = [describe(of_all(each, count), catalogue) for each in entry.findings]
     first = described[0] if described else None
     cause = str(first.cause) if first else str(key.cause or "")
     return Notification(
@@ -141,7 +141,7 @@ def notification_of(
         status=Status.RESOLVED if resolved else Status.FIRING,
         reason=due.reason,
         cause=cause,
-        summary=_summary(key, first.summary if first else cause.replace("_", " "), count, max(total, count)),
+        summary=summary_of(key, first.summary if first else cause.replace("_", " "), count, max(total, count)),
         evidence=first.evidence if first else (),
         remedy=_remedy(entry.findings, [each.remedy for each in described], catalogue),
         reference=first.reference if first else "",
@@ -153,7 +153,7 @@ def notification_of(
         ended_at=entry.ended_at if resolved else None,
         notified_at=entry.notified_at,
         address=address,
-        path=_path(key, cause),
+        path=path_of(key, cause),
         shard=shard,
     )
 
@@ -184,7 +184,7 @@ def trial(now: float, address: str) -> tuple[Notification, Notification]:
     return firing, replace(firing, status=Status.RESOLVED, reason=Reason.RESOLVED, ended_at=now, notified_at=now)
 
 
-def _of_all(finding: Finding, count: int) -> Finding:
+def of_all(finding: Finding, count: int) -> Finding:
     """Return a finding as it holds for all of several checks: the mailbox of one has no place in the commands."""
     if count <= 1:
         return finding
@@ -206,7 +206,8 @@ def _remedy(findings: Sequence[Finding], remedies: Sequence[tuple[str, ...]], ca
     return (*remedies[0], *(f"Alternatively: {other}" for other in others))
 
 
-def _summary(key: Key, what: str, count: int, total: int) -> str:
+def summary_of(key: Key, what: str, count: int, total: int) -> str:
+    """Return one sentence: what it is about, what is wrong with it, and with how many checks of how many."""
     what = what[:1].lower() + what[1:].rstrip(".") if what[1:2].islower() else what.rstrip(".")
     if key.subject is Subject.CHECK:
         return f"check {key.name}: {what}"
@@ -215,7 +216,8 @@ def _summary(key: Key, what: str, count: int, total: int) -> str:
     return f"{subject}: {what}{of}"
 
 
-def _path(key: Key, cause: str) -> str:
+def path_of(key: Key, cause: str) -> str:
+    """Return the part of the page that says more of an alert."""
     if key.subject is Subject.CHECK:
         return f"/checks/{quote(key.name, safe='')}"
     if key.subject is Subject.AGENT:

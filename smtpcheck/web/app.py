@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
-from smtpcheck.web import api, endpoints, history, pages, probe, silences
+from smtpcheck.web import api, endpoints, history, pages, probe, problems, silences
 from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.auth import Guard, TooManyAttemptsError
 from smtpcheck.web.keys import AGENT, CLOCK, GUARD, HOSTS
@@ -51,6 +51,7 @@ def create_app(
             web.get("/api/v1/shards", api.shards),
             web.get("/api/v1/targets", probe.targets),
             web.get("/api/v1/alerts", api.alerts),
+            web.get("/api/v1/problems", problems.problems),
             web.get("/api/v1/silences", silences.silences),
             web.post("/api/v1/silences", silences.add),
             web.post(r"/api/v1/silences/{id:[0-9a-f]{12}}/end", silences.end),

@@ -79,6 +79,11 @@ def machine(timestamp: float | None) -> str:
     return rfc3339(timestamp) if timestamp is not None else ""
 
 
+def grouped(number: int) -> str:
+    """Return a number with a thin space between its thousands: `12 345`."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
 def plain(identifier: str) -> str:
     """Return an id of a closed list as words: `smtp_auth_disabled_tenant` is `smtp auth disabled tenant`."""
     return identifier.replace("_", " ")

@@ -29,10 +29,13 @@ from smtpcheck.model.report import Finding, Outcome, Report
 from smtpcheck.web import drawing, formatting
 from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.keys import AGENT, CLOCK
-from smtpcheck.web.table import Query, read, row_of, secret_expires
+from smtpcheck.web.problems import current
+from smtpcheck.web.table import Query, next_expiry, read, row_of, secret_expires
 
 _log = structlog.get_logger(__name__)
 REFRESH_SECONDS = 15
+MOST_PROBLEMS = 10
+"""How many problems the list shows."""
 MOST_ALERTS = 20
 """How many alerts the list shows."""
 _COLUMNS = (
@@ -72,6 +75,8 @@ async def checks(request: web.Request) -> web.Response:
         query=query,
         columns=_COLUMNS,
         credentials=credentials,
+        problems=await current(agent, MOST_PROBLEMS),
+        expiry=next_expiry(credentials),
         alerts_configured=agent.alerting.is_configured,
         firing=sum(agent.alerting.counts().values()),
         notifiers=agent.alerting.notifiers(),
@@ -155,6 +160,7 @@ async def render(request: web.Request, template: str, **values: object) -> str:
         now=now,
         version=__version__,
         unhealthy_reason=agent.unhealthy_reason(),
+        failing_notifiers=[each for each in agent.alerting.notifiers() if each.failure],
         sharding=agent.settings.sharding,
         refresh_seconds=REFRESH_SECONDS,
         distance=partial(formatting.distance, now=now),
@@ -204,6 +210,7 @@ def _environment() -> jinja2.Environment:
     environment.filters.update(
         step=formatting.step,
         duration=formatting.duration,
+        grouped=formatting.grouped,
         whole=formatting.whole,
         machine=formatting.machine,
         plain=formatting.plain,

@@ -144,6 +144,12 @@ def secret_expires(credential: CredentialState) -> float | None:
     return min((end for end in ends if end is not None), default=None)
 
 
+def next_expiry(credentials: Iterable[CredentialState]) -> tuple[str, float] | None:
+    """Return what of the credentials expires first, in words, and when (Unix seconds); None where nothing is known."""
+    known = [(expires, each.name) for each in credentials if (expires := secret_expires(each)) is not None]
+    return (f"credential {min(known)[1]}", min(known)[0]) if known else None
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """What a query brought."""

@@ -1,0 +1,43 @@
+"""What is wrong now, as the page and the API show it.
+
+`GET /api/v1/problems` answers `{"problems": [{"subject": {"kind", "name"}, "cause", "severity", "summary", "checks":
+names of up to 20, "count", "total", "since", "who", "first_step"}], "silenced": how many problems are}`.
+
+Rule of this file: what grows with the number of checks is read off the event loop.
+"""
+
+import asyncio
+
+from aiohttp import web
+
+from smtpcheck.alerts.problems import CheckNow, Problems, problems_of
+from smtpcheck.web.agent_view import AgentView
+from smtpcheck.web.keys import AGENT
+
+MOST_PROBLEMS = 200
+"""How many the API puts into words."""
+
+
+async def problems(request: web.Request) -> web.Response:
+    """Answer GET /api/v1/problems."""
+    found = await current(request.app[AGENT], MOST_PROBLEMS)
+    return web.json_response({"problems": [each.as_json() for each in found.shown], "silenced": found.silenced})
+
+
+async def current(agent: AgentView, most: int) -> Problems:
+    """Return what is wrong now, at most so many problems in words."""
+    alerts = agent.settings.alerts
+    severity = {"agent_severity": alerts.agent_severity} if alerts else {}
+    silenced = agent.alerting.silences.silenced()
+    return await asyncio.to_thread(
+        lambda: problems_of(_checks(agent), agent.catalogue, silenced=silenced, most=most, **severity)
+    )
+
+
+def _checks(agent: AgentView) -> list[CheckNow]:
+    states = agent.state.checks
+    return [
+        CheckNow(check, state.report, state.since)
+        for check in agent.settings.checks
+        if (state := states.get(check.name)) is not None
+    ]
