@@ -221,7 +221,7 @@ def test_a_refresh_brings_what_is_new_and_takes_nothing_away(
     field = browser.find_element(By.NAME, "q").get_property("value")
     focused = browser.switch_to.active_element.get_attribute("id")
     tally = browser.find_element(By.CSS_SELECTOR, ".tally").text.split()
-    assert (title, browser.title) == ("2 critical · smtpcheck", "Checks · smtpcheck")
+    assert (title, browser.title) == ("4 problems · smtpcheck", "2 problems · smtpcheck")
     assert (field, focused, tally[tally.index("Critical") + 1]) == ("half a wo", "sort-name", "0")
     assert _complaints(browser) == []
 
