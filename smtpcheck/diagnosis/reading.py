@@ -66,6 +66,7 @@ _SERVER_TIME = re.compile(
 _STATUS = re.compile(
     r"(?i)\b(?:http(?:/[\d.]{1,3})?(?: status)?(?: code)?|status(?:[ _]code)?)[\"']?[ :=]{1,3}"
     r"([2-5]\d\d)\b(?![.-])"
+    r"|\btoken response: {0,2}([45]\d\d)\b"
     r"|\b([45]\d\d) (?:bad gateway|service (?:temporarily )?unavailable|too many requests|unauthorized"
     r"|gateway time-?out|client error|server error|forbidden|not found|internal server error|bad request)"
 )
@@ -131,7 +132,7 @@ def read(text: str) -> Reading:
         host=server[1].lower() if server and not server[1][0].isdigit() else "",
         port=int(server[2]) if server else None,
         sender=sender[1] if sender else "",
-        http_status=int(status[1] or status[2]) if (status := _STATUS.search(text)) else None,
+        http_status=int(status[1] or status[2] or status[3]) if (status := _STATUS.search(text)) else None,
         error=word or "",
     )
 
