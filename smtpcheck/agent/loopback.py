@@ -67,6 +67,8 @@ class LoopbackService:
         """Runs that ended by a fault of our own outside `probe`."""
         self.capped = 0
         """Messages that were skipped because no further one may be sent."""
+        self.held_until: dict[str, float] = {}
+        """Until when the caps hold back the checks whose last message they did (Unix seconds)."""
         self._state = state
         self._outbox = state.outbox
         self._correlation_ids = correlation_ids
@@ -205,6 +207,7 @@ class LoopbackService:
             self._changed(name)
         elif not isinstance(held, Held):
             self.capped += 1
+            self.held_until[name] = held
             _log.warning("not sent: a cap on messages is reached", check=name, seconds=round(held - now))
 
     def _is_kept(self, *names: str) -> None:
@@ -244,6 +247,7 @@ class LoopbackService:
         trace_id = self._traced(check, report)
         if intent.written:
             self._intended_at[check.name] = kit.monotonic()
+            self.held_until.pop(check.name, None)
             self._is_kept(check.name)
             sent = replace(intent.message, trace_id=trace_id)
             await self._conclude(sender, message_state.after_sending(sent, report, kit.wall()), intent, kit)

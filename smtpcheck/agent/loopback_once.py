@@ -2,7 +2,8 @@
 
 Rules of this file:
 - It is the agent's service without its clock and its file: beside a running agent nothing of the agent's state is
-  opened but the signing key, so that the agent recognizes these messages as its own and purges what is left of them.
+  opened but the signing key, so that the agent recognizes these messages as its own and purges what is left of them,
+  and the journal of what was sent, so that its caps hold.
 - It ends when the message was found, refused or not sent, and at the latest when it is lost. A finder that is not let
   in ends it too, for it would say the same again.
 """
@@ -14,13 +15,15 @@ from dataclasses import dataclass, replace
 from smtpcheck.agent.loopback import LoopbackService
 from smtpcheck.agent.mail_search import SEARCH_SECONDS, TOKEN_SECONDS
 from smtpcheck.check.kit import Kit
+from smtpcheck.check.outcome import capped, uncounted
 from smtpcheck.config import Settings
 from smtpcheck.loopback.finder import FinderStep
 from smtpcheck.loopback.message_state import Message
 from smtpcheck.loopback.status import LoopbackStatus, merged
 from smtpcheck.mail.correlation_id import CorrelationIds
 from smtpcheck.model.check import Check
-from smtpcheck.model.report import Report
+from smtpcheck.model.report import Outcome, Report
+from smtpcheck.state.send_journal import SendJournal
 from smtpcheck.state.signing_key import load_signing_key
 from smtpcheck.state.state import State
 
@@ -46,16 +49,18 @@ async def run_loopback(
 
     `news` is called whenever something new is known of the message.
     """
-    folder = settings.agent.state
+    folder, begun_at = settings.agent.state, kit.wall()
     octets = kit.system.octets
     key = await asyncio.to_thread(load_signing_key, folder, octets) if folder.is_dir() else octets(32)
+
+    state = State(journal=SendJournal(folder))
 
     def changed(name: str) -> None:
         messages = service.record(name).messages
         if messages:
             news(messages[-1])
 
-    service = LoopbackService(State(), CorrelationIds(key), kit.finders, changed=changed, arrived=lambda *_: None)
+    service = LoopbackService(state, CorrelationIds(key), kit.finders, changed=changed, arrived=lambda *_: None)
     plan = replace(settings.loopbacks[check.name], every=_NO_SECOND_MESSAGE)
     service.replace([check], {check.name: plan}, kit, first_within=0.0)
     try:
@@ -63,9 +68,14 @@ async def run_loopback(
     finally:
         await service.drain(check.timeout)
     loopback_status = service.loopback_status(check.name)
-    if loopback_status is None or loopback_status.record.sending is None:
+    if loopback_status is None:
         raise RuntimeError("a loopback ended without having begun")
     alone = replace(loopback_status, next_send=None)
+    if loopback_status.record.sending is None:
+        unsent = Report(check.name, begun_at, 0.0, Outcome.OK)
+        until = service.held_until.get(check.name)
+        held = uncounted(unsent, state.error) if until is None else capped(unsent, until)
+        return LoopbackResult(held, alone)
     return LoopbackResult(merged(loopback_status.record.sending, alone, kit.wall()), alone)
 
 

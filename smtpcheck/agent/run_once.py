@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from smtpcheck.agent.loopback_once import run_loopback
+from smtpcheck.agent.send_once import send_once
 from smtpcheck.agent.witnesses import ask, has_default_route
 from smtpcheck.check.connectivity import Connectivity
 from smtpcheck.check.kit import Kit, build_kit
@@ -14,8 +15,9 @@ from smtpcheck.check.outcome import failed_to_reach, hosts_tried, without_connec
 from smtpcheck.check.probe import probe
 from smtpcheck.config import Settings
 from smtpcheck.limits.mailbox_lock import MailboxLocks
-from smtpcheck.model.check import Check
+from smtpcheck.model.check import Check, Depth
 from smtpcheck.model.report import Report
+from smtpcheck.state.send_journal import SendJournal
 
 
 async def run_once(
@@ -36,16 +38,20 @@ async def run_once(
     kit = await build_kit(settings, locks)
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_run(check, kit, seen, settings if loopbacks else None)) for check in checks]
+            tasks = [group.create_task(_run(check, kit, seen, settings, loopbacks=loopbacks)) for check in checks]
         return await _with_connectivity(settings, checks, [task.result() for task in tasks], kit)
     finally:
         await kit.close()
 
 
-async def _run(check: Check, kit: Kit, seen: Callable[[Report], None], sending: Settings | None) -> Report:
-    """Run a check; with `sending`, the settings, its loopback in place of the check alone."""
-    if sending is not None and check.name in sending.loopbacks:
-        report = (await run_loopback(sending, check, kit)).report
+async def _run(
+    check: Check, kit: Kit, seen: Callable[[Report], None], settings: Settings, *, loopbacks: bool
+) -> Report:
+    """Run a check; with `loopbacks`, its loopback in place of the check alone."""
+    if loopbacks and check.name in settings.loopbacks:
+        report = (await run_loopback(settings, check, kit)).report
+    elif check.depth is Depth.SEND:
+        report = await send_once(check, kit, SendJournal(settings.agent.state))
     else:
         report = await probe(check, kit)
     seen(report)

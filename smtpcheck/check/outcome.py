@@ -26,7 +26,7 @@ from smtpcheck.model.report import (
     TokenError,
     TokenErrorKind,
 )
-from smtpcheck.model.timestamp import utc_text
+from smtpcheck.model.timestamp import utc_text, utc_text_with_seconds
 
 _DAY = 86400.0
 _CONNECTING_PHASES = frozenset({Phase.DNS, Phase.CONNECT})
@@ -163,6 +163,22 @@ def without_message(report: Report) -> Report:
         return report
     finding = _warning(Cause.STATE_NOT_KEPT, "the check went as far as the recipient, and sent no message")
     return replace(report, outcome=Outcome.WARNING, warnings=(*report.warnings, finding))
+
+
+def capped(report: Report, until: float) -> Report:
+    """Return the report of a run that sent no message, because a cap leaves no room before Unix time `until`."""
+    if report.outcome not in (Outcome.OK, Outcome.WARNING):
+        return report
+    next_one = f"the next one may be sent at {utc_text_with_seconds(until)}"
+    finding = replace(_warning(Cause.SEND_CAP_REACHED, next_one), values={"check": report.check})
+    return _unknown(report, finding)
+
+
+def uncounted(report: Report, reason: str) -> Report:
+    """Return the report of a run by hand that sent no message, because it could not be counted for the reason."""
+    if report.outcome not in (Outcome.OK, Outcome.WARNING):
+        return report
+    return _unknown(report, _warning(Cause.STATE_NOT_KEPT, "no message was sent: it could not be counted", reason))
 
 
 def _unknown(report: Report, finding: Finding) -> Report:

@@ -40,10 +40,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """What a check of depth `send` sends in place of a message of its own making."""
+    """What a check of depth `send` sends, and who permits it."""
 
-    content: bytes
-    """The whole message, with CRLF line ends."""
+    content: bytes | None
+    """The whole message, with CRLF line ends; None: one of the check's own making."""
     consent: Callable[[], Awaitable[bool]]
     """Asked when the server has taken sender and recipient, before anything of the message is sent."""
 

@@ -144,6 +144,7 @@ class Cause(StrEnum):
     AGENT_STALLED = "agent_stalled"
     AGENT_OVERLOADED = "agent_overloaded"
     STATE_NOT_KEPT = "state_not_kept"
+    SEND_CAP_REACHED = "send_cap_reached"
     INTERNAL = "internal"
     UNKNOWN = "unknown"
 

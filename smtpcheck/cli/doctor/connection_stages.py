@@ -19,6 +19,8 @@ from smtpcheck.smtp.connection import Conversation
 
 _TEST_PHASES = (Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA)
 _NOT_OFFERED = frozenset({FaultKind.MECHANISM_NOT_OFFERED, FaultKind.PLAINTEXT_REFUSED})
+_UNSENT = frozenset({Cause.SEND_CAP_REACHED, Cause.STATE_NOT_KEPT})
+"""Why a message that was asked for was not sent."""
 _TAKEN = {
     Phase.AUTH: "the login as {check.mailbox} is accepted",
     Phase.MAIL: "the sender {check.sender} is accepted",
@@ -133,6 +135,8 @@ def smtp_test(evidence: Evidence, further: Sequence[Note] = (), excluded: tuple[
     elif refused is not None:
         notes += [failed(f"{refused.phase}: {_fault_text(refused)}"), *further]
         return Examined(Stage.TEST, tuple(notes), _ordered(report.findings, excluded), excluded)
+    if report.cause in _UNSENT:
+        return examined(Stage.TEST, [*notes, warning("; ".join(report.findings[0].evidence))], report.findings[:1])
     slow = findings_about(evidence, Cause.SLOW)
     notes += [warning("; ".join(finding.evidence)) for finding in slow]
     if check.depth < Depth.SEND and report.expect is None:

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from smtpcheck.agent.send_once import send_once
 from smtpcheck.check.kit import Kit
 from smtpcheck.check.probe import probe
 from smtpcheck.cli.doctor import connection_stages, credential_stages
@@ -25,6 +26,7 @@ from smtpcheck.cli.doctor.result import Examined
 from smtpcheck.cli.doctor.secrets_stage import secret_storage
 from smtpcheck.config import Settings
 from smtpcheck.model.check import Check, Depth, Phase
+from smtpcheck.state.send_journal import SendJournal
 
 
 class Examination:
@@ -102,7 +104,10 @@ class Examination:
         if not check.depth.needs_connection:
             return
         depth = check.depth if self.evidence.can_go_on else Depth.CONNECT
-        report = await probe(replace(check, depth=depth), self._kit)
+        if depth is Depth.SEND:
+            report = await send_once(check, self._kit, SendJournal(self._settings.agent.state))
+        else:
+            report = await probe(replace(check, depth=depth), self._kit)
         self.evidence = replace(self.evidence, report=report, now=self._wall())
 
     async def _refuse(self) -> Examined:
