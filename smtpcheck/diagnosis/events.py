@@ -23,6 +23,9 @@ MAX_LINES = 20
 """How many line numbers of one failure are named."""
 _MAX_DISTINCT = 2000
 _LEAST_CERTAINTY = 0.25
+_QUOTED = re.compile(r"^>(?: |$)")
+_LEAST_QUOTED = 3
+"""How many lines a quotation has at least; fewer may be the commands of a transcript."""
 _CLOSE = 2
 """How many events later the details of a failure may be."""
 _STAMP = re.compile(
@@ -59,6 +62,7 @@ class _Event:
 
 def failures_of(text: str, catalogue: Catalogue) -> tuple[Failure, ...]:
     """Return the distinct failures of a text in their order; of a text that is no log, its one, known or not."""
+    text = _unquoted(text)
     if mail := read_mail(text):
         return (Failure((1,), 1, explain(mail, catalogue)),)
     events = tuple(_events(text)) if _is_log(text) else ()
@@ -97,6 +101,15 @@ def _telling(failures: list[tuple[int, int, tuple[Finding, ...]]]) -> Iterator[t
         if findings[0].certainty >= LIKELY or later[0].certainty < LIKELY or after - number > _CLOSE:
             yield line, findings
     yield from ((line, findings) for _, line, findings in failures[-1:])
+
+
+def _unquoted(text: str) -> str:
+    """Return a text that is quoted in a reply, line by line, without its marks; any other text as it is."""
+    lines = text.splitlines()
+    marked = sum(1 for line in lines if _QUOTED.match(line))
+    if marked < _LEAST_QUOTED or marked < len([line for line in lines if line.strip()]):
+        return text
+    return "\n".join(_QUOTED.sub("", line) for line in lines)
 
 
 def _is_log(text: str) -> bool:

@@ -126,6 +126,8 @@ PATTERN_SAMPLES = {
     "network.name-code": "getaddrinfo enotfound",
     "delivery.address-named": "ip=192.0.2.1",
     "delivery.spam-words": "spam rejection",
+    "delivery.spam-address": "spam from 192.0.2.1",
+    "fallback.closed": "connection closed",
     "fallback.bye": "* bye closing",
     "fallback.discovery": "discovery failed",
     "fallback.issuer-waited": "timeout",

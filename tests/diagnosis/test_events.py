@@ -4,6 +4,7 @@ import pytest
 
 from smtpcheck.diagnosis.catalogue import load
 from smtpcheck.diagnosis.events import Failure, failures_of
+from smtpcheck.model.cause import Cause
 
 CATALOGUE = load()
 SENT = "postfix/smtp[9]: 4A1: to=<c@example.org>, relay=mx[192.0.2.1]:25, dsn=2.0.0, status=sent (250 2.0.0 Ok)"
@@ -88,3 +89,20 @@ def test_a_status_yields_to_the_details_right_after_it() -> None:
 def test_a_status_far_from_the_next_failure_is_one_of_its_own() -> None:
     log = _log(STATUS, *NOISE, DETAILS, STATUS)
     assert [(failure.lines, failure.count) for failure in failures_of(log, CATALOGUE)] == [((1, 5), 2), ((4,), 1)]
+
+
+def test_a_bounce_that_is_quoted_in_a_reply_is_read_like_the_bounce() -> None:
+    bounce = (
+        "This is the mail system at host mx.example.org.\n\nI'm sorry to have to inform you that your message could not"
+        "\nbe delivered to one or more recipients.\n\n<a@example.com>: Host or domain name not found. Name service"
+        " error\n    for name=example.com type=A: Host not found\n"
+    )
+    quoted = "".join(f"> {line}\n" for line in bounce.splitlines())
+    assert _shown(failures_of(quoted, CATALOGUE)) == _shown(failures_of(bounce, CATALOGUE))
+
+
+def test_the_commands_of_a_transcript_are_no_quotation() -> None:
+    transcript = (
+        "> EHLO client\n< 250 AUTH LOGIN\n> AUTH XOAUTH2 ***\n< 535 5.7.8 Authentication failed: token expired\n"
+    )
+    assert failures_of(transcript, CATALOGUE)[0].findings[0].cause is not Cause.UNKNOWN
