@@ -21,6 +21,7 @@ from smtpcheck.setup.choices import Grant, Target
 if TYPE_CHECKING:
     from smtpcheck.config import Settings
     from smtpcheck.setup.plan import Proof
+    from smtpcheck.setup.planning import Wishes
 
 REFUSED = 1
 _WITHOUT_FILE = "Without a configuration file"
@@ -48,6 +49,12 @@ Identity = Annotated[
 ]
 Issuer = Annotated[str, typer.Option(metavar="URL", help="iss of a client_assertion that cannot be read here.")]
 Subject = Annotated[str, typer.Option(metavar="TEXT", help="sub of it.")]
+Undo = Annotated[
+    bool,
+    typer.Option(
+        "--undo", help="Take back what the record says that is named in place of a CREDENTIAL; without one, list."
+    ),
+]
 Output = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the script here.")]
 Tenant = Annotated[str | None, typer.Option(help="The Entra tenant.", rich_help_panel=_WITHOUT_FILE)]
 Mailboxes = Annotated[list[str] | None, typer.Option(help="A mailbox; may be repeated.", rich_help_panel=_WITHOUT_FILE)]
@@ -66,6 +73,7 @@ def setup(
     managed_identity: Identity = "",
     federated_issuer: Issuer = "",
     federated_subject: Subject = "",
+    undo: Undo = False,
     output: Output = None,
     tenant: Tenant = None,
     mailbox: Mailboxes = None,
@@ -77,17 +85,18 @@ def setup(
     Exit codes: 0 printed, 1 there can be no right script, 3 invalid configuration.
     """
     from smtpcheck.setup.plan import SetupError
-    from smtpcheck.setup.planning import Wishes, microsoft_plan
+    from smtpcheck.setup.planning import Wishes
     from smtpcheck.setup.proofs import ProofWishes
-    from smtpcheck.setup.targets import SCRIPTS
 
     configure(LogLevel.ERROR)
-    options = {"tenant": tenant, "mailbox": mailbox, "client_id": client_id, "cloud": cloud}
-    settings = _settings(config_file, options, make_key)
+    options = {"mailbox": mailbox, "client_id": client_id, "cloud": cloud}
     is_proven = bool(make_key or managed_identity or (federated_issuer and federated_subject))
-    if not is_proven and mailbox and not client_id:
+    if mailbox and not (is_proven or client_id or undo):
         raise typer.BadParameter("say how the new application proves itself: --make-key FILE, or --managed-identity ID")
     try:
+        if undo and (record := _record_of(names or [])) is not None:
+            return _written(_undo(record), output)
+        settings = _settings(config_file, tenant, options, make_key)
         wishes = Wishes(
             names=tuple(names or ()),
             grant=grant,
@@ -95,20 +104,45 @@ def setup(
             administrative_unit=administrative_unit,
             tenant=tenant or "",
             proof=ProofWishes(
-                _made(make_key),
+                None if undo else _made(make_key),
                 managed_identity,
                 federated_issuer,
                 federated_subject,
-                keep=bool(client_id) and not is_proven,
+                keep=undo or (bool(client_id) and not is_proven),
             ),
         )
-        script = SCRIPTS[to](microsoft_plan(settings, wishes))
+        return _written(_script(settings, wishes, to, undo=undo), output)
     except SetupError as error:
         raise NotUsableError([f"smtpcheck: {problem}" for problem in error.problems], REFUSED) from None
-    return _written(script, output)
 
 
-def _settings(config_file: list[Path] | None, options: Mapping[str, object], make_key: Path | None) -> "Settings":
+def _record_of(names: list[str]) -> Path | None:
+    """Return the record that is named in place of a credential."""
+    files = [Path(name) for name in names if name.endswith(".jsonl") or Path(name).is_file()]
+    if files and len(names) > 1:
+        raise typer.BadParameter(f"--undo takes one record, and nothing besides: {', '.join(names)}")
+    return files[0] if files else None
+
+
+def _undo(record: Path) -> str:
+    from smtpcheck.setup.record import read_record
+    from smtpcheck.setup.undo import undo_script
+
+    return undo_script(read_record(record))
+
+
+def _script(settings: "Settings", wishes: "Wishes", to: Target, *, undo: bool) -> str:
+    from smtpcheck.setup.planning import microsoft_plan
+    from smtpcheck.setup.targets import SCRIPTS
+    from smtpcheck.setup.undo import listing_script
+
+    plan = microsoft_plan(settings, wishes)
+    return listing_script(plan) if undo else SCRIPTS[to](plan)
+
+
+def _settings(
+    config_file: list[Path] | None, tenant: str | None, options: Mapping[str, object], make_key: Path | None
+) -> "Settings":
     from smtpcheck.config import for_mailboxes, load
 
     given = {name: value for name, value in options.items() if value}
@@ -117,7 +151,8 @@ def _settings(config_file: list[Path] | None, options: Mapping[str, object], mak
         raise typer.BadParameter(f"-c and {named} exclude each other: mailboxes come from a file or from options")
     if not given:
         return settings_or_exit(load(files_of(config_file)), NOT_USABLE)
-    return settings_or_exit(for_mailboxes(given, make_key), NOT_USABLE)
+    tenant_given = {"tenant": tenant} if tenant else {}
+    return settings_or_exit(for_mailboxes({**given, **tenant_given}, make_key), NOT_USABLE)
 
 
 def _made(path: Path | None) -> "Proof | None":

@@ -15,6 +15,8 @@ ENVIRONMENTS = {
     Cloud.CHINA: ("China", "O365China"),
 }
 """What Graph PowerShell and Exchange Online PowerShell call each cloud."""
+GRAPH_MODULES = ("Microsoft.Graph.Authentication", "Microsoft.Graph.Applications")
+EXCHANGE_MODULE = "ExchangeOnlineManagement"
 
 
 def needs_exchange(application: Application) -> bool:
@@ -22,10 +24,11 @@ def needs_exchange(application: Application) -> bool:
     return bool(application.mailboxes or application.roles or application.role_groups)
 
 
-def data(plan: SetupPlan) -> str:
-    """Return the statement that holds everything of the plan."""
+def data(plan: SetupPlan, *, is_read: bool = False) -> str:
+    """Return the statement that holds everything of the plan; `is_read`: for a script that changes nothing."""
     graph, exchange = ENVIRONMENTS[plan.cloud]
     checks = [name for application in plan.applications for name in application.checks]
+    modules = [*GRAPH_MODULES, *([EXCHANGE_MODULE] if any(map(needs_exchange, plan.applications)) else [])]
     return "\n".join(
         (
             comment("What is to be set up: everything that is particular to this tenant."),
@@ -41,8 +44,9 @@ def data(plan: SetupPlan) -> str:
                         for application in plan.applications
                         for consent in application.consents
                     ),
+                    "Modules": modules,
                     "AdministrativeUnit": plan.administrative_unit,
-                    "ExchangeCommands": commands(plan),
+                    "ExchangeCommands": [name for name in commands(plan) if not is_read or name.startswith("Get-")],
                     "Applications": [_application(each) for each in plan.applications],
                     "Checks": list(dict.fromkeys(checks))[:_SHOWN_CHECKS],
                 }
@@ -138,7 +142,8 @@ def checking_parts(plan: SetupPlan) -> list[str]:
         "groups": "exchange-group.ps1",
         "role_groups": "exchange-role-group.ps1",
     }
-    return [part("connect-exchange.ps1"), *(part(name) for use, name in parts.items() if uses[use])]
+    connecting = [part("connect-exchange.ps1"), part("check-mailboxes.ps1")]
+    return [*connecting, *(part(name) for use, name in parts.items() if uses[use])]
 
 
 def checks_of_each(plan: SetupPlan) -> list[str]:

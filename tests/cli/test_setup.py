@@ -1,11 +1,13 @@
 """`smtpcheck setup`, as a user runs it."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from smtpcheck.cli import main
-from tests.worlds.powershell import syntax_errors
+from tests.worlds.powershell import commands, syntax_errors
+from tests.worlds.powershell_commands import COMMANDS
 
 CONFIGURATION = """
 credentials:
@@ -59,7 +61,9 @@ def test_without_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["nobody"], 1, "there is no credential 'nobody'; there is: contoso"),
         (["--grant", "rbac-au"], 1, "--grant rbac-au needs --administrative-unit"),
         (["--grant", "everybody"], 64, "everybody"),
-        (["--tenant", "x", "--mailbox", "a@b.example"], 64, "-c and --mailbox, --tenant exclude each other"),
+        (["--client-id", "x", "--mailbox", "a@b.example"], 64, "-c and --client-id, --mailbox exclude each other"),
+        (["--undo", "none.jsonl"], 1, "none.jsonl cannot be read (no such file or directory)"),
+        (["--undo", "none.jsonl", "contoso"], 64, "--undo takes one record"),
         (["--output", "/nowhere/setup.ps1"], 1, "/nowhere/setup.ps1 cannot be written: no such file or directory"),
     ],
 )
@@ -70,3 +74,26 @@ def test_what_is_wrong_is_said_and_nothing_is_printed(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert said in printed.err
+
+
+def test_what_a_script_recorded_is_taken_back_without_a_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "record.jsonl"
+    ids = {"tenant": "contoso.com", "tenant_id": "0f0f0f0f-1111-2222-3333-444444444444"}
+    script = {"change": "script", "state": "before", "graph": "Global", "exchange": "O365Default", **ids}
+    switch = {"change": "smtp_auth", "state": "before", "mailbox": "o'brien@contoso.com", "disabled": None}
+    record.write_text("\ufeff" + "\r\n".join(map(json.dumps, (script, switch))) + "\r\n")
+    assert main(["setup", "--undo", str(record)]) == 0
+    undo = capsys.readouterr().out
+    assert "mailbox = 'o''brien@contoso.com'; disabled = $null" in undo
+    assert syntax_errors(undo) == []
+
+
+def test_without_a_record_nothing_is_changed(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["setup", "-c", str(config), "--undo", "contoso"]) == 0
+    script = capsys.readouterr().out
+    assert {command.name.partition("-")[0] for command in commands(script) if command.name in COMMANDS} <= {
+        *("Get", "Connect", "Where", "ForEach", "Select", "Write", "Set"),
+    }
+    assert "Set-CASMailbox" not in script

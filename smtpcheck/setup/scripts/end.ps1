@@ -10,5 +10,6 @@ Write-Host 'Exchange takes up to two hours to apply this everywhere, and answers
 foreach ($check in $Setup.Checks) { Write-Host "    smtpcheck doctor $check" }
 Write-Host ''
 if (Test-Path -LiteralPath $RecordFile) {
-    Write-Host "What was changed, and what it was before, is in $RecordFile."
+    Write-Host "What was changed, and what it was before, is in $RecordFile. To take it back:"
+    Write-Host "    smtpcheck setup --undo $RecordFile"
 }

@@ -4,6 +4,6 @@ param(
     [switch] $Replace,
     # Check everything, and change nothing.
     [switch] $CheckOnly,
-    # Where the script writes what was there, before each change.
+    # Where the script writes what was there, before each change: smtpcheck setup --undo FILE takes it back.
     [string] $RecordFile = "smtpcheck-setup-$([DateTime]::UtcNow.ToString('yyyyMMdd-HHmmss')).jsonl"
 )

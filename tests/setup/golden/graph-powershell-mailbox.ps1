@@ -16,7 +16,7 @@ param(
     [switch] $Replace,
     # Check everything, and change nothing.
     [switch] $CheckOnly,
-    # Where the script writes what was there, before each change.
+    # Where the script writes what was there, before each change: smtpcheck setup --undo FILE takes it back.
     [string] $RecordFile = "smtpcheck-setup-$([DateTime]::UtcNow.ToString('yyyyMMdd-HHmmss')).jsonl"
 )
 
@@ -27,6 +27,7 @@ $Setup = @{
     GraphEnvironment = 'Global'
     ExchangeEnvironment = 'O365Default'
     ConsentsToGraph = $false
+    Modules = @('Microsoft.Graph.Authentication', 'Microsoft.Graph.Applications', 'ExchangeOnlineManagement')
     AdministrativeUnit = ''
     ExchangeCommands = @(
         'Get-ServicePrincipal',
@@ -100,7 +101,7 @@ function Invoke-UntilReplicated([scriptblock] $Action) {
 # Sign in. Graph first: both modules bring a library for signing in, and the first one loaded decides its version.
 # If the second sign-in fails with "Method not found", use a new window, and update both modules.
 
-foreach ($module in @('Microsoft.Graph.Authentication', 'Microsoft.Graph.Applications', 'ExchangeOnlineManagement')) {
+foreach ($module in $Setup.Modules) {
     if (-not (Get-Module -Name $module -ListAvailable)) {
         Stop-Setup "The module $module is not installed: Install-Module $module -Scope CurrentUser"
     }
@@ -254,7 +255,7 @@ function Add-Secret([hashtable] $Wanted, $Found) {
 }
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Exchange Online: sign in, and check everything before anything is changed
+# Exchange Online: sign in, to the same tenant, with roles that allow what is to be done
 
 Connect-ExchangeOnline -ShowBanner:$false -ExchangeEnvironmentName $Setup.ExchangeEnvironment
 $others = @(Get-ConnectionInformation | Where-Object { "$($_.TenantID)" -ne "$TenantId" })
@@ -425,5 +426,6 @@ Write-Host 'Exchange takes up to two hours to apply this everywhere, and answers
 foreach ($check in $Setup.Checks) { Write-Host "    smtpcheck doctor $check" }
 Write-Host ''
 if (Test-Path -LiteralPath $RecordFile) {
-    Write-Host "What was changed, and what it was before, is in $RecordFile."
+    Write-Host "What was changed, and what it was before, is in $RecordFile. To take it back:"
+    Write-Host "    smtpcheck setup --undo $RecordFile"
 }

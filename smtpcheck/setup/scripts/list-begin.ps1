@@ -1,0 +1,10 @@
+Set-StrictMode -Version 3.0
+$ErrorActionPreference = 'Stop'
+
+function Write-Step([string] $Text) {
+    Write-Host "==> $Text"
+}
+
+function Stop-Setup([string[]] $Problems) {
+    throw ("Nothing was changed.`n" + ($Problems -join "`n"))
+}

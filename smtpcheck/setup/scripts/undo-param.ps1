@@ -1,0 +1,5 @@
+[CmdletBinding()]
+param(
+    # Make the changes; without it the script only says what it would do.
+    [switch] $Apply
+)
