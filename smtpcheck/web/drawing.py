@@ -1,8 +1,8 @@
-"""The geometry of the two drawings: the waterfall of a report's phases, and the chart of the recent runs.
+"""The geometry of the drawings: the waterfall of a report's phases, the chart of the recent runs, and their strip.
 
 Rules of this file:
 - Pure: numbers in the units of the drawing's own coordinates, never style, for the pages allow no inline style.
-- An outcome is never shown by colour alone: the chart gives each a shape as well.
+- An outcome is never shown by colour alone: the chart gives each a shape as well, the strip a height.
 """
 
 from collections import Counter
@@ -21,6 +21,13 @@ SLOT = 12.0
 CHART_HEIGHT = 76.0
 CHART_WIDTH = SLOT * HISTORY_LENGTH
 _LEAST_HEIGHT = 2.0
+
+STRIP_RUNS = 30
+STRIP_SLOT = 4
+STRIP_WIDTH = STRIP_RUNS * STRIP_SLOT
+STRIP_HEIGHT = 14
+_STRIP_TOP = {Outcome.OK: 9, Outcome.WARNING: 6, Outcome.UNKNOWN: 3, Outcome.CRITICAL: 0}
+"""Where the ticks of an outcome begin, so that the worst is the tallest."""
 
 PHASE_WORDS = {
     Phase.TOKEN: "Token",
@@ -60,6 +67,16 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Strip:
+    """The last `STRIP_RUNS` runs of a check as ticks, the newest at the right edge."""
+
+    paths: Mapping[Outcome, str]
+    """The outline of all ticks of one outcome, as the `d` of a path."""
+    counts: Mapping[Outcome, int]
+    """How many there are of each, the best first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """The recent runs."""
 
@@ -92,6 +109,18 @@ def chart(runs: Sequence[Run]) -> Chart:
         ),
         longest=longest,
     )
+
+
+def strip(runs: Sequence[Run]) -> Strip:
+    """Return the ticks of the last runs, oldest first."""
+    recent = runs[-STRIP_RUNS:]
+    paths: dict[Outcome, str] = {}
+    for place, run in enumerate(recent, STRIP_RUNS - len(recent)):
+        top = _STRIP_TOP[run.outcome]
+        tick = f"M{place * STRIP_SLOT} {top}h3V{STRIP_HEIGHT}h-3z"
+        paths[run.outcome] = paths.get(run.outcome, "") + tick
+    count = Counter(run.outcome for run in recent)
+    return Strip(paths, {outcome: count[outcome] for outcome in Outcome if count[outcome]})
 
 
 def _bar(step: Step, scale: float) -> Bar:

@@ -74,6 +74,12 @@ def whole(timestamp: float | None) -> str:
     return utc_text_with_seconds(timestamp) if timestamp is not None else ""
 
 
+def day(timestamp: float) -> str:
+    """Return the day of a time (Unix seconds) in UTC: `2026-03-01`; words for what is not a valid time."""
+    text = whole(timestamp)
+    return text[:10] if text[:4].isdigit() else text
+
+
 def machine(timestamp: float | None) -> str:
     """Return a time (Unix seconds) as RFC 3339 writes it, in UTC and whole seconds; nothing for None."""
     return rfc3339(timestamp) if timestamp is not None else ""

@@ -31,6 +31,7 @@ from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.keys import AGENT, CLOCK
 from smtpcheck.web.problems import current
 from smtpcheck.web.table import Query, next_expiry, read, row_of, secret_expires
+from smtpcheck.web.ticket import ticket
 
 _log = structlog.get_logger(__name__)
 REFRESH_SECONDS = 15
@@ -38,19 +39,31 @@ MOST_PROBLEMS = 10
 """How many problems the list shows."""
 MOST_ALERTS = 20
 """How many alerts the list shows."""
+_UNSORTED = frozenset({"runs"})
 _COLUMNS = (
     ("outcome", "Outcome", False),
     ("name", "Check", False),
     ("cause", "Cause", False),
+    ("since", "Since", True),
+    ("runs", "Last 30 runs", False),
     ("last", "Last run", True),
-    ("next", "Next run", True),
     ("latency", "Latency", True),
-    ("token", "Token", True),
     ("secret", "Secret", True),
     ("certificate", "Certificate", True),
 )
 """Of the list: the id by which it orders, its head, and whether it holds numbers."""
-_STATIC = {
+_STATUSES = ("critical", "unknown", "warning", "ok", "waiting")
+"""Of checks, the worst first."""
+_ICON_COLOUR = b"#3358d4"
+_ICONS = {
+    "icon-ok.svg": b"#147347",
+    "icon-warning.svg": b"#b87400",
+    "icon-critical.svg": b"#c3262d",
+    "icon-unknown.svg": b"#6646c4",
+    "icon-waiting.svg": b"#5c636d",
+}
+"""The icon in the colour of the worst outcome."""
+_STATIC = dict.fromkeys(_ICONS, "image/svg+xml") | {
     "style.css": "text/css",
     "past.css": "text/css",
     "refresh.js": "text/javascript",
@@ -68,12 +81,14 @@ async def checks(request: web.Request) -> web.Response:
     agent = request.app[AGENT]
     query = Query.parse(request.query)
     credentials = agent.credentials()
+    table = await asyncio.to_thread(read, agent, query, credentials)
     return await page(
         request,
         "checks.html",
-        table=await asyncio.to_thread(read, agent, query, credentials),
+        table=table,
         query=query,
         columns=_COLUMNS,
+        unsorted=_UNSORTED,
         credentials=credentials,
         problems=await current(agent, MOST_PROBLEMS),
         expiry=next_expiry(credentials),
@@ -81,6 +96,7 @@ async def checks(request: web.Request) -> web.Response:
         firing=sum(agent.alerting.counts().values()),
         notifiers=agent.alerting.notifiers(),
         alerts=agent.alerting.firing(MOST_ALERTS),
+        worst=next((status for status in _STATUSES if table.counts.get(status)), ""),
         refresh=query.refresh,
         pause_link=query.link(refresh=not query.refresh),
     )
@@ -92,16 +108,19 @@ async def check(request: web.Request) -> web.Response:
     found = named(agent, request.match_info["name"])
     state = agent.state.checks.get(found.name)
     report = state.report if state else None
+    row = row_of(agent, found)
     refresh = request.query.get("refresh") != "off"
     return await page(
         request,
         "check.html",
         check=found,
-        row=row_of(agent, found),
+        row=row,
         state=state,
         alerts=agent.alerting.of_check(found.name),
         silence=agent.alerting.silences.of(found.name),
         durations=DURATIONS,
+        worst=row.status,
+        ticket=_ticket(agent, found),
         report=report,
         bars=drawing.waterfall(report) if report else (),
         loopback_status=agent.loopback(found.name),
@@ -146,9 +165,9 @@ async def refusal(
     return answer
 
 
-async def page(request: web.Request, template: str, **values: object) -> web.Response:
-    """Return a page by a template and its values, besides those that every page has."""
-    text = await render(request, template, **values)
+async def page(request: web.Request, template: str, worst: str = "", **values: object) -> web.Response:
+    """Return a page by a template and its values, besides those that every page has; `worst` colours its icon."""
+    text = await render(request, template, worst=worst, **values)
     return web.Response(body=text.encode("utf-8", "replace"), content_type="text/html", charset="utf-8")
 
 
@@ -212,12 +231,14 @@ def _environment() -> jinja2.Environment:
         duration=formatting.duration,
         grouped=formatting.grouped,
         whole=formatting.whole,
+        day=formatting.day,
         machine=formatting.machine,
         plain=formatting.plain,
         finding=_main_finding,
     )
     environment.globals.update(
         drawing=drawing,
+        STATUSES=_STATUSES,
         timeline=timeline,
         long_duration=formatting.long_duration,
         outcome_words=formatting.OUTCOME_WORDS,
@@ -233,6 +254,16 @@ def _asset(name: str) -> str:
     return f"/static/{name}?v={__version__}"
 
 
+def _ticket(agent: AgentView, check: Check) -> str:
+    """Return what a ticket needs to say of a check's problem; empty where it has none, or none that can be said."""
+    state = agent.state.checks.get(check.name)
+    if state is None or state.report.outcome is Outcome.OK:
+        return ""
+    return ticket(check, state.report, state.since, agent.catalogue)
+
+
 @cache
 def _static(name: str) -> bytes:
+    if outcome := _ICONS.get(name):
+        return _static("icon.svg").replace(_ICON_COLOUR, outcome)
     return (files("smtpcheck.web") / "static" / name).read_bytes()

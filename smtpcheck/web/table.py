@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import Report
+from smtpcheck.state.history import Run
 from smtpcheck.web.agent_view import AgentView
 
 PER_PAGE = 100
@@ -92,6 +93,10 @@ class Row:
     credential: CredentialState | None
     silenced: bool = False
     """Whether nobody is notified of it at present."""
+    since: float | None = None
+    """Since when the outcome is what it is."""
+    recent: tuple[Run, ...] = ()
+    """The last runs, oldest first; only of the rows of the page that was asked for."""
 
     @property
     def status(self) -> str:
@@ -194,7 +199,7 @@ def read(agent: AgentView, query: Query, credentials: Iterable[CredentialState])
     begin = (query.page - 1) * query.per_page
     return Table(
         query=query,
-        rows=tuple(found[begin : begin + query.per_page]),
+        rows=tuple(_with_runs(agent, row) for row in found[begin : begin + query.per_page]),
         total=len(rows),
         found=len(found),
         pages=pages,
@@ -220,13 +225,20 @@ def _row(agent: AgentView, check: Check, credentials: Mapping[str, CredentialSta
         backoff_until=state.breaker.until if state else None,
         credential=credential,
         silenced=check.name in silenced,
+        since=state.since if state else None,
     )
+
+
+def _with_runs(agent: AgentView, row: Row) -> Row:
+    state = agent.state.checks.get(row.check.name)
+    return replace(row, recent=state.history()) if state else row
 
 
 _KEYS: Mapping[str, Callable[[Row], float | str | None]] = {
     "outcome": lambda row: _BADNESS[row.status],
     "name": lambda row: row.check.name.casefold(),
     "cause": lambda row: row.causes[0] if row.causes else None,
+    "since": lambda row: row.since,
     "last": lambda row: row.last_run,
     "next": lambda row: row.next_run,
     "latency": lambda row: row.seconds,
@@ -237,8 +249,8 @@ _KEYS: Mapping[str, Callable[[Row], float | str | None]] = {
 
 
 def _ordered(rows: list[Row], sort: str) -> list[Row]:
-    """Return the rows by one column, what is not known last in either direction; without a column the worst first."""
-    rows.sort(key=lambda row: (_BADNESS[row.status], row.check.name.casefold()))
+    """Return the rows by one column, what is not known last in either direction; else the worst and newest first."""
+    rows.sort(key=lambda row: (_BADNESS[row.status], -(row.since or 0.0), row.check.name.casefold()))
     if not sort:
         return rows
     key = _KEYS[sort.removeprefix("-")]

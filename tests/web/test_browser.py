@@ -1,6 +1,7 @@
 """The pages in a real browser: Debian's Chromium, driven over WebDriver."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -183,7 +184,7 @@ def test_filter_order_and_button_work_without_script(
     ordered = _names(browser)
     _follow(browser, By.LINK_TEXT, "scanner")
     _follow(browser, By.XPATH, "//button[text()='Check now']")
-    notice = browser.find_element(By.CSS_SELECTOR, "[role=status]").text
+    notice = browser.find_element(By.CSS_SELECTOR, "[role=status]:not(#stale)").text
     status = browser.find_element(By.CSS_SELECTOR, ".head .status").text
     assert filtered == ["orders"]
     assert ordered == ["scanner", "printer-3rd-floor", "orders", "newsletter", "invoices", "billing"]
@@ -212,7 +213,8 @@ def test_a_refresh_brings_what_is_new_and_takes_nothing_away(
 ) -> None:
     """What is typed stays, the focus stays, what is unfolded stays; outcome and title follow the agent."""
     browser.get(address + "/")
-    browser.find_element(By.NAME, "q").send_keys("half a wo")
+    browser.find_element(By.NAME, "q").send_keys("contoso")
+    _until(browser, lambda b: b.current_url.endswith("?q=contoso"))
     browser.execute_script("document.getElementById('sort-name').focus()")
     world.record(replace(ok_report("billing"), started_at=NOW), replace(ok_report("orders"), started_at=NOW))
     title = browser.title
@@ -222,8 +224,63 @@ def test_a_refresh_brings_what_is_new_and_takes_nothing_away(
     focused = browser.switch_to.active_element.get_attribute("id")
     tally = browser.find_element(By.CSS_SELECTOR, ".tally").text.split()
     assert (title, browser.title) == ("4 problems · smtpcheck", "2 problems · smtpcheck")
-    assert (field, focused, tally[tally.index("Critical") + 1]) == ("half a wo", "sort-name", "0")
+    assert (field, focused, tally[tally.index("Critical") + 1]) == ("contoso", "sort-name", "0")
     assert _complaints(browser) == []
+
+
+def test_the_list_narrows_as_one_types_and_slash_goes_there(browser: webdriver.Chrome, address: str) -> None:
+    browser.get(address + "/")
+    browser.find_element(By.TAG_NAME, "body").send_keys("/")
+    field = browser.switch_to.active_element
+    assert field.get_attribute("name") == "q"
+    field.send_keys("ord/")
+    _until(browser, lambda b: b.current_url.endswith("?q=ord%2F"))
+    field.send_keys(Keys.BACKSPACE)
+    _until(browser, lambda b: _names(b) == ["orders"])
+    assert browser.switch_to.active_element.get_property("value") == "ord"
+    assert _complaints(browser) == []
+
+
+def test_the_icon_has_the_colour_of_the_worst(browser: webdriver.Chrome, address: str, world: World) -> None:
+    browser.get(address + "/")
+    icon = browser.find_element(By.CSS_SELECTOR, "link[rel=icon]")
+    assert "icon-critical.svg" in str(icon.get_attribute("href"))
+    for name in ("billing", "orders", "printer-3rd-floor"):
+        world.record(replace(ok_report(name), started_at=NOW))
+    browser.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+    _until(browser, lambda b: "icon-warning.svg" in b.execute_script("return arguments[0].href", icon))
+
+
+def test_the_ticket_can_be_copied(browser: webdriver.Chrome, address: str) -> None:
+    browser.get(address + "/checks/billing")
+    browser.find_element(By.CSS_SELECTOR, "#ticket-fold summary").send_keys(Keys.ENTER)
+    text = str(browser.find_element(By.ID, "ticket").get_property("value"))
+    assert text.startswith("Check billing: critical\n")
+    assert "Reply: 535 5.7.139" in text
+    assert "\nFix 1: " in text
+    button = browser.find_element(By.CSS_SELECTOR, "button[data-copies]")
+    button.click()
+    _until(browser, lambda _: button.text in {"Copied", "Press Ctrl+C to copy"})
+
+
+def test_a_page_that_gets_no_answer_says_so_at_every_width(browser: webdriver.Chrome, address: str) -> None:
+    _resize(browser, 400)
+    browser.get(address + "/")
+    browser.execute_script("window.fetch = () => Promise.reject(new Error('gone'))")
+    browser.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+    _until(browser, lambda b: b.find_element(By.ID, "stale").is_displayed())
+    assert browser.find_element(By.ID, "stale").text.startswith("No answer since ")
+
+
+def test_times_are_those_of_the_reader_with_utc_beside(browser: webdriver.Chrome, address: str) -> None:
+    browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Europe/Berlin"})
+    try:
+        browser.get(address + "/")
+        clock = browser.find_element(By.CSS_SELECTOR, "#live-clock time")
+        assert re.search(r"7:46:40.*\(17:46:40 UTC\)", clock.text)
+        assert "UTC" in str(browser.find_element(By.CSS_SELECTOR, ".c-last time").get_attribute("title"))
+    finally:
+        browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
 
 
 def test_what_is_unfolded_stays_unfolded(browser: webdriver.Chrome, address: str, world: World) -> None:

@@ -37,7 +37,7 @@ async def test_the_page_begins_with_what_is_wrong_and_the_first_step(catalogue: 
     assert "2 problems, 3 of 4 checks affected" in section
     assert "Credential contoso: the client secret" in section
     assert "2 of 4 checks" in section
-    assert "First, by the administrator of the tenant:" in section
+    assert "First step, for the administrator of the tenant:" in section
     assert '<a href="/checks/c">' in section
     answer = await (await client.get("/api/v1/problems")).json()
     assert [each["subject"] for each in answer["problems"]] == [
