@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from smtpcheck.config.alerts import AlertSettings, alert_settings
+from smtpcheck.config.inspection import inspection_plans
 from smtpcheck.config.lint import lint_check, lint_credential, lint_secret
 from smtpcheck.config.loopback import LoopbackResolver
 from smtpcheck.config.mailboxes import Entry, expand
@@ -188,6 +189,9 @@ class Loading:
             credentials=MappingProxyType(self._credentials),
             checks=checks,
             loopbacks=MappingProxyType(loopbacks),
+            inspections=MappingProxyType(
+                inspection_plans(self._credentials, self._credential_places, checks, self._problems)
+            ),
             label_names=tuple(sorted({name for check in checks for name, _ in check.labels})),
             alerts=self._alerts(checks),
             files=tuple(self.files),

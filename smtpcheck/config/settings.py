@@ -11,6 +11,7 @@ from pathlib import Path
 from smtpcheck.config.alerts import AlertSettings
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.tracing import Otlp
+from smtpcheck.inspection.plan import InspectionPlan
 from smtpcheck.loopback.plan import Loopback
 from smtpcheck.model.check import Check
 from smtpcheck.model.shard import ALONE, ShardAssignment
@@ -60,6 +61,8 @@ class Settings:
     checks: tuple[Check, ...] = ()
     loopbacks: Mapping[str, Loopback] = field(default_factory=dict)
     """By the name of the check."""
+    inspections: Mapping[str, InspectionPlan] = field(default_factory=dict)
+    """By the name of the credential that is inspected."""
     label_names: tuple[str, ...] = ()
     """The names of the user's labels over all checks, sorted."""
     alerts: AlertSettings | None = None

@@ -8,12 +8,13 @@ Rules of this file:
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
 from smtpcheck.config.settings import Settings
+from smtpcheck.inspection.plan import InspectionPlan
 from smtpcheck.limits.send_limits import DAY, HOUR, MAILBOX, TENANT, Limits, Scope, Shares, scopes, tenant_of
 from smtpcheck.loopback.plan import Loopback
 from smtpcheck.model.check import Check, Depth
@@ -44,14 +45,23 @@ def split(settings: Settings, shard: Shard) -> Settings:
     checks = tuple(check for check in settings.checks if check.name not in sharding.other_shards)
     loopbacks = {check.name: settings.loopbacks[check.name] for check in checks if check.name in settings.loopbacks}
     used = {name for check in checks for name in _used(check, settings)}
+    inspections = {name: _own_part(plan, checks) for name, plan in settings.inspections.items() if name in used}
+    used |= {plan.by for plan in inspections.values()}
     return replace(
         settings,
         agent=replace(settings.agent, max_open_connections=max(connections, 1)),
         credentials=_credentials(settings.credentials, used, groups, shard),
         checks=checks,
         loopbacks=MappingProxyType(loopbacks),
+        inspections=MappingProxyType(inspections),
         sharding=sharding,
     )
+
+
+def _own_part(plan: InspectionPlan, checks: Iterable[Check]) -> InspectionPlan:
+    """Return what a shard inspects of a plan: the mailboxes of its own checks."""
+    own = {check.mailbox for check in checks if check.credential == plan.credential}
+    return replace(plan, mailboxes=tuple(each for each in plan.mailboxes if each in own))
 
 
 class ShortShare(NamedTuple):

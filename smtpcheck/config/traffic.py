@@ -22,6 +22,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from smtpcheck.config.settings import Settings
+from smtpcheck.inspection.plan import InspectionPlan
+from smtpcheck.inspection.question import About
+from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.limits.send_limits import MAILBOX, TENANT, tenant_of
 from smtpcheck.loopback.plan import Find, FindVia, Loopback
 from smtpcheck.loopback.timing import PURGE_EVERY, SPACING, search_ages
@@ -113,6 +116,20 @@ class SearchTraffic:
 
 
 @dataclass(frozen=True, slots=True)
+class InspectionTraffic:
+    """What a provider will be asked about one credential."""
+
+    credential: str
+    by: str
+    every: float
+    """Seconds from one reading to the next."""
+    requests: int
+    """Of one reading, at most while each answer has one page; one at once, and one a second."""
+    undocumented: int
+    """How many of them go to an interface that the provider does not document."""
+
+
+@dataclass(frozen=True, slots=True)
 class Traffic:
     """What a configuration will cause in all."""
 
@@ -124,6 +141,8 @@ class Traffic:
     """At most, over all hosts of SMTP."""
     searches: tuple[SearchTraffic, ...] = ()
     """By host."""
+    inspections: tuple[InspectionTraffic, ...] = ()
+    """By credential."""
 
 
 def traffic_of(settings: Settings) -> Traffic:
@@ -139,6 +158,20 @@ def traffic_of(settings: Settings) -> Traffic:
         issuers=_issuers(settings),
         connections_at_once=min(limit, sum(host.connections_at_once for host in hosts)),
         searches=_searches(settings),
+        inspections=tuple(_inspection(plan) for _, plan in sorted(settings.inspections.items())),
+    )
+
+
+def _inspection(plan: InspectionPlan) -> InspectionTraffic:
+    needs = [
+        (question.needs, len(plan.mailboxes) if question.about is About.MAILBOX else 1)
+        for question in QUESTIONS
+        if plan.asks(question.option)
+    ]
+    return InspectionTraffic(
+        *(plan.credential, plan.by, plan.every),
+        requests=sum(each.requests * times for each, times in needs),
+        undocumented=sum(each.requests * times for each, times in needs if not each.documented),
     )
 
 

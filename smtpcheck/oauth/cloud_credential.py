@@ -4,6 +4,7 @@ from pydantic import Field
 
 from smtpcheck.oauth.clouds import CLOUDS, Cloud
 from smtpcheck.oauth.credential import Credential, IssuerUrl
+from smtpcheck.oauth.inspect_keys import Inspect
 
 CLIENT_ID = r"^[!-~]+$"
 TENANT = r"^[A-Za-z0-9][A-Za-z0-9.-]*$"
@@ -17,6 +18,9 @@ class CloudCredential(Credential):
         default=None,
         description="An issuer that speaks like Entra, instead of the cloud's; the tenant is appended.",
     )
+    inspect: Inspect | None = Field(
+        default=None, description="Read-only questions to the provider about the application and its mailboxes."
+    )
 
     @property
     def smtp_host(self) -> str | None:
@@ -27,6 +31,11 @@ class CloudCredential(Credential):
     def graph_url(self) -> str:
         """The URL of Microsoft Graph, in front of `/v1.0/`; an issuer of one's own has it at its own address."""
         return (self.authority or f"https://{CLOUDS[self.cloud].graph}").rstrip("/")
+
+    @property
+    def exchange_url(self) -> str:
+        """The URL of Exchange Online's administration, in front of `/adminapi/`; an issuer of one's own has it too."""
+        return (self.authority or CLOUDS[self.cloud].scope.removesuffix("/.default")).rstrip("/")
 
     @property
     def graph_scope(self) -> str:

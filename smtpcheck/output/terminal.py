@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from smtpcheck.config import Settings, Traffic
-from smtpcheck.config.traffic import ASSUMPTIONS
+from smtpcheck.config.traffic import ASSUMPTIONS, InspectionTraffic
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.diagnosis.explain import describe
 from smtpcheck.loopback.graph.limits import DELETIONS, LISTS, MESSAGES_PER_REQUEST
@@ -23,6 +23,7 @@ from smtpcheck.model import expected_refusal
 from smtpcheck.model.check import Check
 from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Outcome, Report
+from smtpcheck.model.timestamp import span_text
 from smtpcheck.output.finding import findings_text
 
 _LONGEST_CAUSE = 100
@@ -87,6 +88,18 @@ def scenario_table(reports: Mapping[str, Report], scenarios: Sequence[Expectatio
     return table
 
 
+def _inspection_text(inspection: InspectionTraffic) -> str:
+    undocumented = (
+        f", {inspection.undocumented} of them by an interface of Exchange that Microsoft does not document"
+        if inspection.undocumented
+        else ""
+    )
+    return (
+        f"Inspection of {inspection.credential} by {inspection.by}: about {inspection.requests} reading requests in "
+        f"{span_text(inspection.every)}{undocumented}; one at once, one a second, and a few after a failure."
+    )
+
+
 def traffic_tables(traffic: Traffic) -> RenderableType:
     """Return what a configuration will cause at each host and issuer, an hour and a day."""
     hosts = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
@@ -115,6 +128,7 @@ def traffic_tables(traffic: Traffic) -> RenderableType:
     shown = [table for table in (hosts, issuers, searches) if table.rows or table is not searches]
     gaps = [(Text(), table) if shown[0].rows else (table,) for table in shown[1:]]
     notes = [Text(ASSUMPTIONS)] if traffic.issuers or traffic.hosts else []
+    notes += [Text(_inspection_text(each)) for each in traffic.inspections]
     notes += [Text(_GRAPH_SEARCH)] if any(search.via is FindVia.GRAPH for search in traffic.searches) else []
     return Group(shown[0], *(part for pair in gaps for part in pair), *notes)
 

@@ -61,7 +61,7 @@ class Credential(ABC):
         return frozenset(self.files().values()) - {""}
 
 
-class _Application(Credential):
+class Application(Credential):
     """An application at Entra with a client secret."""
 
     key = "client_secret"
@@ -80,11 +80,13 @@ class _Application(Credential):
         self.proof = _secret() if registration.wrong_secret else self.app.secret
 
     def register(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> None:
+        """Make the application known in the tenant."""
         del issuer, google
         if self.registration.known:
             tenant.apps[self.app.client_id] = self.app
 
     def keys(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> Mapping[str, object]:
+        """Return what the configuration says of it."""
         del google
         return {
             "type": "microsoft",
@@ -95,10 +97,11 @@ class _Application(Credential):
         }
 
     def secrets(self) -> frozenset[str]:
+        """Return its own secrets."""
         return super().secrets() | {self.app.secret}
 
 
-class _Certified(_Application):
+class _Certified(Application):
     """One with a certificate."""
 
     key, ending = "client_certificate", "pem"
@@ -110,7 +113,7 @@ class _Certified(_Application):
         self.app.certificates = (certificate.encode(),)
 
 
-class _Federated(_Application):
+class _Federated(Application):
     """One that a cluster's issuer vouches for; a wrong secret is here a wrong subject."""
 
     key, ending = "client_assertion", "jwt"
@@ -124,7 +127,7 @@ class _Federated(_Application):
         self.proof = key.sign({**names, "iat": now, "nbf": now, "exp": now + _DAY})
 
 
-class _User(_Application):
+class _User(Application):
     """A user of Entra who signed in to the application; the file holds the refresh token."""
 
     ending = "refresh-token"
@@ -224,7 +227,7 @@ class _Password(Credential):
 
 
 CREDENTIAL_KINDS: Mapping[CredentialKind, type[Credential]] = {
-    CredentialKind.SECRET: _Application,
+    CredentialKind.SECRET: Application,
     CredentialKind.CERTIFICATE: _Certified,
     CredentialKind.FEDERATED: _Federated,
     CredentialKind.USER: _User,

@@ -6,7 +6,7 @@ disabled while a check runs.
 
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -89,6 +89,9 @@ class App:
     accounts: Accounts = Accounts.ONE_TENANT
     delegated: tuple[str, ...] = ("SMTP.Send",)
     """Delegated permissions that users consent to when they sign in; taken away, they are withdrawn."""
+    principal: bool = True
+    """Whether its enterprise application is in the tenant."""
+    assignment_required: bool = False
     object_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     principal_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     """The object id of its enterprise application, the `oid` of its tokens."""
@@ -124,6 +127,11 @@ class Tenant:
     failure: IssuerFailure | None = None
     """Meets discovery as well."""
     users: list[User] = field(default_factory=list)
+    security_defaults: bool = False
+    premium: bool = True
+    """Whether it has Entra ID P1."""
+    policies: list[Mapping[str, object]] = field(default_factory=list)
+    """Policies of conditional access, as Graph shows them."""
 
     @property
     def personal(self) -> bool:

@@ -5,7 +5,7 @@ it; the refusal `535 5.7.3` says nothing of which of them failed.
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from email import message_from_bytes, policy
 from email.utils import parseaddr
 
@@ -19,16 +19,32 @@ from smtpcheck.sandbox.tokens import SigningKey
 
 AUDIENCES = ("https://outlook.office365.com", "https://outlook.office.com", "00000002-0000-0ff1-ce00-000000000000")
 
+Permits = Callable[[str, Collection[str], str], bool]
+"""Whether an application, by its client id and the permissions in its token, may open the mailbox of an address."""
+
+
+def by_permission(_client_id: str, roles: Collection[str], _address: str) -> bool:
+    """Return whether the token alone says that it may."""
+    return "SMTP.SendAsApp" in roles
+
 
 class Exchange(MailService):
     """The service of one tenant."""
 
     def __init__(
-        self, key: SigningKey, tenant_id: str, mailboxes: Iterable[Mailbox], store: MailStore | None = None
+        self,
+        key: SigningKey,
+        tenant_id: str,
+        mailboxes: Iterable[Mailbox],
+        store: MailStore | None = None,
+        permits: Permits = by_permission,
     ) -> None:
-        """Serve the mailboxes of a tenant, for tokens that `key` verifies, and deliver into `store`."""
+        """Serve the mailboxes of a tenant, for tokens that `key` verifies, and deliver into `store`.
+
+        An application opens those mailboxes that `permits` allows it.
+        """
         super().__init__(mailboxes, store)
-        self._key, self._tenant_id = key, tenant_id
+        self._key, self._tenant_id, self._permits_application = key, tenant_id, permits
 
     def reply_style(self, number: int) -> ReplyStyle:
         """Return the words for the connection of that number."""
@@ -88,6 +104,8 @@ class Exchange(MailService):
         if claims is None or claims.get("tid") not in {self._tenant_id, PERSONAL_TENANT}:
             return False
         roles, user = claims.get("roles"), str(claims.get("upn", ""))
-        as_application = isinstance(roles, list) and "SMTP.SendAsApp" in roles
+        permissions = roles if isinstance(roles, list) else []
+        is_app = not claims.get("scp")
+        as_application = is_app and self._permits_application(str(claims.get("appid")), permissions, address)
         as_user = "SMTP.Send" in str(claims.get("scp", "")).split() and user.casefold() == address
         return as_application or as_user

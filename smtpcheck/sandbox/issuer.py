@@ -23,7 +23,9 @@ from smtpcheck.sandbox.assertion import verify_assertion
 from smtpcheck.sandbox.device_page import DevicePage
 from smtpcheck.sandbox.directory import App, Directory, IssuerFailure, Tenant
 from smtpcheck.sandbox.entra import ERRORS, EntraError, error_body
+from smtpcheck.sandbox.exchange_admin import ExchangeAdmin
 from smtpcheck.sandbox.graph import Graph
+from smtpcheck.sandbox.graph_directory import GraphDirectory
 from smtpcheck.sandbox.graph_mail import GraphMail
 from smtpcheck.sandbox.mail_store import MailStore
 from smtpcheck.sandbox.signin import DEVICE_GRANT, GRAPH, OUTLOOK, RESOURCES, SignIns
@@ -46,6 +48,8 @@ class Issuer:
         device_requests: requests for a device code so far, by client id.
         sign_ins: the users' device codes and refresh tokens; there they are approved, declined and revoked.
         graph_mail: the mail that Graph shows; there it is throttled, delayed and denied.
+        graph_directory: the directory that Graph shows; there it is throttled and falsified.
+        exchange_admin: the administration of Exchange Online; both show the same `exchange`.
     """
 
     def __init__(self, tenants: Iterable[Tenant], store: MailStore | None = None) -> None:
@@ -62,6 +66,9 @@ class Issuer:
         self.key = SigningKey()
         self.sign_ins = SignIns(self._directory, self.key)
         self.graph_mail = GraphMail(store or MailStore(), self.key)
+        applications = Graph(self._directory, self.key)
+        self.graph_directory = GraphDirectory(self._directory, self.key, applications)
+        self.exchange_admin = ExchangeAdmin(self._directory, self.key, self.graph_directory.exchange)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -83,7 +90,8 @@ class Issuer:
         app.router.add_post("/{tenant}/oauth2/v2.0/devicecode", self._device_code)
         app.router.add_post("/{tenant}/oauth2/v2.0/token", self._token)
         self.graph_mail.serve(app)
-        app.router.add_get("/v1.0/{item}", Graph(self._directory, self.key).item)
+        self.graph_directory.serve(app)
+        self.exchange_admin.serve(app)
         DevicePage(self.sign_ins.approve, self.sign_ins.decline).serve(app)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()

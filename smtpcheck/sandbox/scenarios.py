@@ -17,6 +17,7 @@ from smtpcheck.model.report import Outcome, Report
 from smtpcheck.sandbox import gmail, postfix, replies
 from smtpcheck.sandbox.certificates import Certificate
 from smtpcheck.sandbox.directory import IssuerFailure
+from smtpcheck.sandbox.flaws import Flaw
 from smtpcheck.sandbox.mail_store import AT_ONCE, Delivery, Use
 from smtpcheck.sandbox.smtp_session import Listener
 
@@ -76,6 +77,8 @@ class Registration:
     failure: IssuerFailure | None = None
     keys: Mapping[str, object] = field(default_factory=dict)
     """Further keys of the credential's configuration."""
+    inspected_by: "Registration | None" = None
+    """The application that reads what the provider says of this one."""
 
 
 CONTOSO = Registration("contoso")
@@ -86,6 +89,17 @@ CONTOSO_MAIL = Registration(
     "contoso-mail", roles=("SMTP.SendAsApp", "IMAP.AccessAsApp"), graph_roles=("Mail.ReadWrite",)
 )
 """An application that may read mail too, by IMAP and by Graph."""
+
+AUDITOR = Registration(
+    "auditor",
+    CredentialKind.CERTIFICATE,
+    roles=("Exchange.ManageAsApp",),
+    graph_roles=(
+        *("Application.Read.All", "Directory.Read.All", "User.Read.All", "MailboxSettings.Read", "Policy.Read.All"),
+        *("AuditLog.Read.All", "ServiceHealth.Read.All", "ExchangeMessageTrace.Read.All"),
+    ),
+)
+"""An application that may read what the provider says, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +138,8 @@ class Scenario:
     """Further addresses that the mailbox may send as."""
     delivery: Delivery = AT_ONCE
     """What becomes of the messages that the mailbox sends."""
+    flaw: Flaw | None = None
+    """What is wrong in the tenant."""
     finding: Finding = field(default_factory=Finding)
     """With `loopback` among the keys of the check: what its `find` says."""
 

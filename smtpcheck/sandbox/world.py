@@ -9,15 +9,16 @@ import json
 import os
 import ssl
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from smtpcheck.sandbox.certificates import Authority, Certificate
-from smtpcheck.sandbox.credentials import CREDENTIAL_KINDS, Credential
+from smtpcheck.sandbox.credentials import CREDENTIAL_KINDS, Application, Credential
 from smtpcheck.sandbox.directory import Tenant
-from smtpcheck.sandbox.exchange import Exchange
+from smtpcheck.sandbox.exchange import Exchange, by_permission
+from smtpcheck.sandbox.flaws import FLAWS
 from smtpcheck.sandbox.gmail import Gmail
 from smtpcheck.sandbox.google import GoogleIssuer
 from smtpcheck.sandbox.imap import ExchangeAuthenticator, GmailAuthenticator, ImapServer
@@ -44,6 +45,7 @@ class World:
         issuer: the issuer like Entra; its apps may be changed while the world runs.
         google: the issuer like Google; its accounts may be changed while the world runs.
         exchange: the SMTP service like Exchange Online; its mailboxes may be changed while the world runs.
+        administration: who may do what there; it may be changed too.
         gmail: the SMTP service like Gmail, with the mailboxes of the scenarios at Google.
         postfix: the SMTP service of one's own, with the mailboxes of the scenarios there.
         store: the mailboxes into which all of them deliver.
@@ -76,7 +78,11 @@ class World:
         others = [scenario for scenario in self.scenarios if scenario not in own and scenario not in at_google]
         if {scenario.server for scenario in at_google} & {scenario.server for scenario in (*others, *own)}:
             raise ValueError("a listener belongs to one service")
-        self.exchange = Exchange(self.issuer.key, self._tenant.id, map(self._mailbox, others), self.store)
+        self.administration = self.issuer.graph_directory.exchange
+        self.administration.add(address for each in others for address in (_address(each), _recipient(each)))
+        self.exchange = Exchange(
+            *(self.issuer.key, self._tenant.id, map(self._mailbox, others), self.store), permits=self._permits
+        )
         self.gmail = Gmail(self.google, map(self._mailbox, at_google), self.store)
         self.postfix = Postfix(DOMAIN, map(self._mailbox, own), self.store)
         self.authenticator = ExchangeAuthenticator(self.issuer.key, self._tenant.id)
@@ -104,6 +110,7 @@ class World:
             credential.register(self._tenant, self.issuer, self.google)
             for name, content in credential.files().items():
                 _write_secret(self._folder / name, content)
+        self._spoil()
         self.config.write_text(self._configuration(), encoding="utf-8")
 
     async def close(self) -> None:
@@ -141,15 +148,31 @@ class World:
         found: dict[str, tuple[Registration, list[str]]] = {}
         for scenario in self.scenarios:
             reader = scenario.finding.registration or scenario.registration
-            for used, address in ((scenario.registration, _address(scenario)), (reader, _recipient(scenario))):
+            inspector = scenario.registration.inspected_by
+            users = [(scenario.registration, _address(scenario)), (reader, _recipient(scenario))]
+            for used, address in [*users, *([(inspector, "")] if inspector else [])]:
                 if used.kind is CredentialKind.NONE:
                     continue
                 registration, addresses = found.setdefault(used.name, (used, []))
                 if registration != used:
                     raise ValueError(f"two registrations have the name {used.name}")
-                if address not in addresses:
+                if address and address not in addresses:
                     addresses.append(address)
         return found.values()
+
+    def _spoil(self) -> None:
+        """Give the tenant the flaws of the scenarios."""
+        apps = {one.registration.name: one.app for one in self._credentials if isinstance(one, Application)}
+        for scenario in self.scenarios:
+            entry = self.administration.mailbox(_address(scenario))
+            if scenario.flaw is not None and entry is not None:
+                FLAWS[scenario.flaw](self.administration, apps[scenario.registration.name], entry)
+
+    def _permits(self, client_id: str, permissions: Collection[str], address: str) -> bool:
+        app = self._tenant.apps.get(client_id)
+        if app is None:
+            return by_permission(client_id, permissions, address)
+        return self.administration.permits(app, permissions, address)
 
     def _service(self, scenario: Scenario) -> MailService:
         if scenario.registration.kind.google:
@@ -183,7 +206,9 @@ class World:
 
     def _credential(self, credential: Credential) -> dict[str, object]:
         keys = credential.keys(self._tenant, self.issuer, self.google)
-        return {**keys, "ca_file": self.ca_file.name, **credential.registration.keys}
+        inspector = credential.registration.inspected_by
+        inspect = {"inspect": {"by": inspector.name, "exchange": True, "sign_ins": True}} if inspector else {}
+        return {**keys, "ca_file": self.ca_file.name, **inspect, **credential.registration.keys}
 
     def _check(self, scenario: Scenario) -> dict[str, object]:
         listener = scenario.server

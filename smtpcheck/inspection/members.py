@@ -1,0 +1,82 @@
+"""What is in a provider's JSON: each member by its type, bounded and printable, or nothing.
+
+Rules of this file:
+- Pure, and nothing raises: a member that is missing or of another type is absent (None, empty).
+- Times are Unix seconds by this machine's clock, where the offset of the provider's is known.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from smtpcheck.model.printable import printable
+
+LONGEST = 300
+"""Characters that are kept of a text."""
+MOST = 1000
+"""Items that are read of a list within an answer."""
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_MILLISECONDS = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/")
+
+
+def text(of: Mapping[str, Any], key: str, limit: int = LONGEST) -> str:
+    """Return a text, empty where there is none."""
+    value = of.get(key)
+    return printable(value, limit=limit) if isinstance(value, str) else ""
+
+
+def flag(of: Mapping[str, Any], key: str) -> bool | None:
+    """Return yes or no, None where it says neither; Exchange writes both as text at times."""
+    value = of.get(key)
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.lower())
+    return value if isinstance(value, bool) else None
+
+
+def guid(of: Mapping[str, Any], key: str) -> str:
+    """Return an id in lower case, empty where there is none."""
+    value = text(of, key, 40)
+    return value.lower() if _GUID.fullmatch(value) else ""
+
+
+def texts(of: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """Return the texts of a list; Exchange writes a list of one, or of all joined by commas, as a text at times."""
+    value = of.get(key)
+    if isinstance(value, str):
+        value = value.split(",")
+    found = value[:MOST] if isinstance(value, list) else []
+    return tuple(printable(each.strip(), limit=LONGEST) for each in found if isinstance(each, str))
+
+
+def objects(of: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], ...]:
+    """Return the objects of a list."""
+    value = of.get(key)
+    return tuple(each for each in value[:MOST] if isinstance(each, Mapping)) if isinstance(value, list) else ()
+
+
+def number(of: Mapping[str, Any], key: str) -> int | None:
+    """Return a whole number, None where there is none."""
+    value = of.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**12 else None
+
+
+def moment(of: Mapping[str, Any], key: str, offset: float = 0.0) -> float | None:
+    """Return a time of the provider, whose clock is `offset` seconds ahead of ours; None where there is none."""
+    value = of.get(key)
+    if not isinstance(value, str) or len(value) > 60:
+        return None
+    if (match := _MILLISECONDS.fullmatch(value)) is not None:
+        seconds = int(match[1]) / 1000
+    else:
+        try:
+            parsed = datetime.fromisoformat(value)
+            seconds = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            return None
+    return seconds - offset if 0 < seconds < 4102444800 else None
+
+
+def is_guid(value: str) -> bool:
+    """Return whether the text is an id as directories have them."""
+    return _GUID.fullmatch(value) is not None

@@ -1,0 +1,42 @@
+"""Which foreign tokens prove the application, and is ours one of them, octet by octet?
+
+https://learn.microsoft.com/graph/api/application-list-federatedidentitycredentials
+"""
+
+from smtpcheck.inspection import members
+from smtpcheck.inspection.graph import GraphPath
+from smtpcheck.inspection.question import About, Answer, Api, Asked, Needs, Question
+from smtpcheck.model.inspection import FactName
+
+_BY = GraphPath.FEDERATED
+
+
+async def _ask(asked: Asked) -> Answer:
+    found = await asked.graph.items(_BY, client_id=asked.subject.client_id)
+    facts, names = [], []
+    for each in (item.members for item in found):
+        name = members.text(each, "name", 120)
+        value = (
+            members.text(each, "issuer", 600),
+            members.text(each, "subject", 600),
+            *members.texts(each, "audiences"),
+        )
+        facts.append(asked.fact(FactName.FEDERATED_CREDENTIAL, _BY, value=value, item=name))
+        names.append((name, value, bool(members.text(each, "claimsMatchingExpression"))))
+    if ours := asked.subject.assertion:
+        issuer, subject, audiences = ours.get("iss"), ours.get("sub"), ours.get("aud")
+        wanted = audiences if isinstance(audiences, list) else [audiences]
+        matching = [name for name, value, _ in names if value[:2] == (issuer, subject) and set(wanted) & set(value[2:])]
+        if matching or not any(flexible for _, _, flexible in names):
+            facts.append(asked.fact(FactName.FEDERATED_MATCH, _BY, value=bool(matching)))
+    return tuple(facts)
+
+
+FEDERATED_CREDENTIALS = Question(
+    "federated_credentials",
+    "federated credentials, compared with the local assertion",
+    About.APPLICATION,
+    Needs(Api.GRAPH, ("Application.Read.All",)),
+    _ask,
+    (FactName.FEDERATED_CREDENTIAL, FactName.FEDERATED_MATCH),
+)

@@ -1,0 +1,162 @@
+"""What an inspection has read, as a table, as JSON and as CSV.
+
+Rules of this file:
+- What is wrong comes first, then what could not be read, then the rest.
+- Names, addresses and places are in it only for a user who asked for them (`personal`).
+- A cell of the CSV that a spreadsheet would take for a formula gets a quote in front (OWASP, CSV injection).
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from smtpcheck.diagnosis.catalogue import Catalogue
+from smtpcheck.diagnosis.explain import meaning
+from smtpcheck.diagnosis.inspected import Defect
+from smtpcheck.model.inspection import Fact, Incident, Inspection, Value
+from smtpcheck.model.printable import printable
+from smtpcheck.model.timestamp import rfc3339, utc_text
+
+COLUMNS = ("about", "fact", "item", "value", "wrong", "source", "asked", "read_at", "changed_at")
+_HIDDEN = "(hidden)"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_LONGEST_CELL = 120
+
+
+def value_text(value: Value) -> str:
+    """Return a fact's value in words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return "not set" if value is None else value
+
+
+def fact_rows(inspection: Inspection, defects: Iterable[Defect], *, personal: bool) -> list[dict[str, object]]:
+    """Return each fact as values that `json` can write, those that show something wrong first."""
+    wrong = {id(fact): defect.cause for defect in defects for fact in defect.facts[:1]}
+    return [
+        {
+            "about": fact.subject,
+            "fact": fact.name.value,
+            "item": fact.item,
+            "value": _HIDDEN if fact.personal and not personal else fact.value,
+            "wrong": str(wrong.get(id(fact), "")),
+            "source": fact.source,
+            "asked": fact.asked,
+            "read_at": rfc3339(fact.read_at),
+            "changed_at": None if fact.changed_at is None else rfc3339(fact.changed_at),
+        }
+        for fact in sorted(inspection.facts, key=lambda fact: (id(fact) not in wrong, fact.subject, _section(fact)))
+    ]
+
+
+def inspection_json(
+    credential: str, inspection: Inspection, defects: Sequence[Defect], *, personal: bool = True
+) -> dict[str, object]:
+    """Return all of it as values that `json` can write."""
+    return {
+        "credential": credential,
+        "wrong": [
+            {
+                "cause": str(each.cause),
+                "about": each.facts[0].subject,
+                "says": each.says,
+                "source": each.facts[0].source,
+            }
+            for each in defects
+        ],
+        "facts": fact_rows(inspection, defects, personal=personal),
+        "not_readable": [
+            {"question": each.question, "about": each.subject, "reason": str(each.obstacle), "detail": each.detail}
+            for each in inspection.not_readable
+        ],
+        "incidents": [incident_json(each) for each in inspection.incidents],
+    }
+
+
+def incident_json(incident: Incident) -> dict[str, object]:
+    """Return an incident as values that `json` can write."""
+    return {
+        "provider": incident.provider,
+        "service": incident.service,
+        "id": incident.id,
+        "status": str(incident.status),
+        "title": incident.title,
+        "began_at": None if incident.began_at is None else rfc3339(incident.began_at),
+    }
+
+
+def inspection_csv(inspection: Inspection, defects: Iterable[Defect]) -> str:
+    """Return the facts as CSV (RFC 4180), with a header."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in fact_rows(inspection, defects, personal=True):
+        writer.writerow([csv_cell(row[column]) for column in COLUMNS])
+    for each in inspection.not_readable:
+        values = dict.fromkeys(COLUMNS, "") | {
+            "about": each.subject,
+            "fact": each.question,
+            "value": f"not readable: {each.detail}",
+            "read_at": rfc3339(each.read_at),
+        }
+        writer.writerow([csv_cell(values[column]) for column in COLUMNS])
+    return text.getvalue()
+
+
+def csv_cell(value: object) -> str:
+    """Return a value as a cell that no spreadsheet takes for a formula."""
+    text = value_text(value) if value is None or isinstance(value, bool | tuple) else str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def inspection_text(inspection: Inspection, defects: Sequence[Defect], catalogue: Catalogue) -> RenderableType:
+    """Return all of it for a terminal."""
+    parts: list[RenderableType] = []
+    for defect in defects:
+        about = defect.facts[0].subject or "the application"
+        parts.append(Text.assemble(("wrong: ", "bold red"), (meaning(catalogue.entries[defect.cause]), "bold")))
+        said = printable(f"{defect.facts[0].source} on {about}: {defect.says} ({defect.cause})")
+        parts.append(Padding(Text(said), (0, 0, 0, 7)))
+    if not defects:
+        parts.append(Text("Nothing that was read is wrong.", "green" if inspection.facts else ""))
+    parts += [Text(f"incident {each.id}: {each.title} ({each.status})", "yellow") for each in inspection.incidents]
+    subjects = sorted({fact.subject for fact in inspection.facts} | {each.subject for each in inspection.not_readable})
+    for subject in subjects:
+        parts += [Text(), Text(subject or "Application and tenant", "bold")]
+        parts.append(_table(subject, inspection, {id(fact) for defect in defects for fact in defect.facts[:1]}))
+    if inspection.facts:
+        first, last = (edge(fact.read_at for fact in inspection.facts) for edge in (min, max))
+        parts += [Text(), Text(f"Read from {utc_text(first)} to {utc_text(last)}.", "dim")]
+    return Group(*parts)
+
+
+def _table(subject: str, inspection: Inspection, wrong: set[int]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("what", overflow="fold", max_width=31)
+    table.add_column("value", overflow="fold")
+    table.add_column("said by", overflow="fold", max_width=26)
+    facts = [fact for fact in inspection.facts if fact.subject == subject]
+    for fact in sorted(facts, key=lambda fact: (id(fact) not in wrong, _section(fact))):
+        value = printable(value_text(fact.value), limit=_LONGEST_CELL)
+        shown = f"{value} ({fact.item})" if fact.item else value
+        table.add_row(_words(fact.name.value), Text(shown, "bold red" if id(fact) in wrong else ""), fact.source)
+    for each in inspection.not_readable:
+        if each.subject == subject:
+            table.add_row(_words(each.question), Text(f"not readable: {each.detail}", "yellow"), "")
+    return table
+
+
+def _section(fact: Fact) -> tuple[str, str, str]:
+    section, _, name = fact.name.value.partition(".")
+    return section, name, fact.item
+
+
+def _words(name: str) -> str:
+    return name.replace("enterprise_application", "enterprise app").replace(".", " ").replace("_", " ")

@@ -1,0 +1,69 @@
+"""What an administrator has forgotten or changed: flaws of a tenant that all end in the same refusal.
+
+Rule of this file: a flaw changes what is administered; that a login then fails follows from it.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+from smtpcheck.sandbox.directory import App
+from smtpcheck.sandbox.exchange_directory import ExchangeDirectory, MailboxEntry
+
+
+class Flaw(StrEnum):
+    """One flaw."""
+
+    NOT_REGISTERED = "not_registered"
+    """Exchange does not know the application."""
+    WRONG_OBJECT_ID = "wrong_object_id"
+    """It was registered with the object id of something else."""
+    NO_FULL_ACCESS = "no_full_access"
+    SMTP_AUTH_OFF = "smtp_auth_off"
+    MAILBOX_DELETED = "mailbox_deleted"
+    JUST_REGISTERED = "just_registered"
+    """All is in order since some minutes, and the mail servers do not know it yet."""
+    NO_SEND_AS = "no_send_as"
+
+
+def _not_registered(exchange: ExchangeDirectory, app: App, _mailbox: MailboxEntry) -> None:
+    exchange.unregistered.add(app.client_id)
+
+
+def _wrong_object_id(exchange: ExchangeDirectory, app: App, _mailbox: MailboxEntry) -> None:
+    if (registration := exchange.registration(app)) is not None:
+        registration.object_id = str(uuid.uuid4())
+
+
+def _just_registered(exchange: ExchangeDirectory, app: App, mailbox: MailboxEntry) -> None:
+    if (registration := exchange.registration(app)) is not None:
+        registration.created_at = time.time() - 600
+    exchange.not_applied.add((app.client_id, mailbox.address.casefold()))
+
+
+def _no_full_access(_exchange: ExchangeDirectory, app: App, mailbox: MailboxEntry) -> None:
+    mailbox.closed_to.add(app.client_id)
+
+
+def _no_send_as(_exchange: ExchangeDirectory, app: App, mailbox: MailboxEntry) -> None:
+    mailbox.not_sending.add(app.client_id)
+
+
+def _smtp_auth_off(_exchange: ExchangeDirectory, _app: App, mailbox: MailboxEntry) -> None:
+    mailbox.smtp_auth_disabled = True
+
+
+def _mailbox_deleted(_exchange: ExchangeDirectory, _app: App, mailbox: MailboxEntry) -> None:
+    mailbox.exists, mailbox.soft_deleted = False, True
+
+
+FLAWS: Mapping[Flaw, Callable[[ExchangeDirectory, App, MailboxEntry], None]] = {
+    Flaw.NOT_REGISTERED: _not_registered,
+    Flaw.WRONG_OBJECT_ID: _wrong_object_id,
+    Flaw.NO_FULL_ACCESS: _no_full_access,
+    Flaw.SMTP_AUTH_OFF: _smtp_auth_off,
+    Flaw.MAILBOX_DELETED: _mailbox_deleted,
+    Flaw.JUST_REGISTERED: _just_registered,
+    Flaw.NO_SEND_AS: _no_send_as,
+}
