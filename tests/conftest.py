@@ -57,6 +57,7 @@ TOGETHER = {
     f"{_REAL}/test_openid.py": "an OpenID provider",
     f"{_REAL}/test_board.py": "a Prometheus with a month of history",
     "tests/test_packaging.py": "a wheel",
+    "tests/web/test_accessibility.py": "a browser with axe-core",
     "tests/web/test_browser.py": "a browser",
     "tests/web/test_history_browser.py": "another browser",
 }
