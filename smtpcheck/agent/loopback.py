@@ -21,7 +21,8 @@ from smtpcheck.agent.loopback_intent import Intent, Sender, as_sender, content_o
 from smtpcheck.agent.mail_search import MailSearch
 from smtpcheck.agent.schedule import hash_fraction
 from smtpcheck.check.kit import Kit
-from smtpcheck.check.probe import OutgoingMessage, probe
+from smtpcheck.check.probe import probe
+from smtpcheck.check.talk import OutgoingMessage
 from smtpcheck.loopback import message_state
 from smtpcheck.loopback.finder import Searcher
 from smtpcheck.loopback.message_state import Message, Record, Stage

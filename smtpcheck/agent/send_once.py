@@ -8,7 +8,8 @@ import asyncio
 
 from smtpcheck.check.kit import Kit
 from smtpcheck.check.outcome import capped, uncounted
-from smtpcheck.check.probe import OutgoingMessage, probe
+from smtpcheck.check.probe import probe
+from smtpcheck.check.talk import OutgoingMessage
 from smtpcheck.limits.send_limits import MAILBOX
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Report

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from smtpcheck.check.talk import Talk
 from smtpcheck.config import Settings
 from smtpcheck.diagnosis.catalogue import Catalogue, load
+from smtpcheck.limits.api_concurrency import ApiConcurrency
 from smtpcheck.limits.connection_limit import ConnectionLimit
 from smtpcheck.limits.mailbox_lock import MailboxLocks
 from smtpcheck.limits.send_limits import tenant_of
 from smtpcheck.loopback.search import Finders
+from smtpcheck.mail_api.connections import Connections
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialHints
 from smtpcheck.network.network import Network
@@ -30,6 +33,11 @@ class Kit:
     """What the configuration says of each credential, by its name."""
     finders: Finders
     system: System = SYSTEM
+    apis: ApiConcurrency[Talk] = field(default_factory=ApiConcurrency)
+    """The limits for mail APIs, and what the last proof of each mailbox saw."""
+    api_connections: Connections = field(default_factory=Connections)
+    proxies: Mapping[str, str | None] = field(default_factory=dict)
+    """The configured proxy of each credential, by its name."""
 
     def wall(self) -> float:
         """Return the time (Unix seconds)."""
@@ -47,8 +55,13 @@ class Kit:
         """Return whose messages count together with those of the check's mailbox: its tenant, else its domain."""
         return tenant_of(check.mailbox, self.hints.get(check.credential or ""))
 
+    def proxy(self, check: Check) -> str | None:
+        """Return the proxy that is configured for the check's requests over HTTP."""
+        return self.proxies.get(check.credential or "")
+
     async def close(self) -> None:
-        """Let go of threads, connections to issuers, and locks."""
+        """Let go of threads, connections to issuers and APIs, and locks."""
+        self.api_connections.close()
         self.finders.close()
         await self.tokens.close()
         self.network.close()
@@ -71,14 +84,17 @@ async def build_kit(
         monotonic=system.monotonic,
     )
     connections = ConnectionLimit(settings.agent.max_open_connections, locks)
+    apis: ApiConcurrency[Talk] = ApiConcurrency()
     return Kit(
         tokens=tokens,
         network=network,
         connections=connections,
         catalogue=rules,
         hints=_hints(settings),
-        finders=Finders(settings.credentials, tokens=tokens, connections=connections, network=network),
+        finders=Finders(settings.credentials, tokens=tokens, connections=connections, network=network, apis=apis),
         system=system,
+        apis=apis,
+        proxies=_proxies(settings),
     )
 
 
@@ -94,7 +110,7 @@ def rebuilt(kit: Kit, settings: Settings, network: Network) -> Kit:
     """
     kit.tokens.replace(settings.credentials)
     kit.finders.replace(settings.credentials, network)
-    return replace(kit, network=network, hints=_hints(settings))
+    return replace(kit, network=network, hints=_hints(settings), proxies=_proxies(settings))
 
 
 def _network(settings: Settings) -> Network:
@@ -105,3 +121,7 @@ def _network(settings: Settings) -> Network:
 
 def _hints(settings: Settings) -> dict[str, CredentialHints]:
     return {name: credential.hints(name) for name, credential in settings.credentials.items()}
+
+
+def _proxies(settings: Settings) -> dict[str, str | None]:
+    return {name: credential.proxy for name, credential in settings.credentials.items()}

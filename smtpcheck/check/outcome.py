@@ -129,6 +129,25 @@ def fresh_token_failing(since: float, root: Finding) -> tuple[Finding, ...]:
     return (_warning(Cause.FRESH_TOKEN_FAILING, seen, *root.evidence), root)
 
 
+def token_was_old(report: Report) -> Finding:
+    """Return the warning for a run that a mail API refused until it had a fresh token."""
+    refused = next((each.answer for step in report.steps for each in step.exchanges if each.answer), None)
+    return _warning(
+        Cause.TOKEN_OLDER_THAN_CONSENT,
+        f"the token in memory was refused ({refused}), and a fresh one accepted",
+        "an application that keeps its token is refused until it expires",
+    )
+
+
+def sent_by_proof(report: Report) -> Finding | None:
+    """Return the finding of a run whose proof, which must send nothing, was taken for a message; else None."""
+    step = report.failed_step
+    if step is None or step.fault is None or step.fault.kind is not FaultKind.ACCEPTED:
+        return None
+    seen = (f"{step.fault.detail}: {report.failed_answer}", "the check is stopped until it is run on demand")
+    return _warning(Cause.UNEXPECTED_SUCCESS, *seen)
+
+
 def without_connectivity(report: Report) -> Report:
     """Return the report of a run that failed only because the agent itself has no network."""
     seen = "no host that was tried within the longest interval answered, neither servers nor issuers"

@@ -1,17 +1,18 @@
-"""One check from beginning to end: a token, the SMTP dialogue, the outcome.
+"""One check from beginning to end: a token, the SMTP dialogue or the requests to a mail API, the outcome.
 
 Rules of this file:
 - `check`, `doctor`, `demo`, `/probe` and the agent all call `probe`; there is no second way to run a check.
-- Measure first, decide after: the connection is tried up to EHLO even when the token failed, and both are reported.
+- Measure first, decide after: the connection is tried up to EHLO (or TLS) even when the token failed, and both are
+  reported.
 - This is the only place that catches everything: a fault of our own gives outcome `unknown` and a traceback in the log.
 """
 
 import math
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import structlog
 
+from smtpcheck.check.conversation import talk
 from smtpcheck.check.kit import Kit
 from smtpcheck.check.outcome import (
     expiries,
@@ -19,33 +20,22 @@ from smtpcheck.check.outcome import (
     has_failed,
     internal_error,
     overloaded,
+    sent_by_proof,
     token_fault,
+    token_was_old,
     with_outcome,
 )
+from smtpcheck.check.talk import OutgoingMessage, Talk
 from smtpcheck.diagnosis.explain import explain
 from smtpcheck.diagnosis.observation import observe
 from smtpcheck.diagnosis.remedy import values_of
 from smtpcheck.limits.connection_limit import NoSlotError
-from smtpcheck.model.check import Check, Depth, Phase
+from smtpcheck.model.check import Check, Phase
 from smtpcheck.model.expected_refusal import unexpected_success
 from smtpcheck.model.report import Finding, Outcome, Report, Step, TokenError
 from smtpcheck.oauth.token_cache import AcquiredToken
-from smtpcheck.smtp.connection import Conversation, converse
-
-_SILENCE = Conversation(steps=(), tls=None, attempts=(), mechanism="", auth_line_length=0, ehlo=())
-"""The conversation of a run that opens no connection."""
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class OutgoingMessage:
-    """What a check of depth `send` sends, and who permits it."""
-
-    content: bytes | None
-    """The whole message, with CRLF line ends; None: one of the check's own making."""
-    consent: Callable[[], Awaitable[bool]]
-    """Asked when the server has taken sender and recipient, before anything of the message is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +52,7 @@ class _Wait:
 class _Connected:
     """What came of the connection."""
 
-    conversation: Conversation = _SILENCE
+    talk: Talk = Talk()  # noqa: RUF009 - it is frozen
     waited: float = 0.0
     """How many seconds for the slot."""
     seconds: float = 0.0
@@ -104,25 +94,27 @@ async def _run(
     connected = _Connected()
     if check.depth.needs_connection:
         connected = await _connect(check, kit, acquired, wait, before=before, outgoing=outgoing)
-    talk = connected.conversation
+    said = connected.talk
+    acquired = said.renewed or acquired
     report = Report(
         check=check.name,
         started_at=started_at,
         seconds=before + connected.seconds,
         outcome=Outcome.OK,
-        steps=steps + talk.steps,
+        steps=steps + said.steps,
         token=acquired.facts if acquired else None,
         token_error=answer if isinstance(answer, TokenError) else None,
-        tls=talk.tls,
-        attempts=talk.attempts,
-        mechanism=talk.mechanism,
-        auth_line_length=talk.auth_line_length,
+        tls=said.tls,
+        attempts=said.attempts,
+        mechanism=said.mechanism,
+        auth_line_length=said.auth_line_length,
         waited=connected.waited,
         expect=check.due_refusal,
+        account=said.account,
     )
     if connected.no_slot and not has_failed(report):
         return overloaded(report, *connected.no_slot)
-    return _with_outcome(check, kit, report, acquired, talk.ehlo)
+    return _with_outcome(check, kit, report, acquired, said)
 
 
 async def _connect(
@@ -139,17 +131,15 @@ async def _connect(
     try:
         async with kit.connections.slot(check.mailbox or check.name, min(wait.until - begin, wait.most)):
             slot_at = kit.monotonic()
-            talk = await converse(
-                replace(check, timeout=wait.until - slot_at) if wait.until - slot_at < check.timeout else check,
-                check.depth if acquired or not check.uses_credential else Depth.CONNECT,
-                acquired.token if acquired else None,
+            left = wait.until - slot_at
+            said = await talk(
+                replace(check, timeout=left) if left < check.timeout else check,
+                kit,
+                acquired,
                 origin=slot_at - before,
-                network=kit.network,
-                message=outgoing.content if outgoing else None,
-                consent=outgoing.consent if outgoing else None,
-                system=kit.system,
+                outgoing=outgoing,
             )
-            return _Connected(talk, slot_at - begin, kit.monotonic() - slot_at)
+            return _Connected(said, slot_at - begin, kit.monotonic() - slot_at)
     except NoSlotError as error:
         if wait.until - begin <= wait.most and wait.until < math.inf:
             raise
@@ -165,13 +155,15 @@ async def _acquire(
     if check.credential is None or not check.uses_credential:
         return None, ()
     begin = kit.monotonic()
-    held = None if fresh else kit.tokens.peek(check.credential, check.mailbox)
+    held = None if fresh else kit.tokens.peek(check.credential, check.mailbox, check.scope)
     answer: AcquiredToken | TokenError
     if held is not None:
         answer = held
     else:
         timeout = max(0.0, min(check.token_timeout, until - begin))
-        answer = await kit.tokens.token(check.credential, check.mailbox, timeout=timeout, fresh=fresh)
+        answer = await kit.tokens.token(
+            check.credential, check.mailbox, timeout=timeout, fresh=fresh, scope=check.scope
+        )
     seconds = kit.monotonic() - begin
     if isinstance(answer, TokenError):
         return answer, (Step(Phase.TOKEN, 0.0, seconds, fault=token_fault(answer)),)
@@ -179,14 +171,14 @@ async def _acquire(
     return answer, (Step(Phase.TOKEN, 0.0, seconds),) if waited else ()
 
 
-def _with_outcome(
-    check: Check, kit: Kit, report: Report, acquired: AcquiredToken | None, ehlo: tuple[str, ...]
-) -> Report:
+def _with_outcome(check: Check, kit: Kit, report: Report, acquired: AcquiredToken | None, said: Talk) -> Report:
     now = kit.wall()
     if has_failed(report):
-        return with_outcome(report, _explain(check, kit, report, ehlo, now), ())
+        return with_outcome(report, _explain(check, kit, report, said.ehlo, now), ())
     lifetime = kit.tokens.lifetime(check.credential) if check.credential else None
     warnings = tuple(expiries(check, report, lifetime, now))
+    if said.renewed is not None:
+        warnings = (token_was_old(report), *warnings)
     if acquired is not None and acquired.renewal_error is not None:
         step = Step(Phase.TOKEN, 0.0, 0.0, fault=token_fault(acquired.renewal_error))
         refused = replace(report, token_error=acquired.renewal_error, steps=(step,))
@@ -197,6 +189,6 @@ def _with_outcome(
 
 def _explain(check: Check, kit: Kit, report: Report, ehlo: tuple[str, ...], now: float) -> tuple[Finding, ...]:
     seen = observe(check, report, kit.hints.get(check.credential or ""), ehlo=ehlo, now=now)
-    if passed := unexpected_success(report):
+    if passed := unexpected_success(report) or sent_by_proof(report):
         return (replace(passed, values=values_of(seen)),)
     return explain(seen, kit.catalogue)

@@ -7,9 +7,9 @@ Rules of this file:
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from smtpcheck.config.fields import mistake
 from smtpcheck.config.problems import Place, Problems
@@ -22,6 +22,9 @@ DEFAULT_INTERVAL = 24 * _HOUR
 
 _REPLY_CODE = re.compile(r"[2-5](?:[0-9][0-9x]|xx)", re.IGNORECASE)
 _ENHANCED_CODE = re.compile(r"[245]\.(?:\*|(?:\d{1,3}|\*)\.(?:\d{1,3}|\*))", re.ASCII)
+
+_STATUS = re.compile(r"[345](?:[0-9][0-9x]|xx)", re.IGNORECASE)
+_API_ERROR = re.compile(r"[!-~]{1,80}")
 
 
 def _codes(value: object) -> tuple[str, ...]:
@@ -63,6 +66,26 @@ def _enhanced(value: object) -> str:
     return value if value.count(".") == 2 else f"{value}.*"
 
 
+def _statuses(value: object) -> tuple[str, ...]:
+    """Return HTTP status codes of refusals (RFC 9110 15), each a number or a class as `4xx`. Raises ValueError."""
+    return tuple(_status(item) for item in _items(value))
+
+
+def _status(value: object) -> str:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not _STATUS.fullmatch(text):
+        raise mistake("is not an HTTP status of a refusal", "write three digits, such as 403, or a class, such as 4xx")
+    return text.lower()
+
+
+def _api_errors(value: object) -> tuple[str, ...]:
+    """Return error codes of a mail API as it writes them. ValueError: one cannot be one."""
+    for item in _items(value):
+        if not isinstance(item, str) or not _API_ERROR.fullmatch(item):
+            raise mistake("is not an error code of a mail API", "write it as the API does, such as ErrorAccessDenied")
+    return tuple(str(item) for item in _items(value))
+
+
 def _items(value: object) -> tuple[object, ...]:
     items = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not items:
@@ -77,8 +100,9 @@ def _one_or_more(one: dict[str, object]) -> WithJsonSchema:
 class ExpectSection(ConfigSection):
     """A refusal that must come."""
 
-    phase: Literal["auth", "mail", "rcpt", "data"] = Field(
-        description="Where: auth (login), mail (sender), rcpt (recipient), data (the message; it is sent if it passes)."
+    phase: Literal["auth", "mail", "rcpt", "data", "request"] = Field(
+        description="Where: auth (login), mail (sender), rcpt (recipient), data (the message; sent if it passes); "
+        "by a mail API: request."
     )
     code: Annotated[tuple[str, ...], BeforeValidator(_codes), _one_or_more({"type": ["integer", "string"]})] = Field(
         default=("5xx",), description="Expected reply codes, such as 535 or 5xx; one or a list. Default: 5xx."
@@ -87,9 +111,27 @@ class ExpectSection(ConfigSection):
         default=(), description='Expected enhanced codes, such as "5.7.60" or "5.7.*"; one or a list. Default: any.'
     )
 
+    http_status: Annotated[
+        tuple[str, ...], BeforeValidator(_statuses), _one_or_more({"type": ["integer", "string"]})
+    ] = Field(default=(), description="By a mail API: expected HTTP status codes, such as 403 or 4xx. Default: 4xx.")
+    api_error: Annotated[tuple[str, ...], BeforeValidator(_api_errors), _one_or_more({"type": "string"})] = Field(
+        default=(), description="By a mail API: expected error codes, such as ErrorAccessDenied. Default: any."
+    )
+
     def expect(self) -> Expect:
         """Return what it means."""
+        if self.phase == "request":
+            return Expect(Phase.REQUEST, self.http_status or ("4xx",), api_errors=self.api_error)
         return Expect(Phase(self.phase), self.code, self.enhanced)
+
+    @model_validator(mode="after")
+    def _fits_its_phase(self) -> Self:
+        written, of_api = self.model_fields_set, self.phase == "request"
+        wrong = written & ({"code", "enhanced"} if of_api else {"http_status", "api_error"})
+        if wrong:
+            there = "is answered by HTTP: write http_status and api_error" if of_api else "is one of SMTP: write code"
+            raise ValueError(f"{' and '.join(sorted(wrong))} cannot be in phase {self.phase}, which {there}")
+        return self
 
 
 def check_depth(expect: Expect, depth: Depth, place: Place, problems: Problems) -> bool:
@@ -101,7 +143,7 @@ def check_depth(expect: Expect, depth: Depth, place: Place, problems: Problems) 
             value=str(depth),
             hint=f"remove it, or write depth: {expect.depth}",
         )
-    elif depth > expect.depth:
+    elif depth > expect.depth and expect.phase is not Phase.REQUEST:
         message = f"has no effect: a run ends in phase {expect.phase}, where the refusal is expected"
         problems.warning(place, message, value=str(depth), hint="remove it")
     return depth >= expect.depth
@@ -127,7 +169,7 @@ def check_interval(check: Check, place: Place, problems: Problems) -> bool:
 def check_expectation(check: Check, place: Place, problems: Problems) -> None:
     """Report what makes a refusal prove less than it seems to, or what cannot come."""
     expect = check.expect
-    if expect is None:
+    if expect is None or expect.phase is Phase.REQUEST:
         return
     for code in (code for code in expect.codes if code.startswith("4")):
         problems.warning(

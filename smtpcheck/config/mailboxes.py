@@ -22,10 +22,16 @@ from smtpcheck.config.fields import NAME
 from smtpcheck.config.models import CheckSection, MailboxesFile, ServerSection, WarnSection
 from smtpcheck.config.problems import KeyPath, Place, Problems, nearest
 from smtpcheck.config.validation import validated
+from smtpcheck.config.via import ViaSection
 
 _PART = re.compile(r"\{([^{}]*)\}")
 _PARTS = ("local", "domain", "mailbox")
-_INNER: dict[str, type[BaseModel]] = {"server": ServerSection, "warn": WarnSection, "expect": ExpectSection}
+_INNER: dict[str, type[BaseModel]] = {
+    "server": ServerSection,
+    "via": ViaSection,
+    "warn": WarnSection,
+    "expect": ExpectSection,
+}
 
 
 @dataclass(frozen=True, slots=True)

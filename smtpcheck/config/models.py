@@ -28,6 +28,7 @@ from smtpcheck.config.fields import (
 )
 from smtpcheck.config.loopback import LoopbackSection
 from smtpcheck.config.validation import ConfigSection
+from smtpcheck.config.via import ViaSection
 from smtpcheck.model.check import Depth, IpVersion, Mechanism, Security
 from smtpcheck.secrets.source import ConfiguredPath, SecretSource
 
@@ -139,6 +140,7 @@ class CheckSection(ConfigSection):
     )
     credential: str | None = Field(default=None, description="The name of a credential; needed for a login.")
     server: ServerSection = Field(default=ServerSection(), description="Default: the provider's.")
+    via: ViaSection = Field(default=ViaSection(), description="A mail API in place of SMTP. Default: smtp.")
     depth: DepthName | None = Field(default=None, description="How far the check goes.")
     interval: Period | None = Field(default=None, description="The interval between runs.")
     schedule: bool | None = Field(default=None, description="false: it runs only when /probe or a user requests it.")

@@ -156,4 +156,4 @@ def nearest(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     if close := closest(word, names):
         return f'did you mean "{close}"?'
-    return f"known here: {', '.join(names)}" if 0 < len(names) <= 30 else ""
+    return f"known here: {', '.join(names)}" if 0 < len(names) <= 48 else ""

@@ -10,6 +10,7 @@ Rules of this file:
 import platform
 from collections.abc import Collection, Mapping
 from functools import cached_property
+from urllib.parse import urlsplit
 
 from smtpcheck.config.expect import DEFAULT_INTERVAL, check_depth, check_interval
 from smtpcheck.config.fields import parse_domain
@@ -18,7 +19,10 @@ from smtpcheck.config.mechanism import check_mechanism
 from smtpcheck.config.models import CheckSection, DefaultsSection, ServerSection, WarnSection
 from smtpcheck.config.problems import Problems, nearest
 from smtpcheck.config.providers import default_host, provider_of_credential, provider_of_host
-from smtpcheck.model.check import Check, Depth, Expect, Phase, Provider, Security, Server, Warn
+from smtpcheck.config.resolve_via import check_via, depth_by_api, provider_of_api, resolve_via
+from smtpcheck.limits.api_concurrency import PROOF_SPACING
+from smtpcheck.mail_api.apis import SMTP
+from smtpcheck.model.check import Check, Depth, Expect, Phase, Provider, Security, Server, Via, Warn
 from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.password import Password
@@ -26,6 +30,7 @@ from smtpcheck.oauth.password import Password
 SHORTEST_SEND_INTERVAL = 900.0
 _SUBMISSION_PORT = 587
 _IMPLICIT_TLS_PORT = 465
+_HTTPS_PORT = 443
 _DAY = 86400.0
 _WARN = Warn(certificate=14 * _DAY, secret=30 * _DAY, refresh_token=14 * _DAY, duration=10.0)
 
@@ -51,7 +56,7 @@ class Resolver:
         """Return the whole check, or report what it lacks and return None."""
         expect = section.expect.expect() if section.expect else None
         depth = self._depth(section, expect)
-        interval = section.interval or (DEFAULT_INTERVAL if expect else self._defaults.interval)
+        interval = section.interval or (DEFAULT_INTERVAL if expect else self._interval(section, depth))
         usable = self._has_credential(section, entry, depth, expect)
         usable &= self._has_mailbox(section, entry, depth)
         usable &= self._has_mechanism(section, entry)
@@ -61,21 +66,18 @@ class Resolver:
         elif section.depth is not None:
             usable &= check_depth(expect, section.depth, entry.at(("depth",)), self._problems)
         credential = self._credentials.get(section.credential or "")
-        host = section.server.host or _host_of(credential)
-        if host is None and usable:
-            hint = "name the server; the credential does not imply it"
-            self._problems.error(entry.at(("server", "host")), "is missing", hint=hint)
-        if host is None or not usable:
+        place = self._place(section, entry, credential, usable=usable)
+        if place is None or not usable:
             return None
-        provider = _provider(host, credential)
-        if not self._has_usable_name(section, entry, depth, provider):
+        server, provider, via = place
+        if not self._has_usable_name(section, entry, depth, provider, via):
             return None
         check = Check(
             name=section.name,
             mailbox=section.mailbox or "",
             credential=section.credential,
             provider=provider,
-            server=self._server(section.server, host),
+            server=server,
             depth=depth,
             interval=interval,
             timeout=section.timeout or self._defaults.timeout,
@@ -86,12 +88,15 @@ class Resolver:
             warn=_warn(section.warn, self._warn),
             labels=tuple(sorted(section.labels.items())),
             granted_at=section.granted,
-            password=credential is not None and not credential.gives_tokens,
+            password=credential is not None and not credential.gives_tokens and via is None,
             user=(credential.user if isinstance(credential, Password) else None) or "",
             expect=expect,
             scheduled=self._defaults.schedule if section.schedule is None else section.schedule,
+            via=via,
         )
-        return check if check_interval(check, entry.at(("interval",)), self._problems) else None
+        usable = check_interval(check, entry.at(("interval",)), self._problems)
+        usable &= check_via(check, credential, entry, self._problems)
+        return check if usable else None
 
     def check_reference(self, entry: Entry) -> None:
         """Report whether the check names a credential that does not exist, however wrong the check is otherwise."""
@@ -102,9 +107,30 @@ class Resolver:
             self._problems.error(at, "there is no credential of this name", value=name, hint=hint)
 
     def _depth(self, section: CheckSection, expect: Expect | None) -> Depth:
+        if section.via.api != SMTP:
+            return depth_by_api(section.depth, self._defaults.depth, expect)
         if expect is not None:
             return expect.depth
         return self._defaults.depth if section.depth is None else section.depth
+
+    def _interval(self, section: CheckSection, depth: Depth) -> float:
+        proves = section.via.api != SMTP and depth is Depth.AUTH
+        return max(self._defaults.interval, PROOF_SPACING) if proves else self._defaults.interval
+
+    def _place(
+        self, section: CheckSection, entry: Entry, credential: Credential | None, *, usable: bool
+    ) -> tuple[Server, Provider, Via | None] | None:
+        """Return where a check goes and whose that is; None, reported where the check is `usable` otherwise."""
+        if section.via.api != SMTP:
+            via = resolve_via(section.via, credential, entry, self._problems)
+            return (self._api_server(section.server, via.base), provider_of_api(via), via) if via else None
+        host = section.server.host or _host_of(credential)
+        if host is None:
+            if usable:
+                hint = "name the server; the credential does not imply it"
+                self._problems.error(entry.at(("server", "host")), "is missing", hint=hint)
+            return None
+        return self._server(section.server, host), _provider(host, credential), None
 
     def _has_credential(self, section: CheckSection, entry: Entry, depth: Depth, expect: Expect | None) -> bool:
         if section.credential is not None:
@@ -130,11 +156,13 @@ class Resolver:
             self._problems.error(entry.at(("sender",)), "is missing", hint="name whom the message claims to be from")
         return section.sender is not None
 
-    def _has_usable_name(self, section: CheckSection, entry: Entry, depth: Depth, provider: Provider) -> bool:
+    def _has_usable_name(
+        self, section: CheckSection, entry: Entry, depth: Depth, provider: Provider, via: Via | None
+    ) -> bool:
         """Return whether the login's name is one that the provider has, and there is a sender; report what is not."""
         if section.mailbox is None or "@" in section.mailbox:
             return True
-        if provider is not Provider.ACS:
+        if provider is not Provider.ACS or via is not None:
             hint = "write the whole address, such as name@example.org"
             self._problems.error(entry.at(("mailbox",)), "has no @", value=section.mailbox, hint=hint)
             return False
@@ -188,6 +216,24 @@ class Resolver:
             min_tls=section.min_tls,
             allow_plaintext=section.allow_plaintext,
         )
+
+    def _api_server(self, section: ServerSection, base: str) -> Server:
+        """Return the server of an API at this URL; all that a section says of it besides is how to reach it."""
+        parts = urlsplit(base)
+        host = parts.hostname or ""
+        known = self._servers.get((section, base))
+        if known is None:
+            known = self._servers[section, base] = Server(
+                host=host,
+                port=parts.port or _HTTPS_PORT,
+                security=Security.IMPLICIT,
+                server_name=host,
+                ehlo="",
+                ca_file=str(section.ca_file.absolute()) if section.ca_file else None,
+                ip_version=section.ip_version,
+                min_tls=section.min_tls,
+            )
+        return known
 
     @cached_property
     def _own_name(self) -> str:

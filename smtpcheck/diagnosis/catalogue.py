@@ -58,7 +58,7 @@ _VALUES: dict[str, frozenset[str]] = {
     "server": SERVERS,
     "issuer": ISSUERS,
     "alert": ALERTS,
-    "phase": frozenset(Phase) | {"request"},
+    "phase": frozenset(Phase),
     "provider": frozenset(Provider),
     "fault": frozenset(FaultKind),
     "token_error": frozenset(TokenErrorKind),

@@ -48,7 +48,15 @@ FACTS = frozenset(
         "scope_names_smtp",
         "scope_lacks_smtp",
     }
-    | {"scope_delegated_for_app", "sasl_fault", "mechanism_missing", "starttls_missing", "auth_offered", "mx_host"}
+    | {
+        "api_message",
+        "scope_delegated_for_app",
+        "sasl_fault",
+        "mechanism_missing",
+        "starttls_missing",
+        "auth_offered",
+        "mx_host",
+    }
     | {"line_over_512", "line_over_12288", "clock_off", "granted_lately", "granted_long_ago"}
     | {"certificate_foreign", "only_ipv6_failed", "no_ipv4_route", "ipv4_failed", "port_465"}
     | {"graph_send_right", "graph_send_missing", "graph_no_roles", "token_before_grant"}
@@ -299,6 +307,8 @@ def _scope_facts(seen: Observation) -> Iterator[tuple[str, str]]:
 
 
 def _session_facts(seen: Observation) -> Iterator[tuple[str, str]]:
+    if seen.is_api_message:
+        yield "api_message", "the request held the whole message"
     if seen.skips_login:
         yield "login_skipped", "the server offered AUTH, and the client sent mail without it"
     if not seen.token_sign and not seen.flow:

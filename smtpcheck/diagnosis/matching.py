@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from smtpcheck.diagnosis.evidence import evidence_of
+from smtpcheck.diagnosis.evidence import SERVERS, evidence_of
 from smtpcheck.diagnosis.facts import facts
 from smtpcheck.diagnosis.mail_reading import BOUNCE_FACTS, HEADER_FACTS
 from smtpcheck.diagnosis.observation import Observation
@@ -119,7 +119,9 @@ def assumes_provider(asked: Conditions, signals: Signals) -> bool:
 def signals_of(seen: Observation) -> Signals:
     """Return what the rules may see of an observation."""
     replies = "\n".join(seen.replies)
-    rest = "\n".join(part for part in (seen.challenge, seen.description, seen.detail, seen.exception) if part)
+    rest = "\n".join(
+        part for part in (seen.answer, seen.challenge, seen.description, seen.detail, seen.exception) if part
+    )
     text = plain_text(f"{replies}\n{rest}")
     evidence = evidence_of(f"{seen.host.lower()} {seen.endpoint.lower()} {text}", _known_kinds(seen))
     provider = provider_of(text, seen.host, evidence.servers) if seen.provider in {"", "generic"} else seen.provider
@@ -136,7 +138,7 @@ def signals_of(seen: Observation) -> Signals:
         "status": {str(seen.http_status or "")},
         "kind": evidence.kinds,
         "protocol": evidence.protocols,
-        "server": evidence.servers,
+        "server": evidence.servers | ({seen.api} & SERVERS),
         "issuer": issuers,
         "alert": evidence.alerts,
     }
@@ -158,6 +160,7 @@ def _known_kinds(seen: Observation) -> frozenset[str]:
         "bounce": not BOUNCE_FACTS.isdisjoint(seen.message_facts),
         "headers": not HEADER_FACTS.isdisjoint(seen.message_facts),
         "api": seen.phase == "request",
+        "graph": seen.phase == "request" and seen.api == "graph",
         "issuer": bool(seen.error or seen.error_codes or seen.token_kind or seen.phase == "token"),
     }
     return frozenset(kind for kind, shown in kinds.items() if shown)

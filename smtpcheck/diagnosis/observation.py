@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.quoted import course_of, flow_of, refusal_of, speaks_of_token
 from smtpcheck.diagnosis.reading import claims_of, json_objects, read
-from smtpcheck.model.check import Check
+from smtpcheck.model.check import Check, Depth
 from smtpcheck.model.credential import CredentialHints
 from smtpcheck.model.report import Attempt, Report, TlsFacts
 
@@ -42,6 +42,12 @@ class Observation:
     """What was seen of one failure; everything is optional."""
 
     provider: str = ""
+    api: str = ""
+    """The mail API, by its name in the configuration; empty for SMTP."""
+    answer: str = ""
+    """What the mail API answered: status, its code of the error, its words."""
+    is_api_message: bool = False
+    """Whether the request to the mail API held a message that is to be sent."""
     flow: str = ""
     """How the token was got: `client_credentials`, `authorization_code`, `refresh_token`, `password`, ..."""
     phase: str = ""
@@ -103,9 +109,13 @@ def observe(
     """Return what the run `report` of `check` has seen; `ehlo` is the last EHLO's keywords, `now` Unix seconds."""
     step, error, token = report.failed_step, report.token_error, report.token
     fault = step.fault if step else None
+    answer = report.failed_answer
     exchanges = step.exchanges if step else ()
     return Observation(
         provider=check.provider,
+        api=check.via.api if check.via else "",
+        answer=_short(str(answer)) if answer else "",
+        is_api_message=check.via is not None and check.depth is Depth.SEND,
         flow=_flow(hints) if hints else "",
         phase=step.phase if step else "",
         sasl_user=check.mailbox,
@@ -116,7 +126,7 @@ def observe(
         error=error.error if error else "",
         error_codes=error.error_codes if error else (),
         description=_short(f"{error.description} {error.suberror} {error.body}".strip()) if error else "",
-        http_status=error.http_status if error else None,
+        http_status=error.http_status if error else answer.status if answer else None,
         endpoint=error.endpoint if error else "",
         claims=token.claims if token else {},
         token_form=token.form if token else "",

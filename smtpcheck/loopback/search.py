@@ -14,8 +14,10 @@ Rules of this file:
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
+from smtpcheck.limits.api_concurrency import ApiConcurrency
 from smtpcheck.limits.connection_limit import ConnectionLimit, NoSlotError
 from smtpcheck.loopback.finder import Finder, FinderError, FinderStep, Search, Searcher, SearchRequest
 from smtpcheck.loopback.plan import Find, FindVia
@@ -38,9 +40,14 @@ class Finders(Searcher):
         tokens: TokenBroker,
         connections: ConnectionLimit,
         network: Network,
+        apis: ApiConcurrency[Any] | None = None,
         threads: int = 8,
     ) -> None:
-        """Serve the credentials by their names; `network` has been built for the server of every `Find` too."""
+        """Serve the credentials by their names; `network` has been built for the server of every `Find` too.
+
+        `apis` are the limits that searches by Graph share with the checks that send by it.
+        """
+        self._apis = apis or ApiConcurrency()
         self._tokens = tokens
         self._connections = connections
         self._places = asyncio.Semaphore(threads)
@@ -85,16 +92,17 @@ class Finders(Searcher):
             from smtpcheck.loopback.graph.finder import GraphFinder  # noqa: PLC0415 - for those who have Graph
 
             context, proxy = self._network.contexts.verified(server), self._credentials[find.credential].proxy
-            return GraphFinder(find.graph, find.mailbox, context=context, proxy=proxy), nullcontext()
+            finder = GraphFinder(find.graph, find.mailbox, context=context, proxy=proxy)
+            return finder, self._apis.slot(server.host, find.mailbox)
         from smtpcheck.loopback.imap.finder import ImapFinder  # noqa: PLC0415 - IMAPClient is for those who have IMAP
 
-        finder = ImapFinder(
+        by_imap = ImapFinder(
             *(server, find.user or find.mailbox, find.mechanism),
             network=self._network,
             threads=self._pool,
             password=find.password,
         )
-        return finder, self._places
+        return by_imap, self._places
 
 
 def _token_error(error: TokenError) -> FinderError:

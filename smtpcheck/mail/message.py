@@ -12,6 +12,8 @@ from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
 
+from smtpcheck.model.check import Check
+
 SUBJECT_WORD = "smtpcheck"
 """A word that every subject holds, for searches that know no other headers."""
 UNIQUE_HEADER = "X-Smtpcheck-Id"
@@ -86,6 +88,14 @@ def loopback_message(
 def loopback_message_id(correlation_id: str, sender: str) -> str:
     """Return the Message-ID of a message with that correlation id: its unique part alone, so that the line is short."""
     return _message_id(correlation_id[-24:], sender)
+
+
+def own_message(check: Check, *, now: datetime, unique: str, agent: str) -> bytes:
+    """Return the message that a check of depth `send` sends where it is given none; see `probe_message`."""
+    recipient = check.recipient or ""
+    return probe_message(
+        sender=check.sender, recipient=recipient, now=now, unique=unique, check=check.name, agent=agent
+    )
 
 
 def probe_message(*, sender: str, recipient: str, now: datetime, unique: str, check: str, agent: str) -> bytes:

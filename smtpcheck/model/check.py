@@ -125,6 +125,8 @@ class Phase(StrEnum):
     RCPT = "rcpt"
     DATA = "data"
     QUIT = "quit"
+    REQUEST = "request"
+    """One request to a mail API and its answer."""
     DELIVERY = "delivery"
 
 
@@ -133,11 +135,13 @@ class Expect:
     """A refusal that a check must meet."""
 
     phase: Phase
-    """`AUTH`, `MAIL`, `RCPT` or `DATA`."""
+    """`AUTH`, `MAIL`, `RCPT` or `DATA`; by a mail API `REQUEST`."""
     codes: tuple[str, ...]
-    """Reply codes, any of which may come; `x` is any digit."""
+    """Reply codes, any of which may come; `x` is any digit. By a mail API, HTTP status codes."""
     enhanced: tuple[str, ...] = ()
     """Enhanced codes, any of which must come; `*` is any number. Without any, none need come."""
+    api_errors: tuple[str, ...] = ()
+    """Error codes of the mail API, any of which must come. Without any, none need come."""
 
     @property
     def depth(self) -> "Depth":
@@ -145,11 +149,36 @@ class Expect:
         return _DEPTHS[self.phase]
 
     def __str__(self) -> str:
-        codes = " ".join(filter(None, ("/".join(self.codes), "/".join(self.enhanced))))
+        codes = " ".join("/".join(each) for each in (self.codes, self.enhanced, self.api_errors) if each)
         return f"a refusal {codes} in phase {self.phase}"
 
 
-_DEPTHS = {Phase.AUTH: Depth.AUTH, Phase.MAIL: Depth.SENDER, Phase.RCPT: Depth.RECIPIENT, Phase.DATA: Depth.SEND}
+_DEPTHS = {
+    Phase.AUTH: Depth.AUTH,
+    Phase.REQUEST: Depth.AUTH,
+    Phase.MAIL: Depth.SENDER,
+    Phase.RCPT: Depth.RECIPIENT,
+    Phase.DATA: Depth.SEND,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """The mail API by which a check goes, in place of SMTP."""
+
+    api: str
+    """Its name in the configuration: `graph`, `gmail`, ...; `http` for one that `file` describes."""
+    base: str
+    """The URL in front of the API's own paths: https, without a slash at its end."""
+    scope: str = ""
+    """The scope of the token that it takes; empty: the credential's own."""
+    as_user: bool = False
+    """Whether the token is that of the mailbox's own user, whom the API calls `me`."""
+    region: str = ""
+    domain: str = ""
+    template: str = ""
+    file: str | None = None
+    """The absolute path of the file that describes an API of one's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +217,18 @@ class Check:
     """The refusal that must come; None where all must be accepted."""
     scheduled: bool = True
     """Whether the agent runs it by itself; if not, it runs when it is asked for."""
+    via: Via | None = None
+    """None: SMTP."""
+
+    @property
+    def deepest_silent(self) -> Depth:
+        """Return how far a run may go at most that sends no message."""
+        return Depth.AUTH if self.via is not None else Depth.RECIPIENT
+
+    @property
+    def scope(self) -> str:
+        """Return the scope of the token that a run needs; empty: the credential's own."""
+        return self.via.scope if self.via is not None else ""
 
     @property
     def uses_credential(self) -> bool:

@@ -2,8 +2,9 @@
 
 Rules of this file:
 - Pure, over a report that says what was expected.
-- Only a reply of the server in the expected phase, with one of the listed codes, is the refusal. Whatever else ends the
-  run (no token, no connection, another reply, an earlier phase) is a failure with a cause of its own.
+- Only a reply of the server, or an answer of a mail API, in the expected phase and with one of the listed codes, is the
+  refusal. Whatever else ends the run (no token, no connection, another reply, an earlier phase) is a failure with a
+  cause of its own.
 - Frequent refusals are penalized, whether they are expected or not.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import replace
 
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Expect, Phase, Provider
-from smtpcheck.model.report import Finding, Reply, Report, Step
+from smtpcheck.model.report import ApiAnswer, FaultKind, Finding, Reply, Report, Step
 
 _HOUR = 3600.0
 
@@ -42,12 +43,21 @@ def matches(expect: Expect, reply: Reply) -> bool:
     return not expect.enhanced or any(re.fullmatch(code, reply.enhanced) for code in enhanced)
 
 
+def matches_answer(expect: Expect, answer: ApiAnswer) -> bool:
+    """Return whether a mail API's answer is the refusal: its status is listed, and its error too where any are."""
+    known = any(re.fullmatch(re.escape(code).replace("x", "[0-9]"), str(answer.status)) for code in expect.codes)
+    return known and (not expect.api_errors or answer.error in expect.api_errors)
+
+
 def is_met(report: Report) -> bool:
     """Return whether the run ended with the refusal that it had to meet."""
-    step, reply = report.failed_step, report.failed_reply
-    if report.expect is None or step is None or reply is None:
+    expect, step = report.expect, report.failed_step
+    if expect is None or step is None or step.phase is not expect.phase:
         return False
-    return step.phase is report.expect.phase and matches(report.expect, reply)
+    reply, answer = report.failed_reply, report.failed_answer
+    if step.fault is not None and step.fault.kind is FaultKind.REPLY and answer is not None:
+        return matches_answer(expect, answer)
+    return reply is not None and matches(expect, reply)
 
 
 def unexpected_success(report: Report) -> Finding | None:
@@ -55,7 +65,8 @@ def unexpected_success(report: Report) -> Finding | None:
     expect, step = report.expect, _step(report)
     if expect is None or step is None or step.fault is not None:
         return None
-    said = step.exchanges[-1].reply if step.exchanges else None
+    last = step.exchanges[-1] if step.exchanges else None
+    said = (last.reply or last.answer) if last else None
     seen = (f"phase {step.phase} was accepted: {said}", f"{expect} was expected")
     return Finding(Cause.UNEXPECTED_SUCCESS, 1.0, rule="expectation.unexpected_success", evidence=seen)
 

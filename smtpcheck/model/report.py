@@ -33,8 +33,39 @@ class Reply:
         """Return the lines as one text."""
         return " ".join(self.lines)
 
+    @property
+    def head(self) -> str:
+        """Return the codes."""
+        return f"{self.code} {self.enhanced}".rstrip()
+
     def __str__(self) -> str:
-        return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
+        return f"{self.head} {self.text}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAnswer:
+    """What a mail API answered to one request; all texts are printable, bounded and redacted."""
+
+    status: int
+    """The HTTP status code."""
+    error: str = ""
+    """The API's own code of an error, such as `ErrorAccessDenied`; empty where it names none."""
+    text: str = ""
+    """Its message, or what an answer says that is not the API's."""
+    request_id: str = ""
+    """By which the provider finds the request."""
+    message_id: str = ""
+    """What the API calls the message that it took, if it says."""
+    retry_after: float | None = None
+    """Seconds that it asks to wait."""
+
+    @property
+    def head(self) -> str:
+        """Return the codes."""
+        return f"{self.status} {self.error}".rstrip()
+
+    def __str__(self) -> str:
+        return f"{self.head} {self.text}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +75,22 @@ class Exchange:
     command: str
     """As sent, without line end; a token or message is replaced by its size. Empty for the banner."""
     reply: Reply | None
-    """None when no whole answer came."""
+    """None when no whole answer came, and of a mail API."""
     challenge: str = ""
     """The decoded text of a 334 challenge, else empty (RFC 7628 3.2.2)."""
+    answer: ApiAnswer | None = None
+    """What a mail API answered."""
 
 
 class FaultKind(StrEnum):
     """What ended a phase, as it was measured; the cause is determined later."""
 
     REPLY = "reply"
-    """The server refused; the last exchange holds its reply."""
+    """The server or the mail API refused; the last exchange holds its reply or answer."""
+    ACCEPTED = "accepted"
+    """A mail API took for a message what must send none."""
+    NOT_SENDABLE = "not_sendable"
+    """The request cannot be written: the credential, or an address, holds what no header or URL may."""
     TOKEN = "token"
     """No token; the report's `token_error` says why."""
     NAME_NOT_FOUND = "name_not_found"
@@ -73,9 +110,9 @@ class FaultKind(StrEnum):
     TLS_NOT_SPOKEN = "tls_not_spoken"
     """The peer answered the ClientHello with something that is no TLS."""
     PROTOCOL = "protocol"
-    """Bytes that are no SMTP reply."""
+    """Bytes that are no SMTP reply, or no HTTP response."""
     TOO_LONG = "too_long"
-    """A reply or a line without end."""
+    """A reply, a line or a response without end."""
     STARTTLS_NOT_OFFERED = "starttls_not_offered"
     STARTTLS_INJECTION = "starttls_injection"
     MECHANISM_NOT_OFFERED = "mechanism_not_offered"
@@ -296,6 +333,8 @@ class Report:
     """Seconds spent waiting for a free place (open connections, the mailbox's lock); part of no phase."""
     expect: Expect | None = None
     """The refusal that the run had to meet."""
+    account: Mapping[str, float | str] = field(default_factory=dict)
+    """What a mail API says of the account, by stable names: quota, states."""
 
     @property
     def failed_step(self) -> Step | None:
@@ -311,6 +350,22 @@ class Report:
         return step.exchanges[-1].reply
 
     @property
-    def refused_as_expected(self) -> Reply | None:
+    def failed_answer(self) -> ApiAnswer | None:
+        """Return the answer by which a mail API refused, or took what it should not have; None if none did."""
+        step = self.failed_step
+        if step is None or step.fault is None or step.fault.kind not in _ANSWERED or not step.exchanges:
+            return None
+        return step.exchanges[-1].answer
+
+    @property
+    def refusal(self) -> Reply | ApiAnswer | None:
+        """Return the reply or the answer that refused, if one did."""
+        return self.failed_reply or self.failed_answer
+
+    @property
+    def refused_as_expected(self) -> Reply | ApiAnswer | None:
         """Return the refusal that the run had to meet, if it met it: such a run has a failed step and is ok."""
-        return self.failed_reply if self.expect and self.outcome in (Outcome.OK, Outcome.WARNING) else None
+        return self.refusal if self.expect and self.outcome in (Outcome.OK, Outcome.WARNING) else None
+
+
+_ANSWERED = frozenset({FaultKind.REPLY, FaultKind.ACCEPTED})

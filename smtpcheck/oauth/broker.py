@@ -93,10 +93,13 @@ class TokenBroker:
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
-    def peek(self, credential: str, subject: str | None) -> AcquiredToken | None:
-        """Return the token in memory, None where there is none that can be used. KeyError: no such credential."""
+    def peek(self, credential: str, subject: str | None, scope: str = "") -> AcquiredToken | None:
+        """Return the token in memory, None where there is none that can be used. KeyError: no such credential.
+
+        It is for the credential's own scope unless another `scope` is named.
+        """
         source = self._sources[credential]
-        slot = source.slots.get((subject if source.credential.uses_subject else None, ""))
+        slot = source.slots.get(source.key(subject, scope))
         return None if slot is None else self._held(slot)
 
     async def token(

@@ -42,6 +42,11 @@ class CloudCredential(Credential):
         """The scope of a token for the mail in Microsoft Graph."""
         return f"https://{CLOUDS[self.cloud].graph}/.default"
 
+    @property
+    def graph_sending_scope(self) -> str:
+        """The scope of a token that sends mail by Microsoft Graph."""
+        return self.graph_scope
+
     def at_authority(self, tenant: str) -> str:
         """Return the tenant's URL at the issuer."""
         root = self.authority or f"https://{CLOUDS[self.cloud].authority}"

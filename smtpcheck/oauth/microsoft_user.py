@@ -52,6 +52,11 @@ class MicrosoftUser(CloudCredential, UserCredential):
         return f"https://{CLOUDS[self.cloud].graph}/Mail.ReadWrite"
 
     @property
+    def graph_sending_scope(self) -> str:
+        """The scope of a user's token that sends mail by Microsoft Graph."""
+        return f"https://{CLOUDS[self.cloud].graph}/Mail.Send"
+
+    @property
     def smtp_host(self) -> str | None:
         """The host of client submission; personal accounts have their own."""
         return _PERSONAL_HOST if self.tenant == "consumers" and self.authority is None else super().smtp_host

@@ -103,9 +103,14 @@ class CredentialTokens:
         self.seconds: float | None = None
         self.fresh_success: bool | None = None
 
+    def key(self, subject: str | None, scope: str) -> tuple[str | None, str]:
+        """Return what tells a token from the credential's others; the own scope is empty."""
+        own = not scope or scope == self.credential.scope
+        return subject if self.credential.uses_subject else None, "" if own else scope
+
     def slot(self, subject: str | None, scope: str = "") -> TokenSlot:
         """Return the place of a token, a new one if there is none yet."""
-        key = (subject if self.credential.uses_subject else None, "" if scope == self.credential.scope else scope)
+        key = self.key(subject, scope)
         slot = self.slots.get(key)
         if slot is None:
             slot = self.slots[key] = TokenSlot(*key)

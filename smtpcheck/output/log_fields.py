@@ -24,8 +24,10 @@ def facts_of(report: Report, trace_id: str = "") -> dict[str, object]:
         facts["cause"] = report.cause.value
     if step:
         facts["phase"] = step.phase.value
-    if reply:
+    if reply is not None:
         facts |= {"smtp_code": reply.code, "enhanced_code": reply.enhanced}
+    if answer := report.failed_answer:
+        facts |= {"http_status": answer.status, "api_error": answer.error}
     if report.refused_as_expected:
         facts["refused_as_expected"] = True
     if error:
@@ -51,8 +53,12 @@ def correlation_of(report: Report) -> dict[str, str]:
 def server_id(report: Report) -> str:
     """Return the mail service's id of the conversation, the last and longest form that it sent; empty without one.
 
-    Of Exchange Online `HOST TIME ID`, or the id alone that its banner ends with; of Gmail the id before `gsmtp`.
+    Of a mail API the id of the request. Of Exchange Online `HOST TIME ID`, or the id alone that its banner ends with;
+    of Gmail the id before `gsmtp`.
     """
+    answers = [exchange.answer for step in report.steps for exchange in step.exchanges if exchange.answer]
+    if answers:
+        return answers[-1].request_id
     replies = [exchange.reply for step in report.steps for exchange in step.exchanges if exchange.reply]
     for form in (_EXCHANGE_MARK, _GMAIL_MARK, _EXCHANGE_BANNER):
         for reply in reversed(replies):

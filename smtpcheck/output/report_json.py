@@ -34,6 +34,7 @@ def report_as_json(report: Report, catalogue: Catalogue) -> Json:
         "tls": asdict(report.tls) if report.tls else None,
         "attempts": [asdict(attempt) for attempt in report.attempts],
         "mechanism": report.mechanism,
+        "account": dict(report.account),
         "expect": asdict(report.expect) if report.expect else None,
         "refused_as_expected": str(report.refused_as_expected) if report.refused_as_expected else None,
     }
@@ -58,4 +59,5 @@ def _step(step: Step) -> Json:
 
 def _exchange(exchange: Exchange) -> Json:
     reply = asdict(exchange.reply) if exchange.reply else None
-    return {"command": exchange.command, "reply": reply, "challenge": exchange.challenge}
+    answer = asdict(exchange.answer) if exchange.answer else None
+    return {"command": exchange.command, "reply": reply, "challenge": exchange.challenge, "answer": answer}

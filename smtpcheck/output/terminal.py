@@ -169,7 +169,7 @@ def _in_words(report: Report, catalogue: Catalogue) -> str:
     """Return a check's name, its cause in words, and the reply that showed it."""
     finding = next(iter(report.findings or report.warnings), None)
     cause = describe(finding, catalogue).summary if finding else _causes(report)
-    reply = f" ({report.failed_reply})" if finding and report.failed_reply else ""
+    reply = f" ({report.refusal})" if finding and report.refusal else ""
     return f"{report.check}: {cause}{reply}"
 
 

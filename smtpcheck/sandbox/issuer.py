@@ -27,6 +27,7 @@ from smtpcheck.sandbox.exchange_admin import ExchangeAdmin
 from smtpcheck.sandbox.graph import Graph
 from smtpcheck.sandbox.graph_directory import GraphDirectory
 from smtpcheck.sandbox.graph_mail import GraphMail
+from smtpcheck.sandbox.graph_send import GraphSend
 from smtpcheck.sandbox.mail_store import MailStore
 from smtpcheck.sandbox.signin import DEVICE_GRANT, GRAPH, OUTLOOK, RESOURCES, SignIns
 from smtpcheck.sandbox.tokens import SigningKey
@@ -50,6 +51,7 @@ class Issuer:
         graph_mail: the mail that Graph shows; there it is throttled, delayed and denied.
         graph_directory: the directory that Graph shows; there it is throttled and falsified.
         exchange_admin: the administration of Exchange Online; both show the same `exchange`.
+        graph_send: the mail that Graph sends; there a mailbox is excluded, missing or throttled.
     """
 
     def __init__(self, tenants: Iterable[Tenant], store: MailStore | None = None) -> None:
@@ -65,10 +67,12 @@ class Issuer:
         self.port = 0
         self.key = SigningKey()
         self.sign_ins = SignIns(self._directory, self.key)
-        self.graph_mail = GraphMail(store or MailStore(), self.key)
         applications = Graph(self._directory, self.key)
         self.graph_directory = GraphDirectory(self._directory, self.key, applications)
         self.exchange_admin = ExchangeAdmin(self._directory, self.key, self.graph_directory.exchange)
+        store = store or MailStore()
+        self.graph_mail = GraphMail(store, self.key)
+        self.graph_send = GraphSend(store, self.key)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -92,6 +96,7 @@ class Issuer:
         self.graph_mail.serve(app)
         self.graph_directory.serve(app)
         self.exchange_admin.serve(app)
+        self.graph_send.serve(app)
         DevicePage(self.sign_ins.approve, self.sign_ins.decline).serve(app)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()

@@ -18,6 +18,7 @@ from smtpcheck.sandbox import gmail, postfix, replies
 from smtpcheck.sandbox.certificates import Certificate
 from smtpcheck.sandbox.directory import IssuerFailure
 from smtpcheck.sandbox.flaws import Flaw
+from smtpcheck.sandbox.graph_send import SendingMailbox
 from smtpcheck.sandbox.mail_store import AT_ONCE, Delivery, Use
 from smtpcheck.sandbox.smtp_session import Listener
 
@@ -142,6 +143,8 @@ class Scenario:
     """What is wrong in the tenant."""
     finding: Finding = field(default_factory=Finding)
     """With `loopback` among the keys of the check: what its `find` says."""
+    graph: SendingMailbox | None = None
+    """With `via` among the keys of the check: what is special about the mailbox at Graph."""
 
     @property
     def outcome(self) -> Outcome:
@@ -157,6 +160,8 @@ class Scenario:
 
 
 _SEND: Mapping[str, object] = {"depth": "send", "recipient": RECIPIENT, "interval": "15m"}
+
+_GRAPH: Mapping[str, object] = {"via": {"api": "graph"}}
 
 
 def _loopback(name: str, **keys: object) -> dict[str, object]:
@@ -363,6 +368,33 @@ SCENARIOS: tuple[Scenario, ...] = (
         "A message is sent, but the application may not log in to the mailbox where it should arrive.",
         warnings=frozenset({Cause.FINDER_FAILED}),
         check=_loopback("finder-refused", warn_after="2s", lost_after="4s"),
+    ),
+    Scenario("graph-healthy", "The right to send by Microsoft Graph is proven, and nothing is sent.", check=_GRAPH),
+    Scenario(
+        "graph-send",
+        "A whole message is accepted by Microsoft Graph.",
+        check={**_GRAPH, "depth": "send", "recipient": RECIPIENT, "interval": "15m"},
+    ),
+    Scenario(
+        "graph-consent-missing",
+        "The token for Graph holds no permission: nobody has consented to Mail.Send.",
+        Cause.GRAPH_PERMISSION_MISSING,
+        check=_GRAPH,
+        registration=Registration("contoso-no-consent", graph_roles=()),
+    ),
+    Scenario(
+        "graph-mailbox-excluded",
+        "The application may send by Graph, but its scope leaves this mailbox out.",
+        Cause.EXCHANGE_APP_ACCESS_POLICY,
+        check=_GRAPH,
+        graph=SendingMailbox(excluded=True),
+    ),
+    Scenario(
+        "graph-throttled",
+        "Others use up the requests that Graph serves for this mailbox.",
+        Cause.GRAPH_THROTTLED,
+        check=_GRAPH,
+        graph=SendingMailbox(throttled=1_000_000),
     ),
 )
 """The worlds of `smtpcheck demo`."""

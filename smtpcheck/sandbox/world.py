@@ -90,6 +90,9 @@ class World:
         self.gmail_imap = ImapServer(self.store, GmailAuthenticator(self.google))
         self.imap_port = self.gmail_imap_port = 0
         self.ports: dict[Listener, int] = {}
+        for scenario in self.scenarios:
+            if scenario.graph is not None:
+                self.issuer.graph_send.mailboxes[_address(scenario)] = scenario.graph
         for address in (_recipient(scenario) for scenario in self.scenarios if scenario.finding.closed):
             self.authenticator.closed.add(address)
             self.issuer.graph_mail.denied.add(address)
@@ -215,14 +218,19 @@ class World:
         login = {"mailbox": _address(scenario), "credential": scenario.registration.name}
         return {
             **(login if scenario.registration.kind is not CredentialKind.NONE else {}),
-            "server": {
-                "host": "localhost",
-                "port": self.ports[listener],
-                "security": "implicit" if listener.implicit_tls else "starttls",
-                "ca_file": self.ca_file.name,
-            },
+            "server": self._server(scenario, listener),
             **scenario.check,
             **self._loopback(scenario),
+        }
+
+    def _server(self, scenario: Scenario, listener: Listener) -> dict[str, object]:
+        if "via" in scenario.check:
+            return {"ca_file": self.ca_file.name}
+        return {
+            "host": "localhost",
+            "port": self.ports[listener],
+            "security": "implicit" if listener.implicit_tls else "starttls",
+            "ca_file": self.ca_file.name,
         }
 
     def _loopback(self, scenario: Scenario) -> dict[str, object]:

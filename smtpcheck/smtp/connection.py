@@ -21,7 +21,7 @@ from functools import partial
 from typing import cast
 
 from smtpcheck import __version__
-from smtpcheck.mail.message import probe_message
+from smtpcheck.mail.message import own_message
 from smtpcheck.model.check import Check, Depth, Phase, Security
 from smtpcheck.model.interning import shared
 from smtpcheck.model.report import Attempt, Fault, FaultKind, Step, TlsFacts
@@ -84,7 +84,8 @@ async def converse(
     if not depth.needs_connection or (depth.needs_token and check.credential is not None and secret is None):
         raise ValueError(f"no conversation of depth {depth} without its token or password")
     if depth >= Depth.SEND and message is None:
-        message = _own_message(check, system)
+        now, unique = datetime.fromtimestamp(system.wall(), UTC), system.octets(16).hex()
+        message = own_message(check, now=now, unique=unique, agent=f"smtpcheck/{__version__}")
     elapsed = partial(_seconds_since, origin, system.monotonic)
     run = _Run(Plan(check, depth, secret, message or b"", asks=consent is not None), elapsed, network)
     try:
@@ -101,17 +102,6 @@ async def converse(
 
 def _seconds_since(origin: float, monotonic: Callable[[], float]) -> float:
     return monotonic() - origin
-
-
-def _own_message(check: Check, system: System) -> bytes:
-    return probe_message(
-        sender=check.sender,
-        recipient=check.recipient or "",
-        now=datetime.fromtimestamp(system.wall(), UTC),
-        unique=system.octets(16).hex(),
-        check=check.name,
-        agent=f"smtpcheck/{__version__}",
-    )
 
 
 class _Run:

@@ -43,6 +43,7 @@ PHASE_WORDS = {
     Phase.RCPT: "RCPT TO",
     Phase.DATA: "DATA",
     Phase.QUIT: "QUIT",
+    Phase.REQUEST: "Request",
     Phase.DELIVERY: "Delivery",
 }
 

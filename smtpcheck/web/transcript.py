@@ -60,7 +60,10 @@ def _step(step: Step, *, as_expected: bool) -> Iterator[str]:
 def _exchange(exchange: Exchange) -> Iterator[str]:
     if exchange.command:
         yield f"    > {exchange.command}"
-    if exchange.reply is None:
+    if exchange.answer is not None:
+        yield f"    < {exchange.answer}"
+        yield from ([f"    < request id {exchange.answer.request_id}"] if exchange.answer.request_id else [])
+    elif exchange.reply is None:
         yield "    no answer"
     else:
         for text in exchange.reply.lines:

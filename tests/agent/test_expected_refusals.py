@@ -9,7 +9,7 @@ from smtpcheck.agent.run_once import run_once
 from smtpcheck.config import load
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
-from smtpcheck.model.report import Outcome, Report
+from smtpcheck.model.report import Outcome, Reply, Report
 from smtpcheck.sandbox import gmail_replies, replies
 from smtpcheck.sandbox.scenarios import CONTOSO, GMAIL, NOBODY, POSTFIX, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.world import World
@@ -80,7 +80,7 @@ ANONYMOUS = {"sender": "a@contoso.example", **expecting("mail", enhanced="5.7.57
 async def test_what_must_be_refused_is(tmp_path: Path, scenario: Scenario, code: int) -> None:
     report = await report_of(tmp_path, scenario)
     assert report.outcome is Outcome.OK, report
-    assert report.refused_as_expected is not None
+    assert isinstance(report.refused_as_expected, Reply)
     assert report.refused_as_expected.code == code
 
 

@@ -82,6 +82,7 @@ SHOWN_BY: dict[str, dict[str, Any]] = {
     "scope_bare": {"scope": "offline_access"},
     "scope_delegated_for_app": {"scope": "https://outlook.office.com/SMTP.Send", "flow": "client_credentials"},
     "sasl_fault": {"sasl_fault": "no token"},
+    "api_message": {"is_api_message": True},
     "mechanism_missing": {"ehlo": ("AUTH LOGIN",)},
     "starttls_missing": {"ehlo": ("SIZE",), "phase": "starttls"},
     "auth_offered": {"ehlo": ("AUTH LOGIN",)},
@@ -465,7 +466,8 @@ def test_every_fault_and_token_error_has_a_rule(catalogue: Catalogue) -> None:
         if name in {"fault", "token_error"}
         for value in values
     }
-    explained_by_another_value = {FaultKind.TOKEN, FaultKind.NOT_DELIVERED}  # the token's error, the loopback's verdict
+    explained_by_another_value = {FaultKind.TOKEN, FaultKind.NOT_DELIVERED, FaultKind.ACCEPTED}
+    """The token's error, the loopback's status, and a proof that was taken for a message."""
     assert {*FaultKind, *TokenErrorKind} - known == explained_by_another_value
 
 

@@ -98,7 +98,7 @@ def test_a_reply_in_nagios_lines_brings_no_performance_data() -> None:
 
 def test_json_says_what_was_expected_and_whether_it_came() -> None:
     met, passed = (report_as_json(report, RULES) for report in (MET, PASSED))
-    assert met["expect"] == {"phase": "rcpt", "codes": ("5xx",), "enhanced": ()}
+    assert met["expect"] == {"phase": "rcpt", "codes": ("5xx",), "enhanced": (), "api_errors": ()}
     assert met["refused_as_expected"] == f"554 5.7.1 {DENIED.text}"
     assert passed["refused_as_expected"] is None
     assert report_as_json(REFUSED, RULES)["expect"] is None

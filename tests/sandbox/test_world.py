@@ -58,8 +58,16 @@ SEEN: dict[str, str] = {
     "mail-in-junk": "235 2.7.0",
     "mail-lost": "235 2.7.0",
     "finder-refused": "235 2.7.0",
+    "graph-healthy": "400 ErrorMimeContentInvalidBase64String",
+    "graph-send": "202 ",
+    "graph-consent-missing": "403 ErrorAccessDenied",
+    "graph-mailbox-excluded": "403 ErrorAccessDenied",
+    "graph-throttled": "429 ApplicationThrottled",
 }
 """What a plain client sees last, going as deep as the check does."""
+
+EXCHANGE_SCOPE = "https://outlook.office365.com/.default"
+GRAPH_SCOPE = "https://graph.microsoft.com/.default"
 
 
 class Client:
@@ -76,7 +84,9 @@ class Client:
         keys = self.settings["credentials"][check["credential"]] if "credential" in check else {}
         if not keys or keys["type"] == "password":
             return self.converse_without_token(check, keys)
-        token, error = self.token(keys)
+        token, error = self.token(keys, GRAPH_SCOPE if "via" in check else EXCHANGE_SCOPE)
+        if "via" in check:
+            return error or self.request(check, keys, token)
         try:
             return error or self.converse(check, token)
         except ssl.SSLCertVerificationError as failure:
@@ -84,17 +94,28 @@ class Client:
         except smtplib.SMTPServerDisconnected as failure:
             return str(failure).rpartition(": ")[2]
 
-    def token(self, keys: dict[str, Any]) -> tuple[str, str]:
+    def request(self, check: dict[str, Any], keys: dict[str, Any], token: str) -> str:
+        """Return status and error of Graph's answer to a message, or to what is none."""
+        url = f"{keys['authority']}v1.0/users/{check['mailbox']}/sendMail"
+        content = f"From: {check['mailbox']}\r\nTo: {check.get('recipient')}\r\n\r\nx\r\n".encode()
+        body = base64.b64encode(content) if check.get("depth") == "send" else b"!"
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "text/plain"}
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.post(url, body, headers=headers, verify=str(self.folder / keys["ca_file"]))
+        return f"{answer.status_code} {answer.json()['error']['code'] if answer.content else ''}"
+
+    def token(self, keys: dict[str, Any], scope: str) -> tuple[str, str]:
         """Return a token, or why there is none."""
         with requests.Session() as session:
             session.trust_env = False
             session.verify = str(self.folder / keys["ca_file"])
             if keys["type"].startswith("google"):
                 return self.google_token(keys, session)
-            answer = self.microsoft_token(keys, session)
+            answer = self.microsoft_token(keys, session, keys.get("scope", scope))
         return answer.get("access_token", ""), answer.get("error_description", "").partition(":")[0]
 
-    def microsoft_token(self, keys: dict[str, Any], session: requests.Session) -> dict[str, Any]:
+    def microsoft_token(self, keys: dict[str, Any], session: requests.Session, scope: str) -> dict[str, Any]:
         authority = keys["authority"] + keys["tenant"]
         answer: dict[str, Any]
         if keys["type"] == "microsoft-user":
@@ -116,7 +137,7 @@ class Client:
         client = msal.ConfidentialClientApplication(
             keys["client_id"], credential, authority, instance_discovery=False, http_client=session
         )
-        answer = client.acquire_token_for_client([keys.get("scope", "https://outlook.office365.com/.default")])
+        answer = client.acquire_token_for_client([scope])
         return answer
 
     def google_token(self, keys: dict[str, Any], session: requests.Session) -> tuple[str, str]:
@@ -246,6 +267,11 @@ def test_the_scenarios_cover_what_must_be_shown() -> None:
         "mail-in-junk": (Outcome.WARNING, {Cause.MAIL_IN_JUNK}),
         "mail-lost": (Outcome.CRITICAL, Cause.MAIL_LOST),
         "finder-refused": (Outcome.WARNING, {Cause.FINDER_FAILED}),
+        "graph-healthy": (Outcome.OK, set()),
+        "graph-send": (Outcome.OK, set()),
+        "graph-consent-missing": (Outcome.CRITICAL, Cause.GRAPH_PERMISSION_MISSING),
+        "graph-mailbox-excluded": (Outcome.CRITICAL, Cause.EXCHANGE_APP_ACCESS_POLICY),
+        "graph-throttled": (Outcome.CRITICAL, Cause.GRAPH_THROTTLED),
     }
 
 
@@ -280,7 +306,8 @@ async def test_the_configuration_is_complete(world: World, tmp_path: Path) -> No
     assert [check["name"] for check in settings["checks"]] == [scenario.name for scenario in SCENARIOS]
     named = {check["credential"] for check in settings["checks"] if check["name"] != "relay-must-fail"}
     assert named == set(settings["credentials"])
-    assert {check["server"]["port"] for check in settings["checks"]} == set(world.ports.values())
+    by_smtp = [check for check in settings["checks"] if "via" not in check]
+    assert {check["server"]["port"] for check in by_smtp} == set(world.ports.values())
     assert {check.get("interval") for check in settings["checks"] if check.get("depth") == "send"} == {"15m"}
 
 
