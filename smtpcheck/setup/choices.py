@@ -10,6 +10,7 @@ class Target(StrEnum):
     """What a script is written for."""
 
     GRAPH_POWERSHELL = "graph-powershell"
+    AZURE_CLI = "azure-cli"
 
 
 class Grant(StrEnum):

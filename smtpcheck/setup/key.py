@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
@@ -85,5 +85,7 @@ def proof_of(key: KeyFile) -> Proof:
         ProofKind.CERTIFICATE,
         certificate=base64.b64encode(certificate.public_bytes(Encoding.DER)).decode(),
         fingerprint=certificate.fingerprint(SHA256()).hex().upper(),
+        thumbprint=certificate.fingerprint(SHA1()).hex().upper(),  # noqa: S303 - its name in Entra, no protection
+        pem=certificate.public_bytes(Encoding.PEM).decode().strip(),
         expires=f"{certificate.not_valid_after_utc.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
     )

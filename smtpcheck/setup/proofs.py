@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from smtpcheck.oauth.clouds import Cloud
 from smtpcheck.oauth.managed_identity import ManagedIdentity
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.oauth.public_proof import ProofUnreadableError, assertion_claims
@@ -10,7 +11,15 @@ from smtpcheck.setup.key import proof_of
 from smtpcheck.setup.plan import Proof, ProofKind, SetupError
 
 AUDIENCE = "api://AzureADTokenExchange"
-"""What Entra demands as audience of another issuer's token, unless the application registers another one."""
+"""What Entra recommends as audience of another issuer's token."""
+_AUDIENCES = {
+    Cloud.GLOBAL: AUDIENCE,
+    Cloud.GCC_HIGH: f"{AUDIENCE}USGov",
+    Cloud.DOD: f"{AUDIENCE}USGov",
+    Cloud.CHINA: f"{AUDIENCE}China",
+}
+"""What it demands as audience of a managed identity's token
+(https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity)."""
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -42,7 +51,7 @@ def proof_for(name: str, credential: Microsoft | ManagedIdentity, wishes: ProofW
             raise SetupError(
                 f"--managed-identity {wishes.managed_identity!r} is not the object id of an identity (a GUID)"
             )
-        return Proof(ProofKind.MANAGED_IDENTITY, subject=wishes.managed_identity, audience=AUDIENCE)
+        return Proof(ProofKind.MANAGED_IDENTITY, subject=wishes.managed_identity, audience=_AUDIENCES[credential.cloud])
     if wishes.made is not None:
         return wishes.made
     if wishes.issuer and wishes.subject:
