@@ -1,7 +1,7 @@
 """A stand-in of the Azure CLI with a tenant of its own: enough of `az` to run a script for it against.
 
-Rule of this file: it answers as the documentation of a command says, and a command that it does not know is an error, as
-with the real one. `TENANT` names the file of its state.
+Rule of this file: it answers as the documentation of a command says, and an unknown command is an error, as with the
+real one. `TENANT` names the file of its state.
 """
 
 import json
