@@ -101,7 +101,7 @@ class LoopbackService:
             if known is None or known.plan.every != sender.plan.every:
                 self._send_at[name] = self._first(name, sender.plan, now, first_within)
         self._send_at = {name: self._send_at[name] for name in self._senders}
-        self.search.replace(self._senders, now)
+        self.search.replace(self._senders, kit, now)
         self._unkept &= self._senders.keys()
 
     @property
@@ -125,7 +125,8 @@ class LoopbackService:
             return None
         plan, record = sender.plan, self.record(name)
         next_send = max(self._send_at[name], record.breaker.until or 0.0)
-        return LoopbackStatus(plan, record, self.search.finder_state(plan), next_send, name not in self._unkept)
+        finder, bounces = self.search.finder_state(plan), self.search.bounces_state(plan)
+        return LoopbackStatus(plan, record, finder, next_send, name not in self._unkept, bounces)
 
     def record(self, name: str) -> Record:
         """Return what is remembered of a check's loopback."""
@@ -146,7 +147,7 @@ class LoopbackService:
             if name not in self._sending and self._may_begin(sender, now, kit):
                 self._sending[name] = asyncio.create_task(self._send(name, slot_at), name=f"send {name}")
                 self._sending[name].add_done_callback(partial(self._sent, name))
-        self.search.tick(kit)
+        self.search.tick()
 
     def clock_set(self, step: float) -> None:
         """Move all that is due, and the messages under way, by the seconds by which the wall clock was set."""

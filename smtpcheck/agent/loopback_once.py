@@ -4,8 +4,8 @@ Rules of this file:
 - It is the agent's service without its clock and its file: beside a running agent nothing of the agent's state is
   opened but the signing key, so that the agent recognizes these messages as its own and purges what is left of them,
   and the journal of what was sent, so that its caps hold.
-- It ends when the message was found, refused or not sent, and at the latest when it is lost. A finder that is not let
-  in ends it too, for it would say the same again.
+- It ends when the message was found, returned, refused or not sent, and at the latest when it is lost. A finder that
+  is not let in ends it too, for it would say the same again.
 """
 
 import asyncio
@@ -92,8 +92,11 @@ async def _until_it_ends(service: LoopbackService, check: Check, kit: Kit) -> No
 def _goes_on(loopback_status: LoopbackStatus, seconds: float) -> bool:
     """Return whether something may still be seen so many seconds after sending."""
     error = loopback_status.finder.error if loopback_status.finder else None
-    if loopback_status.plan.find is None or not loopback_status.record.pending():
+    plan = loopback_status.plan
+    if not plan.searched or not loopback_status.record.pending():
         return False
+    if plan.find is None:  # nobody says that it arrived: a bounce comes soon, if one comes
+        return seconds < plan.warn_after
     if error is not None and error.step in {FinderStep.TOKEN, FinderStep.LOGIN}:
         return False
     return seconds < loopback_status.plan.lost_after + (0.0 if error else _SLACK_SECONDS)

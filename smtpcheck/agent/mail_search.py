@@ -3,19 +3,21 @@
 Rules of this file:
 - All messages that are under way to one mailbox are searched for over one connection. Without any there is no search,
   but once a day left-overs are purged, there and in the sender's Sent Items.
-- A message is deleted once it is on disk that it was found, over a second connection: after a kill between the two it
-  would be considered lost.
+- A message, or a bounce of one, is deleted once it is on disk that it was found, over a second connection: after a kill
+  between the two it would be considered lost.
+- Bounces arrive in the sender's mailbox. Where that is the one that the messages go to, one search serves both.
 - Nothing here waits: `tick` starts what is due as tasks, and those end by their own time limits.
 - Times are of the wall clock, as the messages' are; `clock_set` moves them with it.
 """
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
 
+from smtpcheck.agent.bounces import after_bounces, after_removal, remembered
 from smtpcheck.agent.loopback_intent import Sender
 from smtpcheck.agent.schedule import hash_fraction
 from smtpcheck.check.kit import Kit
@@ -33,6 +35,7 @@ SEARCH_SECONDS = 60.0
 """How long one search may take."""
 TOKEN_SECONDS = 10.0
 """How long one search waits for the issuer."""
+_NOT_LET_IN = frozenset({FinderStep.TOKEN, FinderStep.LOGIN})
 _FIRST_PURGE_SECONDS = 600.0
 """How long after a start, at least, left-overs are looked for."""
 _log = structlog.get_logger(__name__)
@@ -52,6 +55,12 @@ class SearchedMailbox:
     """It is not searched earlier, whatever is due."""
     state: FinderState | None = None
     searching: bool = False
+    returned: frozenset[str] = frozenset()
+    """The checks whose bounces arrive there."""
+    foreign: frozenset[str] = frozenset()
+    """The bounces there that are known to be others'."""
+    required: bool = True
+    """Whether a refused login is tried again soon; else the mailbox was only tried, and is again in a day."""
 
 
 class MailSearch:
@@ -75,34 +84,47 @@ class MailSearch:
         self._searcher = searcher
         self._changed, self._arrived = changed, arrived
         self._senders: Mapping[str, Sender] = {}
+        self._kit: Kit | None = None
 
-    def replace(self, senders: Mapping[str, Sender], now: float) -> None:
+    def replace(self, senders: Mapping[str, Sender], kit: Kit, now: float) -> None:
         """Search for the messages of these checks from now on; a mailbox that is known keeps what is known of it."""
-        self._senders = senders
+        self._senders, self._kit = senders, kit
         self.mailboxes = self._mailboxes_of(now)
 
     def finder_state(self, plan: Loopback) -> FinderState | None:
         """Return what is known of the finder of a plan; None before its first search."""
-        mailbox = self.mailboxes.get(plan.find) if plan.find else None
+        return self._state_of(plan.find)
+
+    def bounces_state(self, plan: Loopback) -> FinderState | None:
+        """Return what is known of the search for bounces of a plan; None before the first."""
+        return self._state_of(plan.bounces)
+
+    def _state_of(self, find: Find | None) -> FinderState | None:
+        mailbox = self.mailboxes.get(find) if find else None
         return mailbox.state if mailbox else None
 
-    def tick(self, kit: Kit) -> None:
+    def tick(self) -> None:
         """Start the searches that are due."""
+        kit = self._kit
+        if kit is None:
+            return
         now = kit.wall()
         for mailbox in self.mailboxes.values():
             if mailbox.due_at <= now and not mailbox.searching:
                 mailbox.searching = True
-                task = asyncio.create_task(self._search_mailbox(mailbox, kit.wall, kit.monotonic), name="search")
+                task = asyncio.create_task(self._search_mailbox(mailbox, kit), name="search")
                 self.searches.add(task)
                 task.add_done_callback(self.searches.discard)
 
     def expect(self, message: Message, now: float) -> None:
         """Search for a message that was handed over as soon as it may have arrived."""
         sender = self._senders.get(message.check)
-        mailbox = self.mailboxes.get(sender.plan.find) if sender and sender.plan.find else None
-        if sender is not None and mailbox is not None and message.is_searched_for(now):
-            due_at = max(mailbox.not_before, self._next_search_of(message, sender.plan, now))
-            mailbox.due_at = min(mailbox.due_at, due_at)
+        if sender is None or not message.is_searched_for(now):
+            return
+        for find in {sender.plan.find, sender.plan.bounces} - {None}:
+            if find is not None and (mailbox := self.mailboxes.get(find)) is not None:
+                due_at = max(mailbox.not_before, self._next_search_of(message, sender.plan, now))
+                mailbox.due_at = min(mailbox.due_at, due_at)
 
     def clock_set(self, step: float) -> None:
         """Move all that is due by the seconds by which the wall clock was set."""
@@ -128,24 +150,37 @@ class MailSearch:
     def _mailboxes_of(self, now: float) -> dict[Find, SearchedMailbox]:
         """Return the mailboxes to search; one that is known keeps what is known of it."""
         names: dict[Find, set[str]] = {}
+        returned: dict[Find, set[str]] = {}
         purged: dict[Find, str] = {}
+        required: set[Find] = set()
         for name, sender in self._senders.items():
-            if (find := sender.plan.find) is None:
-                continue
-            names.setdefault(find, set()).add(name)
-            for place in sender.plan.purged_mailboxes(sender.check):
+            plan = sender.plan
+            if plan.find is not None:
+                names.setdefault(plan.find, set()).add(name)
+                required.add(plan.find)
+            if plan.bounces is not None:
+                returned.setdefault(plan.bounces, set()).add(name)
+                required |= {plan.bounces} if plan.bounces_required else set()
+            for place in plan.purged_mailboxes(sender.check):
                 purged.setdefault(place, name)
         boxes = {}
-        for find in names.keys() | purged.keys():
+        for find in names.keys() | returned.keys() | purged.keys():
             known = self.mailboxes.get(find)
             first_purge = now + _FIRST_PURGE_SECONDS * (1 + hash_fraction(purged[find])) if find in purged else math.inf
             boxes[find] = mailbox = known or SearchedMailbox(find, frozenset(), math.inf, first_purge)
             mailbox.names = frozenset(names.get(find, ()))
-            mailbox.due_at = now if known is None and any(self._searched_for(mailbox, now)) else self._due(mailbox, now)
+            if mailbox.returned != frozenset(returned.get(find, ())):
+                mailbox.returned, mailbox.foreign = frozenset(returned.get(find, ())), frozenset()
+            mailbox.required = find in required or find not in returned
+            under_way = (*self._searched_for(mailbox, now), *self._returnable(mailbox, now))
+            mailbox.due_at = now if known is None and under_way else self._due(mailbox, now)
         return boxes
 
     def _searched_for(self, mailbox: SearchedMailbox, now: float) -> Iterator[Message]:
-        return (message for message in self._messages(mailbox) if message.is_searched_for(now))
+        return (message for message in self._messages(mailbox.names) if message.is_searched_for(now))
+
+    def _returnable(self, mailbox: SearchedMailbox, now: float) -> Iterator[Message]:
+        return (message for message in self._messages(mailbox.returned) if message.may_be_returned(now))
 
     def _next_search_of(self, message: Message, plan: Loopback, now: float) -> float:
         at = next_search(message.begun_at, plan.warn_after, plan.lost_after, now)
@@ -153,45 +188,41 @@ class MailSearch:
 
     def _due(self, mailbox: SearchedMailbox, now: float) -> float:
         """Return when a mailbox is searched next."""
-        searches = (
-            self._next_search_of(each, self._senders[each.check].plan, now) for each in self._searched_for(mailbox, now)
-        )
+        under_way = (*self._searched_for(mailbox, now), *self._returnable(mailbox, now))
+        searches = (self._next_search_of(each, self._senders[each.check].plan, now) for each in under_way)
         return max(mailbox.not_before, min((mailbox.purge_at, *searches)))
 
     # -- one search ---------------------------------------------------------------------------------------------------
 
-    async def _search_mailbox(
-        self, mailbox: SearchedMailbox, wall: Callable[[], float], monotonic: Callable[[], float]
-    ) -> None:
-        """Search once for all messages that arrive in a mailbox."""
+    async def _search_mailbox(self, mailbox: SearchedMailbox, kit: Kit) -> None:
+        """Search once for all messages that arrive in a mailbox, and for the bounces that do."""
         if not self._is_current(mailbox):
             return
-        began, begin = wall(), monotonic()
+        began, begin = kit.wall(), kit.monotonic()
         purge, targets = mailbox.purge_at <= began, tuple(self._searched_for(mailbox, began))
+        returnable = tuple(self._returnable(mailbox, began))
         try:
-            if targets or purge:
-                repeated = (each for each in self._messages(mailbox) if each.may_repeat(began))
-                search = await self._search(
-                    mailbox, (*targets, *repeated), purge_before=began - PURGE_EVERY if purge else None
+            if targets or returnable or purge:
+                repeated = (each for each in self._messages(mailbox.names) if each.may_repeat(began))
+                request = SearchRequest(
+                    tuple(map(_target, (*targets, *repeated))),
+                    self._correlation_ids.is_ours,
+                    delete=False,
+                    purge_before=began - PURGE_EVERY if purge else None,
+                    returned=tuple(map(self._returned_target, returnable)),
+                    foreign=mailbox.foreign,
                 )
-                ended = wall()
-                await self._update_messages(mailbox, search, ended - (monotonic() - begin), ended)
-                self._note_search(mailbox, search.error or await self._delete(mailbox, search, wall), wall())
+                search = await self._search(mailbox, request)
+                ended = kit.wall()
+                await self._update_messages(mailbox, search, ended - (kit.monotonic() - begin), kit)
+                self._note_search(mailbox, search.error or await self._delete(mailbox, search, kit.wall), kit.wall())
                 if purge:
-                    mailbox.purge_at = wall() + PURGE_EVERY
+                    mailbox.purge_at = kit.wall() + PURGE_EVERY
         finally:
             mailbox.searching = False
-            mailbox.due_at = self._due(mailbox, wall())
+            mailbox.due_at = self._due(mailbox, kit.wall())
 
-    async def _search(
-        self,
-        mailbox: SearchedMailbox,
-        targets: Iterable[Message],
-        *,
-        delete: bool = False,
-        purge_before: float | None = None,
-    ) -> Search:
-        request = SearchRequest(tuple(map(_target, targets)), self._correlation_ids.is_ours, delete, purge_before)
+    async def _search(self, mailbox: SearchedMailbox, request: SearchRequest) -> Search:
         try:
             return await self._searcher.search(
                 mailbox.find, request, timeout=SEARCH_SECONDS, token_timeout=TOKEN_SECONDS
@@ -205,18 +236,35 @@ class MailSearch:
         there = {match.correlation_id.lower() for match in seen.matches}
         deletable = [
             each
-            for each in self._messages(mailbox)
+            for each in self._messages(mailbox.names)
             if each.mark in there and each.stage is Stage.DELIVERED and self._senders[each.check].plan.delete
         ]
-        if not deletable or not await self._outbox.is_on_disk() or not self._is_current(mailbox):
+        bounces = self._deletable_bounces(mailbox, seen)
+        if not (deletable or bounces) or not await self._outbox.is_on_disk() or not self._is_current(mailbox):
             return None
-        search = await self._search(mailbox, deletable, delete=True)
+        request = SearchRequest(
+            tuple(map(_target, deletable)), self._correlation_ids.is_ours, removals=tuple(sorted(bounces))
+        )
+        search = await self._search(mailbox, request)
         gone = {match.correlation_id.lower() for match in search.matches if match.deleted}
-        for message in deletable:
-            if message.mark in gone:
-                self._outbox.keep(replace(message, deleted=True), wall())
-                self._changed(message.check)
+        returned = {bounces[key].lower() for key in search.removed if key in bounces}
+        for name in mailbox.names | mailbox.returned:
+            for message in self._record(name).messages:
+                after = replace(message, deleted=True) if message.mark.lower() in gone else message
+                after = after_removal(after) if message.mark.lower() in returned else after
+                if after is not message:
+                    self._outbox.keep(after, wall())
+                    self._changed(name)
         return search.error
+
+    def _deletable_bounces(self, mailbox: SearchedMailbox, seen: Search) -> dict[str, str]:
+        """Return the correlation id of each bounce that is recorded and to be deleted, by the bounce's key."""
+        kept = {
+            message.mark.lower()
+            for message in self._messages(mailbox.returned)
+            if (message.bounce or message.delay_notice) and self._senders[message.check].plan.delete
+        }
+        return {each.key: each.correlation_id for each in seen.bounces if each.correlation_id.lower() in kept}
 
     def _record(self, name: str) -> Record:
         return self._outbox.records.get(name) or Record()
@@ -225,31 +273,40 @@ class MailSearch:
         """Return whether the mailbox is still searched: a reload may have dropped it, and its credential."""
         return self.mailboxes.get(mailbox.find) is mailbox
 
-    def _messages(self, mailbox: SearchedMailbox) -> Iterator[Message]:
-        for name in mailbox.names & self._senders.keys():
+    def _messages(self, names: frozenset[str]) -> Iterator[Message]:
+        for name in names & self._senders.keys():
             yield from self._record(name).messages
 
     def _note_search(self, mailbox: SearchedMailbox, error: FinderError | None, now: float) -> None:
         """Note how a search ended; after failures it is repeated less and less often."""
         before, mailbox.state = mailbox.state, _finder_state(mailbox.state, error, now)
-        mailbox.not_before = now + max(SPACING, wait_after_failures(mailbox.state.failures, error) if error else 0.0)
+        wait = wait_after_failures(mailbox.state.failures, error) if error else 0.0
+        if error is not None and error.step in _NOT_LET_IN and not mailbox.required:
+            wait = PURGE_EVERY
+        mailbox.not_before = now + max(SPACING, wait)
         if before is not None and (before.error is None) == (error is None):
             return
-        if error is not None and mailbox.names:
-            _log.info("finder failed", checks=sorted(mailbox.names)[:5], step=error.step, detail=error.detail)
-        for name in mailbox.names:
+        names = mailbox.names | mailbox.returned
+        if error is not None and names:
+            what = "finder failed" if mailbox.required else "bounces cannot be read"
+            _log.info(what, checks=sorted(names)[:5], step=error.step, detail=error.detail)
+        for name in names:
             self._changed(name)
 
-    async def _update_messages(self, mailbox: SearchedMailbox, search: Search, began: float, ended: float) -> None:
+    async def _update_messages(self, mailbox: SearchedMailbox, search: Search, began: float, kit: Kit) -> None:
         """Update the messages by what a search has seen and not seen, and report it once it is on disk.
 
         What was counted and not written would be counted a second time after a kill.
         """
+        ended = kit.wall()
         by_id: dict[str, list[Match]] = {}
         for match in search.matches:
             by_id.setdefault(match.correlation_id.lower(), []).append(match)
         whole = search.error is None
         changes = {name: self._update_messages_of(name, by_id, began, ended, whole=whole) for name in mailbox.names}
+        for name in mailbox.returned:
+            changes.setdefault(name, []).extend(self._update_returned(name, search, began, kit))
+        mailbox.foreign = remembered(mailbox.foreign, search.foreign)
         concluded = [pair for pairs in changes.values() for pair in pairs if pair[0].stage is not pair[1].stage]
         if concluded:
             await self._outbox.is_on_disk()
@@ -258,6 +315,26 @@ class MailSearch:
                 self._log_stage(sender.check, before, after)
         for name in (name for name, pairs in changes.items() if pairs):
             self._changed(name)
+
+    def _update_returned(self, name: str, search: Search, began: float, kit: Kit) -> list[tuple[Message, Message]]:
+        """Update the messages of one check by the bounces that a search has seen; return what was updated."""
+        sender, updated = self._senders.get(name), list[tuple[Message, Message]]()
+        if sender is None:  # it left the configuration during the search
+            return updated
+        ended = kit.wall()
+        for message in self._record(name).messages:
+            seen = [each for each in search.bounces if each.correlation_id.lower() == message.mark.lower()]
+            after = after_bounces(message, seen, sender, kit, ended)
+            waits = sender.plan.find is None and search.error is None and message.begun_at <= began
+            if after is message and waits and message.is_searched_for(began):
+                after = message_state.after_missing_bounce(message, began)
+            if after is not message:
+                self._outbox.keep(after, ended)
+                updated.append((message, after))
+        return updated
+
+    def _returned_target(self, message: Message) -> Target:
+        return replace(_target(message), recipient=self._senders[message.check].plan.recipient)
 
     def _update_messages_of(
         self, name: str, by_id: Mapping[str, list[Match]], began: float, ended: float, *, whole: bool

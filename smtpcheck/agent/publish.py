@@ -135,4 +135,4 @@ def _result(report: Report) -> tuple[object, ...]:
 
 def _gist(report: Report) -> tuple[object, ...]:
     """Return what must differ for one report to say something else than another."""
-    return *_result(report), [finding.cause for finding in report.warnings]
+    return *_result(report), [finding.cause for finding in (*report.findings, *report.warnings)]

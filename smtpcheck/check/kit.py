@@ -114,8 +114,8 @@ def rebuilt(kit: Kit, settings: Settings, network: Network) -> Kit:
 
 
 def _network(settings: Settings) -> Network:
-    finds = (loopback.find for loopback in settings.loopbacks.values())
-    mail = {find.server for find in finds if find is not None and find.server is not None}
+    finds = (find for loopback in settings.loopbacks.values() for find in loopback.searched)
+    mail = {find.server for find in finds if find.server is not None}
     return Network.for_servers({check.server for check in settings.checks} | mail)
 
 

@@ -43,4 +43,5 @@ def reserve_descriptors(settings: Settings) -> int:
 def needed_by_checks(settings: Settings) -> int:
     """Return how many descriptors the checks need at most: two attempts at a connection, finders, issuers, the rest."""
     connections = min(settings.agent.max_open_connections, len(settings.checks) + len(settings.loopbacks))
-    return 2 * connections + len(settings.loopbacks) + len(settings.credentials) + _OF_THE_PROCESS
+    finders = sum(len(plan.searched) for plan in settings.loopbacks.values())
+    return 2 * connections + finders + len(settings.credentials) + _OF_THE_PROCESS

@@ -116,7 +116,7 @@ async def _login(
 
 def _scopes_of_finders(settings: "Settings", name: str) -> list[str]:
     """Return the scopes for which finders will ask tokens of the credential, besides its own."""
-    finds = [plan.find for plan in settings.loopbacks.values() if plan.find is not None]
+    finds = [find for plan in settings.loopbacks.values() for find in plan.searched]
     return sorted({find.scope for find in finds if find.credential == name and find.scope})
 
 

@@ -47,6 +47,11 @@ class LoopbackSection(ConfigSection):
     sender: Mailbox | None = Field(default=None, alias="from", description="From whom. Default: the check's sender.")
     recipient: Mailbox = Field(alias="to", description="To whom: a mailbox of your own.")
     find: FindSection = Field(description="How the messages are found.")
+    bounces: FindSection | None = Field(
+        default=None,
+        description="How bounces are found, in the sender's mailbox: imap, graph or none. "
+        "Default: as find, where its credential can read that mailbox.",
+    )
     warn_after: Period = Field(default=60.0, description="A message that took longer is late. Default 1m.")
     lost_after: Period = Field(
         default=900.0, description="A message not found until then is lost; at most 12h. Default 15m."
@@ -83,7 +88,12 @@ class LoopbackResolver:
         find = self._find.find(
             section.find, lambda path: at(("find", *path)), to=section.recipient, credential=check.credential
         )
-        usable = find is not None
+        sender = section.sender or check.sender
+        bounces = self._find.bounces(
+            section.bounces, lambda path: at(("bounces", *path)), find=find, sender=sender, check=check
+        )
+        named = section.bounces is not None and section.bounces.via is not FindVia.NONE
+        usable = find is not None and (bounces is not None or not named)
         if check.expect is not None:
             self._problems.error(
                 at(()), "cannot be combined with expect", hint="what must be refused cannot arrive: keep one"
@@ -112,7 +122,7 @@ class LoopbackResolver:
             return None
         return Loopback(
             every=section.every,
-            sender=section.sender or check.sender,
+            sender=sender,
             recipient=section.recipient,
             find=None if find.via is FindVia.NONE else find,
             warn_after=section.warn_after,
@@ -122,6 +132,8 @@ class LoopbackResolver:
             authserv_id=section.authserv_id,
             exchange_online=section.authserv_id == "" or _is_at_exchange_online(find),
             delete=section.delete,
+            bounces=bounces,
+            bounces_required=named,
         )
 
 

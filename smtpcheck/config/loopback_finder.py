@@ -19,7 +19,7 @@ from smtpcheck.config.problems import Problems, nearest
 from smtpcheck.config.providers import default_imap_host, provider_of_credential, provider_of_host
 from smtpcheck.config.validation import At, ConfigSection
 from smtpcheck.loopback.plan import Find, FindVia
-from smtpcheck.model.check import IpVersion, Mechanism, Provider, Security, Server
+from smtpcheck.model.check import Check, IpVersion, Mechanism, Provider, Security, Server
 from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS, clouds_of_imap_host
 from smtpcheck.oauth.credential import Credential
@@ -81,6 +81,36 @@ class FindResolver:
         self._credentials = credentials
         self._known_names = named
         self._problems = problems
+
+    def bounces(
+        self, section: FindSection | None, at: At, *, find: Find | None, sender: str, check: Check
+    ) -> Find | None:
+        """Return where bounces are searched for, in the sender's mailbox; None for nowhere, or for what it lacks.
+
+        Without a section it is as `find`, where that credential opens the sender's mailbox too as far as can be known.
+        """
+        if section is None:
+            return self._as_found(find, sender, check) if find is not None else None
+        if section.via is FindVia.NONE:
+            self.find(section, at, to=sender, credential=check.credential)
+            return None
+        like = self._as_found(find, sender, check) if find is not None and find.via is section.via else None
+        if like is not None and section.model_fields_set <= {"via", "mailbox"}:
+            return replace(like, mailbox=section.mailbox or like.mailbox)
+        found = self.find(section, at, to=sender, credential=check.credential)
+        return find if found is not None and find is not None and _is_same(found, find) else found
+
+    def _as_found(self, find: Find, sender: str, check: Check) -> Find | None:
+        """Return the search of the sender's mailbox as that of `find`; None where its credential is another user's."""
+        credential = self._credentials.get(find.credential)
+        if find.via is FindVia.NONE or credential is None:
+            return None
+        if find.user or find.mailbox.casefold() == sender.casefold():  # a login of its own opens one mailbox
+            return find if find.mailbox.casefold() == sender.casefold() or find.credential == check.credential else None
+        if credential.gives_tokens and not credential.rotates:
+            return replace(find, mailbox=sender)
+        own = find.credential == check.credential and sender.casefold() == check.mailbox.casefold()
+        return replace(find, mailbox=sender) if own else None
 
     def find(self, section: FindSection, at: At, *, to: str, credential: str | None) -> Find | None:
         """Return the whole of it, or report what it lacks and return None.
@@ -198,6 +228,11 @@ class FindResolver:
         for key, message, hint in mistakes:
             self._problems.error(at(("server", key)), message, value=getattr(server, key), hint=hint)
         return not mistakes
+
+
+def _is_same(one: Find, other: Find) -> bool:
+    """Return whether two searches are of the same mailbox by the same login."""
+    return replace(one, mailbox=one.mailbox.casefold()) == replace(other, mailbox=other.mailbox.casefold())
 
 
 def _server_mistakes(server: Server) -> Iterator[tuple[str, str, str]]:

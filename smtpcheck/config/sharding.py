@@ -119,7 +119,7 @@ def _sends(check: Check, settings: Settings) -> bool:
 def _used(check: Check, settings: Settings) -> set[str]:
     """Return the credentials of a check: its own, and that by which its messages are found."""
     loopback = settings.loopbacks.get(check.name)
-    names = (check.credential, loopback.find.credential if loopback and loopback.find else None)
+    names = (check.credential, *(find.credential for find in (loopback.searched if loopback else ())))
     return {name for name in names if name}
 
 

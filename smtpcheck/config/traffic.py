@@ -104,7 +104,7 @@ class SearchTraffic:
     host: str
     """IMAP by host and port, Microsoft Graph by host."""
     mailboxes: int
-    """Those that messages go to, and those whose Sent Items are swept."""
+    """Those that messages go to, those that bounces go to, and those whose Sent Items are purged."""
     searches_per_hour: float
     """At most; each is one connection."""
     via: FindVia = FindVia.IMAP
@@ -235,10 +235,11 @@ def _searches(settings: Settings) -> tuple[SearchTraffic, ...]:
     searches: dict[Find, float] = defaultdict(float)
     for check in settings.checks:
         plan = settings.loopbacks.get(check.name)
-        if plan is None or plan.find is None:
+        if plan is None:
             continue
         each = len(search_ages(plan.warn_after, plan.lost_after))
-        searches[plan.find] += _messages_per_hour(plan) * (each + plan.delete)
+        for find in plan.searched:
+            searches[find] += _messages_per_hour(plan) * (each + plan.delete)
         for find in plan.purged_mailboxes(check):
             searches[find] += 0.0
     by_host: dict[tuple[str, FindVia], list[float]] = defaultdict(list)
@@ -260,9 +261,8 @@ def _issuers(settings: Settings) -> tuple[IssuerTraffic, ...]:
         plan = settings.loopbacks.get(check.name)
         if (check.uses_credential or plan is not None) and check.credential is not None:
             mailboxes[check.credential, ""].add(check.mailbox.casefold())
-        if plan is not None and plan.find is not None:
-            finds = (plan.find, *plan.purged_mailboxes(check))
-            mailboxes[plan.find.credential, plan.find.scope] |= {find.mailbox.casefold() for find in finds}
+        for find in (*plan.searched, *plan.purged_mailboxes(check)) if plan is not None else ():
+            mailboxes[find.credential, find.scope].add(find.mailbox.casefold())
     for (name, _), subjects in mailboxes.items():
         credential = settings.credentials[name]
         issuer = credential.flow().issuer

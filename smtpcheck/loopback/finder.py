@@ -3,15 +3,17 @@
 Rules of this file:
 - Values and protocols only. A finder opens one connection for all messages that are pending in one mailbox.
 - What fails is a value (`FinderError`): a finder that cannot log in says nothing of the mail.
-- A finder touches only messages whose correlation id `is_ours` accepts, whatever else they look like.
+- A finder touches only messages whose correlation id `is_ours` accepts, whatever else they look like, and bounces that
+  are proven to be about such a message (`mail/bounce_proof`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from smtpcheck.loopback.plan import Find
+from smtpcheck.mail.bounce import Bounce
 from smtpcheck.model.report import TokenError
 from smtpcheck.secrets.secret import Secret
 
@@ -35,6 +37,8 @@ class Target:
     """The correlation id, as it is in the header `UNIQUE_HEADER` and in the subject."""
     sent_at: float
     """When it was handed over (Unix seconds)."""
+    recipient: str = ""
+    """To whom it was sent; of interest for its bounces alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,21 @@ class Match:
     """Name and unfolded value of Received, Authentication-Results, Date and Message-ID, topmost first."""
     deleted: bool
     """Whether the copy has been deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class BounceMatch:
+    """One bounce that is proven to be about one of our messages."""
+
+    correlation_id: str
+    """Of the message that was returned."""
+    bounce: Bounce
+    folder: str
+    """The folder's own name."""
+    arrived_at: float | None
+    """When the mailbox took it, by its server's clock, as Unix seconds."""
+    key: str
+    """By which the mailbox knows it; another search may delete it by this."""
 
 
 class FinderStep(StrEnum):
@@ -91,6 +110,11 @@ class Search:
     purged: int = 0
     """How many left-over messages of ours were deleted."""
     seconds: float = 0.0
+    bounces: tuple[BounceMatch, ...] = ()
+    foreign: tuple[str, ...] = ()
+    """Keys of mail that was read as a bounce, and is about none of our messages."""
+    removed: tuple[str, ...] = ()
+    """Keys of the bounces that were deleted as requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +128,17 @@ class SearchRequest:
     """Whether what is found is deleted."""
     purge_before: float | None = None
     """Delete every message of ours that arrived before (Unix seconds); None: purge nothing."""
+    returned: tuple[Target, ...] = ()
+    """The messages whose bounces are looked for."""
+    foreign: Collection[str] = frozenset()
+    """Keys of mail that need not be read again: an earlier search for these messages has."""
+    removals: tuple[str, ...] = ()
+    """Keys of bounces to delete: of those that an earlier search has found."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether there is nothing to do."""
+        return not (self.targets or self.returned or self.removals) and self.purge_before is None
 
 
 class Finder(Protocol):

@@ -6,6 +6,7 @@ Rules of this file:
   uncertain: it may have been sent, so it is never sent again, and the finder decides.
 - A message is lost only when a search that began after its time succeeded and did not see it. A finder that fails says
   nothing of the mail.
+- A message that was returned is searched for a while longer: one that is found all the same has arrived.
 - When a message arrived is taken from the mailbox's clock only where that agrees with what was observed: after the last
   search that did not see it, and before the one that did.
 - The reply to a whole message is untrusted input: what is taken from it is bounded, and holds no character that would
@@ -21,6 +22,7 @@ from enum import StrEnum
 
 from smtpcheck.loopback.finder import FolderKind, Match
 from smtpcheck.loopback.plan import Loopback
+from smtpcheck.loopback.returned import Returned
 from smtpcheck.loopback.timing import SEARCH_UNTIL
 from smtpcheck.mail.authentication_results import read_authentication, receiver_id
 from smtpcheck.mail.headers import Hop, exchange_seconds, hops
@@ -78,6 +80,8 @@ class Stage(StrEnum):
     REFUSED = "refused"
     DELIVERED = "delivered"
     LOST = "lost"
+    BOUNCED = "bounced"
+    """A mail server has returned it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,10 @@ class Message:
     """What distinguishes each copy that was seen."""
     trace_id: str = ""
     """Of the run that sent it (hex); empty where runs are not traced."""
+    bounce: Returned | None = None
+    """What the server says that has returned it."""
+    delay_notice: Returned | None = None
+    """What the server said last that could not deliver it yet."""
 
     @property
     def begun_at(self) -> float:
@@ -168,7 +176,14 @@ class Message:
 
     def is_searched_for(self, now: float) -> bool:
         """Return whether it is searched for: it may still turn up."""
+        if self.stage is Stage.BOUNCED:
+            return self.bounce is not None and now - self.bounce.seen_at < _REPEATS_WITHIN
         return self.stage in _WAITING and now - self.begun_at < SEARCH_UNTIL
+
+    def may_be_returned(self, now: float) -> bool:
+        """Return whether a bounce of it is searched for: it has not arrived, or a bounce of it is still there."""
+        left = [each for each in (self.bounce, self.delay_notice) if each is not None and not each.deleted]
+        return self.is_searched_for(now) or any(now - each.seen_at < _REPEATS_WITHIN for each in left)
 
     def may_repeat(self, now: float) -> bool:
         """Return whether a second copy of it would still be reported."""
@@ -192,7 +207,7 @@ class Message:
 
 _UNDER_WAY = frozenset({Stage.INTENDED, Stage.ACCEPTED, Stage.UNCERTAIN})
 _WAITING = frozenset({Stage.ACCEPTED, Stage.UNCERTAIN, Stage.LOST})
-CONCLUDED = frozenset({Stage.REFUSED, Stage.DELIVERED, Stage.LOST})
+CONCLUDED = frozenset({Stage.REFUSED, Stage.DELIVERED, Stage.LOST, Stage.BOUNCED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +224,8 @@ class Totals:
     found_after_lost: int = 0
     uncertain: int = 0
     duplicates: int = 0
+    bounced: int = 0
+    """Returned by a mail server; some may have been lost before, or found all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,12 +310,30 @@ def after_search(
         copies = dict.fromkeys((*found.copies, *map(_fingerprint, arrivals)))
         return replace(found, looks=message.looks + 1, copies=tuple(copies)[:_MOST_COPIES])
     message = replace(message, looks=message.looks + 1)
-    if not whole or message.stage is Stage.DELIVERED:
+    if not whole or message.stage in {Stage.DELIVERED, Stage.BOUNCED}:
         return message
     message = replace(message, missed_at=began)
     if began - message.begun_at < plan.lost_after or message.lost_at is not None:
         return message
     return replace(message, stage=Stage.LOST if message.stage is Stage.ACCEPTED else message.stage, lost_at=ended)
+
+
+def after_bounce(message: Message, returned: Returned) -> Message:
+    """Return the message after a mail server has returned it; one that has arrived stays delivered."""
+    stage = Stage.BOUNCED if message.stage in _WAITING else message.stage
+    return replace(message, stage=stage, bounce=message.bounce or returned)
+
+
+def after_delay_notice(message: Message, returned: Returned) -> Message:
+    """Return the message after a mail server has said that it still tries."""
+    known = message.delay_notice
+    newer = known is None or known.arrived_at is None or (returned.arrived_at or 0.0) > known.arrived_at
+    return replace(message, delay_notice=returned) if newer else message
+
+
+def after_missing_bounce(message: Message, began: float) -> Message:
+    """Return a message without a finder after a search, begun at `began` (Unix seconds), that saw no bounce of it."""
+    return replace(message, missed_at=began, looks=message.looks + 1) if message.stage is Stage.ACCEPTED else message
 
 
 def _found(message: Message, match: Match, plan: Loopback, ended: float) -> Message:
@@ -354,4 +389,5 @@ def _counted(totals: Totals, before: Message | None, after: Message) -> Totals:
         found_after_lost=totals.found_after_lost + (found and was_lost),
         uncertain=totals.uncertain + became(Stage.UNCERTAIN),
         duplicates=totals.duplicates + after.duplicates - (before.duplicates if before else 0),
+        bounced=totals.bounced + became(Stage.BOUNCED),
     )

@@ -68,6 +68,15 @@ class Loopback:
     """Whether Exchange Online serves the mailbox that the messages go to: then its verdicts are the receiver's."""
     delete: bool = True
     """Whether messages that were found are deleted."""
+    bounces: Find | None = None
+    """Where bounces arrive, in the sender's mailbox; None: they are not searched for."""
+    bounces_required: bool = False
+    """Whether they were asked for; else a mailbox that does not let the search in is no failure."""
+
+    @property
+    def searched(self) -> tuple[Find, ...]:
+        """Return where is searched for messages and for bounces, each mailbox once."""
+        return tuple(dict.fromkeys(find for find in (self.find, self.bounces) if find is not None))
 
     def purged_mailboxes(self, check: Check) -> tuple[Find, ...]:
         """Return where left-overs of the check are deleted: where its messages arrive, and in its own Sent Items.

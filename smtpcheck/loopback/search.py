@@ -70,7 +70,7 @@ class Finders(Searcher):
         """Search for all messages of a request; see `Searcher`."""
         if find.via is FindVia.NONE or find.server is None:
             raise ValueError("there is nothing to search")
-        if not request.targets and request.purge_before is None:
+        if request.is_empty:
             return Search()
         finder, place = self._finder(find, find.server)  # of the settings that the search began with
         answer = await self._tokens.token(find.credential, find.mailbox, timeout=token_timeout, scope=find.scope)

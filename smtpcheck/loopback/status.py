@@ -12,13 +12,15 @@ Rules of this file:
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from smtpcheck.loopback.bounce_outcome import bounced, delay_evidence, delay_warnings
 from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind
-from smtpcheck.loopback.message_state import Message, Record, Stage
+from smtpcheck.loopback.message_state import CONCLUDED, Message, Record, Stage
 from smtpcheck.loopback.plan import Loopback
 from smtpcheck.mail.junk import Why
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.report import Fault, FaultKind, Finding, Outcome, Report, Step
+from smtpcheck.model.timestamp import span_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,19 @@ class LoopbackStatus:
     """When the next message is due (Unix seconds)."""
     kept: bool = True
     """Whether the intent of the last message could be written; without, it was not sent."""
+    bounces: FinderState | None = None
+    """What is known of the search for bounces; None before the first, or without one."""
+
+    @property
+    def concluded(self) -> Message | None:
+        """Return the newest message of which it is known what became of it.
+
+        Without a finder one that was not returned within `lost_after` has arrived, as far as anybody says.
+        """
+        if self.plan.find is not None:
+            return self.record.concluded
+        stayed = (each for each in reversed(self.record.messages) if _is_concluded(each, self.plan))
+        return next(stayed, None)
 
 
 def success(loopback_status: LoopbackStatus) -> bool | None:
@@ -59,9 +74,17 @@ def success(loopback_status: LoopbackStatus) -> bool | None:
         return False
     last = record.messages[-1] if record.messages else None
     if loopback_status.plan.find is None:
-        return None if last is None or last.stage is Stage.INTENDED else last.stage is Stage.ACCEPTED
-    concluded = record.concluded
+        if last is None or last.stage is Stage.INTENDED:
+            return None
+        concluded = loopback_status.concluded
+        return last.stage is Stage.ACCEPTED and (concluded is None or concluded.stage is not Stage.BOUNCED)
+    concluded = loopback_status.concluded
     return None if concluded is None else concluded.stage is Stage.DELIVERED
+
+
+def _is_concluded(message: Message, plan: Loopback) -> bool:
+    stayed = message.missed_at is not None and message.missed_at - message.begun_at >= plan.lost_after
+    return message.stage in CONCLUDED or (message.stage is Stage.ACCEPTED and stayed)
 
 
 def merged(report: Report, loopback_status: LoopbackStatus, now: float) -> Report:
@@ -71,9 +94,11 @@ def merged(report: Report, loopback_status: LoopbackStatus, now: float) -> Repor
         return report
     if (refusal := _refusal(report, record)) is not None:
         return refusal
-    concluded = record.concluded
+    concluded = loopback_status.concluded
     if concluded is not None and concluded.stage is Stage.LOST:
         return _lost(report, concluded)
+    if concluded is not None and concluded.stage is Stage.BOUNCED and concluded.bounce is not None:
+        return bounced(report, concluded, concluded.bounce)
     warnings = tuple(_warnings(loopback_status, now))
     if not warnings:
         return report
@@ -112,6 +137,7 @@ def _lost(report: Report, message: Message) -> Report:
         f"message {message.sequence} was accepted, and {detail}",
         f"its Message-ID is {_known_id(message)}",
         *([f"the server said: {message.receipt.reply}"] if message.receipt else []),
+        *delay_evidence(message),
         message_id=_known_id(message),
     )
     step = Step(Phase.DELIVERY, report.seconds, 0.0, fault=Fault(FaultKind.NOT_DELIVERED, detail))
@@ -133,7 +159,7 @@ def _warnings(loopback_status: LoopbackStatus, now: float) -> Iterator[Finding]:
     if last is not None and last.stage is Stage.UNCERTAIN:
         seen = f"the connection was lost when message {last.sequence} had been sent, before the server answered"
         yield _finding(Cause.MAIL_UNCERTAIN, seen, f"its Message-ID is {last.message_id}", message_id=last.message_id)
-    concluded = record.concluded
+    concluded = loopback_status.concluded
     if concluded is not None and concluded.stage is Stage.DELIVERED:
         if concluded.kind is FolderKind.JUNK:
             yield _in_junk(concluded, plan)
@@ -143,13 +169,24 @@ def _warnings(loopback_status: LoopbackStatus, now: float) -> Iterator[Finding]:
             yield _finding(Cause.RATED_OUTBOUND_SPAM, seen, where, sender=plan.sender)
         if concluded.late:
             took = f"message {concluded.sequence} took {concluded.delivery_seconds:.0f} s"
-            yield _finding(Cause.MAIL_LATE, f"{took}, more than {plan.warn_after:g} s")
-    overdue = next((each for each in record.messages if _is_overdue(each, plan, now)), None)
-    if overdue is not None and not (concluded is not None and concluded.late):
+            yield _finding(
+                Cause.MAIL_LATE,
+                f"{took}, more than {plan.warn_after:g} s",
+                *_after_lost(concluded),
+                *delay_evidence(concluded),
+            )
+    delayed = next((each for each in reversed(record.messages) if each.delay_notice and each.under_way), None)
+    if delayed is not None:
+        yield from delay_warnings(delayed)
+    overdue = next((each for each in record.messages if plan.find and _is_overdue(each, plan, now)), None)
+    if overdue is not None and delayed is None and not (concluded is not None and concluded.late):
         seen = f"message {overdue.sequence} has not been found for {now - overdue.begun_at:.0f} s"
         yield _finding(Cause.MAIL_LATE, f"{seen}, more than {plan.warn_after:g} s")
     if finder is not None and finder.error is not None:
         yield _finder_failed(finder.error, finder.failures, plan.find.mailbox if plan.find else "")
+    bounces = loopback_status.bounces
+    if plan.bounces_required and bounces is not None and bounces.error is not None and plan.bounces != plan.find:
+        yield _finder_failed(bounces.error, bounces.failures, plan.bounces.mailbox if plan.bounces else "")
 
 
 def _in_junk(message: Message, plan: Loopback) -> Finding:
@@ -169,6 +206,13 @@ def _in_junk(message: Message, plan: Loopback) -> Finding:
     }
     seen = f"message {message.sequence} was in the folder {message.folder}"
     return _finding(Cause.MAIL_IN_JUNK, seen, *said, *message.contradictions, **values)
+
+
+def _after_lost(message: Message) -> tuple[str, ...]:
+    """Return how long a message had been considered lost when it was found."""
+    if message.lost_at is None or message.seen_at is None:
+        return ()
+    return (f"it was found {span_text(max(0.0, message.seen_at - message.lost_at))} after it was considered lost",)
 
 
 def _is_overdue(message: Message, plan: Loopback, now: float) -> bool:

@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from smtpcheck.loopback.bounce_outcome import said
 from smtpcheck.loopback.finder import FolderKind
 from smtpcheck.loopback.message_state import Message, Stage
+from smtpcheck.loopback.returned import Returned
 from smtpcheck.mail import headers
 from smtpcheck.mail.headers import LATENCY_HEADER
 from smtpcheck.mail.junk import Why
+from smtpcheck.model.timestamp import span_text
 
 
 class EventKind(StrEnum):
@@ -30,6 +33,8 @@ class EventKind(StrEnum):
     FOUND = "found"
     MISSED = "missed"
     """The last search did not see it."""
+    BOUNCED = "bounced"
+    DELAYED = "delayed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,8 @@ def _events(message: Message) -> Iterator[Event]:
     if message.sent_at is None:
         return
     yield _handed_over(message, message.sent_at)
+    if (notice := message.delay_notice) is not None:
+        yield _of_server(EventKind.DELAYED, notice, "delayed", message.sent_at)
     legs = headers.legs(message.hops, message.sent_at)
     for hop, leg in zip(message.hops, legs, strict=True):
         yield Event(
@@ -73,24 +80,29 @@ def _events(message: Message) -> Iterator[Event]:
         seconds = message.arrived_at - before
         text = f"in the mailbox: {message.folder}"
         yield Event(EventKind.ARRIVED, message.arrived_at, text, _latency(message), seconds, seconds <= -1.0)
-    if message.seen_at is None and message.missed_at is not None and message.lost_at is None:
+    waits = message.seen_at is None and message.lost_at is None and message.bounce is None
+    if waits and message.missed_at is not None:
         text = f"not there yet, after {message.looks} {'search' if message.looks == 1 else 'searches'}"
         yield Event(EventKind.MISSED, message.missed_at, text, "", message.missed_at - message.sent_at)
     if message.lost_at is not None:
         ended = "considered lost" if message.stage is not Stage.UNCERTAIN else "dropped: it was perhaps never accepted"
         yield Event(EventKind.LOST, message.lost_at, ended, "", message.lost_at - message.sent_at)
+    if message.bounce is not None:
+        yield _of_server(EventKind.BOUNCED, message.bounce, "returned", message.sent_at)
     if message.seen_at is not None:
-        said = "\n".join(_verdicts(message))
-        yield Event(EventKind.FOUND, message.seen_at, _found(message), said, message.seen_at - message.sent_at)
+        verdicts = "\n".join(_verdicts(message))
+        yield Event(EventKind.FOUND, message.seen_at, _found(message), verdicts, message.seen_at - message.sent_at)
 
 
 def _handed_over(message: Message, at: float) -> Event:
-    said, seconds = message.receipt.reply if message.receipt else "", at - message.intended_at
+    reply, seconds = message.receipt.reply if message.receipt else "", at - message.intended_at
     if message.stage is Stage.REFUSED:
-        return Event(EventKind.REFUSED, at, "refused by the server", said, seconds)
+        return Event(EventKind.REFUSED, at, "refused by the server", reply, seconds)
     if message.uncertain:
-        return Event(EventKind.UNCERTAIN, at, "sent, and the connection lost before the server answered", said, seconds)
-    return Event(EventKind.ACCEPTED, at, "accepted by the server", said, seconds)
+        return Event(
+            EventKind.UNCERTAIN, at, "sent, and the connection lost before the server answered", reply, seconds
+        )
+    return Event(EventKind.ACCEPTED, at, "accepted by the server", reply, seconds)
 
 
 def _latency(message: Message) -> str:
@@ -107,6 +119,14 @@ def _verdicts(message: Message) -> Iterator[str]:
             yield str(verdict) if verdict.believed else f"{verdict}; anybody can have written that"
 
 
+def _of_server(what: EventKind, returned: Returned, fate: str, sent_at: float) -> Event:
+    """Return what a bounce or a notice of delay says; where the mailbox's clock cannot be right, by our own."""
+    at = returned.seen_at if returned.arrived_at is None else returned.arrived_at
+    at = at if sent_at <= at <= returned.seen_at else returned.seen_at
+    gone = ", and the bounce deleted" if returned.deleted and what is EventKind.BOUNCED else ""
+    return Event(what, at, f"{fate} by {returned.by}{gone}", said(returned), at - sent_at)
+
+
 def _found(message: Message) -> str:
     where = {FolderKind.INBOX: "in the inbox", FolderKind.JUNK: "in Junk"}.get(message.kind or FolderKind.OTHER)
     seen = f"found {where or f'in the folder {message.folder}'}"
@@ -115,4 +135,6 @@ def _found(message: Message) -> str:
     more = (
         f", {message.duplicates} more {'copy' if message.duplicates == 1 else 'copies'}" if message.duplicates else ""
     )
-    return f"{seen}{more}{', and deleted' if message.deleted else ''}"
+    lost_for = 0.0 if message.lost_at is None or message.seen_at is None else message.seen_at - message.lost_at
+    late = f", {span_text(lost_for)} after it was considered lost" if lost_for > 0 else ""
+    return f"{seen}{more}{late}{', and deleted' if message.deleted else ''}"

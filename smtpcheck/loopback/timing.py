@@ -19,8 +19,8 @@ SLOWEST_SEARCH = 60.0
 """The longest time between two searches for a message that is not lost yet."""
 SEARCH_FOR_LOST_EVERY = 3600.0
 """The time between two searches for a message that is lost."""
-SEARCH_UNTIL = 86400.0
-"""How old a message is when it is not searched for any more."""
+SEARCH_UNTIL = 93600.0
+"""How old a message is when it is not searched for any more; what Exchange Online cannot deliver returns after 24 h."""
 SPACING = 2.0
 """The shortest time between two searches of one mailbox."""
 PURGE_EVERY = 86400.0

@@ -77,6 +77,10 @@ class Bounce:
     """The header of the message that was returned."""
     text: str = ""
     """The text for people, decoded."""
+    fields: tuple[Field, ...] = ()
+    """The header of the bounce itself."""
+    reported_id: str = ""
+    """The Message-ID of the original in the part for programs, without `<>`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,24 @@ def read_bounce(message: bytes | str) -> Bounce | None:
         message_ids=_message_ids(top, status, original, text),
         original=original,
         text=text,
+        fields=top.fields,
+        reported_id=_reported_id(status),
     )
+
+
+def may_be_bounce(fields: Iterable[Field]) -> bool:
+    """Return whether a message with this header may be a bounce: `read_bounce` of the whole message decides."""
+    top = Part(tuple(fields), ())
+    if top.content_type == "multipart/report" or top.has("X-MS-Exchange-Message-Is-Ndr"):
+        return True
+    if top.has("X-Failed-Recipients") or _is_from_daemon(top):
+        return True
+    subject = decoded(top.field("Subject"))
+    return action_of_text(subject) != "" and _ANSWER.match(subject) is None
+
+
+def _is_from_daemon(top: Part) -> bool:
+    return _DAEMON.search(f"{decoded(top.field('From'))} {top.field('Return-Path')}") is not None
 
 
 def _is_bounce(top: Part, parts: tuple[Part, ...], status: _Status | None, text: str) -> bool:
@@ -124,7 +145,7 @@ def _is_bounce(top: Part, parts: tuple[Part, ...], status: _Status | None, text:
     if top.has("X-MS-Exchange-Message-Is-Ndr") or top.has("X-Failed-Recipients"):
         return True
     subject = decoded(top.field("Subject"))
-    if _DAEMON.search(f"{decoded(top.field('From'))} {top.field('Return-Path')}") is None:
+    if not _is_from_daemon(top):
         return action_of_text(subject) != "" and _ANSWER.match(subject) is None and is_notice(text)
     if has_status or action_of_text(subject):
         return True
@@ -236,6 +257,12 @@ def _by_notice(notice: Notice) -> Bounce:
         remote_mta=notice.remote_mta,
         reporting_mta=notice.reporting_mta,
     )
+
+
+def _reported_id(status: _Status | None) -> str:
+    fields = (*status.message, *status.recipient) if status else ()
+    values = (_value(fields, name) for name in ("X-Original-Message-ID", "Original-Message-ID"))
+    return next((found[1] for value in values if (found := _MESSAGE_ID.search(value))), "")
 
 
 def _message_ids(top: Part, status: _Status | None, original: tuple[Field, ...], text: str) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ Rules of this file:
 - The clocks of the hops are their own. A hop that took less than no time shows a clock that differs, and is named as
   that.
 - Whether a message is ours: the correlation id is in the header `UNIQUE_HEADER`, or, where a gateway has removed that,
-  in the subject, which a gateway may have encoded again (RFC 2047).
+  in the subject, which a gateway may have encoded again (RFC 2047). An answer or a bounce that repeats our subject is
+  not ours by that.
 """
 
 import re
@@ -102,8 +103,21 @@ ROUTE_HEADERS = (
     *VERDICT_HEADERS,
 )
 """The headers that a `Match` has."""
-ID_HEADERS = (UNIQUE_HEADER, "Subject", "Message-ID")
+ID_HEADERS = (
+    UNIQUE_HEADER,
+    "Subject",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "Content-Type",
+    "X-Failed-Recipients",
+)
 """The headers that say whether a message is ours, and which."""
+BOUNCE_HEADERS = (
+    *("From", "Return-Path", "Subject", "Message-ID", "In-Reply-To", "References", "Content-Type"),
+    *("X-Failed-Recipients", "X-MS-Exchange-Message-Is-Ndr"),
+)
+"""The headers that say whether a message may be a bounce, and of which message."""
 
 Field = tuple[str, str]
 
@@ -112,6 +126,7 @@ _LONGEST_VALUE = 4096
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _WORD = re.compile(r"[A-Za-z0-9]{16,200}")
+_REPORT = re.compile(r"\s{0,8}multipart/report\b", re.IGNORECASE)
 
 
 def read_fields(block: bytes) -> tuple[Field, ...]:
@@ -136,9 +151,16 @@ def correlation_id_of(fields: Sequence[Field], is_ours: Callable[[str], bool]) -
     """Return the correlation id of a message of ours, None for a message of anybody else."""
     candidates = [value for name, value in fields if name.lower() == UNIQUE_HEADER.lower()]
     for name, value in fields:
-        if name.lower() == "subject":
+        if name.lower() == "subject" and not _answers(fields):
             candidates += _WORD.findall(decoded(value))
     return next((candidate for candidate in candidates if is_ours(candidate)), None)
+
+
+def _answers(fields: Sequence[Field]) -> bool:
+    """Return whether a message answers or returns another one, whose subject it then has."""
+    names = {name.lower() for name, value in fields if value}
+    report = any(name.lower() == "content-type" and _REPORT.match(value) for name, value in fields)
+    return report or not names.isdisjoint({"in-reply-to", "references", "x-failed-recipients"})
 
 
 def decoded(subject: str) -> str:

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from email.utils import parseaddr
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -75,6 +76,7 @@ class GraphMail:
         app.router.add_get(root + "/mailFolders/{folder}", self._show_folder)
         app.router.add_get(root + "/mailFolders/{folder}/messages", self._list)
         app.router.add_get(root + "/messages", self._list)
+        app.router.add_get(root + "/messages/{message}/$value", self._show_content)
         app.router.add_delete(root + "/messages/{message}", self._delete)
         app.router.add_post(root + "/messages/{message}/permanentDelete", self._purge)
 
@@ -84,6 +86,13 @@ class GraphMail:
             return box
         folder = _folder(box, request.match_info["folder"])
         return _no_item(request) if folder is None else web.json_response(_described(folder))
+
+    async def _show_content(self, request: web.Request) -> web.Response:
+        """Answer with a message in MIME (https://learn.microsoft.com/graph/api/message-get)."""
+        found = self._found(request, _READS)
+        return (
+            found if isinstance(found, web.Response) else web.Response(body=found[2].content, content_type="text/plain")
+        )
 
     async def _list(self, request: web.Request) -> web.Response:
         box = self._opened(request, _READS)
@@ -106,6 +115,8 @@ class GraphMail:
             if (folder is None or where is folder) and time.time() >= stored.arrived_at + self.lag
             if test(entry := _entry(where, stored))
         ]
+        if request.query.get("$orderby") == "receivedDateTime desc":
+            shown.sort(key=lambda entry: str(entry["receivedDateTime"]), reverse=True)
         return self._page(request, shown)
 
     def _page(self, request: web.Request, entries: list[Mapping[str, object]]) -> web.Response:
@@ -142,8 +153,10 @@ class GraphMail:
         folder.messages.remove(stored)
         return web.Response(status=204)
 
-    def _found(self, request: web.Request) -> tuple[Box, Folder, Stored] | web.Response:
-        box = self._opened(request, _WRITES)
+    def _found(
+        self, request: web.Request, rights: frozenset[str] = _WRITES
+    ) -> tuple[Box, Folder, Stored] | web.Response:
+        box = self._opened(request, rights)
         if isinstance(box, web.Response):
             return box
         identity = request.match_info["message"]
@@ -204,6 +217,7 @@ def _entry(folder: Folder, stored: Stored) -> Mapping[str, object]:
         "subject": first.get("subject", ""),
         "receivedDateTime": arrived,
         "internetMessageId": first.get("message-id", ""),
+        "from": {"emailAddress": dict(zip(("name", "address"), parseaddr(first.get("from", "")), strict=True))},
     }
     if folder.use is not Use.SENT:  # a copy in Sent Items has come by no transport
         entry["internetMessageHeaders"] = [{"name": name, "value": value} for name, value in header]

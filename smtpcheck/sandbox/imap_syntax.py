@@ -88,8 +88,8 @@ def _next_test(rest: list[Word], *, gmail: bool) -> Test:
         case "OR":
             first, second = _next_test(rest, gmail=gmail), _next_test(rest, gmail=gmail)
             return lambda stored: first(stored) or second(stored)
-        case "SUBJECT":
-            return _holds("subject", _text(rest), whole=gmail)
+        case "SUBJECT" | "FROM":
+            return _holds(word.lower(), _text(rest), whole=gmail)
         case "HEADER":
             name, part = _text(rest).casefold(), _text(rest)
             return (lambda _: False) if gmail and name.startswith("x-") else _holds(name, part)
@@ -139,13 +139,16 @@ def _item(item: str, stored: Stored) -> bytes:
         return f'INTERNALDATE "{moment:%d}-{_MONTHS[moment.month - 1]}-{moment:%Y %H:%M:%S} +0000"'.encode()
     if upper == "RFC822.SIZE":
         return b"RFC822.SIZE %d" % len(stored.content)
-    match = re.fullmatch(r"BODY(?:\.PEEK)?\[(|HEADER|HEADER\.FIELDS \(([^)]*)\))\]", upper)
+    match = re.fullmatch(r"BODY(?:\.PEEK)?\[(|HEADER|HEADER\.FIELDS \(([^)]*)\))\](?:<(\d+)\.(\d+)>)?", upper)
     if match is None:
         raise ValueError(item)
     section, names = match[1], (match[2] or "").split()
     header, _, _ = stored.content.partition(b"\r\n\r\n")
     content = stored.content if not section else header + b"\r\n\r\n" if not names else _fields(header, names)
-    return f"BODY[{section}] {{{len(content)}}}\r\n".encode() + content
+    begin = ""
+    if match[3]:  # a part of it (RFC 9051 6.4.5)
+        begin, content = f"<{match[3]}>", content[int(match[3]) : int(match[3]) + int(match[4])]
+    return f"BODY[{section}]{begin} {{{len(content)}}}\r\n".encode() + content
 
 
 def _fields(header: bytes, names: Sequence[str]) -> bytes:

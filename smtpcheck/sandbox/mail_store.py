@@ -2,7 +2,7 @@
 
 Rules of this file:
 - A mailbox comes into being when it is first named; each has the folders that Exchange makes.
-- The route of a message is set when it is sent (`Delivery`): at once, late, into Junk, twice, or never.
+- The route of a message is set when it is sent (`Delivery`): at once, late, into Junk, twice, never, or back.
 - A delivered message has the Received headers of two hops (RFC 5321 4.4) on top of what was sent.
 """
 
@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from email.utils import formatdate
 from enum import StrEnum
+
+from smtpcheck.sandbox.bounces import Refusal, bounce
 
 
 class Use(StrEnum):
@@ -49,6 +51,8 @@ class Delivery:
     """The value of the Authentication-Results header (RFC 8601) that it gets; empty: none, as inside a tenant."""
     keeps_sent: bool = True
     """Whether a copy is in Sent Items of the sender."""
+    refusal: Refusal | None = None
+    """Why a mail server behind returns it to the sender; with a notice of delay it arrives all the same, if it does."""
 
 
 AT_ONCE = Delivery()
@@ -136,14 +140,21 @@ class MailStore:
         if delivery.keeps_sent:
             self.box(sender).folders[Use.SENT].add(content, self._clock())
         for recipient in recipients:
-            for _ in range(delivery.copies):
-                self._deliver_later(recipient, content, delivery)
+            if (refusal := delivery.refusal) is not None:
+                self._return(refusal, content, sender, recipient)
+            if refusal is None or refusal.delayed:
+                for _ in range(delivery.copies):
+                    self._deliver_later(recipient, content, delivery)
 
     def close(self) -> None:
         """Let nothing arrive any more."""
         for timer in self._under_way:
             timer.cancel()
         self._under_way.clear()
+
+    def _return(self, refusal: Refusal, content: bytes, sender: str, recipient: str) -> None:
+        now = self._clock()
+        self.box(sender).folders[Use.INBOX].add(bounce(refusal, content, sender, recipient, now), now)
 
     def _deliver_later(self, recipient: str, content: bytes, delivery: Delivery) -> None:
         if not delivery.delay:

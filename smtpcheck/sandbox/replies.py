@@ -58,3 +58,13 @@ RESETTING = "250 2.0.0 Resetting"
 OK = "250 2.0.0 OK"
 CANNOT_VERIFY = "252 2.1.5 Cannot VRFY user"
 BYE = "221 2.0.0 Service closing transmission channel"
+RECIPIENT_NOT_FOUND = "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup"
+"""In a bounce of Exchange Online."""
+DMARC_REFUSED = (
+    "550 5.7.26 Unauthenticated email from contoso.example is not accepted due to domain's DMARC policy. "
+    "Please contact the administrator of contoso.example domain. For more information, go to "
+    "https://support.google.com/mail/answer/2451690 - gsmtp"
+)
+"""In a bounce of Gmail."""
+GREYLISTED = "451 4.7.1 Greylisting in action, please come back later"
+"""In a notice of delay of Postfix."""

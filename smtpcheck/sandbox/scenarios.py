@@ -15,6 +15,7 @@ from enum import StrEnum
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.sandbox import gmail, postfix, replies
+from smtpcheck.sandbox.bounces import Refusal, Style
 from smtpcheck.sandbox.certificates import Certificate
 from smtpcheck.sandbox.directory import IssuerFailure
 from smtpcheck.sandbox.flaws import Flaw
@@ -362,6 +363,33 @@ SCENARIOS: tuple[Scenario, ...] = (
         check=_loopback("mail-lost", warn_after="2s", lost_after="4s"),
         registration=CONTOSO_MAIL,
         delivery=Delivery(copies=0),
+    ),
+    Scenario(
+        "mail-bounced",
+        "The server accepts a message, and returns it: there is no such recipient.",
+        Cause.MAIL_BOUNCED,
+        check=_loopback("mail-bounced"),
+        registration=CONTOSO_MAIL,
+        delivery=Delivery(refusal=Refusal(replies.RECIPIENT_NOT_FOUND)),
+    ),
+    Scenario(
+        "mail-bounced-dmarc",
+        "Another server refuses a message for the sender's DMARC policy; the bounce is found by Microsoft Graph.",
+        Cause.MAIL_BOUNCED,
+        check=_loopback("mail-bounced-dmarc"),
+        registration=CONTOSO_MAIL,
+        delivery=Delivery(refusal=Refusal(replies.DMARC_REFUSED, Style.GMAIL, "gmail-smtp-in.l.google.example")),
+        finding=Finding("graph"),
+    ),
+    Scenario(
+        "mail-delayed",
+        "A notice says that a message is delayed; it arrives late.",
+        warnings=frozenset({Cause.MAIL_LATE}),
+        check=_loopback("mail-delayed", warn_after="2s"),
+        registration=CONTOSO_MAIL,
+        delivery=Delivery(
+            delay=5.0, refusal=Refusal(replies.GREYLISTED, Style.POSTFIX, "mx.contoso.example", delayed=True)
+        ),
     ),
     Scenario(
         "finder-refused",

@@ -1,5 +1,6 @@
 """What `loopback:` means, and what is told of one that cannot work."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,7 @@ def test_a_short_loopback_gets_every_default(tmp_path: Path) -> None:
         lost_after=900.0,
         limits=Limits(per_hour=12, per_day=200),
         exchange_online=True,
+        bounces=replace(found.find, mailbox="billing@contoso.com"),
     )
     assert settings.loopbacks["local"].find is None
 
@@ -112,6 +114,7 @@ def test_every_key_counts(tmp_path: Path) -> None:
         authserv_id="",
         exchange_online=True,
         delete=False,
+        bounces=replace(found.find, mailbox="alias@contoso.com"),
     )
 
 
@@ -201,3 +204,83 @@ def test_searches_are_announced_and_of_how_many_requests_one_in_graph_consists(
     assert "in Microsoft Graph" not in imap
     assert "A search in Microsoft Graph takes at most 4 requests for every 7 pending messages" in graph
     assert imap.split("searches/h")[1].split()[2:4] == graph.split("searches/h")[1].split()[2:4]
+
+
+USERS = """
+credentials:
+  app: {{type: microsoft, tenant: contoso.com, client_id: x, client_secret: {{value: abc}}}}
+  anna: {{type: microsoft-user, tenant: contoso.com, client_id: y}}
+  bob: {{type: microsoft-user, tenant: contoso.com, client_id: z}}
+  own: {{type: password, password: {{value: abc}}}}
+  other: {{type: password, user: probe, password: {{value: abc}}}}
+checks:
+  - name: billing
+    mailbox: anna@contoso.com
+    credential: {credential}
+    server: {{host: smtp.example.org}}
+    loopback:
+      to: probe@contoso.com
+      find: {find}
+      bounces: {bounces}
+"""
+_SERVER = "server: {host: imap.example.org}"
+
+
+@pytest.mark.parametrize(
+    ("credential", "find", "bounces", "expected"),
+    [
+        ("app", "{via: imap}", None, ("imap", "anna@contoso.com", "app")),
+        ("app", "{via: graph}", None, ("graph", "anna@contoso.com", "app")),
+        ("app", "{via: none}", None, None),
+        ("anna", "{via: imap, credential: app}", None, ("imap", "anna@contoso.com", "app")),
+        ("anna", "{via: imap}", None, ("imap", "anna@contoso.com", "anna")),
+        ("anna", "{via: imap, credential: bob}", None, None),
+        ("own", f"{{via: imap, {_SERVER}}}", None, ("imap", "anna@contoso.com", "own")),
+        ("own", f"{{via: imap, credential: other, {_SERVER}}}", None, None),
+        ("app", "{via: imap}", "{via: none}", None),
+        ("app", "{via: imap}", "{via: graph}", ("graph", "anna@contoso.com", "app")),
+        ("anna", "{via: imap, credential: bob}", "{via: imap}", ("imap", "anna@contoso.com", "anna")),
+        ("app", "{via: none}", "{via: imap, credential: anna}", ("imap", "anna@contoso.com", "anna")),
+        ("app", "{via: imap}", "{via: imap, mailbox: returns@contoso.com}", ("imap", "returns@contoso.com", "app")),
+        ("app", "{via: imap, mailbox: ANNA@contoso.com}", None, ("imap", "ANNA@contoso.com", "app")),
+    ],
+)
+def test_where_bounces_are_looked_for(
+    tmp_path: Path, credential: str, find: str, bounces: str | None, expected: tuple[str, str, str] | None
+) -> None:
+    """By default as the messages, where the finder's credential opens the sender's mailbox as far as can be known."""
+    file = tmp_path / "checks.yaml"
+    text = USERS.format(credential=credential, find=find, bounces=bounces)
+    file.write_text(text if bounces else text.replace("      bounces: None\n", ""))
+    loaded = load([file])
+    assert loaded.settings, loaded.problems
+    plan = loaded.settings.loopbacks["billing"]
+    found = plan.bounces
+    assert (found and (found.via, found.mailbox, found.credential)) == expected
+    assert plan.bounces_required is (bounces is not None and "none" not in bounces)
+
+
+def test_a_server_that_is_named_once_serves_both(tmp_path: Path) -> None:
+    """And one mailbox is one search."""
+    file = tmp_path / "checks.yaml"
+    find = f"{{via: imap, mailbox: anna@contoso.com, {_SERVER}}}"
+    file.write_text(USERS.format(credential="own", find=find, bounces="{via: imap}"))
+    settings = load([file]).settings
+    assert settings
+    plan = settings.loopbacks["billing"]
+    assert plan.bounces == plan.find
+    assert len(plan.searched) == 1
+
+
+def test_what_cannot_work_about_bounces_is_reported_where_it_is(tmp_path: Path) -> None:
+    settings, problems = told(tmp_path, f"{LOOPBACK}, bounces: {{via: imap, credential: nobody}}")
+    assert settings is None
+    assert 'checks[0].loopback.bounces.credential: "nobody": there is no credential of this name' in problems
+
+
+def test_searches_for_bounces_are_announced(tmp_path: Path) -> None:
+    with_them, _ = told(tmp_path)
+    without, _ = told(tmp_path, f"{LOOPBACK}, bounces: {{via: none}}")
+    assert with_them and without
+    (more,), (less,) = traffic_of(with_them).searches, traffic_of(without).searches
+    assert more.searches_per_hour > 1.9 * less.searches_per_hour

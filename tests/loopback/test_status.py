@@ -355,6 +355,7 @@ def test_the_metrics_of_a_loopback_are_these() -> None:
         'smtpcheck_loopback_found_total{check="billing"} 5',
         'smtpcheck_loopback_late_total{check="billing"} 2',
         'smtpcheck_loopback_lost_total{check="billing"} 1',
+        'smtpcheck_loopback_bounced_total{check="billing"} 0',
         'smtpcheck_loopback_uncertain_total{check="billing"} 1',
         'smtpcheck_loopback_folder_info{check="billing",folder="junk"} 1',
         'smtpcheck_loopback_junk_info{check="billing",reason="unknown"} 1',

@@ -9,6 +9,7 @@ Rules of this file:
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +21,8 @@ from smtpcheck.model.printable import printable
 from smtpcheck.secrets.secret import Secret
 
 LIMITS = Limits(seconds=30.0, connect_seconds=10.0, octets=2 * 1024 * 1024)
+CONTENT_LIMITS = Limits(seconds=30.0, connect_seconds=10.0, octets=128 * 1024)
+"""Of a whole message, of which the beginning is enough."""
 MOST_PAGES = 50
 LONGEST_WAIT = 5.0
 """Seconds that are waited at Graph's word; a longer wait is reported instead."""
@@ -48,22 +51,15 @@ class GraphError(Exception):
 
 
 class GraphClient:
-    """One connection to Graph."""
+    """One connection to Graph, and one more for the content of messages, which is cut where there is enough of it."""
 
     def __init__(self, root: str, token: Secret, *, context: ssl.SSLContext, proxy: str | None) -> None:
         """Ask the URL `root`; by `proxy`, or by what the environment names."""
         self._root = root
-        self._client = Client(
-            context=context,
-            proxy=proxy,
-            limits=LIMITS,
-            headers={
-                "Authorization": f"Bearer {token.reveal()}",
-                "Accept": "application/json",
-                "Prefer": 'IdType="ImmutableId"',
-            },
-            connections=1,
-        )
+        headers = {"Authorization": f"Bearer {token.reveal()}", "Prefer": 'IdType="ImmutableId"'}
+        json = {**headers, "Accept": "application/json"}
+        self._client = Client(context=context, proxy=proxy, limits=LIMITS, headers=json, connections=1)
+        self._contents = Client(context=context, proxy=proxy, limits=CONTENT_LIMITS, headers=headers, connections=1)
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,6 +68,16 @@ class GraphClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.close()
+        await self._contents.close()
+
+    async def beginning(self, path: str) -> bytes:
+        """Return what is at a path, no more of it than `CONTENT_LIMITS` allow. Raises GraphError."""
+        exchange = await self._contents.request("GET", f"{self._root}{path}", keep=("request-id",))
+        if isinstance(exchange, Fault):
+            raise _no_answer(exchange, FinderStep.SEARCH)
+        if exchange.status // 100 != 2:
+            raise GraphError(_refusal(exchange, FinderStep.SEARCH), exchange.status)
+        return exchange.body
 
     async def get(self, path: str) -> Mapping[str, Any]:
         """Return the object at a path below the root, query included. Raises GraphError."""
@@ -108,9 +114,7 @@ class GraphClient:
     async def _once(self, method: str, url: str, step: FinderStep) -> Mapping[str, Any]:
         exchange = await self._client.request(method, url, keep=("request-id",))
         if isinstance(exchange, Fault):
-            late = exchange.kind is FaultKind.TIMEOUT
-            detail = "Graph does not answer" if late else exchange.detail[:_LONGEST_DETAIL]
-            raise GraphError(FinderError(_STEPS.get(exchange.kind, step), detail))
+            raise _no_answer(exchange, step)
         if exchange.status // 100 != 2:
             raise GraphError(_refusal(exchange, step), exchange.status)
         if not exchange.is_whole:
@@ -119,6 +123,11 @@ class GraphClient:
         if answer is None:
             raise GraphError(FinderError(step, "the answer is not a JSON object"))
         return answer
+
+
+def _no_answer(fault: Fault, step: FinderStep) -> GraphError:
+    detail = "Graph does not answer" if fault.kind is FaultKind.TIMEOUT else fault.detail[:_LONGEST_DETAIL]
+    return GraphError(FinderError(_STEPS.get(fault.kind, step), detail))
 
 
 def _refusal(response: Response, step: FinderStep) -> FinderError:
@@ -134,3 +143,12 @@ def _refusal(response: Response, step: FinderStep) -> FinderError:
 
 def _text(response: Response, text: str, limit: int) -> str:
     return printable(response.shown(text, limit)).strip()
+
+
+def timestamp(text: object) -> float | None:
+    """Return a time as Graph writes it as Unix seconds; None for anything else."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None

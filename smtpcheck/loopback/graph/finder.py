@@ -18,7 +18,8 @@ from typing import Any
 from urllib.parse import quote
 
 from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind, Match, Search, SearchRequest
-from smtpcheck.loopback.graph.client import GraphClient, GraphError
+from smtpcheck.loopback.graph.bounces import BounceSearch
+from smtpcheck.loopback.graph.client import GraphClient, GraphError, timestamp
 from smtpcheck.loopback.graph.limits import IDS_PER_REQUEST, WELL_KNOWN
 from smtpcheck.mail.headers import Field, clean, correlation_id_of, route_fields
 from smtpcheck.mail.message import SUBJECT_WORD
@@ -84,23 +85,40 @@ class _Search:
         self._handled: set[str] = set()
         self._purged = 0
         self._error: FinderError | None = None
+        self._bounces = BounceSearch(request)
+        self._removed: list[str] = []
 
     def result(self) -> Search:
         """Return what has been seen so far."""
-        return Search(tuple(self._matches), self._error, tuple(self._searched), self._purged)
+        bounces = self._bounces
+        return Search(
+            tuple(self._matches),
+            self._error,
+            tuple(self._searched),
+            self._purged,
+            bounces=tuple(bounces.matches),
+            foreign=tuple(bounces.foreign),
+            removed=tuple(self._removed),
+        )
 
     def note(self, error: FinderError) -> None:
         """Keep the first error."""
         self._error = self._error or error
 
     async def through_all(self, client: GraphClient) -> None:
-        """Search folder by folder, then everywhere for what is missing, then for left-overs."""
+        """Search folder by folder, then everywhere for what is missing, then for bounces and for left-overs."""
+        for identity in self._request.removals:
+            if await self._delete(client, identity):
+                self._removed.append(identity)
         if self._targets:
             for name, kind in WELL_KNOWN.items():
                 await self._search(client, name, kind, set(self._targets))
             if missing := self._missing():
                 await self._search(client, _EVERYWHERE, FolderKind.OTHER, missing)
+        await self._bounces.through_all(client)
         if self._request.purge_before is not None:
+            for identity in self._bounces.left_over:
+                self._purged += await self._delete(client, identity)
             await self._purge(client, self._request.purge_before)
 
     def _missing(self) -> set[str]:
@@ -137,7 +155,7 @@ class _Search:
         folder = await self._name_of(client, message.folder_id)
         try:
             if self._request.delete:
-                deleted = await self._delete(client, message)
+                deleted = await self._delete(client, message.id)
         finally:
             fields = route_fields(message.fields)
             self._matches.append(Match(correlation_id, folder, kind, message.arrived_at, fields, deleted))
@@ -153,9 +171,9 @@ class _Search:
             self._names[folder_id] = str(folder.get("displayName") or folder_id)[:200]
         return self._names[folder_id]
 
-    async def _delete(self, client: GraphClient, message: GraphMessage) -> bool:
+    async def _delete(self, client: GraphClient, identity: str) -> bool:
         """Delete a message and return whether it is gone; a refusal is noted."""
-        path = f"/messages/{quote(message.id, safe='')}"
+        path = f"/messages/{quote(identity, safe='')}"
         try:
             try:
                 await client.delete(f"{path}/permanentDelete", method="POST")
@@ -180,7 +198,7 @@ class _Search:
             old = message.arrived_at is not None and message.arrived_at < before
             ours = correlation_id_of(message.fields, self._request.is_ours) is not None
             if old and ours and message.id not in self._handled:
-                self._purged += await self._delete(client, message)
+                self._purged += await self._delete(client, message.id)
 
 
 async def _messages(client: GraphClient, path: str, wanted: str) -> list[GraphMessage]:
@@ -203,15 +221,7 @@ def read_message(value: Mapping[str, Any]) -> GraphMessage | None:
     for name, key in (("Subject", "subject"), ("Message-ID", "internetMessageId")):
         if name.lower() not in names and isinstance(value.get(key), str):
             headers.append((name, value[key]))
-    return GraphMessage(identity, folder, _time(value.get("receivedDateTime")), clean(headers))
-
-
-def _time(text: object) -> float | None:
-    try:
-        moment = datetime.fromisoformat(str(text))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
+    return GraphMessage(identity, folder, timestamp(value.get("receivedDateTime")), clean(headers))
 
 
 def _batches(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -44,6 +44,8 @@ from smtpcheck.smtp.sasl import (
 logging.getLogger("imapclient").setLevel(logging.CRITICAL)
 
 LOGOUT_SECONDS = 2.0
+_DAEMONS = ("mailer-daemon", "postmaster", "microsoftexchange")
+"""Who sends bounces: Gmail, Postfix and most others; Exchange Online to the outside, and within a tenant."""
 
 _Result = TypeVar("_Result")
 
@@ -177,9 +179,11 @@ class ImapConnection:
         special = {folder.name: folder.flags for folder in self._listed(self._list_special)}
         return tuple(Listed(one.name, one.delimiter, one.flags | special.get(one.name, frozenset())) for one in listed)
 
-    def select(self, folder: str, *, readonly: bool) -> None:
-        """Select a folder."""
-        self._call(FinderStep.SEARCH, lambda: self._client.select_folder(folder, readonly=readonly))
+    def select(self, folder: str, *, readonly: bool) -> int:
+        """Select a folder and return its UIDVALIDITY (RFC 9051 2.3.1.1); 0 where the server has none."""
+        answer = self._call(FinderStep.SEARCH, lambda: self._client.select_folder(folder, readonly=readonly))
+        validity = answer.get(b"UIDVALIDITY")
+        return validity if isinstance(validity, int) else 0
 
     def candidates(self, since: date | None) -> Sequence[int]:
         """Return the UIDs of messages in the folder that may be ours, oldest first; `since` by their arrival."""
@@ -191,6 +195,20 @@ class ImapConnection:
             if error.over:
                 raise
             return self._search([*arrived, *in_subject])  # a server that searches only the headers it keeps apart
+
+    def bounce_candidates(self, since: date) -> Sequence[int]:
+        """Return the UIDs of mail since a day that may be a bounce by its sender or its subject, oldest first."""
+        criteria: list[object] = ["SINCE", since]
+        for sender in _DAEMONS:
+            criteria += ["OR", "FROM", sender]
+        return self._search([*criteria, "SUBJECT", SUBJECT_WORD])
+
+    def beginning(self, uid: int, octets: int) -> bytes:
+        """Return at most so many octets of a message; empty where it is gone."""
+        found = self._call(FinderStep.SEARCH, lambda: self._client.fetch([uid], [f"BODY.PEEK[]<0.{octets}>"]))
+        parts = found.get(uid, {}).items()
+        content = next((value for name, value in parts if name.startswith(b"BODY[]")), b"")
+        return content[:octets] if isinstance(content, bytes) else b""
 
     def by_message_id(self, message_ids: Sequence[str]) -> Sequence[int]:
         """Return the UIDs of messages in the folder with one of these Message-IDs; at Gmail alone."""

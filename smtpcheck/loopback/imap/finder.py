@@ -3,7 +3,8 @@
 Rules of this file:
 - One connection for all targets in a mailbox, with a few commands for each folder: one search for
   whatever has a correlation id, and header fields in batches. How many targets there are makes no difference.
-- A message is touched only if its correlation id is ours, and deleted only if it is a target or a left-over.
+- A message is touched only if its correlation id is ours, and deleted only if it is a target or a left-over. Bounces
+  are searched for by `imap/bounces`, over the same connection.
 - What was seen before an error still counts. A folder that cannot be searched does not keep the others from it.
 - The thread of the search ends when the search does: a search that is cancelled cuts its connection.
 """
@@ -18,6 +19,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
 from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind, Match, Search, SearchRequest
+from smtpcheck.loopback.imap.bounces import BUDGET as BOUNCE_BUDGET
+from smtpcheck.loopback.imap.bounces import BounceSearch
 from smtpcheck.loopback.imap.client import ImapConnection, ImapError
 from smtpcheck.loopback.imap.folders import Folder, in_order, trash_of
 from smtpcheck.loopback.imap.stream import Stream
@@ -71,7 +74,7 @@ class ImapFinder:
         `timeout` bounds the whole search, in seconds; waiting for a thread is part of it.
         """
         begin = time.monotonic()
-        budget = _BUDGET + _BUDGET_PER_MESSAGE * len(request.targets)
+        budget = _BUDGET + _BUDGET_PER_MESSAGE * (len(request.targets) + len(request.returned)) + BOUNCE_BUDGET
         stream = await self._stream(begin + timeout, min(timeout, CONNECT_SECONDS), budget)
         if isinstance(stream, FinderError):
             return Search(error=stream, seconds=time.monotonic() - begin)
@@ -163,12 +166,22 @@ class _Search:
         self._purged = 0
         self._error: FinderError | None = None
         self._trash: str | None = None
+        self._bounces = BounceSearch(connection, request)
         self._moved: dict[str, Sequence[str]] = {}
         """What has been moved to the trash: its Message-IDs by its correlation id."""
 
     def result(self) -> Search:
         """Return what has been seen so far."""
-        return Search(tuple(self._matches), self._error, tuple(self._searched), self._purged)
+        bounces = self._bounces
+        return Search(
+            tuple(self._matches),
+            self._error,
+            tuple(self._searched),
+            self._purged + bounces.purged,
+            bounces=tuple(bounces.matches),
+            foreign=tuple(bounces.foreign),
+            removed=tuple(bounces.removed),
+        )
 
     def note(self, error: ImapError) -> None:
         """Keep the first error."""
@@ -181,7 +194,7 @@ class _Search:
         for folder in in_order(listed, MOST_OTHER_FOLDERS):
             if folder.name != self._trash and (folder.kind is not FolderKind.OTHER or self._goes_on()):
                 self._go_through(folder)
-        if self._trash is not None and (self._moved or self._goes_on()):
+        if self._trash is not None and (self._moved or self._bounces.goes_to_trash or self._goes_on()):
             self._go_through(Folder(self._trash, FolderKind.OTHER))
 
     def _goes_on(self) -> bool:
@@ -201,8 +214,15 @@ class _Search:
 
     def _search(self, folder: Folder) -> None:
         request = self._request
-        self._connection.select(folder.name, readonly=not request.delete and request.purge_before is None)
+        touches = request.delete or request.purge_before is not None or bool(request.removals)
+        validity = self._connection.select(folder.name, readonly=not touches)
         self._searched.append(folder.name[:_LONGEST_NAME])
+        if request.targets or request.purge_before is not None:
+            self._search_messages(folder)
+        self._bounces.through(folder, validity, self._trash)
+
+    def _search_messages(self, folder: Folder) -> None:
+        request = self._request
         ours = self._ours(self._connection.candidates(self._since()))
         if self._connection.keeps_all_mail:
             ours |= self._ours(self._by_message_id({one.correlation_id for one in ours.values()}))

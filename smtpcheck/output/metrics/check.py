@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from smtpcheck.model import expected_refusal
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Phase
-from smtpcheck.model.report import Outcome, Report
+from smtpcheck.model.report import Outcome, Reply, Report
 from smtpcheck.output.metrics import families
 from smtpcheck.output.metrics.families import Family
 from smtpcheck.state.check_state import CheckState
@@ -186,12 +186,19 @@ def failed_cause(report: Report) -> Cause:
     return report.cause or Cause.UNKNOWN
 
 
+def codes_of(reply: Reply | None) -> tuple[str, str]:
+    """Return the codes of a reply as label values; each empty where it is none."""
+    if reply is None:
+        return "", ""
+    code = str(reply.code) if 100 <= reply.code <= 999 else ""
+    return code, reply.enhanced if _ENHANCED_CODE.fullmatch(reply.enhanced) else ""
+
+
 def _failure_info(report: Report) -> tuple[str, ...]:
     """Return the label values of a failure: phase, cause, SMTP codes, OAuth error and code."""
     phase = failed_phase(report)
     reply = report.failed_reply
-    code = str(reply.code) if reply and 100 <= reply.code <= 999 else ""
-    enhanced = reply.enhanced if reply and _ENHANCED_CODE.fullmatch(reply.enhanced) else ""
+    code, enhanced = codes_of(reply)
     oauth = _oauth_error(report) if phase == Phase.TOKEN else ("", "")
     return (phase, failed_cause(report), code, enhanced, *oauth)
 

@@ -156,6 +156,17 @@ LOOPBACK_LOST = Family(
     Kind.COUNTER,
     "Messages that were not found within lost_after; one that turns up later counts as found and late too.",
 )
+LOOPBACK_BOUNCED = Family(
+    "smtpcheck_loopback_bounced_total",
+    Kind.COUNTER,
+    "Messages that a mail server returned as undeliverable.",
+)
+LOOPBACK_BOUNCE = Family(
+    "smtpcheck_loopback_bounce_info",
+    Kind.INFO,
+    "Why the last message was returned, while it is the last of which it is known what became of it.",
+    ("cause", "smtp_code", "enhanced_code"),
+)
 LOOPBACK_UNCERTAIN = Family(
     "smtpcheck_loopback_uncertain_total",
     Kind.COUNTER,
@@ -193,6 +204,8 @@ PER_LOOPBACK = (
     LOOPBACK_FOUND,
     LOOPBACK_LATE,
     LOOPBACK_LOST,
+    LOOPBACK_BOUNCED,
+    LOOPBACK_BOUNCE,
     LOOPBACK_UNCERTAIN,
     LOOPBACK_FOLDER,
     LOOPBACK_JUNK,

@@ -8,9 +8,10 @@ from collections.abc import Collection
 from smtpcheck.loopback.message_state import Stage
 from smtpcheck.loopback.status import LoopbackStatus, success
 from smtpcheck.mail.authentication_results import best
+from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check
 from smtpcheck.output.metrics import families
-from smtpcheck.output.metrics.check import Row, Samples, written
+from smtpcheck.output.metrics.check import Row, Samples, codes_of, written
 
 
 def render_loopback(check: Check, loopback_status: LoopbackStatus, label_names: Collection[str]) -> Row:
@@ -29,9 +30,14 @@ def _samples(loopback_status: LoopbackStatus) -> Samples:
         (families.LOOPBACK_FOUND, totals.found),
         (families.LOOPBACK_LATE, totals.late),
         (families.LOOPBACK_LOST, totals.lost),
+        (families.LOOPBACK_BOUNCED, totals.bounced),
         (families.LOOPBACK_UNCERTAIN, totals.uncertain),
     ):
         yield family, (), count
+    concluded = loopback_status.concluded
+    if concluded is not None and concluded.stage is Stage.BOUNCED and (bounce := concluded.bounce) is not None:
+        cause = bounce.findings[0].cause if bounce.findings else Cause.UNKNOWN
+        yield families.LOOPBACK_BOUNCE, (cause, *codes_of(bounce.as_reply)), 1
     last = next((message for message in reversed(record.messages) if message.stage is Stage.DELIVERED), None)
     if last is not None:
         yield families.LOOPBACK_DELIVERY, (), round(last.delivery_seconds or 0.0, 3)

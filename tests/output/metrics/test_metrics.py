@@ -31,6 +31,7 @@ from smtpcheck.model.shard import ALONE, Shard, ShardAssignment
 from smtpcheck.output.metrics import AgentState, Metrics
 from smtpcheck.output.metrics.families import PER_CHECK, PER_PROBE, TABLE, Kind
 from smtpcheck.state.state import State
+from tests.loopback.test_returned import RETURNED
 from tests.loopback.test_status import ARRIVED
 from tests.real.daemon import real_binary
 from tests.worlds.samples import exchange_online
@@ -256,6 +257,7 @@ def everything() -> Metrics:
     metrics = scraped(*TWO, (CHECK, UNKNOWN), (CHECK, WARNED), (dead, NO_TOKEN), (waiting, locked), sharding=sharding)
     metrics.observe_lag(0.02)
     metrics.record_loopback(CHECK, ARRIVED)
+    metrics.record_loopback(ORDERS, RETURNED)
     metrics.observe_delivery(CHECK, 2.5)
     return metrics
 
