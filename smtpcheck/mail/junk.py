@@ -48,6 +48,8 @@ _RSPAMD = re.compile(
     rf"\s{{0,40}}\w{{1,40}}:\s{{0,40}}(True|False)\s{{0,40}}\[{_NUMBER}\s{{0,40}}/\s{{0,40}}{_NUMBER}\]", re.IGNORECASE
 )
 _RSPAMD_JUNK = frozenset({"add header", "rewrite subject", "quarantine", "reject", "discard"})
+_RSPAMD_MARKED = 0.4
+"""`True` is what rspamd rejects, at 15; by default it marks from 6 on (actions.conf), and there it writes `False`."""
 _PROOFPOINT = re.compile(r"\b(rule|policy|score|spamscore|reason)=(\S{1,60})")
 _BARRACUDA = re.compile(rf"\s{{0,40}}(Yes|No)\b(?:,?\s{{0,40}}SCORE={_NUMBER})?", re.IGNORECASE)
 _LEADING_NUMBER = re.compile(rf"\s{{0,40}}{_NUMBER}")
@@ -203,9 +205,9 @@ def _rspamd_result(value: str, believed: bool) -> Verdict | None:
     found = _RSPAMD.match(value)
     if found is None:
         return None
-    return _verdict(
-        "rspamd", found[1].lower() == "true", believed, f"X-Spamd-Result: {found[1]} {found[2]} / {found[3]}"
-    )
+    score, rejected_at = float(found[2]), float(found[3])
+    junk = found[1].lower() == "true" or (rejected_at > 0 and score >= _RSPAMD_MARKED * rejected_at)
+    return _verdict("rspamd", junk, believed, f"X-Spamd-Result: {found[1]} {found[2]} / {found[3]}")
 
 
 def _rspamd_action(value: str, believed: bool) -> Verdict | None:

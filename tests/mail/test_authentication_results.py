@@ -139,3 +139,27 @@ def test_nothing_raises(fields: list[tuple[str, str]], believed: str) -> None:
     assert len({result.method for result in said.results}) == len(said.results)
     authserv_ids(fields)
     assert 0 <= receiver_part(fields, believed) <= len(fields)
+
+
+OF_DEBIAN = [
+    (AR, "mx.example.test; dmarc=pass (p=reject dis=none) header.from=sender.test"),
+    (
+        AR,
+        "mx.example.test; dkim=pass (2048-bit key) header.d=sender.test header.i=@sender.test header.a=rsa-sha256"
+        " header.s=s1 header.b=ivFgnrHU; dkim-atps=neutral",
+    ),
+    (
+        AR,
+        "mx.example.test; spf=pass (sender SPF authorized) smtp.mailfrom=sender.test (client-ip=127.0.0.2;"
+        " helo=out.sender.test; envelope-from=anna@sender.test; receiver=example.test)",
+    ),
+    (RECEIVED, "from out.sender.test (unknown [127.0.0.2]) by mx.example.test (Postfix) with ESMTP id 7144F246A34"),
+    (RECEIVED, "from [127.0.0.1] (unknown [127.0.0.1]) by out.sender.test (Postfix) with ESMTP id 062F62468D4"),
+]
+"""As OpenDMARC 1.4, OpenDKIM 2.11 and policyd-spf of Debian 12 write them; tests/real/test_receiver.py runs them."""
+
+
+def test_the_three_fields_of_debians_receiver() -> None:
+    found = read_authentication(OF_DEBIAN, "mx.example.test")
+    assert dict(found.pairs) == {"dmarc": "pass", "dkim": "pass", "dkim-atps": "neutral", "spf": "pass"}
+    assert receiver_id(OF_DEBIAN) == "mx.example.test"

@@ -108,6 +108,7 @@ PROOFPOINT = ("X-Proofpoint-Spam-Details", "rule=inbound_spam policy=default sco
         (("X-Spam-Status", "Yes, hits=7.3 required=5.0 tests=A"), "X-Spam-Status: Yes score=7.3 required=5.0 tests=A"),
         (("X-Spam-Status", "Yes, score=9 tag=-1 tag2=6.31 kill=6.31 tests=[A=1, B=-0.1]"), "X-Spam-Status: Yes"),
         (RSPAMD, "X-Spamd-Result: True 15.81 / 15.00"),
+        (("X-Spamd-Result", "default: False [8.10 / 15.00]; A(8.00)[]"), "X-Spamd-Result: False 8.10 / 15.00"),
         (("X-Rspamd-Action", "add header"), "X-Rspamd-Action: add header"),
         (("X-Spam", "Yes"), "X-Spam: yes"),
         (BARRACUDA, "X-Barracuda-Spam-Status: Yes score=9.02"),

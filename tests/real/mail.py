@@ -146,6 +146,15 @@ service auth {{
 }}
 """
 
+_SIEVE = """
+protocol lmtp {{
+  mail_plugins = $mail_plugins sieve
+}}
+plugin {{
+  sieve_before = {script}
+}}
+"""
+
 _OAUTH2 = """
 introspection_mode = local
 local_validation_key_dict = fs:posix:prefix={folder}/keys/
@@ -169,8 +178,12 @@ class Dovecot(Daemon):
         relay_port: int,
         failure_delay: int = 0,
         issuer: str = ISSUER,
+        sieve: str = "",
     ) -> None:
-        """Run it in the folder; it takes tokens of `issuer` that the keys below `keys` verify."""
+        """Run it in the folder; it takes tokens of `issuer` that the keys below `keys` verify.
+
+        A script of Sieve files what comes by LMTP.
+        """
         binary = real_binary("dovecot")
         me = pwd.getpwuid(os.geteuid()).pw_name
         root = os.geteuid() == 0
@@ -198,6 +211,9 @@ class Dovecot(Daemon):
                 login_user="dovenull" if root else me,
             )
         )
+        if sieve:
+            (folder / "before.sieve").write_text(sieve)
+            config.write_text(config.read_text() + _SIEVE.format(script=folder / "before.sieve"))
         super().__init__(
             [binary, "-F", "-c", config],
             log=folder / "dovecot.log",
