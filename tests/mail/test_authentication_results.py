@@ -145,13 +145,17 @@ OF_DEBIAN = [
     (AR, "mx.example.test; dmarc=pass (p=reject dis=none) header.from=sender.test"),
     (
         AR,
-        "mx.example.test; dkim=pass (2048-bit key) header.d=sender.test header.i=@sender.test header.a=rsa-sha256"
-        " header.s=s1 header.b=ivFgnrHU; dkim-atps=neutral",
+        (
+            "mx.example.test; dkim=pass (2048-bit key) header.d=sender.test header.i=@sender.test header.a=rsa-sha256"
+            " header.s=s1 header.b=ivFgnrHU; dkim-atps=neutral"
+        ),
     ),
     (
         AR,
-        "mx.example.test; spf=pass (sender SPF authorized) smtp.mailfrom=sender.test (client-ip=127.0.0.2;"
-        " helo=out.sender.test; envelope-from=anna@sender.test; receiver=example.test)",
+        (
+            "mx.example.test; spf=pass (sender SPF authorized) smtp.mailfrom=sender.test (client-ip=127.0.0.2;"
+            " helo=out.sender.test; envelope-from=anna@sender.test; receiver=example.test)"
+        ),
     ),
     (RECEIVED, "from out.sender.test (unknown [127.0.0.2]) by mx.example.test (Postfix) with ESMTP id 7144F246A34"),
     (RECEIVED, "from [127.0.0.1] (unknown [127.0.0.1]) by out.sender.test (Postfix) with ESMTP id 062F62468D4"),
