@@ -10,10 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from smtpcheck.config.settings import Settings
+from smtpcheck.inspection.plan import InspectionPlan, Option
+from smtpcheck.inspection.question import Needs
+from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.loopback.permissions import PERMISSIONS as FINDER_PERMISSIONS
 from smtpcheck.loopback.plan import FindVia, Loopback
-from smtpcheck.model.check import Check, Depth, Phase, Provider
+from smtpcheck.mail_api.apis import api_of
+from smtpcheck.mail_api.graph import Graph
+from smtpcheck.model.check import Check, Depth, Phase, Provider, Via
 from smtpcheck.model.permission import Api, Permission
+from smtpcheck.oauth.cloud_credential import CloudCredential
+from smtpcheck.oauth.clouds import Cloud
 from smtpcheck.oauth.microsoft import Microsoft
 
 SMTP_PERMISSIONS = {
@@ -24,6 +31,10 @@ SMTP_PERMISSIONS = {
 }
 """By SMTP (https://learn.microsoft.com/exchange/permissions-exo/application-rbac;
 https://learn.microsoft.com/exchange/mail-flow-best-practices/oauth-high-volume-mails-m365)."""
+READING_GROUP = "View-Only Organization Management"
+"""The role group of Exchange whose members may read its settings and nothing else."""
+_ROLES = {"MailboxSettings.Read": "Application MailboxSettings.Read"}
+"""Permissions of the inspection that a role grants for chosen mailboxes."""
 EXPIRY_PERMISSIONS = (Permission(Api.GRAPH, "Application.Read.All"),)
 """Of `read_expiry_from_graph`."""
 
@@ -53,23 +64,52 @@ def needs_of(settings: Settings, name: str) -> Iterator[Need]:
     credential = settings.credentials.get(name)
     if isinstance(credential, Microsoft) and credential.read_expiry_from_graph:
         yield Need(EXPIRY_PERMISSIONS)
+    if isinstance(credential, CloudCredential):
+        for plan in settings.inspections.values():
+            if plan.by == name:
+                yield from _to_inspect(plan, credential.cloud)
 
 
 def _to_send(check: Check, loopback: Loopback | None) -> Iterator[Need]:
     if must_be_refused(check) or (check.depth < Depth.AUTH and loopback is None):
         return
-    permissions = SMTP_PERMISSIONS.get(check.provider)
-    if permissions is None:
+    permissions = SMTP_PERMISSIONS.get(check.provider, ()) if check.via is None else _of_api(check.via)
+    if not permissions:
         return
     senders = {loopback.sender if loopback else ""} | {"" if check.expect else check.sender}
     for sender in sorted(senders):
         yield Need(
             permissions,
             check.mailbox,
-            smtp_auth=check.provider is Provider.MICROSOFT,
+            smtp_auth=check.via is None and check.provider is Provider.MICROSOFT,
             sender="" if sender.casefold() == check.mailbox.casefold() else sender,
             check=check.name,
         )
+
+
+def _of_api(via: Via) -> tuple[Permission, ...]:
+    """Return what a mail API needs, where that is a permission of Microsoft Graph."""
+    api = api_of(via)
+    if not isinstance(api, Graph):
+        return ()
+    return tuple(Permission(Api.GRAPH, each, exchange_role=f"Application {each}") for each in api.permissions)
+
+
+def _to_inspect(plan: InspectionPlan, cloud: Cloud) -> Iterator[Need]:
+    wanted = {Option.ALWAYS: True, Option.EXCHANGE: plan.exchange, Option.SIGN_INS: plan.sign_ins}
+    for question in QUESTIONS:
+        if not wanted[question.option] or cloud not in question.needs.clouds:
+            continue
+        for permission in _of_question(question.needs, cloud):
+            mailboxes = plan.mailboxes if permission.exchange_role else ("",)
+            yield from (Need((permission,), mailbox) for mailbox in mailboxes)
+
+
+def _of_question(needs: Needs, cloud: Cloud) -> Iterator[Permission]:
+    api = next(each for each in Api if each.title == needs.api)
+    for name in needs.permissions:
+        role = _ROLES.get(name, "") if cloud is Cloud.GLOBAL else ""
+        yield Permission(api, name, role, role_group=READING_GROUP if needs.directory_roles else "")
 
 
 def _to_find(check: Check, loopback: Loopback, name: str) -> Iterator[Need]:
@@ -81,4 +121,4 @@ def _to_find(check: Check, loopback: Loopback, name: str) -> Iterator[Need]:
 
 def must_be_refused(check: Check) -> bool:
     """Return whether the check expects that its mailbox is not granted."""
-    return check.expect is not None and check.expect.phase is Phase.AUTH
+    return check.expect is not None and check.expect.phase in {Phase.AUTH, Phase.REQUEST}

@@ -7,7 +7,7 @@ from smtpcheck.model.check import Provider
 from smtpcheck.model.permission import Permission
 from smtpcheck.oauth.clouds import Cloud
 from smtpcheck.setup.choices import Grant
-from smtpcheck.setup.needs import must_be_refused
+from smtpcheck.setup.needs import READING_GROUP, must_be_refused
 from smtpcheck.setup.plan import Application
 
 MANY_MAILBOXES = 500
@@ -25,6 +25,11 @@ def notes_on_plan(applications: Sequence[Application], cloud: Cloud, grant: Gran
         )
     if by_role:
         yield _reach_of_roles(grant)
+    if any(application.role_groups for application in applications):
+        yield (
+            f"The role group {READING_GROUP} may read the settings of Exchange and change nothing. Whether it suffices "
+            "for every question is not documented; what it may not read, Global Reader in Entra may."
+        )
     consents = {consent for application in applications for consent in application.consents if not consent.full_access}
     yield from map(_reach_of_consent, sorted(consents, key=lambda each: each.name))
     if by_role and any(mailbox.send_as for mailbox in mailboxes):
@@ -65,6 +70,8 @@ def notes_on_checks(settings: Settings, name: str) -> Iterator[str]:
             continue
         if must_be_refused(check):
             yield f"{check.mailbox} is granted nothing: check {check.name} expects that its login is refused."
+        elif check.via is not None:
+            continue
         elif check.provider is Provider.ACS:
             yield (
                 f"Not in this script: Azure Communication Services, which check {check.name} uses. Give the "

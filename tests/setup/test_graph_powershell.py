@@ -9,7 +9,7 @@ from smtpcheck.setup.graph_powershell import graph_powershell_script
 from smtpcheck.setup.planning import Wishes, microsoft_plan
 from tests.worlds.powershell import commands, functions, syntax_errors, variables
 from tests.worlds.powershell_commands import COMMANDS
-from tests.worlds.setup import SECRET, UNIT, application, check, loopback, settings_of
+from tests.worlds.setup import OTHER_CLIENT, SECRET, UNIT, application, check, loopback, settings_of
 
 GOLDEN = Path(__file__).parent / "golden"
 CONFIGURATIONS: dict[str, tuple[list[dict[str, object]], dict[str, dict[str, object]] | None, Wishes]] = {
@@ -22,6 +22,14 @@ CONFIGURATIONS: dict[str, tuple[list[dict[str, object]], dict[str, dict[str, obj
         [check(credential="vm")],
         {"vm": {"type": "microsoft-managed-identity", "object_id": UNIT}},
         Wishes(tenant="contoso.onmicrosoft.com"),
+    ),
+    "inspector": (
+        [check()],
+        {
+            "contoso": application(inspect={"by": "auditor", "exchange": True}),
+            "auditor": application(client_id=OTHER_CLIENT),
+        },
+        Wishes(),
     ),
     "read-expiry": ([check()], {"contoso": application(read_expiry_from_graph=True)}, Wishes()),
 }

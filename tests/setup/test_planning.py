@@ -277,3 +277,44 @@ def test_wrong_options_are_named(options: dict[str, object], problem: str) -> No
     loaded = for_mailboxes(options, None)
     assert loaded.settings is None
     assert problem in "\n".join(map(str, loaded.problems))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Other uses than SMTP
+
+
+def test_sending_by_graph_is_limited_to_its_mailboxes_and_needs_no_smtp(tmp_path: Path) -> None:
+    one = only(plan_of(tmp_path, check(via={"api": "graph"})))
+    (role,) = one.roles
+    assert (role.role, role.group, role.mailboxes) == (
+        "Application Mail.Send",
+        "smtpcheck-mail-send",
+        ("billing@contoso.com",),
+    )
+    assert consents(one) == []
+    assert one.mailboxes == (MailboxRights("billing@contoso.com"),)
+
+
+AUDITED = {
+    "contoso": application(inspect={"by": "auditor"}),
+    "auditor": application(client_id=OTHER_CLIENT),
+}
+
+
+def auditor_of(plan: SetupPlan) -> Application:
+    return next(each for each in plan.applications if each.credential == "auditor")
+
+
+def test_an_inspector_is_granted_what_its_questions_need(tmp_path: Path) -> None:
+    auditor = auditor_of(plan_of(tmp_path, check(), credentials=AUDITED))
+    assert set(consents(auditor)) == {"Application.Read.All", "Directory.Read.All", "User.Read.All", "Policy.Read.All"}
+    (role,) = auditor.roles
+    assert (role.role, role.mailboxes) == ("Application MailboxSettings.Read", ("billing@contoso.com",))
+    assert (auditor.role_groups, [each.full_access for each in auditor.mailboxes]) == ((), [False])
+
+
+def test_an_inspector_of_exchange_also_joins_the_role_group_that_reads(tmp_path: Path) -> None:
+    audited = {**AUDITED, "contoso": application(inspect={"by": "auditor", "exchange": True})}
+    auditor = auditor_of(plan_of(tmp_path, check(), credentials=audited))
+    assert "Exchange.ManageAsApp" in consents(auditor)
+    assert auditor.role_groups == ("View-Only Organization Management",)
