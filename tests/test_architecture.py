@@ -72,6 +72,7 @@ PURE_FILES = frozenset(
         "diagnosis/explain.py",
         "diagnosis/facts.py",
         "diagnosis/inspected.py",
+        "diagnosis/inspection_status.py",
         "diagnosis/masking.py",
         "diagnosis/matching.py",
         "diagnosis/observation.py",

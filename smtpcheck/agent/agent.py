@@ -20,8 +20,10 @@ import structlog
 from smtpcheck.agent.agent_state import AgentParts, agent_state
 from smtpcheck.agent.alerting import Alerting
 from smtpcheck.agent.health import Health
+from smtpcheck.agent.inspecting import InspectionService
 from smtpcheck.agent.loopback import LoopbackService
 from smtpcheck.agent.on_demand import Busy, Probed, Requests
+from smtpcheck.agent.opened_state import opened_state
 from smtpcheck.agent.periodic_jobs import ClockSteps, PeriodicJobs
 from smtpcheck.agent.publish import Publisher
 from smtpcheck.agent.reload import Reloader
@@ -37,7 +39,6 @@ from smtpcheck.mail.correlation_id import CorrelationIds
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.output.metrics import Metrics
 from smtpcheck.output.tracing.tracer import Tracer, tracer
-from smtpcheck.state.database import InUseError
 from smtpcheck.state.signing_key import load_signing_key
 from smtpcheck.state.state import State
 from smtpcheck.system import SYSTEM, System
@@ -50,10 +51,6 @@ DRAIN_SECONDS = 30.0
 """How long the end waits for a reload, and for messages that are being sent."""
 
 _log = structlog.get_logger(__name__)
-
-
-class StateFolderError(Exception):
-    """The state folder is in use by another agent; the message says which, and what to do."""
 
 
 class Agent:
@@ -86,8 +83,12 @@ class Agent:
         self._metrics = Metrics(settings.label_names, expose_addresses=settings.agent.expose_addresses)
         self._health = Health(settings, kit.network, kit.monotonic, tick_seconds=TICK_SECONDS)
         self.alerting = Alerting(settings, state, kit.catalogue, wall=kit.wall, unhealthy_reason=self.unhealthy_reason)
+        self._inspection = InspectionService(self._inspected)
         self._publisher = Publisher(
-            *(state, self._metrics, self.alerting, tracer), loopback_status=self.loopback, wall=kit.wall
+            *(state, self._metrics, self.alerting, tracer),
+            loopback_status=self.loopback,
+            inspection=self._inspection,
+            wall=kit.wall,
         )
         self._runner = Runner(
             settings, kit, state, schedule=self._schedule, health=self._health, publisher=self._publisher
@@ -115,14 +116,7 @@ class Agent:
         """
         folder = settings.agent.state
         kit = await build_kit(settings, MailboxLocks(folder / "locks"), claims=True, system=system)
-        try:
-            state = await State.kept(folder, kit.wall)
-        except InUseError as error:
-            await kit.close()
-            raise StateFolderError(
-                f"the state folder {folder} is in use by another agent. "
-                f"Stop that one, or give this one a folder of its own in agent.state"
-            ) from error
+        state = await opened_state(folder, kit)
         await state.fetch([check.name for check in settings.checks])
         correlation_ids = CorrelationIds(await asyncio.to_thread(load_signing_key, folder, system.octets))
         traces = await tracer(settings.agent.otlp)
@@ -174,7 +168,7 @@ class Agent:
         state = agent_state(
             AgentParts(
                 *(self._runner, self._requests, self._schedule, self._health, self._loopback),
-                *(self._jobs, self._reloader, self.alerting),
+                *(self._inspection, self._jobs, self._reloader, self.alerting),
             ),
             checks=len(self._checks),
             unhealthy_reason=self.unhealthy_reason(),
@@ -252,6 +246,7 @@ class Agent:
         await self._loopback.drain(DRAIN_SECONDS)
 
     async def _close(self) -> None:
+        await self._inspection.close()
         await self.alerting.close()
         await self._kit.close()
         if self._tracer is not None:
@@ -278,6 +273,7 @@ class Agent:
         """Schedule the checks and the messages of the settings."""
         self.state.divide(self.settings.sharding.senders, self.settings.sharding.shard)
         self._runner.replace(self.settings, self._kit)
+        self._inspection.replace(self.settings, self._kit)
         self._loopback.replace(self.settings.checks, self.settings.loopbacks, self._kit, self._first_within)
 
     def _show_all(self) -> None:
@@ -296,3 +292,7 @@ class Agent:
     def _loopback_changed(self, name: str) -> None:
         if check := self._checks.get(name):
             self._publisher.loopback_changed(check)
+
+    def _inspected(self, name: str) -> None:
+        if check := self._checks.get(name):
+            self._publisher.inspection_changed(check)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from smtpcheck import __version__
 from smtpcheck.agent.alerting import Alerting
 from smtpcheck.agent.health import Health
+from smtpcheck.agent.inspecting import InspectionService
 from smtpcheck.agent.loopback import LoopbackService
 from smtpcheck.agent.on_demand import Requests
 from smtpcheck.agent.periodic_jobs import PeriodicJobs
@@ -23,6 +24,7 @@ class AgentParts:
     schedule: Schedule
     health: Health
     loopback: LoopbackService
+    inspection: InspectionService
     jobs: PeriodicJobs
     reloader: Reloader
     alerting: Alerting
@@ -44,7 +46,11 @@ def agent_state(parts: AgentParts, *, checks: int, unhealthy_reason: str, state_
             "late": parts.schedule.skipped,
             "cap": parts.runner.capped + parts.loopback.capped,
         },
-        internal_errors=parts.health.internal_errors + parts.loopback.internal_errors + parts.jobs.internal_errors,
+        internal_errors=parts.health.internal_errors
+        + parts.loopback.internal_errors
+        + parts.inspection.internal_errors
+        + parts.inspection.internal_errors
+        + parts.jobs.internal_errors,
         config_last_reload_successful=parts.reloader.successful,
         config_last_reload_success_timestamp=parts.reloader.succeeded_at,
         notifications={(each.name, result): count for each in notifiers for result, count in each.counts.items()},

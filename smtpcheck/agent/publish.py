@@ -1,11 +1,13 @@
 """The one channel: whatever changes a check's report goes to all who use it through `publish`.
 
 Rules of this file:
-- A scheduled run, a run on demand and a loopback's news all end here, and in one order: state, metrics, alerts, trace.
+- A scheduled run, a run on demand, the news of a loopback and of an inspection all end here, and in one order: state,
+  metrics, alerts, trace.
 - Nothing is awaited: each sink takes the report into memory and works by itself, so that neither a reload nor another
   run comes between two sinks. That is why `publish` is a plain function.
 - Nothing flows back: what a refusal means for the schedule is read from the state by the agent.
-- A loopback's news says more of the last run and is no run: it counts in alerts only for what it changes.
+- The news of a loopback or an inspection says more of the last run and is no run: it counts in alerts only for what it
+  changes.
 """
 
 import logging
@@ -14,6 +16,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from smtpcheck.agent.alerting import Alerting
+from smtpcheck.agent.inspecting import InspectionService
 from smtpcheck.loopback.status import LoopbackStatus, merged
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Report
@@ -36,6 +39,7 @@ class Publisher:
         tracer: Tracer | None,
         *,
         loopback_status: Callable[[str], LoopbackStatus | None],
+        inspection: InspectionService,
         wall: Callable[[], float],
     ) -> None:
         self._state = state
@@ -43,9 +47,10 @@ class Publisher:
         self._alerting = alerting
         self._tracer = tracer
         self._loopback_status = loopback_status
+        self._inspection = inspection
         self._wall = wall
         self._own: dict[str, Report] = {}
-        """The last run of each check with a loopback, without what that says."""
+        """The last run of each check with a loopback or an inspector, without what those say."""
 
     def ran(self, check: Check, own: Report, *, lag: float | None = None) -> Report:
         """Publish a run that has ended, with what its loopback says, and return that report.
@@ -55,8 +60,9 @@ class Publisher:
         trace_id = self._new_trace_id()
         if lag is not None:
             self._metrics.observe_lag(lag, trace_id)
-        report = self._merged(check.name, own)
+        report = self._merged(check, own)
         self.publish(check, report, own, trace_id)
+        self._inspection.ran(check, report)
         return report
 
     def loopback_changed(self, check: Check) -> None:
@@ -64,12 +70,18 @@ class Publisher:
         status = self._loopback_status(check.name)
         if status is not None:
             self._metrics.record_loopback(check, status)
+        if (report := self.inspection_changed(check)) is not None:
+            self._inspection.ran(check, report)
+
+    def inspection_changed(self, check: Check) -> Report | None:
+        """Publish what has become known of a check besides its last run; return its report, None where none has run."""
         state, own = self._state.checks.get(check.name), self._own.get(check.name)
         if state is None or own is None:
-            return
-        report = self._merged(check.name, own)
+            return None
+        report = self._merged(check, own)
         if _gist(report) != _gist(state.report):
             self.publish(check, report)
+        return report
 
     def publish(self, check: Check, report: Report, own: Report | None = None, trace_id: str = "") -> None:
         """Bring the report of a check to all who use it.
@@ -105,15 +117,15 @@ class Publisher:
             if check.name in known:
                 self._own[check.name] = known[check.name]
             self.loopback_changed(check)
-            if self._loopback_status(check.name) is None:
+            if self._loopback_status(check.name) is None and not self._inspection.inspects(check):
                 self._own.pop(check.name, None)
 
-    def _merged(self, name: str, own: Report) -> Report:
-        status = self._loopback_status(name)
-        if status is None:
-            return own
-        self._own[name] = own
-        return merged(own, status, self._wall())
+    def _merged(self, check: Check, own: Report) -> Report:
+        status = self._loopback_status(check.name)
+        if status is not None or self._inspection.inspects(check):
+            self._own[check.name] = own
+        report = own if status is None else merged(own, status, self._wall())
+        return self._inspection.merged(check, report)
 
     def _new_trace_id(self) -> str:
         return self._tracer.new_id() if self._tracer else ""
@@ -135,4 +147,5 @@ def _result(report: Report) -> tuple[object, ...]:
 
 def _gist(report: Report) -> tuple[object, ...]:
     """Return what must differ for one report to say something else than another."""
-    return *_result(report), [finding.cause for finding in (*report.findings, *report.warnings)]
+    best = [(finding.rule, finding.certainty) for finding in report.findings[:1]]
+    return *_result(report), [finding.cause for finding in (*report.findings, *report.warnings)], best

@@ -55,7 +55,8 @@ def run(
     listen = address(listen_address) if listen_address else settings.agent.listen
 
     async def main() -> int:
-        from smtpcheck.agent.agent import Agent, StateFolderError
+        from smtpcheck.agent.agent import Agent
+        from smtpcheck.agent.opened_state import StateFolderError
         from smtpcheck.web import ServeError
 
         stop = stop_event()

@@ -30,6 +30,8 @@ SMTP_PERMISSION = "SMTP.SendAsApp"
 _SMTP_ROLE = "Application SMTP.SendAsApp"
 _PLANS_THAT_WORK = frozenset({"Enabled", "Warning"})
 _KINDS_ON_PREMISES = frozenset({"MailUser", "RemoteUserMailbox"})
+_EXCHANGE = "Exchange"
+"""Whose word may be ahead of what its servers act on."""
 _APP_TYPES = frozenset({"microsoft", "microsoft-managed-identity"})
 
 
@@ -421,16 +423,18 @@ def wanted(report: Report) -> tuple[FactName, ...]:
     return tuple(dict.fromkeys(name for rule in rules for name in rule.facts))
 
 
-def proven(report: Report, view: View, values: Mapping[str, str]) -> tuple[Finding, ...]:
+def proven(report: Report, view: View, values: Mapping[str, str], *, began: float | None = None) -> tuple[Finding, ...]:
     """Return the causes of a failure that the facts show, the most certain first; none where they show none.
 
-    `values` fill the commands of the remedies. Where the facts show that all is right and something was changed just
-    now, that the change is not yet applied everywhere is likely.
+    The failure began at Unix time `began`, by default with the run itself. `values` fill the commands of the remedies.
+    Where the facts show that all is right and something was changed just now, that the change is not yet applied
+    everywhere is likely.
     """
     causes = candidates(report)
     rules = (rule for rule in (*RULES, *OF_FAILURES_ALONE) if rule.causes & set(causes))
     found = [defect for rule in rules if (defect := rule(view)) is not None and defect.cause in causes]
-    findings = [_finding(each, report, view, values) for each in found]
+    since = report.started_at if began is None else began
+    findings = [_finding(each, since, view, values) for each in found]
     if not findings and causes == _REFUSED and (changed := _recent_change(view)) is not None:
         findings = [_not_propagated(changed, view, values)]
     return tuple(sorted(findings, key=lambda finding: -finding.certainty))
@@ -449,12 +453,14 @@ def view_of(inspection: Inspection, check: Check, report: Report, hints: Credent
     return View(inspection, check.sender if sender else check.mailbox, now, app_only=app_only)
 
 
-def _finding(defect: Defect, report: Report, view: View, values: Mapping[str, str]) -> Finding:
+def _finding(defect: Defect, since: float, view: View, values: Mapping[str, str]) -> Finding:
     certainty, evidence = defect.certainty, [evidence_of(defect)]
-    if any(fact.read_at < report.started_at for fact in defect.facts):
+    if any(fact.read_at < since for fact in defect.facts):
         certainty = min(certainty, PROBABLE)
         evidence.append("it was read before the failure began")
-    ages = [view.now - fact.changed_at for fact in defect.facts if fact.changed_at is not None]
+    ages = [
+        view.now - fact.changed_at for fact in defect.facts if fact.changed_at is not None and fact.source == _EXCHANGE
+    ]
     if ages and min(ages) < CACHE_SECONDS:
         certainty = min(certainty, PROBABLE)
         evidence.append(f"it was changed {span_text(max(min(ages), 0.0))} before; Exchange may lag by two hours")

@@ -68,6 +68,10 @@ class Inspector:
         """Close the connection."""
         await self._client.close()
 
+    def now(self) -> float:
+        """Return the time (Unix seconds)."""
+        return self._wall()
+
     def steps(self, questions: Sequence[Question], mailboxes: Sequence[str]) -> tuple[Step, ...]:
         """Return what is asked, in the order of the questions; those of other options are left out."""
         wanted = [question for question in questions if self.plan.asks(question.option)]

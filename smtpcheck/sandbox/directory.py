@@ -14,7 +14,8 @@ from smtpcheck.sandbox.entra import EntraError
 
 PERSONAL_TENANT = "9188040d-6c67-4c5b-b112-36a304b66dad"
 """The tenant of all personal Microsoft accounts."""
-_SECRET_SECONDS = 180 * 86400.0
+_DAY = 86400.0
+_SECRET_SECONDS = 180 * _DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,8 @@ class App:
         """Return every client secret, the first one first."""
         key_id = str(uuid.uuid5(uuid.NAMESPACE_OID, self.object_id))
         start = self.secret_ends - _SECRET_SECONDS
-        return (ClientSecret(self.secret, self.secret_ends, self.name, start, key_id), *self.further_secrets)
+        ends = min(self.secret_ends, time.time() - _DAY) if self.secret_expired else self.secret_ends
+        return (ClientSecret(self.secret, ends, self.name, start, key_id), *self.further_secrets)
 
 
 @dataclass(slots=True)

@@ -91,6 +91,12 @@ ERRORS: Mapping[int, ErrorEntry] = {
     50196: ErrorEntry(
         400, "invalid_grant", "The server terminated an operation because it encountered a client request loop."
     ),
+    50105: ErrorEntry(
+        400,
+        "invalid_grant",
+        "Your administrator has configured the application {name} ('{client_id}') to block users unless they are "
+        "specifically granted ('assigned') access to the application.",
+    ),
     53003: ErrorEntry(
         400,
         "invalid_grant",

@@ -25,6 +25,8 @@ class Flaw(StrEnum):
     JUST_REGISTERED = "just_registered"
     """All is in order since some minutes, and the mail servers do not know it yet."""
     NO_SEND_AS = "no_send_as"
+    ASSIGNMENT_REQUIRED = "assignment_required"
+    """The enterprise application wants an assignment that nobody made."""
 
 
 def _not_registered(exchange: ExchangeDirectory, app: App, _mailbox: MailboxEntry) -> None:
@@ -58,6 +60,10 @@ def _mailbox_deleted(_exchange: ExchangeDirectory, _app: App, mailbox: MailboxEn
     mailbox.exists, mailbox.soft_deleted = False, True
 
 
+def _assignment_required(_exchange: ExchangeDirectory, app: App, _mailbox: MailboxEntry) -> None:
+    app.assignment_required = True
+
+
 FLAWS: Mapping[Flaw, Callable[[ExchangeDirectory, App, MailboxEntry], None]] = {
     Flaw.NOT_REGISTERED: _not_registered,
     Flaw.WRONG_OBJECT_ID: _wrong_object_id,
@@ -66,4 +72,5 @@ FLAWS: Mapping[Flaw, Callable[[ExchangeDirectory, App, MailboxEntry], None]] = {
     Flaw.MAILBOX_DELETED: _mailbox_deleted,
     Flaw.JUST_REGISTERED: _just_registered,
     Flaw.NO_SEND_AS: _no_send_as,
+    Flaw.ASSIGNMENT_REQUIRED: _assignment_required,
 }

@@ -198,7 +198,8 @@ class Issuer:
         tenants = self._directory.tenants_at(request.match_info["tenant"])
         app = next((one.apps[client] for one in tenants if (client := form.get("client_id", "")) in one.apps), None)
         for failure in (tenants[0].failure if len(tenants) == 1 else None, app.failure if app else None):
-            if (answer := await _meet(failure)) is not None:
+            name = app.name if app else ""
+            if (answer := await _meet(failure, client_id=form.get("client_id", ""), name=name)) is not None:
                 return answer
         return None
 
@@ -225,6 +226,8 @@ class Issuer:
             raise EntraError(50059)
         app = self._directory.app(path, form["client_id"])
         self._authenticate(path, tenant, app, form)
+        if app.assignment_required:
+            raise EntraError(50105, client_id=app.client_id, name=app.name)
         resource = _resource(form["scope"], tenant)
         roles = app.graph_roles if resource == GRAPH else app.roles
         token = self.mint(
@@ -285,8 +288,11 @@ def _resource(scope: str, tenant: Tenant) -> str:
     return resource
 
 
-async def _meet(failure: IssuerFailure | None) -> web.Response | None:
-    """Return what the failure answers instead of the issuer; None if it lets the request through."""
+async def _meet(failure: IssuerFailure | None, **values: object) -> web.Response | None:
+    """Return what the failure answers instead of the issuer; None if it lets the request through.
+
+    `values` fill the text of its error.
+    """
     if failure is None:
         return None
     await asyncio.sleep(failure.delay)
@@ -294,7 +300,7 @@ async def _meet(failure: IssuerFailure | None) -> web.Response | None:
         headers = _retry_after(failure.retry_after)
         return web.Response(status=failure.html, text=_PAGE, content_type="text/html", headers=headers)
     if failure.code:
-        raise EntraError(failure.code, retry_after=failure.retry_after)
+        raise EntraError(failure.code, retry_after=failure.retry_after, **values)
     return None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from smtpcheck.agent.inspecting import InspectionService
 from smtpcheck.agent.publish import Publisher
 from smtpcheck.loopback.finder import FolderKind
 from smtpcheck.loopback.message_state import Record
@@ -71,7 +72,10 @@ class Sinks:
         alerting = SimpleNamespace(observe=lambda *_, amends: self.took.append(("alerts", amends)))
         tracer = SimpleNamespace(new_id=lambda: "1f", record=took("trace"))
         parts: Any = (self.state, metrics, alerting, tracer)
-        self.publisher = Publisher(*parts, loopback_status=lambda _: self.status, wall=lambda: 0.0)
+        inspection = InspectionService(lambda _name: None)
+        self.publisher = Publisher(
+            *parts, loopback_status=lambda _: self.status, inspection=inspection, wall=lambda: 0.0
+        )
 
     def _take(self, name: str) -> Callable[..., None]:
         return lambda *_: self.took.append(name)

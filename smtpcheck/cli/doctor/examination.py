@@ -20,6 +20,7 @@ from smtpcheck.cli.doctor import connection_stages, credential_stages
 from smtpcheck.cli.doctor.differential import refusal, run_differential
 from smtpcheck.cli.doctor.discovery import discover
 from smtpcheck.cli.doctor.evidence import Evidence
+from smtpcheck.cli.doctor.inspected import inspected
 from smtpcheck.cli.doctor.maintenance_stage import maintenance
 from smtpcheck.cli.doctor.monitoring_stage import find_agent, monitoring
 from smtpcheck.cli.doctor.result import Examined
@@ -96,6 +97,7 @@ class Examination:
             async with asyncio.timeout(check.token_timeout):
                 await self._kit.tokens.side_request(name)
         state = self._kit.tokens.state(name)
+        asked = await inspected(asked, check, self._settings, self._kit)
         self.evidence = replace(self.evidence, asked=asked, discovery=discovery, state=state, now=self._wall())
 
     async def _connect(self) -> None:
@@ -108,6 +110,7 @@ class Examination:
             report = await send_once(check, self._kit, SendJournal(self._settings.agent.state))
         else:
             report = await probe(replace(check, depth=depth), self._kit)
+        report = await inspected(report, check, self._settings, self._kit)
         self.evidence = replace(self.evidence, report=report, now=self._wall())
 
     async def _refuse(self) -> Examined:

@@ -1,0 +1,163 @@
+"""The agent's inspections: after a failure whose cause is not certain, the provider is asked which one it is.
+
+Rules of this file:
+- No run waits for it: a failure begins a task, and what that finds is published as news of the check.
+- A credential's failures of one kind are one case for half an hour. Of its mailboxes three are asked; what is said of
+  the application holds for all of them.
+- What was found holds as long as the check fails alike, and is dropped with its first success.
+- A fault in here is logged and counted, and harms no check.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from smtpcheck.agent.investigation import investigate, show
+from smtpcheck.check.kit import Kit
+from smtpcheck.config import Settings
+from smtpcheck.diagnosis.inspected import candidates, is_certain
+from smtpcheck.diagnosis.inspection_status import InspectionStatus, Proof, Signature, merged, signature
+from smtpcheck.inspection.inspectors import Inspectors
+from smtpcheck.model.check import Check
+from smtpcheck.model.inspection import Inspection
+from smtpcheck.model.report import Finding, Outcome, Report
+
+CASE_SECONDS = 1800.0
+"""How long one case is not opened a second time."""
+MOST_MAILBOXES = 3
+"""How many of the mailboxes that fail alike are asked about."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Case:
+    """The failures of one kind of one credential."""
+
+    opened_at: float
+    """Monotonic seconds."""
+    began: float
+    """When the first of them began (Unix seconds)."""
+    mailboxes: set[str] = field(default_factory=set)
+    """Those that were asked about."""
+    known: Inspection = field(default_factory=Inspection)
+
+
+class InspectionService:
+    """Investigates failures, and says what is known of each check. Belongs to one event loop."""
+
+    def __init__(self, changed: Callable[[str], None]) -> None:
+        """Call `changed` with the name of each check of which something new is known."""
+        self.internal_errors = 0
+        self._changed = changed
+        self._checks: Mapping[str, Check] = {}
+        self._kit: Kit | None = None
+        self._inspectors: Inspectors | None = None
+        self._cases: dict[tuple[str, Signature], _Case] = {}
+        self._proofs: dict[str, Proof] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def replace(self, settings: Settings, kit: Kit) -> None:
+        """Inspect by these settings from now on; what is under way ends by itself and is not published."""
+        before = self._inspectors
+        self._kit = kit
+        self._checks = {check.name: check for check in settings.checks if check.credential in settings.inspections}
+        self._inspectors = Inspectors(
+            settings.inspections,
+            settings.credentials,
+            kit.tokens,
+            wall=kit.wall,
+            monotonic=kit.monotonic,
+            agents=settings.sharding.shard.of,
+        )
+        self._cases = {}
+        self._proofs = {name: proof for name, proof in self._proofs.items() if name in self._checks}
+        if before is not None:
+            self._start(before.close())
+
+    async def close(self) -> None:
+        """Cancel what is under way, and close all connections."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._inspectors is not None:
+            await self._inspectors.close()
+
+    def inspects(self, check: Check) -> bool:
+        """Return whether anything can become known of a check."""
+        return check.name in self._checks
+
+    def merged(self, check: Check, report: Report) -> Report:
+        """Return the report of a check with what is known besides."""
+        if not self.inspects(check):
+            return report
+        return merged(report, InspectionStatus(self._proofs.get(check.name)))
+
+    def ran(self, check: Check, report: Report) -> None:
+        """Take note of a report; a failure whose cause is not certain is investigated."""
+        inspector = self._inspectors.get(check.credential) if self._inspectors and self.inspects(check) else None
+        if inspector is None or self._kit is None:
+            return
+        proof = self._proofs.get(check.name)
+        if report.outcome is not Outcome.CRITICAL:
+            if report.outcome is not Outcome.UNKNOWN:
+                self._proofs.pop(check.name, None)
+            return
+        if not candidates(report) or (is_certain(report) and (proof is None or proof.of != signature(report))):
+            return
+        case = self._case(check, report)
+        mailbox = check.mailbox.casefold()
+        if mailbox in case.mailboxes:
+            return
+        if len(case.mailboxes) >= MOST_MAILBOXES:
+            hints = self._kit.hints.get(check.credential or "")
+            self._conclude(check, report, show(inspector, check, report, hints, case.known, began=case.began))
+            return
+        case.mailboxes.add(mailbox)
+        self._start(self._investigate(check, report, case, self._inspectors))
+
+    def _case(self, check: Check, report: Report) -> _Case:
+        assert self._kit is not None  # noqa: S101 - the caller has seen to it
+        key, now = (check.credential or "", signature(report)), self._kit.monotonic()
+        case = self._cases.get(key)
+        if case is None or now - case.opened_at >= CASE_SECONDS:
+            self._cases[key] = case = _Case(now, report.started_at)
+        return case
+
+    async def _investigate(self, check: Check, report: Report, case: _Case, inspectors: Inspectors | None) -> None:
+        inspector = inspectors.get(check.credential) if inspectors else None
+        if inspector is None or self._kit is None:
+            return
+        hints = self._kit.hints.get(check.credential or "")
+        case.known, causes = await investigate(inspector, check, report, hints, case.known, began=case.began)
+        if self._inspectors is inspectors:
+            self._conclude(check, report, causes)
+
+    def _conclude(self, check: Check, report: Report, causes: tuple[Finding, ...]) -> None:
+        """Keep what was found of a failure, and publish it where it is new."""
+        before, proof = self._proofs.get(check.name), Proof(signature(report), causes)
+        if causes:
+            self._proofs[check.name] = proof
+        else:
+            self._proofs.pop(check.name, None)
+        if causes and (before is None or before.of != proof.of or _gist(before) != _gist(proof)):
+            best = causes[0]
+            _log.info("inspected", check=check.name, cause=str(best.cause), certainty=best.certainty)
+        self._changed(check.name)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="inspection")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.internal_errors += 1
+            _log.error("internal error", exc_info=error)
+
+
+def _gist(proof: Proof) -> list[tuple[str, float]]:
+    return [(str(finding.cause), finding.certainty) for finding in proof.findings]

@@ -1,0 +1,203 @@
+"""After a failure whose cause is not certain, the agent asks the provider, and no check waits for it."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from smtpcheck.agent import inspecting
+from smtpcheck.agent.agent import Agent
+from smtpcheck.diagnosis.explain import CERTAIN, LIKELY
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.report import Outcome, Report
+from smtpcheck.sandbox.flaws import Flaw
+from smtpcheck.sandbox.scenarios import Registration, Scenario
+from smtpcheck.sandbox.world import World
+from tests.worlds.agents import edit, running, shown, unhurried
+from tests.worlds.inspection import INSPECTED
+from tests.worlds.waiting import until
+
+FLAWS = {
+    Flaw.NOT_REGISTERED: Cause.SERVICE_PRINCIPAL_NOT_REGISTERED,
+    Flaw.WRONG_OBJECT_ID: Cause.WRONG_OBJECT_ID_SERVICE_PRINCIPAL,
+    Flaw.NO_FULL_ACCESS: Cause.MAILBOX_PERMISSION_MISSING,
+    Flaw.SMTP_AUTH_OFF: Cause.SMTP_AUTH_DISABLED_MAILBOX,
+    Flaw.MAILBOX_DELETED: Cause.MAILBOX_MISSING_OR_UNLICENSED,
+}
+
+
+def scenario(name: str, flaw: Flaw | None, registration: Registration = INSPECTED, **keys: object) -> Scenario:
+    return Scenario(name, "A mailbox.", registration=registration, flaw=flaw, check={"interval": "1s", **keys})
+
+
+@asynccontextmanager
+async def agent_in(folder: Path, *scenarios: Scenario) -> AsyncIterator[tuple[World, Agent]]:
+    async with World(folder, scenarios) as world:
+        unhurried(world)
+        async with running(world.config) as agent:
+            yield world, agent
+
+
+def report_of(agent: Agent, name: str) -> Report | None:
+    state = agent.state.checks.get(name)
+    return state.report if state else None
+
+
+def is_proven(agent: Agent, name: str) -> bool:
+    report = report_of(agent, name)
+    return report is not None and bool(report.findings) and report.findings[0].rule.startswith("inspection.")
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+async def test_a_bare_refusal_becomes_one_certain_cause(tmp_path: Path, flaw: Flaw) -> None:
+    async with agent_in(tmp_path, scenario("billing", flaw)) as (_, agent):
+        await until(lambda: is_proven(agent, "billing"))
+        report = report_of(agent, "billing")
+        assert report is not None
+        best = report.findings[0]
+        assert (report.cause, best.cause, best.certainty >= CERTAIN) == (FLAWS[flaw], FLAWS[flaw], True)
+        assert report.failed_reply is not None
+        assert str(report.failed_reply).startswith("535 5.7.3 Authentication unsuccessful")
+        assert best.evidence[0].startswith(("Exchange, ", "Entra, "))
+        assert best.values["mailbox"] == "billing@contoso.example"
+        assert f'cause="{FLAWS[flaw]}"' in await shown(agent)
+
+
+async def test_what_was_registered_just_now_is_only_likely(tmp_path: Path) -> None:
+    async with agent_in(tmp_path, scenario("billing", Flaw.JUST_REGISTERED)) as (_, agent):
+        await until(lambda: is_proven(agent, "billing"))
+        report = report_of(agent, "billing")
+        assert report is not None
+        assert report.cause is Cause.PERMISSION_NOT_PROPAGATED
+        assert LIKELY <= report.findings[0].certainty < CERTAIN
+
+
+async def test_the_news_is_no_run_and_the_next_run_knows_it_at_once(tmp_path: Path) -> None:
+    async with agent_in(tmp_path, scenario("billing", Flaw.NO_FULL_ACCESS)) as (_, agent):
+        await until(lambda: is_proven(agent, "billing"))
+        runs = agent.state.checks["billing"].runs
+        await until(lambda: agent.state.checks["billing"].runs > runs)
+        assert is_proven(agent, "billing")
+        assert agent.state.checks["billing"].failures == agent.state.checks["billing"].runs
+
+
+async def test_a_success_ends_it(tmp_path: Path) -> None:
+    async with agent_in(tmp_path, scenario("billing", Flaw.NO_FULL_ACCESS)) as (world, agent):
+        await until(lambda: is_proven(agent, "billing"))
+        world.administration.mailboxes["billing@contoso.example"].closed_to.clear()
+        await agent.check_now("billing")
+        report = report_of(agent, "billing")
+        assert report is not None
+        assert (report.outcome, report.findings) == (Outcome.OK, ())
+        assert agent._inspection._proofs == {}
+
+
+async def test_one_case_is_opened_once(tmp_path: Path) -> None:
+    """However often the check fails, the provider is asked once in half an hour."""
+    async with agent_in(tmp_path, scenario("billing", Flaw.NO_FULL_ACCESS)) as (world, agent):
+        await until(lambda: is_proven(agent, "billing"))
+        asked = len(world.issuer.graph_directory.asked), len(world.issuer.exchange_admin.asked)
+        runs = agent.state.checks["billing"].runs
+        await until(lambda: agent.state.checks["billing"].runs >= runs + 2)
+        assert (len(world.issuer.graph_directory.asked), len(world.issuer.exchange_admin.asked)) == asked
+
+
+async def test_after_half_an_hour_it_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspecting, "CASE_SECONDS", 0.0)
+    async with agent_in(tmp_path, scenario("billing", Flaw.NO_FULL_ACCESS)) as (world, agent):
+        await until(lambda: is_proven(agent, "billing"))
+        asked = len(world.issuer.exchange_admin.asked)
+        await until(lambda: len(world.issuer.exchange_admin.asked) > asked)
+
+
+async def test_only_what_separates_the_causes_is_asked(tmp_path: Path) -> None:
+    """An application that Exchange does not know is certain by one question."""
+    async with agent_in(tmp_path, scenario("billing", Flaw.NOT_REGISTERED)) as (world, agent):
+        await until(lambda: is_proven(agent, "billing"))
+        asked = [name for name, _ in world.issuer.exchange_admin.asked]
+        assert asked == ["Get-ServicePrincipal"]
+
+
+async def test_of_many_mailboxes_three_are_asked_about(tmp_path: Path) -> None:
+    names = [f"billing-{number}" for number in range(6)]
+    async with agent_in(tmp_path, *(scenario(name, Flaw.NO_FULL_ACCESS) for name in names)) as (world, agent):
+        await until(lambda: sum(is_proven(agent, name) for name in names) == 3)
+        runs = [agent.state.checks[name].runs for name in names]
+        await until(
+            lambda: all(agent.state.checks[name].runs > before for name, before in zip(names, runs, strict=True))
+        )
+        asked = {str(given["Identity"]) for name, given in world.issuer.exchange_admin.asked if name == "Get-Mailbox"}
+        assert len(asked) == 3
+        assert sum(is_proven(agent, name) for name in names) == 3
+
+
+async def test_what_is_said_of_the_application_holds_for_all_of_its_mailboxes(tmp_path: Path) -> None:
+    names = [f"billing-{number}" for number in range(6)]
+    async with agent_in(tmp_path, *(scenario(name, Flaw.NOT_REGISTERED) for name in names)) as (world, agent):
+        await until(lambda: all(is_proven(agent, name) for name in names))
+        asked = [name for name, _ in world.issuer.exchange_admin.asked]
+        assert asked.count("Get-ServicePrincipal") <= 3
+
+
+async def test_without_an_inspector_everything_is_as_before(tmp_path: Path) -> None:
+    own = replace(INSPECTED, inspected_by=None)
+    async with agent_in(tmp_path, scenario("billing", Flaw.NO_FULL_ACCESS, own)) as (world, agent):
+        await until(lambda: report_of(agent, "billing") is not None)
+        assert not is_proven(agent, "billing")
+        assert list(world.issuer.graph_directory.asked) == []
+
+
+async def test_an_inspector_that_fails_changes_nothing(tmp_path: Path) -> None:
+    async with World(tmp_path, [scenario("billing", Flaw.NO_FULL_ACCESS)]) as world:
+        unhurried(world)
+        auditor = next(app for app in world.issuer.tenants[0].apps.values() if "Exchange.ManageAsApp" in app.roles)
+        auditor.disabled = True
+        async with running(world.config) as agent:
+            await until(
+                lambda: agent.state.checks.get("billing") is not None and agent.state.checks["billing"].runs > 1
+            )
+            report = report_of(agent, "billing")
+            assert report is not None
+            assert report.cause is not Cause.MAILBOX_PERMISSION_MISSING
+            assert not is_proven(agent, "billing")
+
+
+async def test_no_check_waits_for_a_provider_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = asyncio.Event()
+
+    async def hang(*_: object, **__: object) -> None:
+        hanging.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(inspecting, "investigate", hang)
+    async with agent_in(tmp_path, scenario("billing", Flaw.NO_FULL_ACCESS)) as (_, agent):
+        await hanging.wait()
+        runs = agent.state.checks["billing"].runs
+        await until(lambda: agent.state.checks["billing"].runs > runs)
+
+
+async def test_a_fault_of_the_inspection_is_counted_and_harms_no_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise KeyError("value")
+
+    monkeypatch.setattr(inspecting, "investigate", broken)
+    async with agent_in(tmp_path, scenario("billing", Flaw.NO_FULL_ACCESS)) as (_, agent):
+        await until(lambda: agent._inspection.internal_errors > 0)
+        runs = agent.state.checks["billing"].runs
+        await until(lambda: agent.state.checks["billing"].runs > runs)
+        assert re.search(r"^smtpcheck_internal_errors_total [1-9]", await shown(agent), re.MULTILINE)
+
+
+async def test_a_reload_takes_the_inspector_away(tmp_path: Path) -> None:
+    async with agent_in(tmp_path, scenario("billing", Flaw.NO_FULL_ACCESS)) as (world, agent):
+        await until(lambda: is_proven(agent, "billing"))
+        edit(world.config, lambda document: document["credentials"]["contoso"].pop("inspect"))
+        assert await agent.reload() == ()
+        await agent.check_now("billing")
+        assert not is_proven(agent, "billing")
