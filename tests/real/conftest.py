@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from tests.real.daemon import Daemon, free_port, real_binary
-from tests.real.mail import Certificates, Dovecot, DovecotPorts, Postfix, PostfixPorts
+from tests.real.mail import Certificates, Dovecot, DovecotPorts, Postfix, PostfixPorts, RefusingPostfix
 from tests.real.openid import KEY_ID, OpenIDProvider
 from tests.real.prometheus import Prometheus
 from tests.real.tokens import Signer, trust
@@ -69,7 +69,7 @@ def signer() -> Signer:
 @pytest.fixture(scope="session")
 def postfix_ports() -> PostfixPorts:
     """Return Postfix's ports, chosen before it runs: Dovecot relays to it, and it asks Dovecot."""
-    return PostfixPorts(free_port(), free_port(), free_port(), free_port())
+    return PostfixPorts(*(free_port() for _ in range(6)))
 
 
 def _run_dovecot(
@@ -128,6 +128,12 @@ def postfix(
 ) -> Iterator[Postfix]:
     """Return a Postfix that asks `dovecot` about logins and delivers to it."""
     yield from _until_the_end(Postfix(folder("postfix"), certificates, postfix_ports, dovecot))
+
+
+@pytest.fixture(scope="session")
+def refusing_postfix(folder: Callable[[str], Path], postfix_ports: PostfixPorts) -> Iterator[RefusingPostfix]:
+    """Return the Postfix that refuses what `postfix` brings to refusing.test."""
+    yield from _until_the_end(RefusingPostfix(folder("refusing-postfix"), postfix_ports.refusing))
 
 
 @pytest.fixture

@@ -6,6 +6,9 @@ Dovecot listens for submission (STARTTLS and implicit TLS), IMAP and LMTP; what 
 relay port.
 Postfix asks Dovecot about logins and hands every message to Dovecot's LMTP, which delivers mail for anna+Archive@ to
 the folder Archive. The folders for junk and for sent mail have names that tell nothing of their purpose.
+
+Mail for refusing.test goes on to a second Postfix, which has one recipient and refuses mail for that one by its policy.
+Mail for silent.test goes where nothing listens, and is returned after seconds.
 """
 
 import os
@@ -229,6 +232,10 @@ class PostfixPorts:
     submissions: int
     relay: int
     strict: int
+    refusing: int
+    """Of the second Postfix."""
+    silent: int
+    """Where nothing listens."""
 
 
 _MAIN_CF = """
@@ -246,6 +253,12 @@ alias_maps =
 local_recipient_maps =
 mynetworks = 127.0.0.0/8
 relay_domains = example.test
+transport_maps = texthash:{folder}/transport
+queue_run_delay = 1s
+minimal_backoff_time = 1s
+maximal_backoff_time = 1s
+delay_warning_time = 1s
+maximal_queue_lifetime = 8s
 relay_transport = $default_transport
 default_transport = lmtp:inet:127.0.0.1:{dovecot.ports.lmtp}
 lmtp_dns_support_level = disabled
@@ -280,9 +293,68 @@ proxymap unix - - n - - proxymap
 error unix - - n - - error
 retry unix - - n - - error
 lmtp unix - - n - - lmtp
+smtp unix - - n - - smtp
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 """
+
+
+_REFUSING_MAIN_CF = """
+compatibility_level = 3.6
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file = {folder}/postfix.log
+maillog_file_prefixes = {folder}
+inet_protocols = ipv4
+myhostname = mx.refusing.test
+mydestination =
+alias_maps =
+local_recipient_maps =
+relay_domains = refusing.test
+relay_recipient_maps = texthash:{folder}/recipients
+smtpd_peername_lookup = no
+smtpd_relay_restrictions = reject_unauth_destination
+smtpd_recipient_restrictions = check_recipient_access texthash:{folder}/access
+"""
+
+_REFUSING_MASTER_CF = """
+127.0.0.1:{port} inet n - n - - smtpd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+proxymap unix - - n - - proxymap
+anvil unix - - n - 1 anvil
+postlog unix-dgram n - n - 1 postlogd
+"""
+DMARC = "550 5.7.26 Unauthenticated email from example.test is not accepted due to domain's DMARC policy"
+
+
+def _postfix_folders(folder: Path) -> None:
+    owner = pwd.getpwnam("postfix")
+    for name, uid in (("config", 0), ("queue", 0), ("data", owner.pw_uid)):
+        (folder / name).mkdir()
+        os.chown(folder / name, uid, 0)
+
+
+class RefusingPostfix(Daemon):
+    """A running Postfix that takes no mail: it knows one recipient, and mail to that one fails its policy."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self._postfix = [real_binary("postfix"), "-c", str(folder / "config")]
+        need_root("postfix")
+        _postfix_folders(folder)
+        (folder / "config" / "main.cf").write_text(_REFUSING_MAIN_CF.format(folder=folder))
+        (folder / "config" / "master.cf").write_text(_REFUSING_MASTER_CF.format(port=port))
+        (folder / "recipients").write_text("dmarc@refusing.test x\n")
+        (folder / "access").write_text(f"dmarc@refusing.test {DMARC}\n")
+        super().__init__([*self._postfix, "start-fg"], log=folder / "postfix.log", ports=[port])
+
+    def stop(self) -> None:
+        """End Postfix by its own command."""
+        subprocess.run([*self._postfix, "abort"], check=False, capture_output=True)
+        super().stop()
 
 
 class Postfix(Daemon):
@@ -292,10 +364,9 @@ class Postfix(Daemon):
         self._postfix = [real_binary("postfix"), "-c", str(folder / "config")]
         need_root("postfix")
         self.ports = ports
-        owner = pwd.getpwnam("postfix")
-        for name, uid in (("config", 0), ("queue", 0), ("data", owner.pw_uid)):
-            (folder / name).mkdir()
-            os.chown(folder / name, uid, 0)
+        _postfix_folders(folder)
+        routes = {"refusing.test": ports.refusing, "silent.test": ports.silent}
+        (folder / "transport").write_text("".join(f"{name} smtp:[127.0.0.1]:{port}\n" for name, port in routes.items()))
         (folder / "config" / "main.cf").write_text(
             _MAIN_CF.format(folder=folder, certificates=certificates, dovecot=dovecot)
         )
