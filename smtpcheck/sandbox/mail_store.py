@@ -3,7 +3,8 @@
 Rules of this file:
 - A mailbox comes into being when it is first named; each has the folders that Exchange makes.
 - The route of a message is set when it is sent (`Delivery`): at once, late, into Junk, twice, never, or back.
-- A delivered message has the Received headers of two hops (RFC 5321 4.4) on top of what was sent.
+- A delivered message has the Received headers of two hops (RFC 5321 4.4) and what else its receiver writes on top of
+  what was sent.
 """
 
 import asyncio
@@ -12,10 +13,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
-from email.utils import formatdate
 from enum import StrEnum
 
-from smtpcheck.sandbox.bounces import Refusal, bounce
+from smtpcheck.sandbox.bounces import Refusal, Style, bounce
+from smtpcheck.sandbox.receiver_headers import authentication, received
 
 
 class Use(StrEnum):
@@ -48,7 +49,14 @@ class Delivery:
     copies: int = 1
     """How often it arrives; 0: it is lost."""
     authentication: str = ""
-    """The value of the Authentication-Results header (RFC 8601) that it gets; empty: none, as inside a tenant."""
+    """The values of the Authentication-Results headers (RFC 8601) that it gets, a line for each; empty: none, as inside
+    a tenant."""
+    style: Style = Style.EXCHANGE
+    """What kind of server takes it."""
+    filtered: str = ""
+    """What the receiver's filter writes above all, as whole lines."""
+    outbound: str = ""
+    """What the sender's provider wrote when it left, as whole lines."""
     keeps_sent: bool = True
     """Whether a copy is in Sent Items of the sender."""
     refusal: Refusal | None = None
@@ -170,17 +178,6 @@ class MailStore:
 
     def _deliver(self, recipient: str, content: bytes, delivery: Delivery) -> None:
         now = self._clock()
-        results = f"Authentication-Results: {delivery.authentication}\r\n" if delivery.authentication else ""
-        top = results + "".join(_received(recipient, now, delivery.delay))
+        results = delivery.filtered + authentication(delivery.authentication)
+        top = results + received(delivery.style, recipient, now, delivery.delay) + delivery.outbound
         self.box(recipient).folders[delivery.folder].add(top.encode() + content, now)
-
-
-def _received(recipient: str, now: float, delay: float) -> Iterator[str]:
-    """Yield the Received headers of two hops, topmost first."""
-    farm, hub = "eurprd05.prod.outlook.com", "AM6PR0001MB0002.eurprd05.prod.outlook.com"
-    front = f"AM6PR0001MB0001.{farm}"
-    for source, host, at in ((front, hub, now), ("client.example", front, now - delay)):
-        yield (
-            f"Received: from {source} (127.0.0.1)\r\n by {host} (127.0.0.1) with Microsoft SMTP Server\r\n"
-            f" (version=TLS1_3, cipher=TLS_AES_256_GCM_SHA384) id 15.20.1.1 for <{recipient}>;\r\n {formatdate(at)}\r\n"
-        )

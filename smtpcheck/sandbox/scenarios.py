@@ -21,6 +21,7 @@ from smtpcheck.sandbox.directory import IssuerFailure
 from smtpcheck.sandbox.flaws import Flaw
 from smtpcheck.sandbox.graph_send import SendingMailbox
 from smtpcheck.sandbox.mail_store import AT_ONCE, Delivery, Use
+from smtpcheck.sandbox.receiver_headers import GMAIL_ID, OUTBOUND_SPAM, POSTFIX_ID, SPAMASSASSIN, exchange_verdict
 from smtpcheck.sandbox.smtp_session import Listener
 
 GMAIL = Listener(mechanisms=gmail.MECHANISMS)
@@ -174,6 +175,17 @@ def _loopback(name: str, **keys: object) -> dict[str, object]:
 _AUTHENTICATED = (
     f"spf=pass (sender IP is 127.0.0.1) smtp.mailfrom={DOMAIN}; dkim=pass (signature was verified) header.d={DOMAIN};"
     f"dmarc=pass action=none header.from={DOMAIN};compauth=pass reason=100"
+)
+
+_BY_POSTFIX = (
+    f"{POSTFIX_ID}; dmarc=fail (p=none dis=none) header.from={DOMAIN}\n"
+    f'{POSTFIX_ID}; dkim=fail reason="signature verification failed" header.d={DOMAIN}\n'
+    f"{POSTFIX_ID}; spf=softfail smtp.mailfrom={DOMAIN}"
+)
+_BY_GMAIL = (
+    f"{GMAIL_ID}; dkim=pass header.i=@{DOMAIN} header.s=selector1; spf=pass (google.com: domain of {DOMAIN} designates "
+    f"192.0.2.10 as permitted sender) smtp.mailfrom={DOMAIN}; dmarc=pass (p=QUARANTINE dis=NONE) header.from={DOMAIN}; "
+    "dara=pass"
 )
 
 
@@ -349,12 +361,46 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "mail-in-junk",
-        "A message arrives in Junk, and is found by Microsoft Graph.",
+        "The receiver's filter puts a message into Junk, where it is found by Microsoft Graph.",
         warnings=frozenset({Cause.MAIL_IN_JUNK}),
         check=_loopback("mail-in-junk"),
         registration=CONTOSO_MAIL,
-        delivery=Delivery(folder=Use.JUNK, authentication=_AUTHENTICATED.replace("dkim=pass", "dkim=fail")),
+        delivery=Delivery(
+            folder=Use.JUNK,
+            authentication=_AUTHENTICATED.replace("dkim=pass", "dkim=fail"),
+            filtered=exchange_verdict(5, "SPM", "SPM", "J", "SpamFilterAuthJ"),
+        ),
         finding=Finding("graph"),
+    ),
+    Scenario(
+        "mail-in-junk-by-rule",
+        "The filter finds nothing, but a rule of the mailbox puts a message into Junk.",
+        warnings=frozenset({Cause.MAIL_IN_JUNK}),
+        check=_loopback("mail-in-junk-by-rule"),
+        registration=CONTOSO_MAIL,
+        delivery=Delivery(
+            folder=Use.JUNK,
+            authentication=_AUTHENTICATED,
+            filtered=exchange_verdict(1, "NSPM", "NONE", "J", "CustomRules"),
+        ),
+    ),
+    Scenario(
+        "mail-in-junk-spamassassin",
+        "A message goes to a Postfix whose SpamAssassin marks it.",
+        warnings=frozenset({Cause.MAIL_IN_JUNK}),
+        check=_loopback("mail-in-junk-spamassassin", authserv_id=POSTFIX_ID),
+        registration=CONTOSO_MAIL,
+        delivery=Delivery(
+            folder=Use.JUNK, style=Style.POSTFIX, authentication=_BY_POSTFIX, filtered=SPAMASSASSIN, delay=0.5
+        ),
+    ),
+    Scenario(
+        "mail-rated-outbound-spam",
+        "A message arrives in the inbox at Gmail, but Microsoft rated it as spam when it left.",
+        warnings=frozenset({Cause.RATED_OUTBOUND_SPAM}),
+        check=_loopback("mail-rated-outbound-spam", authserv_id=GMAIL_ID),
+        registration=CONTOSO_MAIL,
+        delivery=Delivery(style=Style.GMAIL, authentication=_BY_GMAIL, outbound=OUTBOUND_SPAM),
     ),
     Scenario(
         "mail-lost",
