@@ -89,6 +89,8 @@ def _now() -> Sequence[Panel]:
                 "enhanced_code": Column("Enhanced", width=85),
                 "oauth_error": Column("OAuth error", width=150),
                 "oauth_code": Column("OAuth code", width=130),
+                "http_status": Column("HTTP", unit="string", width=60),
+                "api_error": Column("API error", width=150),
             },
         ),
         _causes(Frame("Warnings", "What will break it, while it still works.", 12, 5), "smtpcheck_warning_info"),

@@ -161,6 +161,8 @@ def _failing() -> Panel:
             "enhanced_code": Column("Enhanced", width=85),
             "oauth_error": Column("OAuth error", width=150),
             "oauth_code": Column("OAuth code", width=130),
+            "http_status": Column("HTTP", unit="string", width=60),
+            "api_error": Column("API error", width=150),
             "Value #A": Column("Last success", unit="s", decimals=0, words={"-1": ("none yet", "")}, width=110),
             "instance": Column("Agent", width=150),
         },

@@ -1,21 +1,23 @@
 """Runs on request: what a request to `/probe` or "check now" starts, and what it does not.
 
 Rules of this file:
-- A request names a check and nothing else. It sends no message: the run goes as far as `Depth.RECIPIENT`.
+- A request names a check and nothing else. It sends no message: the run goes as far as `Check.silent`.
 - A check that expects a refusal after the recipient cannot be requested, and others that expect one run no more often
   than their interval says: repeated refusals are penalized.
-- It does no harm: while the check is in back-off, or shortly after a run of it, no server is contacted.
+- It does no harm: while the check is in back-off, shortly after a run of it, or within five minutes of a request to a
+  mail API, no server is contacted.
 - It ends in the time that it was given. Requests for one mailbox wait for each other; where the wait takes all of
   it, the answer is `Busy`, for an agent that is busy says nothing about the server.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from smtpcheck.limits.api_concurrency import LEAST_SPACING
 from smtpcheck.limits.connection_limit import ConnectionLimit, NoSlotError
 from smtpcheck.model.backoff import Breaker
-from smtpcheck.model.check import Check, Depth
+from smtpcheck.model.check import Check, Depth, Phase
 from smtpcheck.model.report import FaultKind, Report, TokenErrorKind
 from smtpcheck.state.state import State
 
@@ -83,7 +85,7 @@ class Requests:
 
     async def _answer(self, check: Check, seconds: float) -> Probed | Busy:
         begin = self._monotonic()
-        reachable = replace(check, depth=min(check.depth, Depth.RECIPIENT))
+        reachable = check.silent
         try:
             async with self._slots.slot(check.mailbox or check.name, seconds):
                 if (resumes_at := self._resumes_at(check)) is not None:
@@ -107,6 +109,8 @@ class Requests:
         if (last := self._last_report(check.name)) is None:
             return None
         began, ended = last.started_at, last.started_at + last.seconds
+        if check.via is not None and any(step.phase is Phase.REQUEST for step in last.steps):
+            return ended + LEAST_SPACING if ended <= now < ended + LEAST_SPACING else None
         spaced = began + check.interval - SPACING if check.expect else ended + min(SPACING, check.interval / 2)
         return spaced if began <= now < spaced else None
 

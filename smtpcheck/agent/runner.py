@@ -5,6 +5,7 @@ Rules of this file:
   begun depends on no settings that may go.
 - Nothing outside `probe` is expected to raise. Where it does, the run is counted and logged all the same.
 - Where the agent cannot store that a message was sent, none is: a check of depth `send` goes as far as the recipient.
+- A check whose proof by a mail API was taken for a message is stopped until it is run on demand.
 - A refusal postpones its check, whether the run was scheduled or requested, and a run that reached no login brings it
   forward (`model/retry`); nothing else flows back to the schedule.
 """
@@ -21,7 +22,7 @@ from smtpcheck.agent.on_demand import CHECK_NOW_SPACING, Busy, TooSoon, ran_out_
 from smtpcheck.agent.publish import Publisher, log_run
 from smtpcheck.agent.schedule import Schedule
 from smtpcheck.check.kit import Kit
-from smtpcheck.check.outcome import ended_before_login, without_message
+from smtpcheck.check.outcome import ended_before_login, must_stop, without_message
 from smtpcheck.check.probe import probe
 from smtpcheck.config import Settings
 from smtpcheck.limits.connection_limit import NoSlotError
@@ -32,6 +33,8 @@ from smtpcheck.model.report import Report
 from smtpcheck.model.shard import WHOLE
 from smtpcheck.state.state import State
 
+_STOPPED_SECONDS = 10 * 365 * 86400.0
+"""How far off the next run is of a check that is stopped."""
 Ran = Report | TooSoon | Busy
 _log = structlog.get_logger(__name__)
 
@@ -96,6 +99,7 @@ class Runner:
         """Run the check at once with a fresh token, whatever its breaker says. KeyError: no such check."""
         check, now = self._checks[name], self._kit.monotonic()
         wait = self._requested_at.get(name, -CHECK_NOW_SPACING) + CHECK_NOW_SPACING - now
+        wait = max(wait, self._kit.proof_wait(check) if check.depth is Depth.AUTH else 0.0)
         if name in self._names or wait > 0:
             return TooSoon(max(wait, 1.0))
         self._requested_at[name] = now
@@ -129,7 +133,7 @@ class Runner:
         if check is None:  # it has left the configuration
             return Busy()
         if held is not None:
-            check = replace(check, depth=min(check.depth, Depth.RECIPIENT))
+            check = check.silent
         begin, issuer = self._kit.monotonic(), self._kit.issuer(check)
         own = await probe(check, self._kit, fresh=fresh, max_wait=check.interval)
         self._health.count_waiting(own, self._kit.connections.waiting)
@@ -167,7 +171,7 @@ class Runner:
         """Return the report of a loopback's run; what refuses its login refuses the check's: that waits as well."""
         report = await self._health.after_run(check, report, issuer)
         step, current = report.failed_step, self._checks.get(check.name)
-        if current is not None and step is not None and step.phase in {Phase.TOKEN, Phase.AUTH}:
+        if current is not None and step is not None and step.phase in {Phase.TOKEN, Phase.AUTH, Phase.REQUEST}:
             self._count_refusal(current, report)
         return report
 
@@ -176,7 +180,10 @@ class Runner:
         if not check.scheduled:
             return
         now, until = self._kit.monotonic(), self._state.breaker(check.name).until
-        if until is None:
+        known = self._state.checks.get(check.name)
+        if known is not None and must_stop(known.report):
+            self._schedule.postpone(check.name, now + _STOPPED_SECONDS)
+        elif until is None:
             self._schedule.resume(check.name, now)
         else:
             self._schedule.postpone(check.name, now + until - self._kit.wall())

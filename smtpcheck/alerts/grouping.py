@@ -65,6 +65,9 @@ _OF_HOST = frozenset(
 )
 """Phases that do not depend on the mailbox."""
 
+_LOGIN = frozenset({Phase.AUTH, Phase.REQUEST})
+"""Phases in which a token or a key is refused."""
+
 _OF_CREDENTIAL = frozenset(
     {
         Cause.SMTP_AUTH_DISABLED_TENANT,
@@ -76,9 +79,19 @@ _OF_CREDENTIAL = frozenset(
         Cause.WRONG_OBJECT_ID_SERVICE_PRINCIPAL,
         Cause.WRONG_SCOPE_GOOGLE,
         Cause.TOKEN_EXPIRED,
+        Cause.GRAPH_PERMISSION_MISSING,
+        Cause.PERMISSION_KIND_MISMATCH,
+        Cause.CONSENT_MISSING,
+        Cause.API_NOT_ENABLED,
+        Cause.API_KEY_INVALID,
+        Cause.API_KEY_NOT_PERMITTED,
+        Cause.API_ACCOUNT_IN_SANDBOX,
+        Cause.API_ACCOUNT_UNDER_REVIEW,
+        Cause.CLIENT_ADDRESS_NOT_ALLOWED,
+        Cause.QUOTA_EXHAUSTED,
     }
 )
-"""Causes of a refused login that concern the application or its tenant, not the mailbox."""
+"""Causes of a refused login or request that concern the application or its tenant, not the mailbox."""
 
 _SHARED = {
     Cause.CERTIFICATE_EXPIRING: Subject.HOST,
@@ -122,7 +135,7 @@ def _failure(check: Check, report: Report) -> Issue:
 def _subject(check: Check, report: Report, cause: Cause) -> Subject:
     step = report.failed_step
     phase = step.phase if step else None
-    if check.credential and (phase is Phase.TOKEN or (phase is Phase.AUTH and cause in _OF_CREDENTIAL)):
+    if check.credential and (phase is Phase.TOKEN or (phase in _LOGIN and cause in _OF_CREDENTIAL)):
         return Subject.CREDENTIAL
     return Subject.HOST if phase in _OF_HOST else Subject.CHECK
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from smtpcheck.check.talk import Talk
 from smtpcheck.config import Settings
 from smtpcheck.diagnosis.catalogue import Catalogue, load
-from smtpcheck.limits.api_concurrency import ApiConcurrency
+from smtpcheck.limits.api_concurrency import LEAST_SPACING, ApiConcurrency
 from smtpcheck.limits.connection_limit import ConnectionLimit
 from smtpcheck.limits.mailbox_lock import MailboxLocks
 from smtpcheck.limits.send_limits import tenant_of
 from smtpcheck.loopback.search import Finders
 from smtpcheck.mail_api.connections import Connections
-from smtpcheck.model.check import Check
+from smtpcheck.model.check import Check, Depth
 from smtpcheck.model.credential import CredentialHints
 from smtpcheck.network.network import Network
 from smtpcheck.oauth.broker import TokenBroker
@@ -54,6 +54,13 @@ class Kit:
     def tenant(self, check: Check) -> str:
         """Return whose messages count together with those of the check's mailbox: its tenant, else its domain."""
         return tenant_of(check.mailbox, self.hints.get(check.credential or ""))
+
+    def proof_wait(self, check: Check) -> float:
+        """Return after how many seconds a mail API may be asked again for a proof that the check needs."""
+        if check.via is None or check.silent.depth is not Depth.AUTH:
+            return 0.0
+        last = self.apis.last_proof(check.server.host, check.mailbox, self.monotonic())
+        return 0.0 if last is None else LEAST_SPACING - last[0]
 
     def proxy(self, check: Check) -> str | None:
         """Return the proxy that is configured for the check's requests over HTTP."""

@@ -148,6 +148,11 @@ def sent_by_proof(report: Report) -> Finding | None:
     return _warning(Cause.UNEXPECTED_SUCCESS, *seen)
 
 
+def must_stop(report: Report) -> bool:
+    """Return whether the check must not run again by itself: what must send nothing sent something."""
+    return sent_by_proof(report) is not None
+
+
 def without_connectivity(report: Report) -> Report:
     """Return the report of a run that failed only because the agent itself has no network."""
     seen = "no host that was tried within the longest interval answered, neither servers nor issuers"
@@ -180,7 +185,7 @@ def without_message(report: Report) -> Report:
     """Return the report of a run that sent no message because the agent could not have stored that it did."""
     if report.outcome not in (Outcome.OK, Outcome.WARNING):
         return report
-    finding = _warning(Cause.STATE_NOT_KEPT, "the check went as far as the recipient, and sent no message")
+    finding = _warning(Cause.STATE_NOT_KEPT, "the check went as far as it does without a message, and sent none")
     return replace(report, outcome=Outcome.WARNING, warnings=(*report.warnings, finding))
 
 
@@ -246,6 +251,8 @@ def hosts_tried(check: Check, report: Report, issuer: str) -> Iterable[Try]:
             continue
         if step.phase is Phase.TOKEN and issuer:
             yield Try(issuer, error is None or error.kind not in _OFFLINE_KINDS)
+        elif step.phase is Phase.REQUEST and any(exchange.answer for exchange in step.exchanges):
+            yield Try(check.server.host, True)
         elif step.phase is Phase.CONNECT:
             yield Try(check.server.host, _answered(step))
         elif step.phase is Phase.DNS and step.fault is not None:

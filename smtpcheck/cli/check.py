@@ -83,12 +83,14 @@ def _at_depth(check: "Check", depth: str | None) -> "Check":
         if wanted is None:
             raise typer.BadParameter(f"{depth!r} is not a valid depth; use one of {', '.join(map(str, Depth))}")
         return replace(check, depth=_allowed(check, wanted))
-    return replace(check, depth=min(check.depth, Depth.RECIPIENT))
+    return check.silent
 
 
 def _allowed(check: "Check", depth: "Depth") -> "Depth":
     from smtpcheck.model.check import Depth
 
+    if check.via is not None and depth not in {Depth.TOKEN, Depth.AUTH, Depth.SEND}:
+        raise typer.BadParameter(f"depth {depth} is one of SMTP; the check {check.name} goes by {check.via.api}")
     if depth >= Depth.RECIPIENT and check.recipient is None:
         raise typer.BadParameter(f"depth {depth} needs a recipient, and the check {check.name} names none")
     without_login = check.expect is not None and depth >= Depth.SENDER

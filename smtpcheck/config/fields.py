@@ -38,6 +38,10 @@ _RESERVED_LABELS |= {
     "mailbox",
     "result",
     "reason",
+    "http_status",
+    "api_error",
+    "via",
+    "side_by_side",
 }
 _RESERVED_LABELS |= {"folder", "method", "notifier", "le", "quantile", "job", "instance", "severity"}
 

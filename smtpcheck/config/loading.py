@@ -22,6 +22,7 @@ from smtpcheck.config.mailboxes import Entry, expand
 from smtpcheck.config.models import AgentSection, CheckSection, DefaultsSection, OtlpSection
 from smtpcheck.config.problems import KeyPath, Place, Problems, Source, nearest
 from smtpcheck.config.resolve import Resolver
+from smtpcheck.config.resolve_via import side_by_side
 from smtpcheck.config.settings import AgentSettings, Loaded, Settings
 from smtpcheck.config.sharding import short_shares, split
 from smtpcheck.config.tracing import INSTALL, NOT_INSTALLED, Otlp, is_installed
@@ -241,7 +242,7 @@ class Loading:
             if check is not None and section is not None and section.loopback is not None:
                 loopback = sending.loopback(section.loopback, check, partial(_within, entry, "loopback"))
                 loopbacks |= {check.name: loopback} if loopback else {}
-        return tuple(checks), loopbacks
+        return side_by_side(checks), loopbacks
 
     def _check_name(self, entry: Entry, taken: dict[str, Place]) -> None:
         name, at = entry.raw.get("name"), entry.at(("name",))

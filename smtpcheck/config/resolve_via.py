@@ -5,7 +5,9 @@ Rules of this file:
 - A proof without a message is a failed request in somebody's log: such a check runs every five minutes at most.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from smtpcheck.config.mailboxes import Entry
 from smtpcheck.config.problems import Problems
@@ -73,6 +75,22 @@ def depth_by_api(written: Depth | None, inherited: Depth, expect: Expect | None)
     if written is not None:
         return written
     return inherited if inherited in _DEPTHS else Depth.AUTH
+
+
+def side_by_side(checks: Sequence[Check]) -> tuple[Check, ...]:
+    """Return the checks, those that go to one mailbox in several ways with the name of the first of them."""
+    of_mailbox: dict[str, list[Check]] = defaultdict(list)
+    for check in checks:
+        if check.mailbox:
+            of_mailbox[check.mailbox.casefold()].append(check)
+    first = {
+        mailbox: together[0].name
+        for mailbox, together in of_mailbox.items()
+        if len({check.way for check in together}) > 1
+    }
+    if not first:
+        return tuple(checks)
+    return tuple(replace(check, side_by_side=first.get(check.mailbox.casefold(), "")) for check in checks)
 
 
 def _mistakes(

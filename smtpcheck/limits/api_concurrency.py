@@ -5,7 +5,7 @@ Rules of this file:
   (https://learn.microsoft.com/graph/throttling-limits); checks and searches together take two of them at most: one that
   sends or proves, and one that searches.
 - A proof without a message is a failed request in somebody's log: one within five minutes for a mailbox, whichever
-  checks ask. Within that time the last answer stands. A run may be early by what a schedule is off.
+  checks ask. Within that time the last answer stands.
 - Times are monotonic seconds, as arguments.
 """
 
@@ -17,8 +17,8 @@ from typing import Generic, TypeVar
 AT_ONCE = 2
 """Requests of one mailbox at once."""
 PROOF_SPACING = 300.0
-_EARLY = 10.0
-"""How much sooner than `PROOF_SPACING` a run may come."""
+LEAST_SPACING = PROOF_SPACING - 10.0
+"""How soon a run may come that is early by what a schedule is off."""
 
 Seen = TypeVar("Seen")
 Key = tuple[str, str]
@@ -54,7 +54,7 @@ class ApiConcurrency(Generic[Seen]):
     def last_proof(self, host: str, mailbox: str, now: float) -> tuple[float, Seen] | None:
         """Return how many seconds ago the last proof was, and what it saw; None where a new one may be made."""
         kept = self._proofs.get(_key(host, mailbox))
-        if kept is None or now - kept[0] >= PROOF_SPACING - _EARLY:
+        if kept is None or now - kept[0] >= LEAST_SPACING:
             return None
         return now - kept[0], kept[1]
 

@@ -30,7 +30,7 @@ from smtpcheck.mail.junk import Verdict, Why, verdicts
 from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
-from smtpcheck.model.report import Reply, Report
+from smtpcheck.model.report import FaultKind, Reply, Report, Step
 
 _MAX_TEXT = 1000
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9.!#$%&*+/=?^_`{|}~-]{1,200}@[A-Za-z0-9.:\[\]-]{1,200}>")
@@ -61,6 +61,8 @@ def receipt(reply: Reply) -> Receipt:
     return Receipt(text, message_id[0] if message_id else "", queue_id)
 
 
+_UNCERTAIN = frozenset({408, 500, 502, 504})
+"""HTTP statuses (RFC 9110 15) after which the message may have been taken."""
 KEPT_MESSAGES = 20
 """How many messages of a check are kept that are not searched for any more."""
 _MOST_COPIES = 100
@@ -279,6 +281,8 @@ class Record:
 
 def after_sending(message: Message, report: Report, at: float) -> Message | None:
     """Return the message after the run that was to send it, which ended at Unix time `at`; None if nothing was sent."""
+    if requests := [step for step in report.steps if step.phase is Phase.REQUEST]:
+        return _after_request(message, report, requests[-1])
     step = next((step for step in report.steps if step.phase is Phase.DATA), None)
     if step is None:
         return uncertain(message, at) if report.cause is Cause.INTERNAL else None
@@ -290,6 +294,18 @@ def after_sending(message: Message, report: Report, at: float) -> Message | None
         return uncertain(message, at)
     stage = Stage.ACCEPTED if reply.code // 100 == 2 else Stage.REFUSED
     return replace(message, stage=stage, sent_at=at, receipt=receipt(reply))
+
+
+def _after_request(message: Message, report: Report, step: Step) -> Message | None:
+    """Return the message after the request by which a mail API was to send it; see `after_sending`."""
+    if step.fault is not None and step.fault.kind is FaultKind.NOT_SENDABLE:
+        return None
+    at = report.started_at + report.waited + step.start + step.seconds
+    answer = step.exchanges[-1].answer if step.exchanges else None
+    if answer is None or (step.fault is not None and answer.status in _UNCERTAIN):
+        return uncertain(message, at)
+    stage = Stage.ACCEPTED if step.fault is None else Stage.REFUSED
+    return replace(message, stage=stage, sent_at=at, receipt=Receipt(str(answer)[:_MAX_TEXT], answer.message_id))
 
 
 def uncertain(message: Message, at: float) -> Message:

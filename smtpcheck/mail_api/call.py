@@ -5,7 +5,8 @@ Rules of this file:
   does, and what it leaves open is in `Connections`.
 - A message goes over a new connection, so that none is written into one that the server is about to close. It goes only
   once: what became of it is uncertain from when it was written, unless the API itself sends one key once.
-- A proof cannot send. Where a kept connection ends under it, it is asked once more over a new one.
+- A proof cannot send. Where a kept connection ends under it, or does not answer in half the time, it is asked once more
+  over a new one.
 - A connection whose certificate has anything to warn of is not kept: each run sees it.
 """
 
@@ -162,8 +163,9 @@ class _Run:
         """Make one exchange and record it as a step; None where no response came."""
         self._command = f"{request.method} {request.url.partition('?')[0]}"
         self._phases.begin(Phase.REQUEST)
-        outcome = await self._exchanged(request)
-        if isinstance(outcome, Fault) and self._is_kept and repeatable and outcome.kind is not FaultKind.NOT_SENDABLE:
+        outcome = await (self._exchanged_in_time(request) if self._is_kept else self._exchanged(request))
+        again = isinstance(outcome, Fault) and outcome.kind is not FaultKind.NOT_SENDABLE and repeatable
+        if again and (self._is_kept or self._task.outgoing is not None):
             self._phases.open = None
             if not await self._open():
                 return None
@@ -182,6 +184,16 @@ class _Run:
         assert connection is not None and secret is not None  # noqa: S101, PT018 - `go` has seen to both
         authorized = api.authorized(request, secret, now=self._system.wall())
         return await connection.exchange(authorized, LIMITS, keep=api.kept_headers, wall=self._system.wall)
+
+    async def _exchanged_in_time(self, request: HttpRequest) -> Response | Fault:
+        """Make an exchange over a kept connection, leaving time for a new one: what is dead says nothing."""
+        try:
+            async with asyncio.timeout(self._task.check.timeout / 2):
+                return await self._exchanged(request)
+        except TimeoutError:
+            assert self._connection is not None  # noqa: S101 - it was just used
+            self._connection.close()
+            return Fault(FaultKind.TIMEOUT)
 
     def _end(self, fault: Fault | None, answer: ApiAnswer | None) -> None:
         self._phases.end(fault, exchanges=(Exchange(self._command, None, answer=answer),))

@@ -5,7 +5,7 @@ Rules of this file:
 - No token and no secret is held here; those travel as `secrets.secret.Secret`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -219,11 +219,19 @@ class Check:
     """Whether the agent runs it by itself; if not, it runs when it is asked for."""
     via: Via | None = None
     """None: SMTP."""
+    side_by_side: str = ""
+    """The name of the first check of the same mailbox, where checks go to it in several ways; empty for all others."""
 
     @property
-    def deepest_silent(self) -> Depth:
-        """Return how far a run may go at most that sends no message."""
-        return Depth.AUTH if self.via is not None else Depth.RECIPIENT
+    def way(self) -> str:
+        """Return `smtp`, or the name of the mail API by which it goes."""
+        return self.via.api if self.via is not None else "smtp"
+
+    @property
+    def silent(self) -> "Check":
+        """Return the check as deep as a run may go that sends no message."""
+        deepest = Depth.AUTH if self.via is not None else Depth.RECIPIENT
+        return self if self.depth <= deepest else replace(self, depth=deepest)
 
     @property
     def scope(self) -> str:

@@ -48,14 +48,13 @@ class Examination:
         With `probe_refusal` one login more is made with a deliberately wrong token. With `send` the check needs a
         recipient. The kit stays the caller's to close.
         """
-        depth = Depth.SEND if send else min(check.depth, Depth.RECIPIENT)
         self._settings = settings
         self._kit = kit
         self._probe_refusal = probe_refusal
         self._wall = wall
         credential = settings.credentials.get(check.credential or "")
         self.evidence = Evidence(
-            check=replace(check, depth=depth),
+            check=replace(check, depth=Depth.SEND) if send else check.silent,
             credential=credential,
             fresh_every=settings.agent.fresh_every,
             now=wall(),

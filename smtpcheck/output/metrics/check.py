@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterable, Iterator
 from smtpcheck.model import expected_refusal
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Phase
-from smtpcheck.model.report import Outcome, Reply, Report
+from smtpcheck.model.report import ApiAnswer, Outcome, Reply, Report
 from smtpcheck.output.metrics import families
+from smtpcheck.output.metrics.api_errors import API_ERRORS
 from smtpcheck.output.metrics.families import Family
 from smtpcheck.state.check_state import CheckState
 
@@ -194,13 +195,21 @@ def codes_of(reply: Reply | None) -> tuple[str, str]:
     return code, reply.enhanced if _ENHANCED_CODE.fullmatch(reply.enhanced) else ""
 
 
-def _failure_info(report: Report) -> tuple[str, ...]:
-    """Return the label values of a failure: phase, cause, SMTP codes, OAuth error and code."""
+def _failure_info(report: Report) -> tuple[str | None, ...]:
+    """Return the label values of a failure: phase, cause, SMTP codes, OAuth error and code, a mail API's too."""
     phase = failed_phase(report)
     reply = report.failed_reply
     code, enhanced = codes_of(reply)
     oauth = _oauth_error(report) if phase == Phase.TOKEN else ("", "")
-    return (phase, failed_cause(report), code, enhanced, *oauth)
+    return (phase, failed_cause(report), code, enhanced, *oauth, *_api_error(report.failed_answer))
+
+
+def _api_error(answer: ApiAnswer | None) -> tuple[str | None, str | None]:
+    """Return a mail API's HTTP status and its own code of the error, empty if it has none; None for SMTP."""
+    if answer is None:
+        return None, None
+    error = answer.error if answer.error in API_ERRORS or not answer.error else "other"
+    return str(answer.status) if 100 <= answer.status <= 599 else "", error
 
 
 def _oauth_error(report: Report) -> tuple[str, str]:
@@ -221,5 +230,7 @@ def _check_info(check: Check, expose_addresses: bool) -> tuple[str | None, ...]:
         check.server.host,
         str(check.server.port),
         str(check.depth),
+        check.way if check.via is not None or check.side_by_side else None,
+        check.side_by_side or None,
         check.mailbox if expose_addresses else None,
     )

@@ -64,7 +64,7 @@ FAILURE_INFO = Family(
     "smtpcheck_failure_info",
     Kind.INFO,
     "Why the last scheduled run failed; absent unless it was critical.",
-    ("phase", "cause", "smtp_code", "enhanced_code", "oauth_error", "oauth_code"),
+    ("phase", "cause", "smtp_code", "enhanced_code", "oauth_error", "oauth_code", "http_status", "api_error"),
 )
 WARNING_INFO = Family(
     "smtpcheck_warning_info",
@@ -96,8 +96,9 @@ TLS_INFO = Family(
 CHECK_INFO = Family(
     "smtpcheck_check_info",
     Kind.INFO,
-    "How the check is configured; with mailbox only if addresses are exposed.",
-    ("provider", "credential", "host", "port", "depth", "mailbox"),
+    "How the check is configured; with mailbox only if addresses are exposed. via is the mail API, if there is one; "
+    "checks that go to one mailbox in several ways have the first one's name in side_by_side.",
+    ("provider", "credential", "host", "port", "depth", "via", "side_by_side", "mailbox"),
 )
 INTERVAL = Family("smtpcheck_interval_seconds", Kind.GAUGE, "The configured interval of the check.")
 BACKOFF_UNTIL = Family(

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from smtpcheck.model.check import Check
-from smtpcheck.model.report import Outcome, Report
+from smtpcheck.model.check import Check, Phase
+from smtpcheck.model.report import ApiAnswer, Exchange, Fault, FaultKind, Outcome, Report, Step
 from smtpcheck.output.metrics import AgentState, Metrics, wants_openmetrics
 from smtpcheck.state.state import State
 from tests.worlds.samples import BILLING, refused, report, without_token
@@ -74,6 +74,25 @@ NO_CODES = {"smtp_code": "", "enhanced_code": "", "oauth_error": "", "oauth_code
 )
 def test_codes_are_bounded_by_pattern_and_errors_by_list(report: Report, expected: dict[str, str]) -> None:
     assert failure(report) == NO_CODES | expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "http_status", "api_error"),
+    [
+        (ApiAnswer(403, "ErrorAccessDenied", "No."), "403", "ErrorAccessDenied"),
+        (ApiAnswer(429, "ApplicationThrottled"), "429", "ApplicationThrottled"),
+        (ApiAnswer(422, "10"), "422", "10"),
+        (ApiAnswer(401), "401", ""),
+        (ApiAnswer(400, "anna@example.org is not known"), "400", "other"),
+        (ApiAnswer(99999, "x" * 80), "", "other"),
+    ],
+)
+def test_what_a_mail_api_says_is_bounded_by_pattern_and_list(
+    answer: ApiAnswer, http_status: str, api_error: str
+) -> None:
+    step = Step(Phase.REQUEST, 0.0, 0.1, (Exchange("POST https://x/y", None, answer=answer),), Fault(FaultKind.REPLY))
+    labels = failure(report(Outcome.CRITICAL, step))
+    assert labels == NO_CODES | {"http_status": http_status, "api_error": api_error}
 
 
 def test_an_issuers_old_error_is_not_blamed_for_another_phase() -> None:
