@@ -62,7 +62,7 @@ def check(
 def _run_once(settings: "Settings", checks: "list[Check]", depth: str | None, output: Format) -> int:
     code = run_loop(_run(settings, [_at_depth(each, depth) for each in checks], output))
     if output is Format.TEXT and depth is None:
-        _note_unsent(checks)
+        _note_unsent(checks, settings)
     return code
 
 
@@ -99,11 +99,13 @@ def _allowed(check: "Check", depth: "Depth") -> "Depth":
     return depth
 
 
-def _note_unsent(checks: "list[Check]") -> None:
+def _note_unsent(checks: "list[Check]", settings: "Settings") -> None:
     from smtpcheck.model.check import Depth
 
     if names := [check.name for check in checks if check.depth is Depth.SEND]:
         print(f"No message was sent for {', '.join(names)}: --depth send sends one.")
+    if names := [check.name for check in checks if check.name in settings.loopbacks]:
+        print(f"Delivery was not checked for {', '.join(names)}: --loopback NAME sends a message and finds it.")
 
 
 async def _run(settings: "Settings", checks: "list[Check]", output: Format) -> int:

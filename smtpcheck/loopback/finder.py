@@ -115,6 +115,8 @@ class Search:
     """Keys of mail that was read as a bounce, and is about none of our messages."""
     removed: tuple[str, ...] = ()
     """Keys of the bounces that were deleted as requested."""
+    removes: bool = True
+    """Whether the server lets a client remove its own messages alone; without, they stay, marked as deleted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,10 +183,10 @@ def _warnings(loopback_status: LoopbackStatus, now: float) -> Iterator[Finding]:
         seen = f"message {overdue.sequence} has not been found for {now - overdue.begun_at:.0f} s"
         yield _finding(Cause.MAIL_LATE, f"{seen}, more than {plan.warn_after:g} s")
     if finder is not None and finder.error is not None:
-        yield _finder_failed(finder.error, finder.failures, plan.find.mailbox if plan.find else "")
+        yield finder_failed(finder.error, finder.failures, plan.find.mailbox if plan.find else "")
     bounces = loopback_status.bounces
     if plan.bounces_required and bounces is not None and bounces.error is not None and plan.bounces != plan.find:
-        yield _finder_failed(bounces.error, bounces.failures, plan.bounces.mailbox if plan.bounces else "")
+        yield finder_failed(bounces.error, bounces.failures, plan.bounces.mailbox if plan.bounces else "")
 
 
 def _in_junk(message: Message, plan: Loopback) -> Finding:
@@ -221,7 +221,8 @@ def _is_overdue(message: Message, plan: Loopback, now: float) -> bool:
     return missed and message.stage is Stage.ACCEPTED and now - message.begun_at > plan.warn_after
 
 
-def _finder_failed(error: FinderError, failures: int, mailbox: str) -> Finding:
+def finder_failed(error: FinderError, failures: int, mailbox: str) -> Finding:
+    """Return the finding on a mailbox whose search has failed so many times in a row, the last time with this error."""
     if error.step is FinderStep.AGENT:
         return _finding(Cause.AGENT_OUT_OF_RESOURCES, f"the mailbox could not be searched: {error.detail}")
     failed = "what was found could not be deleted" if error.step is FinderStep.DELETE else f"step {error.step} failed"

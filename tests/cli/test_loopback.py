@@ -44,8 +44,9 @@ async def test_lost_mail_is_critical(tmp_path: Path, via: str) -> None:
 
 
 async def test_without_being_asked_nothing_is_sent(tmp_path: Path) -> None:
-    code, _, world = await checked(tmp_path, SCENARIO, "arrives")
+    code, output, world = await checked(tmp_path, SCENARIO, "arrives")
     assert (code, len(world.exchange.messages)) == (0, 0)
+    assert "Delivery was not checked for arrives: --loopback NAME sends a message and finds it." in output
 
 
 @pytest.mark.parametrize("options", [["--loopback"], ["--loopback", "arrives", "--depth", "send"]])

@@ -20,6 +20,7 @@ from smtpcheck.cli.doctor import connection_stages, credential_stages
 from smtpcheck.cli.doctor.differential import refusal, run_differential
 from smtpcheck.cli.doctor.discovery import discover
 from smtpcheck.cli.doctor.evidence import Evidence
+from smtpcheck.cli.doctor.finder_notes import finder_notes
 from smtpcheck.cli.doctor.inspected import inspected
 from smtpcheck.cli.doctor.maintenance_stage import maintenance
 from smtpcheck.cli.doctor.monitoring_stage import find_agent, monitoring
@@ -76,7 +77,8 @@ class Examination:
         await self._connect()
         yield connection_stages.connection(self.evidence)
         differential = await run_differential(self.evidence, self._settings, self._kit)
-        yield connection_stages.smtp_test(self.evidence, differential.notes, differential.excluded)
+        tested = connection_stages.smtp_test(self.evidence, differential.notes, differential.excluded)
+        yield await self._with_finder(tested)
         yield credential_stages.renewal(self.evidence)
         yield await self._refuse()
         yield await self._watched()
@@ -111,6 +113,16 @@ class Examination:
             report = await probe(replace(check, depth=depth), self._kit)
         report = await inspected(report, check, self._settings, self._kit)
         self.evidence = replace(self.evidence, report=report, now=self._wall())
+
+    async def _with_finder(self, tested: Examined) -> Examined:
+        """Return stage 7 with what the mailboxes of the loopback let its finder do; nothing is sent for it."""
+        check = self.evidence.check
+        if (plan := self._settings.loopbacks.get(check.name)) is None:
+            return tested
+        if plan.find is not None and plan.find.credential == check.credential and not self.evidence.can_go_on:
+            return tested
+        notes, findings = await finder_notes(plan, self._kit, check.token_timeout)
+        return replace(tested, notes=(*tested.notes, *notes), findings=(*tested.findings, *findings))
 
     async def _refuse(self) -> Examined:
         reason = self._why_no_refusal()

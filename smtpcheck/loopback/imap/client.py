@@ -277,6 +277,8 @@ class ImapConnection:
             return question()
         except StreamError as error:
             failure = self._gone(step, str(error))
+        except imaplib.IMAP4.readonly:
+            failure = ImapError(FinderStep.DELETE, "the server opens a folder for reading only", "READ-ONLY", over=True)
         except imaplib.IMAP4.error as error:
             if self._stream.bye and self._stream.bye in str(error):
                 failure = self._gone(step, "the server closed the connection")

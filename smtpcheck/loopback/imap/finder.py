@@ -166,6 +166,7 @@ class _Search:
         self._purged = 0
         self._error: FinderError | None = None
         self._trash: str | None = None
+        self._removes = True
         self._bounces = BounceSearch(connection, request)
         self._moved: dict[str, Sequence[str]] = {}
         """What has been moved to the trash: its Message-IDs by its correlation id."""
@@ -181,6 +182,7 @@ class _Search:
             bounces=tuple(bounces.matches),
             foreign=tuple(bounces.foreign),
             removed=tuple(bounces.removed),
+            removes=self._removes,
         )
 
     def note(self, error: ImapError) -> None:
@@ -190,6 +192,7 @@ class _Search:
     def through_all(self) -> None:
         """Search folder by folder, the trash last: at Gmail it holds by then what has been removed from the others."""
         listed = self._connection.folders()
+        self._removes = self._connection.can_expunge_by_uid
         self._trash = trash_of(listed) if self._connection.keeps_all_mail else None
         for folder in in_order(listed, MOST_OTHER_FOLDERS):
             if folder.name != self._trash and (folder.kind is not FolderKind.OTHER or self._goes_on()):

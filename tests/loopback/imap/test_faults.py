@@ -506,3 +506,11 @@ def test_tls_errors_of_a_stream_are_in_words() -> None:
         with pytest.raises(ssl.SSLError):
             stream.begin_tls(ssl.create_default_context(), "localhost")
         stream.close()
+
+
+async def test_a_folder_that_may_only_be_read_is_an_error_of_deleting() -> None:
+    read_only = b"* 1 EXISTS\r\n* OK [READ-ONLY] read only\r\nTAG OK [READ-ONLY] selected\r\n"
+    async with serving(scripted(*LOGGED_IN, read_only)) as port:
+        found = await _search(port)
+    assert found.error is not None
+    assert (found.error.step, found.error.code) == (FinderStep.DELETE, "READ-ONLY")
