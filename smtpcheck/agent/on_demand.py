@@ -14,10 +14,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from smtpcheck.limits.api_concurrency import LEAST_SPACING
+from smtpcheck.limits.api_concurrency import next_proof_at
 from smtpcheck.limits.connection_limit import ConnectionLimit, NoSlotError
 from smtpcheck.model.backoff import Breaker
-from smtpcheck.model.check import Check, Depth, Phase
+from smtpcheck.model.check import Check, Depth
 from smtpcheck.model.report import FaultKind, Report, TokenErrorKind
 from smtpcheck.state.state import State
 
@@ -109,8 +109,8 @@ class Requests:
         if (last := self._last_report(check.name)) is None:
             return None
         began, ended = last.started_at, last.started_at + last.seconds
-        if check.via is not None and any(step.phase is Phase.REQUEST for step in last.steps):
-            return ended + LEAST_SPACING if ended <= now < ended + LEAST_SPACING else None
+        if (again_at := next_proof_at(check, last)) is not None:
+            return again_at if began <= now < again_at else None
         spaced = began + check.interval - SPACING if check.expect else ended + min(SPACING, check.interval / 2)
         return spaced if began <= now < spaced else None
 

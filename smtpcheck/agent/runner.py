@@ -25,6 +25,7 @@ from smtpcheck.check.kit import Kit
 from smtpcheck.check.outcome import ended_before_login, must_stop, without_message
 from smtpcheck.check.probe import probe
 from smtpcheck.config import Settings
+from smtpcheck.limits.api_concurrency import next_proof_at
 from smtpcheck.limits.connection_limit import NoSlotError
 from smtpcheck.model import retry
 from smtpcheck.model.check import Check, Depth, Phase
@@ -73,14 +74,17 @@ class Runner:
             self.reschedule(check)
 
     def restore_waits(self) -> None:
-        """Let a check that sends, or that is to be refused, wait over a restart: frequent kills add no runs."""
+        """Let checks that send, are to be refused or ask a mail API wait over a restart: frequent kills add no runs."""
         ahead = self._kit.monotonic() - self._kit.wall()
         for check in self._scheduled():
             if check.depth is Depth.SEND and (sent_at := self._state.last_sent(check.mailbox)) is not None:
                 self._schedule.postpone(check.name, sent_at + check.interval + ahead)
             known = self._state.checks.get(check.name)
-            if known is not None and (until := cools_down_until(check, known.report)) is not None:
-                self._schedule.postpone(check.name, until + ahead)
+            if known is None:
+                continue
+            for until in (cools_down_until(check, known.report), next_proof_at(check, known.report)):
+                if until is not None:
+                    self._schedule.postpone(check.name, until + ahead)
 
     def _scheduled(self) -> list[Check]:
         return [check for check in self._checks.values() if check.scheduled]

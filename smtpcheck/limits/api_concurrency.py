@@ -14,6 +14,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
+from smtpcheck.model.check import Check, Phase
+from smtpcheck.model.report import Report
+
 AT_ONCE = 2
 """Requests of one mailbox at once."""
 PROOF_SPACING = 300.0
@@ -57,6 +60,13 @@ class ApiConcurrency(Generic[Seen]):
         if kept is None or now - kept[0] >= LEAST_SPACING:
             return None
         return now - kept[0], kept[1]
+
+
+def next_proof_at(check: Check, last: Report) -> float | None:
+    """Return when a check may ask its mail API again after its last run (Unix seconds); None: whenever it is due."""
+    if check.via is None or not any(step.phase is Phase.REQUEST for step in last.steps):
+        return None
+    return last.started_at + last.seconds + LEAST_SPACING
 
 
 def _key(host: str, mailbox: str) -> Key:

@@ -66,6 +66,18 @@ async def test_a_check_whose_proof_was_taken_for_a_message_is_stopped_over_a_res
         assert world.issuer.graph_send.asked.total() == 1
 
 
+async def test_a_restart_adds_no_proof(tmp_path: Path) -> None:
+    async with World(tmp_path, GRAPH) as world:
+        async with running(world.config) as agent:
+            await until(lambda: "graph-healthy" in agent.state.checks)
+        async with running(world.config) as again:
+            await until(again.ready)
+            due = again.next_run("graph-healthy")
+            assert due is not None
+            assert due >= again.state.checks["graph-healthy"].report.started_at + 289
+        assert world.issuer.graph_send.asked.total() == 1
+
+
 MESSAGE = Message("billing", 1, 1, "mark", "<mark@example.org>", NOW)
 
 
