@@ -71,6 +71,7 @@ PURE_FILES = frozenset(
         "diagnosis/events.py",
         "diagnosis/explain.py",
         "diagnosis/facts.py",
+        "diagnosis/drift.py",
         "diagnosis/inspected.py",
         "diagnosis/inspection_status.py",
         "diagnosis/masking.py",

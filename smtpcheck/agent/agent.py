@@ -20,7 +20,7 @@ import structlog
 from smtpcheck.agent.agent_state import AgentParts, agent_state
 from smtpcheck.agent.alerting import Alerting
 from smtpcheck.agent.health import Health
-from smtpcheck.agent.inspecting import InspectionService
+from smtpcheck.agent.inspecting import READ_SECONDS, InspectionService
 from smtpcheck.agent.loopback import LoopbackService
 from smtpcheck.agent.on_demand import Busy, Probed, Requests
 from smtpcheck.agent.opened_state import opened_state
@@ -83,7 +83,7 @@ class Agent:
         self._metrics = Metrics(settings.label_names, expose_addresses=settings.agent.expose_addresses)
         self._health = Health(settings, kit.network, kit.monotonic, tick_seconds=TICK_SECONDS)
         self.alerting = Alerting(settings, state, kit.catalogue, wall=kit.wall, unhealthy_reason=self.unhealthy_reason)
-        self._inspection = InspectionService(self._inspected)
+        self._inspection = InspectionService(state.inspections, self._inspected)
         self._publisher = Publisher(
             *(state, self._metrics, self.alerting, tracer),
             loopback_status=self.loopback,
@@ -215,6 +215,7 @@ class Agent:
         self._retain()
         self._jobs.add("token renewal", self._kit.tokens.refresh_due, REFRESH_SECONDS)
         self._jobs.add("silences", self.alerting.silences.tidy, REFRESH_SECONDS)
+        self._jobs.add("inspection", self._inspection.read_due, READ_SECONDS)
         self._jobs.add("retention", self._retain, RETENTION_SECONDS)
         await self.alerting.start()
         self._health.start()

@@ -49,12 +49,14 @@ def agent_state(parts: AgentParts, *, checks: int, unhealthy_reason: str, state_
         internal_errors=parts.health.internal_errors
         + parts.loopback.internal_errors
         + parts.inspection.internal_errors
-        + parts.inspection.internal_errors
         + parts.jobs.internal_errors,
         config_last_reload_successful=parts.reloader.successful,
         config_last_reload_success_timestamp=parts.reloader.succeeded_at,
         notifications={(each.name, result): count for each in notifiers for result, count in each.counts.items()},
         notifiers_failing={each.name: bool(each.failure) for each in notifiers},
         alerts_firing=parts.alerting.counts(),
+        inspections=parts.inspection.readings.success(),
+        inspection_findings=parts.inspection.readings.causes(),
+        incidents=parts.inspection.readings.all_incidents(),
         silences=sum(1 for _ in parts.alerting.silences.active()),
     )

@@ -11,9 +11,11 @@ Rules of this file:
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
+from smtpcheck.agent.inspection_readings import Readings
 from smtpcheck.agent.investigation import investigate, show
 from smtpcheck.check.kit import Kit
 from smtpcheck.config import Settings
@@ -21,9 +23,13 @@ from smtpcheck.diagnosis.inspected import candidates, is_certain
 from smtpcheck.diagnosis.inspection_status import InspectionStatus, Proof, Signature, merged, signature
 from smtpcheck.inspection.inspectors import Inspectors
 from smtpcheck.model.check import Check
+from smtpcheck.model.credential import CredentialHints
 from smtpcheck.model.inspection import Inspection
 from smtpcheck.model.report import Finding, Outcome, Report
+from smtpcheck.state.inspections import InspectionRows
 
+READ_SECONDS = 15.0
+"""How often it is looked whether a reading is due."""
 CASE_SECONDS = 1800.0
 """How long one case is not opened a second time."""
 MOST_MAILBOXES = 3
@@ -48,8 +54,9 @@ class _Case:
 class InspectionService:
     """Investigates failures, and says what is known of each check. Belongs to one event loop."""
 
-    def __init__(self, changed: Callable[[str], None]) -> None:
-        """Call `changed` with the name of each check of which something new is known."""
+    def __init__(self, rows: InspectionRows, changed: Callable[[str], None]) -> None:
+        """Keep readings in `rows`; call `changed` with the name of each check of which something new is known."""
+        self.readings = Readings(rows, self._credential_changed)
         self.internal_errors = 0
         self._changed = changed
         self._checks: Mapping[str, Check] = {}
@@ -72,6 +79,7 @@ class InspectionService:
             monotonic=kit.monotonic,
             agents=settings.sharding.shard.of,
         )
+        self.readings.replace(self._inspectors.all(), kit)
         self._cases = {}
         self._proofs = {name: proof for name, proof in self._proofs.items() if name in self._checks}
         if before is not None:
@@ -85,15 +93,29 @@ class InspectionService:
         if self._inspectors is not None:
             await self._inspectors.close()
 
+    def read_due(self) -> None:
+        """Begin the readings that are due, and look for incidents."""
+        if self._inspectors is not None:
+            for work in self.readings.due(self._inspectors.all(), asyncio.sleep):
+                self._start(work)
+
     def inspects(self, check: Check) -> bool:
         """Return whether anything can become known of a check."""
         return check.name in self._checks
 
     def merged(self, check: Check, report: Report) -> Report:
         """Return the report of a check with what is known besides."""
-        if not self.inspects(check):
+        inspector = self._inspectors.get(check.credential) if self._inspectors and self.inspects(check) else None
+        if inspector is None or self._kit is None:
             return report
-        return merged(report, InspectionStatus(self._proofs.get(check.name)))
+        hints = self._kit.hints.get(check.credential or "")
+        values = remedy_values(check, hints) if hints is not None else {}
+        status = InspectionStatus(
+            self._proofs.get(check.name),
+            self.readings.warnings(check, values, self._kit.wall()),
+            self.readings.incidents(inspector),
+        )
+        return merged(report, status)
 
     def ran(self, check: Check, report: Report) -> None:
         """Take note of a report; a failure whose cause is not certain is investigated."""
@@ -147,7 +169,12 @@ class InspectionService:
             _log.info("inspected", check=check.name, cause=str(best.cause), certainty=best.certainty)
         self._changed(check.name)
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
+    def _credential_changed(self, credential: str) -> None:
+        for name, check in self._checks.items():
+            if check.credential == credential:
+                self._changed(name)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name="inspection")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -157,6 +184,15 @@ class InspectionService:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.internal_errors += 1
             _log.error("internal error", exc_info=error)
+
+
+def remedy_values(check: Check, hints: CredentialHints) -> Mapping[str, str]:
+    """Return what the commands of a remedy are filled with, as far as the configuration says it."""
+    known = {
+        *(("tenant", hints.tenant), ("client_id", hints.client_id), ("credential", hints.name)),
+        *(("mailbox", check.mailbox), ("check", check.name)),
+    }
+    return {name: value for name, value in known if value}
 
 
 def _gist(proof: Proof) -> list[tuple[str, float]]:

@@ -155,10 +155,16 @@ def _warnings(check: Check, findings: tuple[Finding, ...]) -> dict[str, Issue]:
         finding = rest.pop(0)
         # After a failing fresh token comes the reason why it fails; that is no issue of its own.
         both = (finding, rest.pop(0)) if finding.cause is Cause.FRESH_TOKEN_FAILING and rest else (finding,)
-        subject = _SHARED.get(finding.cause, Subject.CHECK)
+        subject = _SHARED.get(finding.cause, _subject_of_warning(check, finding))
         key = Key(subject, _name(subject, check), Severity.WARNING, finding.cause)
         found.setdefault(finding.cause.value, Issue(key, both))
     return found
+
+
+def _subject_of_warning(check: Check, finding: Finding) -> Subject:
+    """Return the credential where an inspection says something of its application, else the check."""
+    of_application = finding.rule.startswith("inspection.application.") and check.credential
+    return Subject.CREDENTIAL if of_application else Subject.CHECK
 
 
 def endpoint(check: Check) -> str:

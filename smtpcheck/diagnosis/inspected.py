@@ -186,9 +186,9 @@ def _credentials_expired(view: View) -> Defect | None:
     listed = [fact for name in names for fact in view.inspection.all(name)]
     if not listed:
         there = view.when(FactName.APPLICATION_EXISTS, value=True)
-        federated = next(view.inspection.all(FactName.FEDERATED_CREDENTIAL), None)
         says = "the application has neither a secret nor a certificate"
-        return Defect(Cause.SECRET_INVALID, (there,), says) if there and federated is None else None
+        no_other = view.when(FactName.FEDERATED_NAMES, ())
+        return Defect(Cause.SECRET_INVALID, (there,), says) if there and no_other else None
     last = max(listed, key=lambda fact: str(fact.value))
     if str(last.value) > rfc3339(view.now):
         return None
@@ -315,7 +315,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         frozenset({Cause.SECRET_EXPIRED, Cause.SECRET_INVALID}),
-        (FactName.SECRET_EXPIRES, FactName.FEDERATED_CREDENTIAL),
+        (FactName.SECRET_EXPIRES, FactName.FEDERATED_NAMES),
         _credentials_expired,
         apps_only=True,
     ),
@@ -352,11 +352,16 @@ def defects(view: View) -> tuple[Defect, ...]:
     return tuple(found for rule in RULES if (found := rule(view)) is not None)
 
 
+def acts_for_itself(hints: CredentialHints | None) -> bool:
+    """Return whether a credential's application acts for itself, not for a user."""
+    return hints is not None and hints.type in _APP_TYPES
+
+
 def defects_of(
     inspection: Inspection, mailboxes: Collection[str], hints: CredentialHints | None, now: float
 ) -> tuple[Defect, ...]:
     """Return the defects of an application and of all these mailboxes, each once."""
-    app_only = hints is not None and hints.type in _APP_TYPES
+    app_only = acts_for_itself(hints)
     views = [View(inspection, mailbox, now, app_only=app_only) for mailbox in mailboxes or ("",)]
     found = {(each.cause, id(each.facts[0])): each for view in views for each in defects(view)}
     return tuple(found.values())
@@ -449,8 +454,7 @@ def evidence_of(defect: Defect) -> str:
 def view_of(inspection: Inspection, check: Check, report: Report, hints: CredentialHints | None, now: float) -> View:
     """Return what is known of the mailbox that a check's failure is about."""
     sender = any(cause is Cause.SENDER_NOT_ALLOWED for cause in candidates(report))
-    app_only = hints is not None and hints.type in _APP_TYPES
-    return View(inspection, check.sender if sender else check.mailbox, now, app_only=app_only)
+    return View(inspection, check.sender if sender else check.mailbox, now, app_only=acts_for_itself(hints))
 
 
 def _finding(defect: Defect, since: float, view: View, values: Mapping[str, str]) -> Finding:

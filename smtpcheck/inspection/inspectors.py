@@ -3,15 +3,12 @@
 import time
 from collections.abc import Callable, Mapping
 
-from smtpcheck.inspection.inspector import Inspector
+from smtpcheck.inspection.inspector import Inspector, is_local
 from smtpcheck.inspection.pace import SPACING, TenantPace
 from smtpcheck.inspection.plan import InspectionPlan
 from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.credential import Credential
-
-_THIS_MACHINE = ("https://localhost:", "https://127.0.0.1:")
-"""Issuers on this machine harm nobody and are asked as fast as they answer."""
 
 
 class Inspectors:
@@ -55,7 +52,6 @@ class Inspectors:
 
     def _inspector(self, plan: InspectionPlan, inspected: CloudCredential, by: CloudCredential) -> Inspector:
         tenant = f"{by.graph_url} {by.hints(plan.by).tenant}".lower()
-        is_here = by.graph_url.startswith(_THIS_MACHINE)
-        spacing = 0.0 if is_here else self._spacing
+        spacing = 0.0 if is_local(by) else self._spacing
         pace = self._paces.setdefault(tenant, TenantPace(spacing, monotonic=self._monotonic))
         return Inspector(plan, inspected, by, self._tokens, pace=pace, wall=self._wall)

@@ -40,6 +40,12 @@ def guid(of: Mapping[str, Any], key: str) -> str:
     return value.lower() if _GUID.fullmatch(value) else ""
 
 
+def word(of: Mapping[str, Any], key: str) -> str:
+    """Return one word of letters, as enums have them; `other` for any other text, empty where there is none."""
+    value = text(of, key, 60)
+    return value if not value or (value.isascii() and value.isalpha()) else "other"
+
+
 def texts(of: Mapping[str, Any], key: str) -> tuple[str, ...]:
     """Return the texts of a list; Exchange writes a list of one, or of all joined by commas, as a text at times."""
     value = of.get(key)

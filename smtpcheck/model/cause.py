@@ -145,6 +145,7 @@ class Cause(StrEnum):
     AGENT_OVERLOADED = "agent_overloaded"
     STATE_NOT_KEPT = "state_not_kept"
     SEND_CAP_REACHED = "send_cap_reached"
+    SETTING_CHANGED = "setting_changed"
     INTERNAL = "internal"
     UNKNOWN = "unknown"
 

@@ -29,6 +29,7 @@ class FactName(StrEnum):
     SECRET_EXPIRES = "application.secret_expires"
     CERTIFICATE_EXPIRES = "application.certificate_expires"
     FEDERATED_CREDENTIAL = "application.federated_credential"
+    FEDERATED_NAMES = "application.federated_credentials"
     FEDERATED_MATCH = "application.federated_credential_matches"
     SECURITY_DEFAULTS = "tenant.security_defaults"
     POLICY = "tenant.conditional_access_policy"

@@ -44,6 +44,7 @@ class GraphDirectory:
         endless: whether every page names a further one.
         next_page: another address that pages name as the next, to see that nobody follows.
         answers: bodies that are sent instead, by path.
+        incidents: open incidents, as Graph shows them.
         asked: path and query of the last requests.
     """
 
@@ -52,6 +53,7 @@ class GraphDirectory:
         self.exchange = ExchangeDirectory()
         self.throttled, self.retry_after = 0, 1
         self.page_size, self.endless, self.next_page = 100, False, ""
+        self.incidents: list[Mapping[str, object]] = []
         self.answers: dict[str, object] = {}
         self.asked: deque[str] = deque(maxlen=10_000)
         self._directory, self._key, self._applications = directory, key, applications
@@ -70,6 +72,7 @@ class GraphDirectory:
         policies = ("Policy.Read.All",)
         add("/v1.0/policies/identitySecurityDefaultsEnforcementPolicy", self._for(policies, self._security_defaults))
         add("/v1.0/identity/conditionalAccess/policies", self._for(policies, self._policies))
+        add("/v1.0/admin/serviceAnnouncement/issues", self._for(("ServiceHealth.Read.All",), self._issues))
         add("/v1.0/{item}", self._item)
 
     async def _item(self, request: web.Request) -> web.Response:
@@ -186,6 +189,9 @@ class GraphDirectory:
             return refusal(request, 403, code, "Neither tenant is B2C or tenant doesn't have premium license")
         return self._page(request, list(tenant.policies))
 
+    async def _issues(self, request: web.Request, _tenant: Tenant) -> web.Response:
+        return self._page(request, self.incidents)
+
     def _present(self) -> Iterable[MailboxEntry]:
         return (each for each in self.exchange.mailboxes.values() if each.exists)
 
@@ -199,6 +205,21 @@ class GraphDirectory:
         elif self.endless or begin + self.page_size < len(rows):
             body["@odata.nextLink"] = str(request.url.update_query({"$skiptoken": str(begin + self.page_size)}))
         return web.json_response(body)
+
+
+def incident(identity: str = "EX226792", service: str = "Exchange Online") -> dict[str, object]:
+    """Return an incident as Graph's samples write it, in PascalCase."""
+    return {
+        "id": identity,
+        "classification": "Incident",
+        "status": "ServiceDegradation",
+        "service": service,
+        "title": "Users may be unable to send mail by SMTP AUTH",
+        "startDateTime": "2026-11-27T08:00:00Z",
+        "lastModifiedDateTime": "2026-11-27T09:00:00Z",
+        "isResolved": False,
+        "posts": [{"description": {"contentType": "html", "content": "<p>We're investigating.</p>"}}],
+    }
 
 
 def _app_of(request: web.Request, tenant: Tenant) -> App | None:

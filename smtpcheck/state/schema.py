@@ -111,6 +111,12 @@ STEPS = (
         silence BLOB
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE inspections (
+        credential TEXT PRIMARY KEY,
+        reading BLOB
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -32,6 +32,7 @@ from smtpcheck.state.archive import Archive
 from smtpcheck.state.check_state import CheckState, first
 from smtpcheck.state.database import Database, Make, NotKeptError, Values, Write
 from smtpcheck.state.history import DAY_SECONDS, Day, day, day_of, is_day, merged_hours, readable, runs
+from smtpcheck.state.inspections import InspectionRows
 from smtpcheck.state.outbox import NOT_SENT, SENT, Held, Outbox
 from smtpcheck.state.send_journal import SendJournal
 from smtpcheck.state.sent_messages import SentMessages
@@ -97,6 +98,7 @@ class State:
         self.outbox = Outbox(self._sent, wall=wall)
         self.alerts = AlertRows(None)
         self.silences = SilenceRows(None)
+        self.inspections = InspectionRows(None)
         self.archive = Archive(None)
 
     @classmethod
@@ -111,8 +113,10 @@ class State:
         state.outbox = Outbox(state._sent, file, wall=wall)
         state.alerts = AlertRows(file)
         state.silences = SilenceRows(file)
+        state.inspections = InspectionRows(file)
         state.archive = Archive(file)
         await file.open()
+        await state.inspections.fetch()
         sent = await file.read("SELECT at, mailbox, tenant FROM sent ORDER BY at")
         await state._sent.restore((at, mailbox, tenant) for at, mailbox, tenant in sent)
         return state
@@ -268,6 +272,7 @@ class State:
         self.outbox.forget_old(now - KEEP_DAYS * DAY_SECONDS)
         self.alerts.forget_old()
         self.silences.forget_old()
+        self.inspections.forget_old()
         self.archive.forget_old(now - KEEP_DAYS * DAY_SECONDS)
         if self._file is not None:
             self._file.put(
@@ -291,6 +296,7 @@ class State:
         self.outbox.put_all(file)
         self.alerts.put_all()
         self.silences.put_all()
+        self.inspections.put_all()
         self.archive.put_all()
 
     def _restored(self, name: str, values: list[Any]) -> CheckState | None:

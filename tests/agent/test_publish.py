@@ -17,6 +17,7 @@ from smtpcheck.loopback.status import LoopbackStatus
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome
 from smtpcheck.sandbox.world import World
+from smtpcheck.state.inspections import InspectionRows
 from smtpcheck.state.state import State
 from tests.agent.test_agent_loopback import LOOPBACK
 from tests.worlds.agents import edit, running
@@ -72,7 +73,7 @@ class Sinks:
         alerting = SimpleNamespace(observe=lambda *_, amends: self.took.append(("alerts", amends)))
         tracer = SimpleNamespace(new_id=lambda: "1f", record=took("trace"))
         parts: Any = (self.state, metrics, alerting, tracer)
-        inspection = InspectionService(lambda _name: None)
+        inspection = InspectionService(InspectionRows(None), lambda _name: None)
         self.publisher = Publisher(
             *parts, loopback_status=lambda _: self.status, inspection=inspection, wall=lambda: 0.0
         )

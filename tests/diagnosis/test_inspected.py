@@ -44,6 +44,7 @@ IN_ORDER: dict[FactName, Value] = {
     FactName.APPLICATION_ROLES: ("SMTP.SendAsApp",),
     FactName.DELEGATED_PERMISSIONS: (),
     FactName.SECRET_EXPIRES: "2027-05-01T00:00:00Z",
+    FactName.FEDERATED_NAMES: (),
     FactName.SECURITY_DEFAULTS: False,
     FactName.USER_EXISTS: True,
     FactName.USER_LICENCE: "Enabled",

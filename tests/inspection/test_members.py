@@ -58,6 +58,13 @@ def test_exchange_may_write_yes_and_no_as_text(value: object, said: bool | None)
     assert members.flag({"Deny": value}, "Deny") is said
 
 
+@pytest.mark.parametrize(
+    ("value", "said"), [("UserMailbox", "UserMailbox"), ("anna@contoso.example", "other"), ("a b", "other"), (5, "")]
+)
+def test_a_word_is_one_or_is_not_shown(value: object, said: str) -> None:
+    assert members.word({"kind": value}, "kind") == said
+
+
 @pytest.mark.parametrize("value", [["FullAccess", "ReadPermission"], "FullAccess, ReadPermission"])
 def test_exchange_may_write_a_list_as_one_text(value: object) -> None:
     assert members.texts({"AccessRights": value}, "AccessRights") == ("FullAccess", "ReadPermission")

@@ -72,7 +72,7 @@ async def test_no_flipped_byte_keeps_the_agent_from_starting(tmp_path: Path, see
             await all_of(state)
             count = state.record(CHECK, run(NOON + 60)).runs
             await state.close()
-        if "later version" in state.error:
+        if "newer version" in state.error:
             assert (folder / FILE_NAME).read_bytes() == octets
             continue
         assert state.error == "", (place, damaged(folder))

@@ -18,6 +18,7 @@ from smtpcheck.inspection.questions.organisation import ORGANISATION
 from smtpcheck.inspection.questions.role_assignments import ROLE_ASSIGNMENTS
 from smtpcheck.inspection.questions.role_scope import ROLE_SCOPE
 from smtpcheck.inspection.questions.security_defaults import SECURITY_DEFAULTS
+from smtpcheck.inspection.questions.service_health import SERVICE_HEALTH
 from smtpcheck.inspection.questions.shared_mailbox import SHARED_MAILBOX
 from smtpcheck.inspection.questions.smtp_auth import SMTP_AUTH_MAILBOX, SMTP_AUTH_TENANT
 
@@ -39,4 +40,5 @@ QUESTIONS: tuple[Question, ...] = (
     SECURITY_DEFAULTS,
     CONDITIONAL_ACCESS,
     ORGANISATION,
+    SERVICE_HEALTH,
 )

@@ -24,7 +24,7 @@ async def _ask(asked: Asked) -> Answer:
         asked.fact(FactName.MAILBOX_EXISTS, _BY, value=True),
         asked.fact(FactName.MAILBOX_FORWARDS, _BY, value=bool(forwards_to)),
     ]
-    if kind := members.text(box, "RecipientTypeDetails", 60):
+    if kind := members.word(box, "RecipientTypeDetails"):
         facts.append(asked.fact(FactName.MAILBOX_KIND, _BY, value=kind))
     if forwards_to:
         facts.append(asked.fact(FactName.MAILBOX_FORWARDS_TO, _BY, value=forwards_to, personal=True))

@@ -23,6 +23,7 @@ async def _ask(asked: Asked) -> Answer:
         )
         facts.append(asked.fact(FactName.FEDERATED_CREDENTIAL, _BY, value=value, item=name))
         names.append((name, value, bool(members.text(each, "claimsMatchingExpression"))))
+    facts.append(asked.fact(FactName.FEDERATED_NAMES, _BY, value=tuple(sorted(name for name, _, _ in names))))
     if ours := asked.subject.assertion:
         issuer, subject, audiences = ours.get("iss"), ours.get("sub"), ours.get("aud")
         wanted = audiences if isinstance(audiences, list) else [audiences]
@@ -38,5 +39,5 @@ FEDERATED_CREDENTIALS = Question(
     About.APPLICATION,
     Needs(Api.GRAPH, ("Application.Read.All",)),
     _ask,
-    (FactName.FEDERATED_CREDENTIAL, FactName.FEDERATED_MATCH),
+    (FactName.FEDERATED_CREDENTIAL, FactName.FEDERATED_NAMES, FactName.FEDERATED_MATCH),
 )

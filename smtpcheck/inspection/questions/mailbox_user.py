@@ -44,7 +44,7 @@ def _facts(asked: Asked, user: Mapping[str, Any], path: GraphPath) -> Iterable[F
     yield asked.fact(FactName.USER_ADDRESS_IS_ALIAS, path, value=not is_own)
     if isinstance(user.get("assignedPlans"), list):
         plans = (each for each in members.objects(user, "assignedPlans") if members.text(each, "service") == "exchange")
-        statuses = {members.text(each, "capabilityStatus", 40) for each in plans}
+        statuses = {members.word(each, "capabilityStatus") for each in plans}
         best = next(iter(sorted(statuses & _ACTIVE)), "") or next(iter(sorted(statuses)), "none")
         yield asked.fact(FactName.USER_LICENCE, path, value=best)
 

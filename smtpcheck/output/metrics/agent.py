@@ -16,8 +16,10 @@ from prometheus_client import Counter, Histogram, ProcessCollector
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialState
+from smtpcheck.model.inspection import Incident
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.output.metrics import families
 from smtpcheck.output.metrics.check import failed_cause, failed_phase
@@ -46,6 +48,12 @@ class AgentState:
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Notifications, by notifier and result."""
     notifiers_failing: Mapping[str, bool] = field(default_factory=dict)
+    inspections: Mapping[str, bool] = field(default_factory=dict)
+    """Whether the last reading brought anything, by the credential that is inspected."""
+    inspection_findings: Mapping[str, frozenset[Cause]] = field(default_factory=dict)
+    """What the readings warn of, by credential."""
+    incidents: tuple[Incident, ...] = ()
+    """Open incidents of providers."""
     alerts_firing: Mapping[str, int] = field(default_factory=dict)
     """Alerts that fire, by severity; empty where no alerts are configured."""
     silences: int = 0
@@ -146,6 +154,13 @@ def _samples_of_agent(agent: AgentState) -> _Samples:
     for notifier, failing in agent.notifiers_failing.items():
         yield families.NOTIFIER_FAILING, (notifier,), failing
     yield families.SILENCES, (), agent.silences
+    for credential, success in agent.inspections.items():
+        yield families.INSPECTION_SUCCESS, (credential,), success
+    for credential, causes in agent.inspection_findings.items():
+        for cause in sorted(causes):
+            yield families.INSPECTION_FINDING, (credential, cause), 1
+    for each in agent.incidents:
+        yield families.PROVIDER_INCIDENT, (each.provider, each.service, each.id, each.status), 1
     for severity, count in agent.alerts_firing.items():
         yield families.ALERTS_FIRING, (severity,), count
 

@@ -271,6 +271,19 @@ REFRESH_TOKEN_EXPIRY = Family(
     _CREDENTIAL,
 )
 
+INSPECTION_SUCCESS = Family(
+    "smtpcheck_inspection_success",
+    Kind.GAUGE,
+    "Whether the last reading of what the provider says of the credential brought anything (1) or nothing (0).",
+    ("credential",),
+)
+INSPECTION_FINDING = Family(
+    "smtpcheck_inspection_finding_info",
+    Kind.INFO,
+    "What the provider says that will break the credential's checks, or has changed.",
+    ("credential", "cause"),
+)
+
 PER_CREDENTIAL = (
     TOKEN_SUCCESS,
     TOKEN_EXPIRY,
@@ -281,6 +294,8 @@ PER_CREDENTIAL = (
     CLIENT_CERTIFICATE_EXPIRY,
     REFRESH_TOKEN_LAST_REFRESH,
     REFRESH_TOKEN_EXPIRY,
+    INSPECTION_SUCCESS,
+    INSPECTION_FINDING,
 )
 
 PHASE_SECONDS = Family(
@@ -380,6 +395,13 @@ SILENCES = Family(
     "smtpcheck_silences", Kind.GAUGE, "Silences in force: checks run and count, and nobody is notified of them."
 )
 
+PROVIDER_INCIDENT = Family(
+    "smtpcheck_provider_incident_info",
+    Kind.INFO,
+    "An open incident that the provider has published; it proves nothing of a failure.",
+    ("provider", "service", "id", "status"),
+)
+
 AGENT = (
     BUILD_INFO,
     CHECKS,
@@ -400,6 +422,7 @@ AGENT = (
     NOTIFIER_FAILING,
     ALERTS_FIRING,
     SILENCES,
+    PROVIDER_INCIDENT,
 )
 
 TABLE = PER_CHECK + PER_PROBE + PER_LOOPBACK + PER_CREDENTIAL + BY_PROVIDER + AGENT

@@ -13,6 +13,7 @@ from smtpcheck.model.check import (
     Phase,
 )
 from smtpcheck.model.credential import CredentialState
+from smtpcheck.model.inspection import Incident, IncidentStatus
 from smtpcheck.model.report import (
     CertificateFacts,
     Exchange,
@@ -117,6 +118,11 @@ AGENT = AgentState(
     notifiers_failing={"team": False, "heartbeat": True},
     alerts_firing={"critical": 2, "warning": 0},
     silences=1,
+    inspections={"contoso": True},
+    inspection_findings={"contoso": frozenset({Cause.SETTING_CHANGED})},
+    incidents=(
+        Incident("microsoft", "exchange_online", "EX226792", IncidentStatus.DEGRADED, "Mail is slow", None, None, 0.0),
+    ),
 )
 
 BILLING_AND_ORDERS = """\
@@ -178,6 +184,9 @@ smtpcheck_notifications_total{notifier="team",result="dropped"} 0.0
 smtpcheck_notifier_failing{notifier="team"} 0.0
 smtpcheck_notifier_failing{notifier="heartbeat"} 1.0
 smtpcheck_silences 1.0
+smtpcheck_inspection_success{credential="contoso"} 1.0
+smtpcheck_inspection_finding_info{cause="setting_changed",credential="contoso"} 1.0
+smtpcheck_provider_incident_info{id="EX226792",provider="microsoft",service="exchange_online",status="degraded"} 1.0
 smtpcheck_alerts_firing{severity="critical"} 2.0
 smtpcheck_alerts_firing{severity="warning"} 0.0
 """

@@ -1,0 +1,189 @@
+"""The regular readings: what the checks depend on is read, compared with the last time, and becomes warnings.
+
+Rules of this file:
+- A reading is spread over the time until the next one, and takes half of it at most: where that does not suffice for
+  all mailboxes, the next reading goes on with those that are left.
+- A restart begins no reading before it is due. Where nothing at all could be read, what was known stays.
+- Incidents are looked for more often, once for all credentials that one inspector reads about.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Any
+
+from smtpcheck.agent.schedule import hash_fraction
+from smtpcheck.check.kit import Kit
+from smtpcheck.diagnosis.drift import causes_of, next_reading, warnings_of
+from smtpcheck.diagnosis.inspected import acts_for_itself
+from smtpcheck.inspection.inspector import Inspector
+from smtpcheck.inspection.questions import QUESTIONS
+from smtpcheck.inspection.questions.service_health import SERVICE_HEALTH
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.check import Check
+from smtpcheck.model.inspection import FactName, Incident, Inspection
+from smtpcheck.model.report import Finding
+from smtpcheck.state.inspections import InspectionRows
+
+INCIDENT_SECONDS = 600.0
+"""How often incidents are looked for."""
+LONGEST_GAP = 600.0
+"""Seconds from one question of a reading to the next one, at most."""
+_FIRST_WITHIN = 300.0
+"""Within how many seconds of the start the first reading begins, where none is kept."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What is known of the readings of one credential since the start."""
+
+    due_at: float
+    """Monotonic seconds."""
+    reading: bool = False
+    success: bool | None = None
+    """Whether the last reading brought anything; None before the first."""
+    next_mailbox: int = 0
+    found: Inspection = field(default_factory=Inspection)
+    """What the last reading brought; in memory alone."""
+
+
+class Readings:
+    """Reads about each credential when it is due."""
+
+    def __init__(self, rows: InspectionRows, changed: Callable[[str], None]) -> None:
+        """Keep the readings in `rows`; call `changed` with each credential of which something new is known."""
+        self._rows = rows
+        self._changed = changed
+        self._progress: dict[str, _Progress] = {}
+        self._incidents: dict[str, tuple[Incident, ...]] = {}
+        self._incidents_due: dict[str, float] = {}
+        self._kit: Kit | None = None
+
+    def replace(self, inspectors: Mapping[str, Inspector], kit: Kit) -> None:
+        """Read by these inspectors from now on."""
+        self._kit = kit
+        self._rows.only(inspectors)
+        known, self._progress = self._progress, {}
+        for name, inspector in inspectors.items():
+            self._progress[name] = known.get(name) or _Progress(self._first(name, inspector, kit))
+            self._progress[name].reading = False
+        by = {inspector.plan.by for inspector in inspectors.values()}
+        self._incidents = {name: each for name, each in self._incidents.items() if name in by}
+
+    def due(
+        self, inspectors: Mapping[str, Inspector], sleep: Callable[[float], Awaitable[object]]
+    ) -> list[Coroutine[Any, Any, None]]:
+        """Return the readings and the looks for incidents that are due, to be run beside everything else."""
+        if self._kit is None:
+            return []
+        now, work = self._kit.monotonic(), list[Coroutine[Any, Any, None]]()
+        for name, inspector in inspectors.items():
+            progress = self._progress[name]
+            if now >= progress.due_at and not progress.reading:
+                progress.reading = True
+                work.append(self._read(name, inspector, progress, self._kit, sleep))
+            if now >= self._incidents_due.get(inspector.plan.by, -inf):
+                self._incidents_due[inspector.plan.by] = now + INCIDENT_SECONDS
+                work.append(self._look_for_incidents(inspector))
+        return work
+
+    def warnings(self, check: Check, values: Mapping[str, str], now: float) -> tuple[Finding, ...]:
+        """Return what the readings warn of for a check."""
+        reading = self._rows.readings.get(check.credential or "")
+        return warnings_of(reading, check.mailbox, values, now) if reading is not None else ()
+
+    def incidents(self, inspector: Inspector) -> tuple[Incident, ...]:
+        """Return the open incidents that an inspector has seen."""
+        return self._incidents.get(inspector.plan.by, ())
+
+    def all_incidents(self) -> tuple[Incident, ...]:
+        """Return every open incident once."""
+        found = {(each.provider, each.id): each for seen in self._incidents.values() for each in seen}
+        return tuple(found.values())
+
+    def success(self) -> Mapping[str, bool]:
+        """Return by credential whether its last reading brought anything."""
+        return {name: each.success for name, each in self._progress.items() if each.success is not None}
+
+    def causes(self) -> Mapping[str, frozenset[Cause]]:
+        """Return by credential what its readings warn of."""
+        readings, now = self._rows.readings, self._kit.wall() if self._kit is not None else 0.0
+        return {name: causes_of(readings[name], now) for name in self._progress if name in readings}
+
+    def found(self, credential: str) -> Inspection:
+        """Return what the last reading since the start brought, for those who may see it."""
+        progress = self._progress.get(credential)
+        return progress.found if progress is not None else Inspection()
+
+    def _first(self, name: str, inspector: Inspector, kit: Kit) -> float:
+        kept = self._rows.readings.get(name)
+        soon = hash_fraction(name) * min(_FIRST_WITHIN, inspector.plan.every)
+        if kept is None:
+            return kit.monotonic() + soon
+        wait = min(kept.at + inspector.plan.every - kit.wall(), inspector.plan.every)
+        return kit.monotonic() + max(wait, soon)
+
+    async def _read(
+        self,
+        name: str,
+        inspector: Inspector,
+        progress: _Progress,
+        kit: Kit,
+        sleep: Callable[[float], Awaitable[object]],
+    ) -> None:
+        """Read about one credential, and keep what follows."""
+        try:
+            mailboxes = self._mailboxes(inspector, progress)
+            found, answered = await self._ask_all(inspector, mailboxes, sleep)
+            if self._progress.get(name) is not progress:  # it left the configuration
+                return
+            progress.success, progress.found = bool(found.facts), found
+            if found.facts:
+                before = self._rows.readings.get(name)
+                app_only = acts_for_itself(kit.hints.get(name))
+                after = next_reading(
+                    *(before, found, mailboxes),
+                    answered=answered,
+                    app_only=app_only,
+                    now=kit.wall(),
+                    every=inspector.plan.every,
+                )
+                self._rows.put(name, after)
+            self._changed(name)
+        finally:
+            progress.reading = False
+            progress.due_at = kit.monotonic() + inspector.plan.every / 2
+
+    async def _ask_all(
+        self, inspector: Inspector, mailboxes: tuple[str, ...], sleep: Callable[[float], Awaitable[object]]
+    ) -> tuple[Inspection, frozenset[FactName]]:
+        steps = inspector.steps(QUESTIONS, mailboxes)
+        gap = 0.0 if inspector.is_local else min(inspector.plan.every / 2 / max(len(steps), 1), LONGEST_GAP)
+        found, answered, failed = Inspection(), set[FactName](), set[FactName]()
+        subject = await inspector.subject()
+        for step in steps:
+            answer = await inspector.ask(step.question, replace(subject, mailbox=step.mailbox), found)
+            (failed if answer.not_readable else answered).update(step.question.gives)
+            found = found.joined(answer)
+            if gap:
+                await sleep(gap)
+        return found, frozenset(answered - failed)
+
+    def _mailboxes(self, inspector: Inspector, progress: _Progress) -> tuple[str, ...]:
+        """Return the mailboxes of this reading: as many as one request a second allows in half of the time."""
+        every, mailboxes = inspector.plan.every, inspector.plan.mailboxes
+        each = sum(step.question.needs.requests for step in inspector.steps(QUESTIONS, ("x",)) if step.mailbox)
+        most = max(1, int(every / 2 / max(each, 1)))
+        begin = progress.next_mailbox if progress.next_mailbox < len(mailboxes) else 0
+        progress.next_mailbox = begin + most
+        return mailboxes[begin : begin + most]
+
+    async def _look_for_incidents(self, inspector: Inspector) -> None:
+        before = self._incidents.get(inspector.plan.by, ())
+        answer = await inspector.ask(SERVICE_HEALTH, await inspector.subject(), Inspection())
+        if answer.not_readable or self._kit is None:
+            return
+        self._incidents[inspector.plan.by] = answer.incidents
+        if {each.id for each in before} != {each.id for each in answer.incidents}:
+            for name in self._progress:
+                self._changed(name)

@@ -1,0 +1,220 @@
+"""What has changed at the provider since the last reading, and what of that will break a check.
+
+Rules of this file:
+- Pure. A reading is kept as hashes of what was read, and as the decisions that follow (`Note`). A value itself is kept
+  where it is one of few and names nobody: yes, no, a type, permissions by their names, a day of expiry.
+- A change is reported by both values and both times for a day, or until the next reading where that comes later; what
+  cannot work, until a reading says that it can.
+- A fact that was not read has not changed.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from hashlib import sha256
+
+from smtpcheck.diagnosis.inspected import PROVEN, View, defects, evidence_of
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.inspection import Fact, FactName, Inspection, Value
+from smtpcheck.model.inspection_reading import KeptFact, KeptReading, Note
+from smtpcheck.model.report import Finding
+from smtpcheck.model.timestamp import rfc3339, utc_text
+
+CHANGE_SECONDS = 86400.0
+_MOST_NOTES = 2000
+_MOST_SAID = 6
+_PLAIN = frozenset(
+    {
+        *(FactName.MAILBOX_KIND, FactName.MAILBOX_PURPOSE, FactName.USER_LICENCE, FactName.APPLICATION_ROLES),
+        *(FactName.DELEGATED_PERMISSIONS, FactName.ROLE_ASSIGNMENTS, FactName.REGISTERED_ID),
+        *(FactName.SECRET_EXPIRES, FactName.CERTIFICATE_EXPIRES),
+    }
+)
+"""Facts whose values may be kept, besides all that say yes, no or nothing."""
+_LISTED = frozenset(
+    {FactName.SECRET_EXPIRES, FactName.CERTIFICATE_EXPIRES, FactName.POLICY, FactName.FEDERATED_CREDENTIAL}
+)
+"""Facts of which there are several: one more or one less is a change."""
+_HARMFUL_VALUES: Mapping[FactName, Value] = {
+    FactName.PRINCIPAL_ENABLED: False,
+    FactName.ASSIGNMENT_REQUIRED: True,
+    FactName.SMTP_AUTH_OFF_MAILBOX: True,
+    FactName.SMTP_AUTH_OFF_TENANT: True,
+    FactName.SECURITY_DEFAULTS: True,
+    FactName.FULL_ACCESS: False,
+    FactName.SEND_AS: False,
+    FactName.ROLE_IN_SCOPE: False,
+    FactName.SEND_FROM_ALIAS: False,
+    FactName.MAILBOX_FORWARDS: True,
+    FactName.REGISTERED: False,
+}
+"""Changes to these values are worth a warning; to another value they are good news."""
+_HARMFUL_CHANGES = frozenset(
+    {FactName.MAILBOX_KIND, FactName.MAILBOX_PURPOSE, FactName.REGISTERED_ID, FactName.PRINCIPAL_ID}
+)
+"""Any change of these is worth a warning."""
+_WITHDRAWABLE = frozenset({FactName.APPLICATION_ROLES, FactName.DELEGATED_PERMISSIONS, FactName.ROLE_ASSIGNMENTS})
+"""Lists that a change may take something from."""
+
+
+def digest(text: str) -> str:
+    """Return the hash that an address or a value is kept by."""
+    return sha256(text.casefold().encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def next_reading(
+    before: KeptReading | None,
+    found: Inspection,
+    mailboxes: Collection[str],
+    *,
+    answered: Collection[FactName],
+    app_only: bool,
+    now: float,
+    every: float,
+) -> KeptReading:
+    """Return what is kept after a reading that has ended at Unix time `now`.
+
+    `answered` are the facts whose questions were answered, whatever they said.
+    """
+    new = {_key(fact): _kept(fact) for fact in found.facts}
+    until = now + max(CHANGE_SECONDS, every)
+    views = [View(found, mailbox, now, app_only=app_only) for mailbox in mailboxes or ("",)]
+    notes = list(_defects(views, now))
+    if before is None:
+        return KeptReading(now, new, _bounded(notes), frozenset(answered))
+    notes += _changes(before, found, now, until)
+    notes += _removed(before, new.keys(), answered, now, until)
+    notes += (note for note in before.notes if note.until is not None and note.until > now)
+    unread = {
+        key: each
+        for key, each in before.facts.items()
+        if _name_of(key) not in answered or _is_of_others(key, mailboxes)
+    }
+    return KeptReading(now, {**unread, **new}, _bounded(notes), frozenset(answered))
+
+
+def warnings_of(reading: KeptReading, mailbox: str, values: Mapping[str, str], now: float) -> tuple[Finding, ...]:
+    """Return the warnings that a reading means for the check of a mailbox; each cause once, what cannot work first."""
+    ours = {"", digest(mailbox)}
+    found: dict[Cause, list[Note]] = {}
+    for note in reading.notes:
+        if note.about in ours and (note.until is None or note.until > now):
+            found.setdefault(note.cause, []).append(note)
+    return tuple(_warning(cause, notes, values) for cause, notes in found.items())
+
+
+def causes_of(reading: KeptReading, now: float) -> frozenset[Cause]:
+    """Return every cause that a reading warns of."""
+    return frozenset(note.cause for note in reading.notes if note.until is None or note.until > now)
+
+
+def expiring(found: Inspection, warn_seconds: float, now: float) -> tuple[Cause, str] | None:
+    """Return what expires next of an application's credentials, where none in use lasts longer than `warn_seconds`.
+
+    Where the sign-in log says which key is in use, that one counts; else the one that lasts longest.
+    """
+    names = {
+        FactName.SECRET_EXPIRES: Cause.SECRET_EXPIRING,
+        FactName.CERTIFICATE_EXPIRES: Cause.CLIENT_CERTIFICATE_EXPIRING,
+    }
+    listed = [fact for name in names for fact in found.all(name)]
+    in_use = found.find(FactName.SIGN_IN_KEY)
+    used = [fact for fact in listed if in_use is not None and fact.item == in_use.value] or listed
+    last = max(used, key=lambda fact: str(fact.value), default=None)
+    if last is None or not rfc3339(now) < str(last.value) < rfc3339(now + warn_seconds):
+        return None
+    which = "the key in use" if in_use is not None and last.item == in_use.value else f"the last of {len(listed)}"
+    return names[last.name], f"{last.source}: {which} expires on {str(last.value)[:10]} (key {last.item})"
+
+
+def _warning(cause: Cause, notes: list[Note], values: Mapping[str, str]) -> Finding:
+    of_application = all(not note.about for note in notes)
+    said = tuple(dict.fromkeys(sentence for note in notes for sentence in note.says))[:_MOST_SAID]
+    rule = f"inspection.application.{cause}" if of_application else f"inspection.{cause}"
+    return Finding(cause, PROVEN, rule, said, values)
+
+
+def _defects(views: Collection[View], now: float) -> Iterator[Note]:
+    for view in views:
+        for defect in defects(view):
+            about = digest(view.mailbox) if any(fact.subject for fact in defect.facts) else ""
+            yield Note(defect.cause, about, (evidence_of(defect),), now)
+        if (ends := expiring(view.inspection, 30 * CHANGE_SECONDS, now)) is not None:
+            yield Note(ends[0], "", (ends[1],), now)
+
+
+def _changes(before: KeptReading, found: Inspection, now: float, until: float) -> Iterator[Note]:
+    """Yield what a reading says otherwise than the last one, where that may harm."""
+    for fact in found.facts:
+        old, kept = before.facts.get(_key(fact)), _kept(fact)
+        said = ""
+        if old is not None and old.digest != kept.digest and _is_harmful(fact, old):
+            said = f"{_words(fact.name)} was {old.shown or 'another'} ({utc_text(old.at)}) and is {_now(kept)}"
+        elif old is None and fact.name in _LISTED and fact.name in before.answered:
+            said = f"a new one was added: {_words(fact.name)} {kept.shown}".rstrip()
+        if said:
+            about = digest(fact.subject) if fact.subject else ""
+            yield Note(Cause.SETTING_CHANGED, about, (f"{fact.source}: {said} ({utc_text(fact.read_at)})",), now, until)
+
+
+def _removed(
+    before: KeptReading, new: Collection[str], answered: Collection[FactName], now: float, until: float
+) -> Iterator[Note]:
+    """Yield what is gone of that of which there are several."""
+    for key, old in before.facts.items():
+        name = _name_of(key)
+        if name in _LISTED and name in answered and key not in new:
+            said = f"{_words(name)} {old.shown}".rstrip()
+            seen = f"one was removed: {said} (there on {utc_text(old.at)}, not on {utc_text(now)})"
+            yield Note(Cause.SETTING_CHANGED, "", (seen,), now, until)
+
+
+def _is_harmful(fact: Fact, before: KeptFact) -> bool:
+    if fact.name in _WITHDRAWABLE and isinstance(fact.value, tuple):
+        return bool(set(before.shown.split(", ")) - set(fact.value) - {"none"})
+    if fact.name is FactName.USER_LICENCE:
+        return fact.value not in {"Enabled", "Warning"}
+    if fact.name in _HARMFUL_VALUES:
+        return fact.value is _HARMFUL_VALUES[fact.name]
+    return fact.name in _HARMFUL_CHANGES
+
+
+def _bounded(notes: Collection[Note]) -> tuple[Note, ...]:
+    return tuple(dict.fromkeys(notes))[:_MOST_NOTES]
+
+
+def _is_of_others(key: str, mailboxes: Collection[str]) -> bool:
+    """Return whether a kept fact is about a mailbox that this reading did not come to."""
+    about = key.split("|")[1]
+    return about != "" and about not in {digest(mailbox) for mailbox in mailboxes}
+
+
+def _key(fact: Fact) -> str:
+    """Return what a fact is kept under; it names no mailbox."""
+    return f"{fact.name.value}|{digest(fact.subject) if fact.subject else ''}|{digest(fact.item) if fact.item else ''}"
+
+
+def _name_of(key: str) -> FactName | None:
+    try:
+        return FactName(key.partition("|")[0])
+    except ValueError:  # of another version
+        return None
+
+
+def _kept(fact: Fact) -> KeptFact:
+    is_plain = not fact.personal and (fact.value is None or isinstance(fact.value, bool) or fact.name in _PLAIN)
+    return KeptFact(digest(repr(fact.value)), _in_words(fact.value) if is_plain else "", fact.read_at)
+
+
+def _now(kept: KeptFact) -> str:
+    return kept.shown or "another one now"
+
+
+def _in_words(value: Value) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return "not set" if value is None else value
+
+
+def _words(name: FactName | None) -> str:
+    return name.value.replace(".", " ").replace("_", " ") if name else "a setting"

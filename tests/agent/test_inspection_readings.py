@@ -1,0 +1,153 @@
+"""Regular readings: what changes at the provider is a warning before mail breaks."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from smtpcheck.agent.agent import Agent
+from smtpcheck.alerts.grouping import Subject, issues_of
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.report import Outcome, Report
+from smtpcheck.sandbox.graph_directory import incident
+from smtpcheck.sandbox.scenarios import DOMAIN, Scenario
+from smtpcheck.sandbox.world import World
+from tests.worlds.agents import edit, running, shown, unhurried
+from tests.worlds.inspection import INSPECTED
+from tests.worlds.waiting import until
+
+MAILBOX = f"billing@{DOMAIN}"
+HEALTHY = Scenario("billing", "A mailbox.", registration=INSPECTED, check={"interval": "1s"})
+
+
+@asynccontextmanager
+async def world_of(folder: Path) -> AsyncIterator[World]:
+    async with World(folder, [HEALTHY]) as world:
+        unhurried(world)
+        yield world
+
+
+async def read(agent: Agent) -> None:
+    """Have everything read now."""
+    readings = agent._inspection.readings
+    progress = readings._progress["contoso"]
+    before = progress.found
+    progress.due_at = 0.0
+    readings._incidents_due.clear()
+    agent._inspection.read_due()
+    await until(lambda: progress.found is not before and not progress.reading)
+
+
+def report_of(agent: Agent) -> Report:
+    return agent.state.checks["billing"].report
+
+
+def warned(agent: Agent) -> set[Cause]:
+    return {warning.cause for warning in report_of(agent).warnings}
+
+
+async def test_a_right_that_is_withdrawn_is_a_warning_while_mail_still_works(tmp_path: Path) -> None:
+    """The mail servers still have the old state in their cache."""
+    async with world_of(tmp_path) as world, running(world.config) as agent:
+        await until(lambda: "billing" in agent.state.checks)
+        await read(agent)
+        assert warned(agent) == set()
+        world.exchange._permits_application = lambda *_: True
+        world.administration.mailboxes[MAILBOX].closed_to.add(
+            agent.settings.credentials["contoso"].hints("contoso").client_id
+        )
+        await read(agent)
+        assert report_of(agent).outcome is Outcome.WARNING
+        assert warned(agent) == {Cause.MAILBOX_PERMISSION_MISSING, Cause.SETTING_CHANGED}
+        text = await shown(agent)
+        assert 'smtpcheck_inspection_success{credential="contoso"} 1' in text
+        finding = 'smtpcheck_inspection_finding_info{cause="mailbox_permission_missing",credential="contoso"} 1'
+        assert finding in text
+        assert MAILBOX not in text
+
+
+async def test_a_change_survives_a_restart(tmp_path: Path) -> None:
+    async with world_of(tmp_path) as world:
+        async with running(world.config) as agent:
+            await until(lambda: "billing" in agent.state.checks)
+            await read(agent)
+            world.administration.mailboxes[MAILBOX].forwards_to = "elsewhere@evil.example"
+            await read(agent)
+            assert warned(agent) == {Cause.SETTING_CHANGED}
+        asked = len(world.issuer.exchange_admin.asked)
+        async with running(world.config) as agent:
+            await until(lambda: agent.state.checks["billing"].runs > 1 and warned(agent) == {Cause.SETTING_CHANGED})
+            assert len(world.issuer.exchange_admin.asked) == asked
+
+
+async def test_the_state_names_nobody(tmp_path: Path) -> None:
+    async with world_of(tmp_path) as world, running(world.config) as agent:
+        await until(lambda: "billing" in agent.state.checks)
+        world.administration.mailboxes[MAILBOX].forwards_to = "elsewhere@evil.example"
+        await read(agent)
+        reading = agent.state.inspections.readings["contoso"]
+        assert "evil" not in repr(reading)
+        assert DOMAIN not in repr(reading)
+
+
+async def test_an_inspector_that_can_read_nothing_is_shown_and_changes_nothing(tmp_path: Path) -> None:
+    async with world_of(tmp_path) as world, running(world.config) as agent:
+        await until(lambda: "billing" in agent.state.checks)
+        auditor = agent.settings.credentials["auditor"].hints("auditor").client_id
+        world.issuer.tenants[0].apps[auditor].disabled = True
+        await read(agent)
+        assert report_of(agent).outcome is Outcome.OK
+        assert 'smtpcheck_inspection_success{credential="contoso"} 0' in await shown(agent)
+        assert "contoso" not in agent.state.inspections.readings
+
+
+async def test_an_incident_is_a_metric_and_proves_nothing(tmp_path: Path) -> None:
+    async with world_of(tmp_path) as world, running(world.config) as agent:
+        await until(lambda: "billing" in agent.state.checks)
+        world.issuer.graph_directory.incidents = [incident(), incident("MO1", "Microsoft Teams"), {"id": 5}]
+        await read(agent)
+        await until(lambda: len(agent._inspection.readings.all_incidents()) == 1)
+        labels = 'id="EX226792",provider="microsoft",service="exchange_online",status="degraded"'
+        assert f"smtpcheck_provider_incident_info{{{labels}}} 1" in await shown(agent)
+        assert report_of(agent).outcome is Outcome.OK
+        world.issuer.graph_directory.incidents = []
+        await read(agent)
+        await until(lambda: agent._inspection.readings.all_incidents() == ())
+
+
+async def test_a_failure_during_an_incident_says_so_and_a_fault_at_the_provider_is_likelier(tmp_path: Path) -> None:
+    async with world_of(tmp_path) as world, running(world.config) as agent:
+        await until(lambda: "billing" in agent.state.checks)
+        world.issuer.graph_directory.incidents = [incident()]
+        await read(agent)
+        await until(lambda: len(agent._inspection.readings.all_incidents()) == 1)
+        world.exchange._permits_application = lambda *_: False
+        await agent.check_now("billing")
+        report = report_of(agent)
+        fault = next(each for each in report.findings if each.cause is Cause.TRANSIENT_SERVER_ERROR)
+        assert any("Microsoft reports the incident EX226792" in sentence for sentence in fault.evidence)
+        assert report.cause is not Cause.TRANSIENT_SERVER_ERROR
+
+
+async def test_a_reload_without_the_inspector_ends_its_warnings(tmp_path: Path) -> None:
+    async with world_of(tmp_path) as world, running(world.config) as agent:
+        await until(lambda: "billing" in agent.state.checks)
+        await read(agent)
+        world.administration.mailboxes[MAILBOX].forwards_to = "elsewhere@evil.example"
+        await read(agent)
+        assert warned(agent) == {Cause.SETTING_CHANGED}
+        edit(world.config, lambda document: document["credentials"]["contoso"].pop("inspect"))
+        assert await agent.reload() == ()
+        await agent.check_now("billing")
+        assert warned(agent) == set()
+        assert agent.state.inspections.readings == {}
+
+
+async def test_a_warning_about_the_application_is_one_alert_of_its_credential(tmp_path: Path) -> None:
+    async with world_of(tmp_path) as world, running(world.config) as agent:
+        await until(lambda: "billing" in agent.state.checks)
+        await read(agent)
+        world.issuer.tenants[0].security_defaults = True
+        await read(agent)
+        check = agent.settings.checks[0]
+        (issue,) = issues_of(check, report_of(agent)).values()
+        assert (issue.key.subject, issue.key.name) == (Subject.CREDENTIAL, "contoso")
