@@ -238,6 +238,7 @@ def _delivery() -> Sequence[Panel]:
                 "Value #A": Column("Arrived", words=YES_NO),
                 "folder": Column("Folder", words={"junk": ("junk", POOR)}, links=PAGE_OF_CHOSEN),
                 "reason": Column("Why in Junk"),
+                "cause": Column("Why returned"),
                 "Value #C": Column("Took", unit="s", decimals=1),
                 "Value #D": Column("Pending", decimals=0),
                 "Value #E": Column("Mailbox searchable", words=YES_NO),
@@ -250,7 +251,8 @@ def _delivery() -> Sequence[Panel]:
                 for name in ("delivery_duration_seconds", "pending", "finder_success")
             ),
             Query(f"max by (instance, check, reason) ({of_loopback('junk_info')})"),
-            hidden=["Value #B", "Value #F", "check"],
+            Query(f"max by (instance, check, cause) ({of_loopback('bounce_info')})"),
+            hidden=["Value #B", "Value #F", "Value #G", "check"],
         ),
         table(
             Frame("Authentication of the last message", "The receiver's results, if authserv_id is configured.", 12, 5),
@@ -266,7 +268,7 @@ def _delivery() -> Sequence[Panel]:
             Frame("Messages", "Per hour; late ones also count as found.", 12, 8),
             *(
                 Query(f"3600 * {q.rate(of_loopback(f'{fate}_total'))}", fate)
-                for fate in ("sent", "found", "late", "lost", "uncertain")
+                for fate in ("sent", "found", "late", "bounced", "lost", "uncertain")
             ),
             interval=SELDOM,
         ),

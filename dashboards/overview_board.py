@@ -298,7 +298,13 @@ def _delivery() -> Sequence[Panel]:
         ),
         graph(
             Frame("Messages", "Per hour; late ones also count as found.", 12, 8),
-            *(per_hour(fate) for fate in ("sent", "found", "late", "lost", "uncertain")),
+            *(per_hour(fate) for fate in ("sent", "found", "late", "bounced", "lost", "uncertain")),
             interval=SELDOM,
+        ),
+        graph(
+            Frame(
+                "Returned messages by cause", "Checks whose last message was returned, by the bounce's cause.", 24, 8
+            ),
+            Query(f"count by (cause) ({q.checks('smtpcheck_loopback_bounce_info')})", "{{cause}}"),
         ),
     )

@@ -17,7 +17,7 @@ from smtpcheck.config import Settings, Traffic
 from smtpcheck.config.traffic import ASSUMPTIONS, InspectionTraffic
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.diagnosis.explain import describe
-from smtpcheck.loopback.graph.limits import DELETIONS, LISTS, MESSAGES_PER_REQUEST
+from smtpcheck.loopback.graph.limits import BOUNCE_LISTS, BOUNCE_REQUESTS, DELETIONS, LISTS, MESSAGES_PER_REQUEST
 from smtpcheck.loopback.plan import FindVia
 from smtpcheck.model import expected_refusal
 from smtpcheck.model.check import Check
@@ -33,7 +33,8 @@ _SYMBOLS = {Outcome.OK: "✓", Outcome.WARNING: "!", Outcome.CRITICAL: "✗", Ou
 
 _GRAPH_SEARCH = (
     f"A search in Microsoft Graph takes at most {LISTS} requests for every {MESSAGES_PER_REQUEST} pending messages,"
-    f" one for the name of each folder with a match, and {DELETIONS} for each deletion. The daily search for leftovers"
+    f" one for the name of each folder with a match, and {DELETIONS} for each deletion; one for bounces takes"
+    f" {len(BOUNCE_LISTS)}, and {BOUNCE_REQUESTS} where much else arrives. The daily search for leftovers"
     " takes one request and the deletions. It takes more where a response has further pages or a filter is too complex,"
     " and a request is repeated where Graph asks to wait."
 )

@@ -16,19 +16,12 @@ from urllib.parse import quote
 
 from smtpcheck.loopback.finder import BounceMatch, SearchRequest
 from smtpcheck.loopback.graph.client import GraphClient, GraphError, timestamp
+from smtpcheck.loopback.graph.limits import BOUNCE_LISTS, MOST_LISTED, MOST_READ, PAGE
 from smtpcheck.mail.bounce import Bounce, may_be_bounce, read_bounce
 from smtpcheck.mail.bounce_proof import Sent, is_about, returned_correlation_id
 from smtpcheck.mail.headers import Field, clean
 
-FOLDERS = {"inbox": "Inbox", "junkemail": "Junk Email"}
-"""Where bounces arrive, by Graph's well-known names."""
-MOST_LISTED = 200
-"""Of one folder, the newest."""
-MOST_READ = 20
-"""In one search."""
-
 _SELECT = "id,subject,from,receivedDateTime"
-_PAGE = 50
 _CLOCKS = 300.0
 """Seconds by which the mailbox's clock and ours may differ."""
 _PURGED_SECONDS = 7 * 86400.0
@@ -51,7 +44,7 @@ class BounceSearch:
         """Go through the folders where bounces arrive. Raises GraphError."""
         if not self._request.returned and self._request.purge_before is None:
             return
-        for folder, name in FOLDERS.items():
+        for folder, name in BOUNCE_LISTS.items():
             for message in await self._listed(client, folder):
                 identity = str(message.get("id") or "")
                 known = not identity or identity in self._request.foreign
@@ -62,7 +55,7 @@ class BounceSearch:
     async def _listed(self, client: GraphClient, folder: str) -> list[Mapping[str, Any]]:
         since = f"{datetime.fromtimestamp(self._since(), UTC):%Y-%m-%dT%H:%M:%SZ}"
         wanted = quote(f"receivedDateTime ge {since}", safe="")
-        query = f"$filter={wanted}&$orderby=receivedDateTime%20desc&$select={_SELECT}&$top={_PAGE}"
+        query = f"$filter={wanted}&$orderby=receivedDateTime%20desc&$select={_SELECT}&$top={PAGE}"
         listed: list[Mapping[str, Any]] = []
         try:
             async for message in client.pages(f"/mailFolders/{folder}/messages?{query}"):

@@ -20,14 +20,13 @@ from urllib.parse import quote
 from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind, Match, Search, SearchRequest
 from smtpcheck.loopback.graph.bounces import BounceSearch
 from smtpcheck.loopback.graph.client import GraphClient, GraphError, timestamp
-from smtpcheck.loopback.graph.limits import IDS_PER_REQUEST, WELL_KNOWN
+from smtpcheck.loopback.graph.limits import IDS_PER_REQUEST, PAGE, WELL_KNOWN
 from smtpcheck.mail.headers import Field, clean, correlation_id_of, route_fields
 from smtpcheck.mail.message import SUBJECT_WORD
 from smtpcheck.secrets.secret import Secret
 
 _EVERYWHERE = ""
 _SELECT = "id,parentFolderId,subject,receivedDateTime,internetMessageId,internetMessageHeaders"
-_PAGE = 50
 _TOO_COMPLEX = frozenset({"InefficientFilter", "ErrorInvalidRestriction"})
 _GONE = frozenset({"ErrorItemNotFound"})
 _NO_FOLDER = frozenset({"ErrorFolderNotFound", "ErrorItemNotFound"})
@@ -202,7 +201,7 @@ class _Search:
 
 
 async def _messages(client: GraphClient, path: str, wanted: str) -> list[GraphMessage]:
-    query = f"$filter={quote(wanted, safe='')}&$select={_SELECT}&$top={_PAGE}"
+    query = f"$filter={quote(wanted, safe='')}&$select={_SELECT}&$top={PAGE}"
     return [message async for value in client.pages(f"{path}?{query}") if (message := read_message(value)) is not None]
 
 

@@ -16,5 +16,14 @@ _IDS_PER_MESSAGE = 2
 MESSAGES_PER_REQUEST = IDS_PER_REQUEST // _IDS_PER_MESSAGE
 LISTS = len(WELL_KNOWN) + 1
 """How often messages are requested, so many at a time."""
+BOUNCE_LISTS = {"inbox": "Inbox", "junkemail": "Junk Email"}
+"""Where bounces arrive; the newest mail of each is listed."""
+MOST_LISTED = 200
+"""Messages of one such folder, the newest."""
+PAGE = 50
+MOST_READ = 20
+"""Messages that are read in one search, because they may be bounces."""
+BOUNCE_REQUESTS = len(BOUNCE_LISTS) * MOST_LISTED // PAGE + MOST_READ
+"""At most; a mailbox without bounces of others takes two."""
 DELETIONS = 2
 """Requests that delete one message: for good, and to Deleted Items where the first does not exist."""
