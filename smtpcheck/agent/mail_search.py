@@ -315,6 +315,7 @@ class MailSearch:
                 self._log_stage(sender.check, before, after)
         for name in (name for name, pairs in changes.items() if pairs):
             self._changed(name)
+        await self._outbox.note_receivers(after for _, after in concluded)
 
     def _update_returned(self, name: str, search: Search, began: float, kit: Kit) -> list[tuple[Message, Message]]:
         """Update the messages of one check by the bounces that a search has seen; return what was updated."""

@@ -2,11 +2,16 @@
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from smtpcheck.cli.options import ConfigFiles, ShardOf, files_of, shard_of, show_problems
+
+if TYPE_CHECKING:
+    from smtpcheck.config import Settings
+
+_MOST_NAMED = 5
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +46,28 @@ def validate(
     for name, credential in loaded.settings.credentials.items():
         if credential.unknown_expiry:
             print(f"credential {name}: {credential.unknown_expiry}")
+    _propose_receivers(loaded.settings)
     return 0
+
+
+def _propose_receivers(settings: "Settings") -> None:
+    """Propose whose results to believe, where a loopback names nobody and it is known or was seen."""
+    from smtpcheck.config.providers import AUTHSERV_IDS, provider_of_host
+    from smtpcheck.model.printable import printable
+    from smtpcheck.state.send_journal import SendJournal
+
+    seen = SendJournal(settings.agent.state).receivers()
+    checks: dict[str, list[str]] = {}
+    for check, plan in settings.loopbacks.items():
+        if plan.authserv_id is None and plan.find is not None:
+            provider = provider_of_host(plan.find.server.host if plan.find.server else "")
+            known = "" if plan.exchange_online else AUTHSERV_IDS.get(provider) if provider else None
+            if (name := seen.get(check, known)) is not None:
+                checks.setdefault(name, []).append(check)
+    for name, named in checks.items():
+        more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+        whose = "the receiver gives its results for SPF, DKIM and DMARC under this name"
+        print(f'loopback of {", ".join(named[:_MOST_NAMED])}{more}: set authserv_id: "{printable(name)}"; {whose}')
 
 
 def schema() -> None:

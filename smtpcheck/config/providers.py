@@ -40,6 +40,9 @@ _DEFAULT_IMAP_HOSTS = {
     Provider.YAHOO: "imap.mail.yahoo.com",
 }
 
+AUTHSERV_IDS = {Provider.MICROSOFT: "", Provider.GOOGLE: "mx.google.com"}
+"""By what name the provider gives its results in Authentication-Results (RFC 8601 2.5); Exchange Online gives none."""
+
 
 def provider_of_host(host: str) -> Provider | None:
     """Return the provider whose host this is, None if it is nobody's that we know."""

@@ -12,7 +12,7 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -188,6 +188,12 @@ class Outbox:
             rows.append((_MESSAGE, (message.check, message.slot), partial(_message_row, message)))
             self._file.put(*rows, (_RECORD, message.check, partial(_record_row, message.check, record)))
         return record
+
+    async def note_receivers(self, messages: Iterable[Message]) -> None:
+        """Note by what name the receivers of these messages give their results, where the plan believes none."""
+        await self._sent.note_receivers(
+            {each.check: each.receiver_id for each in messages if each.receiver_id is not None}
+        )
 
     async def is_on_disk(self) -> bool:
         """Have all that was kept written, and return whether it is; without a file there is nothing to wait for."""

@@ -1,4 +1,4 @@
-"""What was sent on behalf of one state folder in the last day, by the agent and by the commands beside it.
+"""What agent and commands of one state folder share: what was sent in the last day, and how its receivers sign results.
 
 Rules of this file:
 - Whoever sends counts here before: reading what was sent, deciding and writing are one transaction, so that two
@@ -8,11 +8,12 @@ Rules of this file:
 - Where it cannot be written, nothing is sent. A damaged one is put aside, and the next message is counted in a new one;
   what the agent itself has sent it knows from its state file too.
 - A row from the future is of a clock that was wrong, and counts for nothing.
+- By what name a receiver gives its results is noted for `validate` to propose it: that it is lost harms nobody.
 """
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -32,6 +33,7 @@ _TABLE = """
     CREATE TABLE IF NOT EXISTS sent (at REAL NOT NULL, mailbox TEXT NOT NULL, tenant TEXT NOT NULL);
     CREATE INDEX IF NOT EXISTS sent_mailbox ON sent (mailbox, at);
     CREATE INDEX IF NOT EXISTS sent_tenant ON sent (tenant, at);
+    CREATE TABLE IF NOT EXISTS receivers (name TEXT PRIMARY KEY, authserv_id TEXT NOT NULL) WITHOUT ROWID;
 """
 _COUNTED = (
     "SELECT at, mailbox, tenant FROM sent WHERE (mailbox = ?1 OR tenant = ?2) AND at > ?3 AND at <= ?4"
@@ -45,6 +47,8 @@ _MISSING = (
 _NOT_SENT = (
     "DELETE FROM sent WHERE rowid = (SELECT rowid FROM sent WHERE at = ? AND mailbox = ? AND tenant = ? LIMIT 1)"
 )
+_RECEIVER = "INSERT OR REPLACE INTO receivers (name, authserv_id) VALUES (?, ?)"
+_RECEIVERS = "SELECT name, authserv_id FROM receivers WHERE typeof(name) = 'text' AND typeof(authserv_id) = 'text'"
 _OLD = "DELETE FROM sent WHERE at < ?"
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 """A file that is no database, or has other tables than ours."""
@@ -91,6 +95,21 @@ class SendJournal:
         """Count what was sent and is not in the file. Raises NotKeptError."""
         with self._open() as file:
             file.executemany(_MISSING, map(_folded, messages))
+
+    def note_receivers(self, names: Mapping[str, str]) -> None:
+        """Note by what name the receivers of these checks' messages give their results. Raises NotKeptError."""
+        with self._open() as file:
+            file.executemany(_RECEIVER, names.items())
+
+    def receivers(self) -> dict[str, str]:
+        """Return what was noted, by the check's name; nothing where it cannot be read."""
+        if not self.is_there:
+            return {}
+        try:
+            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as file:
+                return dict(file.execute(_RECEIVERS))
+        except (sqlite3.Error, UnicodeError):
+            return {}
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -6,7 +6,7 @@ Rules of this file:
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import structlog
 
@@ -27,6 +27,7 @@ class SentMessages:
         self.caps = Caps()
         self._journal = journal
         self._shares: Shares | None = None
+        self._receivers: dict[str, str] = {}
 
     def divide(self, shares: Shares | None) -> None:
         """Allow no more than these shares from now on; None: the whole caps."""
@@ -82,6 +83,18 @@ class SentMessages:
                 await asyncio.to_thread(self._journal.release, sent)
             except NotKeptError as error:
                 _log.warning("a message that was not sent stays counted as sent", error=str(error))
+
+    async def note_receivers(self, names: Mapping[str, str]) -> None:
+        """Note by what name the receivers of these checks' messages give their results, as far as that is new."""
+        news = {check: name for check, name in names.items() if self._receivers.get(check) != name}
+        if self._journal is None or not news:
+            return
+        try:
+            await asyncio.to_thread(self._journal.note_receivers, news)
+        except NotKeptError as error:
+            _log.debug("the names of receivers cannot be kept", error=str(error))
+        else:
+            self._receivers |= news
 
     def _failed(self, error: NotKeptError) -> None:
         self.error = f"messages cannot be counted, so none is sent: {error}"

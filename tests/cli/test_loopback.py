@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from smtpcheck.sandbox.bounces import Style
 from smtpcheck.sandbox.mail_store import Delivery, Use
 from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, DOMAIN, Finding, Scenario
 from smtpcheck.sandbox.world import World
@@ -58,3 +59,34 @@ async def test_it_is_asked_for_by_name_and_alone(tmp_path: Path, options: list[s
 async def test_a_check_without_a_loopback_is_told(tmp_path: Path) -> None:
     code, output, _ = await checked(tmp_path, Scenario("plain", "No loopback."), "--loopback", "plain")
     assert (code, "the check plain has no loopback" in " ".join(output.split())) == (64, True)
+
+
+async def test_the_receivers_name_that_was_seen_is_proposed(tmp_path: Path) -> None:
+    """By the command that saw it, and then by `validate`; not where one is configured."""
+    results = "mx.example.org; spf=pass smtp.mailfrom=contoso.example"
+    scenario = replace(SCENARIO, delivery=Delivery(style=Style.POSTFIX, authentication=results))
+    async with World(tmp_path, (scenario,)) as world:
+        before = await asyncio.to_thread(smtpcheck, "validate", "-c", world.config)
+        shown = await asyncio.to_thread(smtpcheck, "check", "-c", world.config, "arrives", "--loopback")
+        after = await asyncio.to_thread(smtpcheck, "validate", "-c", world.config)
+        world.config.write_text(world.config.read_text().replace("loopback: {", 'loopback: {authserv_id: "mx", '))
+        configured = await asyncio.to_thread(smtpcheck, "validate", "-c", world.config)
+    assert "authserv_id" not in before.stdout
+    assert 'set authserv_id: "mx.example.org"' in shown.stdout
+    assert 'loopback of arrives: set authserv_id: "mx.example.org"' in after.stdout
+    assert (configured.returncode, "authserv_id" in configured.stdout) == (0, False)
+
+
+def test_the_name_of_a_known_provider_is_proposed_before_any_message(tmp_path: Path) -> None:
+    config = tmp_path / "checks.yaml"
+    config.write_text(
+        "agent: {state: state}\n"
+        "credentials:\n"
+        "  contoso: {type: microsoft, tenant: t.example, client_id: x, client_secret: {value: y}}\n"
+        "checks:\n"
+        "  - {name: billing, mailbox: a@t.example, credential: contoso,"
+        " loopback: {to: b@t.example, find: {via: graph}}}\n"
+    )
+    shown = smtpcheck("validate", "-c", config)
+    assert (shown.returncode, 'loopback of billing: set authserv_id: ""' in shown.stdout) == (0, True), shown.stderr
+    assert not (tmp_path / "state").exists()

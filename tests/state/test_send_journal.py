@@ -193,3 +193,13 @@ async def test_an_agent_that_cannot_count_sends_nothing(tmp_path: Path) -> None:
     assert [await state.may_send(*BILLING, NOON + second, LIMITS) for second in range(3)] == [None, None, NOON + HOUR]
     assert state.error == ""
     await state.close()
+
+
+async def test_names_of_receivers_are_noted_for_others_to_read(tmp_path: Path) -> None:
+    journal = SendJournal(tmp_path)
+    assert journal.receivers() == {}
+    journal.note_receivers({"billing": "mx.example.org", "alerts": ""})
+    journal.note_receivers({"billing": "mx2.example.org"})
+    assert SendJournal(tmp_path).receivers() == {"billing": "mx2.example.org", "alerts": ""}
+    journal.path.write_bytes(b"no database at all")
+    assert journal.receivers() == {}
