@@ -79,6 +79,7 @@ PURE_FILES = frozenset(
         "diagnosis/observation.py",
         "diagnosis/phase.py",
         "diagnosis/reading.py",
+        "diagnosis/screening.py",
         "diagnosis/unknown.py",
         "inspection/members.py",
         "limits/send_limits.py",

@@ -37,6 +37,7 @@ from smtpcheck.diagnosis.explain import Catalogue, Entry
 from smtpcheck.diagnosis.facts import FACTS
 from smtpcheck.diagnosis.matching import Conditions, Exclusion, Rule
 from smtpcheck.diagnosis.remedy import Step
+from smtpcheck.diagnosis.screening import Screen
 from smtpcheck.model.cause import Cause, FixedBy
 from smtpcheck.model.check import Phase, Provider
 from smtpcheck.model.report import FaultKind, TokenErrorKind
@@ -77,10 +78,12 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def load() -> Catalogue:
     """Return the catalogue, its patterns compiled. ValueError, KeyError or TypeError if the data is broken."""
     remedies = _read("remedies")["remedies"]
+    rules = tuple(rule for name in RULE_FILES for rule in _rules(name))
     return Catalogue(
         entries={Cause(name): _entry(row, remedies[name]) for name, row in _read("causes")["causes"].items()},
-        rules=tuple(rule for name in RULE_FILES for rule in _rules(name)),
+        rules=rules,
         exclusions=tuple(_exclusion(row) for row in _read("exclusions")["exclusions"]),
+        screen=Screen((rule, rule.conditions.condition) for rule in rules),
     )
 
 

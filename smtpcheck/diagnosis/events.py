@@ -55,8 +55,11 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class _Event:
+class Event:
+    """One event of a log."""
+
     line: int
+    """The number of its first line, from 1."""
     text: str
 
 
@@ -65,7 +68,7 @@ def failures_of(text: str, catalogue: Catalogue) -> tuple[Failure, ...]:
     text = _unquoted(text)
     if mail := read_mail(text):
         return (Failure((1,), 1, explain(mail, catalogue)),)
-    events = tuple(_events(text)) if _is_log(text) else ()
+    events = events_of(text)
     found: dict[tuple[str, str], tuple[list[int], tuple[Finding, ...]]] = {}
     for line, findings in _telling(list(_explained(events, catalogue))):
         found.setdefault((findings[0].cause, findings[0].rule), ([], findings))[0].append(line)
@@ -79,7 +82,12 @@ def failures_of(text: str, catalogue: Catalogue) -> tuple[Failure, ...]:
     return (Failure((1,), 1, explain(from_text(text), catalogue)),)
 
 
-def _explained(events: Sequence[_Event], catalogue: Catalogue) -> Iterator[tuple[int, int, tuple[Finding, ...]]]:
+def events_of(text: str) -> tuple[Event, ...]:
+    """Return the events of a log; none of a text that is no log."""
+    return tuple(_events(text)) if _is_log(text) else ()
+
+
+def _explained(events: Sequence[Event], catalogue: Catalogue) -> Iterator[tuple[int, int, tuple[Finding, ...]]]:
     """Yield the events that are failures: the number of each, the line that it begins with, and what is found in it."""
     known: dict[str, tuple[Finding, ...]] = {}
     for number, event in enumerate(events):
@@ -119,14 +127,14 @@ def _is_log(text: str) -> bool:
     return stamped > 1 and stamped * 2 > len(lines) and not course_of(text).sent
 
 
-def _events(text: str) -> Iterator[_Event]:
+def _events(text: str) -> Iterator[Event]:
     begin, lines = 1, list[str]()
     for number, line in enumerate(text.splitlines(), 1):
         if _STAMP.match(line) and lines:
-            yield _Event(begin, "\n".join(lines))
+            yield Event(begin, "\n".join(lines))
             lines.clear()
         if not lines:
             begin = number
         lines.append(line)
     if lines:
-        yield _Event(begin, "\n".join(lines))
+        yield Event(begin, "\n".join(lines))

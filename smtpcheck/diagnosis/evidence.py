@@ -14,19 +14,31 @@ from typing import Any
 
 import yaml
 
+from smtpcheck.diagnosis.screening import Screen, pieces_of, words_of
+
 SMTP, IMAP, POP, HTTP = "smtp", "imap", "pop", "http"
 
-_Table = tuple[tuple[str, re.Pattern[str]], ...]
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One expression, and what it shows."""
+
+    table: str
+    """`kinds`, `servers` or `issuers`."""
+    value: str
+    pattern: re.Pattern[str]
 
 
-def _tables() -> Iterator[_Table]:
+def _words() -> Iterator[Word]:
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     data = yaml.load(files(__package__).joinpath("evidence.yaml").read_bytes(), Loader=loader)  # noqa: S506
-    for name in ("kinds", "servers", "issuers"):
-        yield tuple((value, re.compile("|".join(words))) for value, words in data[name].items())
+    for table in ("kinds", "servers", "issuers"):
+        for value, patterns in data[table].items():
+            yield from (Word(table, value, re.compile(pattern)) for pattern in patterns)
 
 
-_KINDS, _SERVERS, _ISSUERS = _tables()
+WORDS = tuple(_words())
+_SCREEN = Screen((word, words_of(word.pattern.pattern)) for word in WORDS)
 _TOKEN_ADDRESS = re.compile(r"https?://[\w.:-]{3,200}/[\w/.~-]{0,200}(?:token|oauth2?|openid)")
 
 _ALERT_NUMBERS = {
@@ -75,9 +87,9 @@ _ALERT_ALIASES = {
 }
 _LONGEST_ALERT = max(map(len, ALERTS | _ALERT_ALIASES.keys()))
 
-KINDS = frozenset(kind for kind, _ in _KINDS)
-SERVERS = frozenset(server for server, _ in _SERVERS)
-ISSUERS = frozenset(issuer for issuer, _ in _ISSUERS) | {"other"}
+KINDS = frozenset(word.value for word in WORDS if word.table == "kinds")
+SERVERS = frozenset(word.value for word in WORDS if word.table == "servers")
+ISSUERS = frozenset(word.value for word in WORDS if word.table == "issuers") | {"other"}
 PROTOCOLS = frozenset({SMTP, IMAP, POP, HTTP})
 MAIL = frozenset({"smtp", "imap", "pop", "issuer", "graph", "ews", "api", "bounce", "headers"})
 """The kinds that show that a text is about mail or about the way to a token."""
@@ -94,6 +106,8 @@ class Evidence:
     issuers: frozenset[str]
     alerts: frozenset[str]
     """The TLS alerts it names (RFC 8446 6), by number or by name."""
+    pieces: frozenset[str] = frozenset()
+    """The pieces of the text, for `screening`."""
 
     @property
     def protocols(self) -> frozenset[str]:
@@ -108,14 +122,14 @@ class Evidence:
 
 def evidence_of(text: str, known: Iterable[str] = ()) -> Evidence:
     """Return what a plain text shows; `known` are kinds that are known without it."""
-    issuers = _found(_ISSUERS, text)
-    if not issuers and _TOKEN_ADDRESS.search(text):
-        issuers = frozenset({"other"})
-    return Evidence(_found(_KINDS, text) | frozenset(known), _found(_SERVERS, text), issuers, _alerts(text))
-
-
-def _found(table: _Table, text: str) -> frozenset[str]:
-    return frozenset(name for name, pattern in table if pattern.search(text))
+    pieces = pieces_of(text)
+    found: dict[str, set[str]] = {"kinds": set(known), "servers": set(), "issuers": set()}
+    for word in _SCREEN.passing(pieces):
+        if word.value not in found[word.table] and word.pattern.search(text):
+            found[word.table].add(word.value)
+    if not found["issuers"] and _TOKEN_ADDRESS.search(text):
+        found["issuers"].add("other")
+    return Evidence(**{name: frozenset(values) for name, values in found.items()}, alerts=_alerts(text), pieces=pieces)
 
 
 def _alerts(text: str) -> frozenset[str]:

@@ -15,6 +15,7 @@ from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.matching import Conditions, Exclusion, Rule, Signals, assumes_provider, holds, signals_of
 from smtpcheck.diagnosis.observation import Observation
 from smtpcheck.diagnosis.remedy import Step, filled, values_of
+from smtpcheck.diagnosis.screening import Screen
 from smtpcheck.diagnosis.unknown import lookups, next_steps, recognised
 from smtpcheck.model.cause import Cause, FixedBy
 from smtpcheck.model.report import Finding
@@ -60,6 +61,8 @@ class Catalogue:
     entries: Mapping[Cause, Entry]
     rules: tuple[Rule, ...]
     exclusions: tuple[Exclusion, ...]
+    screen: Screen[Rule]
+    """The rules, by what a text must show for them to match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +82,16 @@ class Explanation:
 def explain(observation: Observation, catalogue: Catalogue) -> tuple[Finding, ...]:
     """Return the possible causes of what was seen, best first; `unknown` alone if no rule matches."""
     signals = signals_of(observation)
-    best = _best([rule for rule in catalogue.rules if holds(rule.conditions, signals)], signals)
+    best = _best(
+        [rule for rule in catalogue.screen.passing(signals.pieces) if holds(rule.conditions, signals)], signals
+    )
     values, quotes = values_of(observation), _quotes(observation)
     values |= _where(signals, values)
     ranked = sorted(_left(best, signals, catalogue).items(), key=lambda item: -item[1][0])[:_MOST]
+    rules = {rule.id: rule for _, (_, rule) in ranked}
+    evidence = {name: _evidence(quotes, rule, signals) for name, rule in rules.items()}
     findings = tuple(
-        Finding(cause, certainty, rule.id, _evidence(quotes, rule, signals), values)
-        for cause, (certainty, rule) in ranked
+        Finding(cause, certainty, rule.id, evidence[rule.id], values) for cause, (certainty, rule) in ranked
     )
     if findings and findings[0].cause is not Cause.UNKNOWN:
         return findings

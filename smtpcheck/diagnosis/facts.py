@@ -13,6 +13,7 @@ from smtpcheck.diagnosis.mail_reading import BOUNCE_FACTS, HEADER_FACTS
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.observation import Observation
 from smtpcheck.diagnosis.reading import assertion_gaps, server_time
+from smtpcheck.diagnosis.screening import Expression
 from smtpcheck.model.timestamp import span_text
 
 GRANT_TAKES = 7200
@@ -120,7 +121,7 @@ _IPV4_FAILED = re.compile(
     r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])[^\n]{0,80}?(?:time|refused|expired|unreachable|failed)"
     r"|timed out|timeout:|time-?out\b(?! -1)|expired"
 )
-_IPV4_NO_ROUTE = re.compile(
+_IPV4_NO_ROUTE = Expression.of(
     r"(?:unreach(?:able)?|no route to host)[^\n\w]{0,4}(?:[^\n:]{0,40}[ \[(])?\d{1,3}(?:\.\d{1,3}){3}(?![\w.])"
     r"|(?<![\w.:])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])[^\n]{0,60}(?:unreachable|no route to host)"
 )

@@ -7,6 +7,9 @@ Rules of this file:
 """
 
 import re
+from collections.abc import Callable
+
+from smtpcheck.diagnosis.screening import words_of
 
 MASK = "***"
 
@@ -59,13 +62,6 @@ _WORD = re.compile(r"[A-Z]{0,5}[a-z]{0,30}(?:\d{0,3}[A-Z][a-z]{2,30}){0,6}\d{0,4
 """A word or a name made of words; a letter in capitals alone between small ones is chance, as in base64."""
 
 
-def mask(text: str) -> str:
-    """Return `text` with every token and secret that can be recognised replaced by `***`."""
-    text = _ANSWER.sub(rf"\1{MASK}", _LOGIN.sub(rf"\1{MASK}", text))
-    text = _FORM.sub(MASK, _SCHEME.sub(rf"\1\2{MASK}", text))
-    return _LONG.sub(_long, _NAMED.sub(rf"\1\2{MASK}", text))
-
-
 def _long(found: re.Match[str]) -> str:
     return found[0] if _is_known(found[0]) else MASK
 
@@ -78,3 +74,25 @@ def _is_known(text: str) -> bool:
     return all(_WORD.fullmatch(piece) or _UUID.fullmatch(piece) for piece in pieces) and (
         len(pieces) > 1 or not any(char.isdigit() for char in text)
     )
+
+
+_STEPS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (_LOGIN, rf"\1{MASK}"),
+    (_ANSWER, rf"\1{MASK}"),
+    (_SCHEME, rf"\1\2{MASK}"),
+    (_FORM, MASK),
+    (_NAMED, rf"\1\2{MASK}"),
+    (_LONG, _long),
+)
+"""What is masked, in this order."""
+_WORDS = tuple(tuple(word.lower() for word in words_of(pattern.pattern, 2)) for pattern, _ in _STEPS)
+"""For each step the words, in small letters, of which an ASCII text has one if there is anything to mask; or none."""
+
+
+def mask(text: str) -> str:
+    """Return `text` with every token and secret that can be recognised replaced by `***`."""
+    lowered = text.lower() if text.isascii() else ""  # beyond ASCII a letter can match another one without case
+    for (pattern, shown), words in zip(_STEPS, _WORDS, strict=True):
+        if not lowered or not words or any(word in lowered for word in words):
+            text = pattern.sub(shown, text)
+    return text

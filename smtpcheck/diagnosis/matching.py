@@ -6,7 +6,7 @@ Rules of this file:
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from smtpcheck.diagnosis.evidence import SERVERS, evidence_of
@@ -15,6 +15,7 @@ from smtpcheck.diagnosis.mail_reading import BOUNCE_FACTS, HEADER_FACTS
 from smtpcheck.diagnosis.observation import Observation
 from smtpcheck.diagnosis.phase import phase_of, provider_of
 from smtpcheck.diagnosis.reading import aadsts_of, codes_of, enhanced_of, plain_text
+from smtpcheck.diagnosis.screening import Property, usable, words_of
 from smtpcheck.model.cause import Cause
 
 
@@ -43,6 +44,23 @@ class Conditions:
         telling = (self.enhanced, self.aadsts, self.seen, self.text, self.with_text, self.pattern)
         names = {name for name, values in self.sets if values != {"reply"}}
         return not any(telling) and not names & {"fault", "token_error", "alert", "status"}
+
+    @property
+    def condition(self) -> Collection[str | Property]:
+        """Return words and properties of which what fits shows at least one; none if nothing can be said."""
+        for name in _TELLING_LISTS:
+            if values := getattr(self, name):
+                return {(name, str(value)) for value in values}
+        if self.seen:
+            return {("seen", min(self.seen))}
+        for words in (self.text, self.with_text, words_of(self.pattern.pattern) if self.pattern else ()):
+            if usable(words):
+                return words
+        sets = [{(name, value) for value in values} for name, values in self.sets if "" not in values]
+        return next((some for some in sets if next(iter(some))[0] != "provider"), ())
+
+
+_TELLING_LISTS = ("aadsts", "enhanced", "code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +102,8 @@ class Signals:
     """Each fact with the sentence that shows it."""
     is_of_mail: bool
     """Whether anything shows that this is about mail or about the way to a token."""
+    pieces: frozenset[str | Property]
+    """The pieces of the text and what else is known, for `screening`."""
 
     def the(self, name: str) -> str:
         """Return the value of a property that has but one; empty if it is not known."""
@@ -142,14 +162,24 @@ def signals_of(seen: Observation) -> Signals:
         "issuer": issuers,
         "alert": evidence.alerts,
     }
+    enhanced = enhanced_of(replies, prose=False) | enhanced_of(rest, prose=True)
+    codes, shown = codes_of(f"{replies}\n{rest}"), facts(seen)
+    known: Mapping[str, Collection[object]] = {
+        **sets,
+        "aadsts": numbers,
+        "enhanced": enhanced,
+        "code": codes,
+        "seen": shown,
+    }
     return Signals(
-        {name: frozenset(values) for name, values in sets.items()},
-        text,
-        codes_of(f"{replies}\n{rest}"),
-        enhanced_of(replies, prose=False) | enhanced_of(rest, prose=True),
-        numbers,
-        facts(seen),
-        bool(seen.phase or seen.host or evidence.is_of_mail),
+        sets={name: frozenset(values) for name, values in sets.items()},
+        text=text,
+        codes=codes,
+        enhanced=enhanced,
+        aadsts=numbers,
+        facts=shown,
+        is_of_mail=bool(seen.phase or seen.host or evidence.is_of_mail),
+        pieces=evidence.pieces.union((name, str(value)) for name, values in known.items() for value in values),
     )
 
 

@@ -14,17 +14,19 @@ from typing import Any
 
 import yaml
 
+from smtpcheck.diagnosis.screening import Expression
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DATA: Mapping[str, Any] = yaml.load(
     files(__package__).joinpath("wrappers.yaml").read_bytes(),
     Loader=_LOADER,  # noqa: S506
 )
 
-WRAPPERS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(row["pattern"], re.IGNORECASE | re.MULTILINE), row.get("phase", "")) for row in _DATA["wrappers"]
+WRAPPERS: tuple[tuple[Expression, str], ...] = tuple(
+    (Expression.of(row["pattern"]), row.get("phase", "")) for row in _DATA["wrappers"]
 )
 _STEPS: Mapping[str, str] = _DATA["commands"]
-_FLOWS = tuple((flow, re.compile("(?i)" + "|".join(words))) for flow, words in _DATA["flows"].items())
+_FLOWS = tuple((flow, Expression.of("|".join(words))) for flow, words in _DATA["flows"].items())
 _MOST = 64
 _LONGEST_LINE = 400
 
@@ -36,13 +38,12 @@ def _side(marks: list[str], line: str) -> re.Pattern[str]:
 
 _COMMAND = _side(_DATA["client"], r"(ehlo|helo|lhlo|starttls|auth|mail from|rcpt to|data|bdat|quit|rset)\b(?! command)")
 _REPLY = _side(_DATA["server"], r"([2345][0-5]\d)(?:([ -])(?=\S)|[ '\"\\]{0,4}$)")
-_PASSWORD_TRIED = re.compile(
-    r"(?i)(?<!250-)(?<!250 )\bauth (?:login|plain)(?=[ \t]{0,3}(?:$|[\r\n'\"\\\[]"
+_PASSWORD_TRIED = Expression.of(
+    r"(?<!250-)(?<!250 )\bauth (?:login|plain)(?=[ \t]{0,3}(?:$|[\r\n'\"\\\[]"
     r"|(?!xoauth2|oauthbearer|cram-|digest-|ntlm|gssapi|scram)[\w+/=]{8}))|VXNlcm5hbWU6|UGFzc3dvcmQ6"
-    r"|authenticator \"(?:login|plain)\"|password not accepted from server|smtp-?auth.{0,20}password|\.login\(",
-    re.MULTILINE,
+    r"|authenticator \"(?:login|plain)\"|password not accepted from server|smtp-?auth.{0,20}password|\.login\("
 )
-_TOKEN_SIGN = re.compile(r"(?i)xoauth2|oauth|bearer|\btoken|\beyJ|aadsts|invalid_grant|dXNlcj[0-3]")
+_TOKEN_SIGN = Expression.of(r"xoauth2|oauth|bearer|\btoken|\beyJ|aadsts|invalid_grant|dXNlcj[0-3]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,11 @@ class Course:
 def refusal_of(text: str) -> Refusal | None:
     """Return the last refusal that the text quotes as one of the usual programs does; None if it quotes none."""
     best: tuple[int, int, Refusal] | None = None
-    named = ""
-    for rank, (pattern, phase) in enumerate(WRAPPERS):
-        for found in pattern.finditer(text):
+    named, lowered = "", text.lower()
+    for rank, (expression, phase) in enumerate(WRAPPERS):
+        if not expression.may_match(lowered):
+            continue
+        for found in expression.pattern.finditer(text):
             groups = found.groupdict()
             words = (groups.get("code"), groups.get("enhanced"), groups.get("text"))
             refusal = Refusal(" ".join(" ".join(filter(None, words)).split()), phase or step_of(groups.get("command")))
@@ -138,4 +141,6 @@ def flow_of(text: str) -> str:
     """Return how a token was asked for, by the names of libraries and requests; empty if the text does not show it."""
     if tries_password(text):
         return "password"
-    return next((flow for flow, pattern in _FLOWS if pattern.search(text)), "")
+    lowered = text.lower()
+    shown = (flow for flow, words in _FLOWS if words.may_match(lowered) and words.pattern.search(text))
+    return next(shown, "")

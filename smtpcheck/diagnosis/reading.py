@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from smtpcheck.diagnosis.screening import Expression
+
 CLAIMS = (
     *("aud", "iss", "tid", "appid", "azp", "client_id", "oid", "sub", "idtyp", "ver", "nonce", "roles", "scp", "scope"),
     *("upn", "unique_name", "preferred_username", "email", "exp", "nbf", "iat"),
@@ -36,14 +38,16 @@ _CODE = re.compile(
 )
 """A reply code where it is meant as one; none has a second digit over five (RFC 5321 4.2.1), but ports have."""
 
+_THREE_DIGITS = re.compile(r"(?<!\d)[245][0-5]\d(?!\d)")
+"""What every code is, to look for codes only where one can be."""
 _ENHANCED = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?!\d|\.\d)")
 _ENHANCED_IN_PROSE = re.compile(
     r"(?:(?<!\d)[245]\d\d['\"]?[ :,-]{1,3}(?:b?['\"])?|was: ?|error:? ?|\A|\n|#|: )"
     r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?!\d|\.\d)"
     r"|(?<![\d.])(5\.7\.\d{1,3})(?!\d|\.\d)"
 )
-_AADSTS = re.compile(
-    r"(?i)(?:aadsts:? {0,2}|error\?code=|error_codes?\W{1,8})(\d{4,8})(?!\d)"
+_AADSTS = Expression.of(
+    r"(?:aadsts:? {0,2}|error\?code=|error_codes?\W{1,8})(\d{4,8})(?!\d)"
     r"|(?i:error ?code)\W{1,4}((?:1[06]|5[0-4]|6[5-7]|7[05]|8[01]|9[0-9])\d{3}|(?:50|53|65|70|75|90)\d{4,5})(?![\d.])"
 )
 """Entra's error numbers, beside their prefix or where an error code of that many digits is named."""
@@ -60,11 +64,11 @@ _SCOPE = re.compile(
     r"|Mail\.\w{3,20}|User\.\w{3,20}|SMTP\.\w{3,20})"
 )
 _EHLO = re.compile(r"250[- ]((?:AUTH[ =][A-Z0-9 =-]{3,200}|STARTTLS)(?![\w]))")
-_SERVER_TIME = re.compile(
-    r"(?:outlook\.com |timestamp:? ?[\"':]{0,4} ?)(\d{4}-\d\d-\d\d)[t ](\d\d:\d\d:\d\d)(?:\.\d{1,6})?z", re.IGNORECASE
+_SERVER_TIME = Expression.of(
+    r"(?:outlook\.com |timestamp:? ?[\"':]{0,4} ?)(\d{4}-\d\d-\d\d)[t ](\d\d:\d\d:\d\d)(?:\.\d{1,6})?z"
 )
-_STATUS = re.compile(
-    r"(?i)\b(?:http(?:/[\d.]{1,3})?(?: status)?(?: code)?|status(?:[ _]code)?)[\"']?[ :=]{1,3}"
+_STATUS = Expression.of(
+    r"\b(?:http(?:/[\d.]{1,3})?(?: status)?(?: code)?|status(?:[ _]code)?)[\"']?[ :=]{1,3}"
     r"([2-5]\d\d)\b(?![.-])"
     r"|\btoken response: {0,2}([45]\d\d)\b"
     r"|\b([45]\d\d) (?:bad gateway|service (?:temporarily )?unavailable|too many requests|unauthorized"
@@ -76,12 +80,12 @@ _ASSERTION_TIMES = tuple(
     re.compile(words + _ISO, re.IGNORECASE)
     for words in ("current time", "valid from", "(?:expiry time of assertion|expires? (?:on|at)|valid to|until)")
 )
-_USER = re.compile(r"(?i)(?:\buser(?:name)?|login)[\"']? ?[=:] ?[\"']?([\w.+-]{1,64}@[\w.-]{3,190}\w)")
+_USER = Expression.of(r"(?:\buser(?:name)?|login)[\"']? ?[=:] ?[\"']?([\w.+-]{1,64}@[\w.-]{3,190}\w)")
 _SERVER = re.compile(
     r"(?i)(?<![\w.@-])([a-z0-9][a-z0-9-]{0,62}(?:\.[a-z0-9-]{1,63}){1,8})(?:\[[0-9a-f.:]{3,45}\])?"
     r"(?::|,? port[ =:]{1,2})(25|465|587|2525|143|993|110|995)\b(?!\.)"
 )
-_SENDER = re.compile(r"(?i)(?:mail from: ?|\bfrom=)<([\w.+-]{1,64}@[\w.-]{3,190}\w)>")
+_SENDER = Expression.of(r"(?:mail from: ?|\bfrom=)<([\w.+-]{1,64}@[\w.-]{3,190}\w)>")
 _OBJECT = re.compile(r"\{\s{0,40}\"")
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u00a0": " "})
 
@@ -139,25 +143,29 @@ def read(text: str) -> Reading:
 
 def plain_text(text: str) -> str:
     """Return the text in lower case on one line, escapes of JSON undone, lines of one reply joined (RFC 5321 4.2.1)."""
-    text = _ESCAPE.sub(_unescaped, text.translate(_QUOTES).lower())
+    text = text.translate(_QUOTES).lower()
+    if "\\" in text:
+        text = _ESCAPE.sub(_unescaped, text)
     return " ".join(" ".join(_unfolded(text)).split())
 
 
 def codes_of(text: str) -> frozenset[int]:
     """Return the SMTP reply codes that the text names as such."""
+    if not _THREE_DIGITS.search(text):
+        return frozenset()
     return frozenset(int(next(filter(None, found.groups()))) for found in _CODE.finditer(text.lower()))
 
 
 def enhanced_of(text: str, *, prose: bool) -> frozenset[str]:
     """Return the enhanced codes (RFC 3463); in prose only where no version number can be meant."""
-    if prose:
+    if prose and _ENHANCED.search(text):
         return frozenset(found[1] or found[2] for found in _ENHANCED_IN_PROSE.finditer(text.lower()))
-    return frozenset(_ENHANCED.findall(text))
+    return frozenset() if prose else frozenset(_ENHANCED.findall(text))
 
 
 def aadsts_of(text: str) -> frozenset[int]:
     """Return Entra's error numbers."""
-    return frozenset(int(found[1] or found[2]) for found in _AADSTS.finditer(text))
+    return frozenset(int(found[1] or found[2]) for found in _AADSTS.matches(text))
 
 
 def challenge_of(text: str) -> str:

@@ -13,14 +13,15 @@ from urllib.parse import urlsplit
 from smtpcheck.diagnosis.facts import app_only
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.observation import Observation
+from smtpcheck.diagnosis.screening import Expression
 
 _PLAIN = re.compile(r"\w[\w.@+-]{0,253}")
 _SCOPE = re.compile(r"[\w.:/+-]{1,200}(?: [\w.:/+-]{1,200}){0,8}")
 _ADDRESS = re.compile(r"https?://[\w.-]{1,253}(?::\d{1,5})?(?:/[\w.~-]{1,100}){0,12}/?")
-_IN_TEXT = re.compile(
+_IN_TEXT = Expression.of(
     r"(?<![\w.:/])https?://[\w.-]{1,253}(?::\d{1,5})?(?:/[\w.~-]{1,100}){0,8}/(?:token|get_token|oauth2?)\b"
 )
-_CLIENT = re.compile(r"(?i)(?:client|host|ip|address|from)\b[^\n\d]{0,24}\[?(\d{1,3}(?:\.\d{1,3}){3})(?![\w.])")
+_CLIENT = Expression.of(r"(?:client|host|ip|address|from)\b[^\n\d]{0,24}\[?(\d{1,3}(?:\.\d{1,3}){3})(?![\w.])")
 _BLANK = re.compile(r"\{(\w{1,20})\}")
 _PLACEHOLDERS = {
     "tenant": "<tenant id>",

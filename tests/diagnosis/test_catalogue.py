@@ -18,6 +18,7 @@ from smtpcheck.diagnosis.mail_reading import BOUNCE_FACTS, HEADER_FACTS
 from smtpcheck.diagnosis.matching import Conditions, Exclusion, Rule, holds, signals_of
 from smtpcheck.diagnosis.observation import Observation
 from smtpcheck.diagnosis.remedy import values_of
+from smtpcheck.diagnosis.screening import Expression
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.credential import CredentialHints
 from smtpcheck.model.report import Attempt, CertificateFacts, Fault, FaultKind, Finding, TlsFacts, TokenErrorKind
@@ -130,7 +131,6 @@ PATTERN_SAMPLES = {
     "delivery.address-named": "ip=192.0.2.1",
     "delivery.spam-words": "spam rejection",
     "delivery.spam-address": "spam from 192.0.2.1",
-    "fallback.closed": "connection closed",
     "fallback.bye": "* bye closing",
     "fallback.discovery": "discovery failed",
     "fallback.issuer-waited": "timeout",
@@ -234,15 +234,11 @@ SHOWING = {
 }
 """A word that shows a property's value."""
 PATTERNS = {
-    f"{module.__name__}.{name}": value
+    f"{module.__name__}.{name}": value if isinstance(value, re.Pattern) else value.pattern
     for module in (evidence, facts, mail_reading, masking, matching, phase, reading)
     for name, value in vars(module).items()
-    if isinstance(value, re.Pattern)
-} | {
-    f"evidence.{name}": pattern
-    for table in (evidence._KINDS, evidence._SERVERS, evidence._ISSUERS)
-    for name, pattern in table
-}
+    if isinstance(value, re.Pattern | Expression)
+} | {f"evidence.{word.pattern.pattern}": word.pattern for word in evidence.WORDS}
 
 
 @pytest.fixture(scope="module")
