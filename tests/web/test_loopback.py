@@ -9,7 +9,7 @@ from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind
 from smtpcheck.loopback.status import FinderState, LoopbackStatus
 from smtpcheck.loopback.timeline import EventKind, timeline
 from smtpcheck.mail.headers import Hop
-from tests.loopback.test_status import ACCEPTED, PLAN, SENT, found, loopback_status, missed
+from tests.loopback.test_status import ACCEPTED, HEADERS, PLAN, SENT, found, loopback_status, missed, with_fields
 from tests.web.world import World
 
 AHEAD = replace(
@@ -89,3 +89,25 @@ async def test_the_api_tells_all_that_is_known(client: TestClient, world: World,
 def test_a_lost_message_that_turned_up_tells_both() -> None:
     late = replace(found(after=1800.0), lost_at=SENT + 902)
     assert [event.what for event in timeline(late)][-2:] == [EventKind.LOST, EventKind.FOUND]
+
+
+async def test_verdicts_are_shown_each_in_its_line_and_escaped(client: TestClient, world: World, name: str) -> None:  # type: ignore[type-arg]
+    fields = (
+        ("X-Spam-Status", "Yes, score=7.0 required=5.0 tests=<b>A</b>"),
+        *HEADERS,
+        ("X-Rspamd-Action", "add header"),
+    )
+    message = replace(with_fields(FolderKind.JUNK, *fields), receiver_id="<i>mx", contradictions=("spf <u>",))
+    shown = await page(client, world, name, loopback_status(message))
+    for part in (
+        '<span class="exchange">SpamAssassin: the filter rated it as spam (X-Spam-Status: Yes score=7.0 required=5.0 '
+        "tests=&lt;b&gt;A&lt;/b&gt;)</span>",
+        '<span class="exchange">rspamd: the filter rated it as spam (X-Rspamd-Action: add header); anybody can have',
+        "delivered to Junk",
+        "“&lt;i&gt;mx”",
+        "spf &lt;u&gt;",
+    ):
+        assert part in shown
+    answer = (await (await client.get(f"/api/v1/checks/{name}")).json())["loopback"]["messages"][0]
+    assert (answer["junk_reason"], answer["contradictions"]) == ("filter", ["spf <u>"])
+    assert [verdict["believed"] for verdict in answer["verdicts"]] == [True, False]
