@@ -22,6 +22,8 @@ RESULTS = ("pass", "fail", "softfail", "neutral", "none", "policy", "temperror",
 
 _MAX_VALUE = 4000
 _MAX_IN_RUN = 10
+_MAX_READ = 20
+"""Fields of any server: those of others may be above the believed one's, but not without end."""
 _MAX_RESULTS = 50
 _MAX_DETAIL = 200
 _RESULT = re.compile(
@@ -159,10 +161,11 @@ def without_comments(value: str) -> str:
 def _run(fields: Fields, authserv_id: str) -> _Run:
     above: list[Result] = []
     below: list[Result] = []
-    spf, above_next, count, end, reinjected = "", "", 0, 0, False
+    spf, above_next, count, end, reinjected, read = "", "", 0, 0, False, 0
     for at, (name, value) in enumerate(fields):
         match name.lower():
-            case "authentication-results" if count < _MAX_IN_RUN:
+            case "authentication-results" if count < _MAX_IN_RUN and read < _MAX_READ:
+                read += 1
                 server, results = _parsed(value)
                 if server.lower() == authserv_id.lower():
                     count += 1

@@ -167,3 +167,11 @@ def test_the_three_fields_of_debians_receiver() -> None:
     found = read_authentication(OF_DEBIAN, "mx.example.test")
     assert dict(found.pairs) == {"dmarc": "pass", "dkim": "pass", "dkim-atps": "neutral", "spf": "pass"}
     assert receiver_id(OF_DEBIAN) == "mx.example.test"
+
+
+def test_no_more_than_so_many_fields_are_read() -> None:
+    """Each may be long; a receiver's own are among the first."""
+    of_others = [(AR, f"relay{number}.example.net; spf=pass") for number in range(50)]
+    own = (AR, "mx.example.org; spf=fail")
+    assert read_authentication([*of_others[:10], own], "mx.example.org").pairs == (("spf", "fail"),)
+    assert read_authentication([*of_others, own], "mx.example.org").pairs == ()

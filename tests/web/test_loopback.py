@@ -101,8 +101,8 @@ async def test_verdicts_are_shown_each_in_its_line_and_escaped(client: TestClien
     shown = await page(client, world, name, loopback_status(message))
     for part in (
         (
-            '<span class="exchange">SpamAssassin: the filter rated it as spam (X-Spam-Status: Yes score=7.0 required=5.0 '
-            "tests=&lt;b&gt;A&lt;/b&gt;)</span>"
+            '<span class="exchange">SpamAssassin: the filter rated it as spam (X-Spam-Status: Yes score=7.0 '
+            "required=5.0 tests=&lt;b&gt;A&lt;/b&gt;)</span>"
         ),
         '<span class="exchange">rspamd: the filter rated it as spam (X-Rspamd-Action: add header); anybody can have',
         "delivered to Junk",
