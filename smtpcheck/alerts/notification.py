@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from smtpcheck.alerts.grouping import Key, Severity, Subject
 from smtpcheck.alerts.notification_log import MAX_NAMED, DueNotification, Reason, alert_id
-from smtpcheck.diagnosis.explain import CERTAIN, Catalogue, describe
+from smtpcheck.diagnosis.explain import CERTAIN, Catalogue, describe, of_several
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Finding
 from smtpcheck.model.timestamp import utc_text
@@ -132,7 +132,7 @@ def notification_of(
     resolved = due.reason is Reason.RESOLVED
     key, entry = due.key, due.entry
     count = 0 if resolved else max(len(names), 1)
-    described = [describe(of_all(each, count), catalogue) for each in entry.findings]
+    described = [describe(of_several(each) if count > 1 else each, catalogue) for each in entry.findings]
     first = described[0] if described else None
     cause = str(first.cause) if first else str(key.cause or "")
     return Notification(
@@ -182,16 +182,6 @@ def trial(now: float, address: str) -> tuple[Notification, Notification]:
         path="/",
     )
     return firing, replace(firing, status=Status.RESOLVED, reason=Reason.RESOLVED, ended_at=now, notified_at=now)
-
-
-def of_all(finding: Finding, count: int) -> Finding:
-    """Return a finding as it holds for all of several checks: the mailbox of one has no place in the commands."""
-    if count <= 1:
-        return finding
-    return replace(finding, values={name: text for name, text in finding.values.items() if name not in _OF_ONE})
-
-
-_OF_ONE = frozenset({"mailbox", "sender"})
 
 
 def _remedy(findings: Sequence[Finding], remedies: Sequence[tuple[str, ...]], catalogue: Catalogue) -> tuple[str, ...]:

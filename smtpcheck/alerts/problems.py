@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from smtpcheck.alerts.grouping import Issue, Key, Severity, Subject, endpoint, issues_of
-from smtpcheck.alerts.notification import of_all, path_of, summary_of
+from smtpcheck.alerts.notification import path_of, summary_of
 from smtpcheck.alerts.notification_log import MAX_NAMED
-from smtpcheck.diagnosis.explain import Catalogue, describe
+from smtpcheck.diagnosis.explain import Catalogue, describe, of_several
 from smtpcheck.model.cause import Cause, FixedBy
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Outcome, Report
@@ -125,7 +125,7 @@ def _problem(
     names = sorted(each.check.name for each, _ in members)
     first, issue = members[0]
     finding = issue.findings[0] if issue.findings else None
-    described = describe(of_all(finding, len(names)), catalogue) if finding else None
+    described = describe(of_several(finding) if len(names) > 1 else finding, catalogue) if finding else None
     cause = described.cause if described else first.report.cause or Cause.UNKNOWN
     return Problem(
         key=key,

@@ -23,7 +23,7 @@ app = typer.Typer(
     name="smtpcheck",
     help="Watches SMTP with OAuth2: gets tokens, does the handshake, names the cause and the fix.",
     invoke_without_command=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

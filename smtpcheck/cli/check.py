@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smtpcheck.cli import quick
-from smtpcheck.cli.options import ConfigFiles, Format, locks_of_agent
+from smtpcheck.cli.options import ConfigFiles, Format, complete_check, locks_of_agent, no_such
 from smtpcheck.cli.run import run_loop
 from smtpcheck.log import LogLevel, configure
 
@@ -30,16 +30,23 @@ def register(app: typer.Typer) -> None:
 
 def check(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Checks by name or pattern (bill*). [default: all]")
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME", help="Checks by name or pattern (bill*). [default: all]", autocompletion=complete_check
+        ),
     ] = None,
     config_file: ConfigFiles = None,
     depth: Annotated[
-        str | None, typer.Option(help="How far to go: connect, token, auth, sender, recipient or send.")
+        str | None,
+        typer.Option(metavar="DEPTH", help="How far to go: connect, token, auth, sender, recipient or send."),
     ] = None,
     loopback: Annotated[
         bool, typer.Option("--loopback", help="Send the loopback's message of each NAME, and wait until it is found.")
     ] = False,
     output: Annotated[Format, typer.Option("--format", help="How to show the result.")] = Format.TEXT,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show each check, also those that failed alike.")
+    ] = False,
     *,
     options: Mapping[str, object],
 ) -> int:
@@ -56,21 +63,20 @@ def check(
         from smtpcheck.cli.loopback import run_loopbacks
 
         return run_loopbacks(settings, checks, output, named=bool(names), depth=depth)
-    return _run_once(settings, checks, depth, output)
+    return _run_once(settings, checks, depth, output, verbose=verbose)
 
 
-def _run_once(settings: "Settings", checks: "list[Check]", depth: str | None, output: Format) -> int:
-    code = run_loop(_run(settings, [_at_depth(each, depth) for each in checks], output))
+def _run_once(settings: "Settings", checks: "list[Check]", depth: str | None, output: Format, *, verbose: bool) -> int:
     if output is Format.TEXT and depth is None:
         _note_unsent(checks, settings)
-    return code
+    return run_loop(_run(settings, [_at_depth(each, depth) for each in checks], output, verbose=verbose))
 
 
 def _chosen(settings: "Settings", names: "list[str]") -> "list[Check]":
     """Return the checks whose name is, or matches, one of `names`; all without any."""
     for name in names:
         if not any(fnmatchcase(check.name, name) for check in settings.checks):
-            raise typer.BadParameter(f"there is no check {name!r}")
+            raise no_such("check", name, (check.name for check in settings.checks))
     return [check for check in settings.checks if not names or any(fnmatchcase(check.name, name) for name in names)]
 
 
@@ -108,13 +114,13 @@ def _note_unsent(checks: "list[Check]", settings: "Settings") -> None:
         print(f"Delivery was not checked for {', '.join(names)}: --loopback NAME sends a message and finds it.")
 
 
-async def _run(settings: "Settings", checks: "list[Check]", output: Format) -> int:
+async def _run(settings: "Settings", checks: "list[Check]", output: Format, *, verbose: bool) -> int:
     from smtpcheck.agent.run_once import run_once
     from smtpcheck.model.report import Outcome
 
     with _progress(len(checks), output) as seen:
         reports = list((await run_once(settings, checks, locks=locks_of_agent(settings), seen=seen)).values())
-    _show(checks, reports, output)
+    _show(checks, reports, output, verbose=verbose)
     return Outcome.worst([report.outcome for report in reports]).exit_code
 
 
@@ -133,7 +139,8 @@ def _progress(total: int, output: Format) -> "Iterator[Callable[[Report], None]]
         yield lambda report: progress.update(task, advance=1, description=f"{report.check} {report.outcome.value}")
 
 
-def _show(checks: "list[Check]", reports: "list[Report]", output: Format) -> None:
+def _show(checks: "list[Check]", reports: "list[Report]", output: Format, *, verbose: bool) -> None:
+    from smtpcheck.cli.results import results
     from smtpcheck.diagnosis import catalogue
     from smtpcheck.output import terminal
     from smtpcheck.output.finding import show
@@ -146,8 +153,5 @@ def _show(checks: "list[Check]", reports: "list[Report]", output: Format) -> Non
     if output is Format.JSON:
         print(json.dumps([report_as_json(report, rules) for report in reports], indent=2, default=str))
         return
-    show(terminal.report_table(reports))
-    for check, report in zip(checks, reports, strict=True):
-        if report.outcome is not report.outcome.OK:
-            show(terminal.details(report, check, rules))
-    show(terminal.summary(reports))
+    for part in results(checks, reports, rules, verbose=verbose):
+        show(part)

@@ -1,5 +1,6 @@
 """`smtpcheck demo`: the agent on an embedded world, where each check shows one cause."""
 
+import shlex
 import sys
 import tempfile
 from functools import partial
@@ -73,7 +74,14 @@ async def _stay(folder: Path, listen_address: str) -> int:
 
         def listening(bound: str) -> None:
             print(f"{len(settings.checks)} checks run against simulated servers; nothing leaves this machine.")
-            print(f"Page     http://{bound}/\nMetrics  http://{bound}/metrics\nStop     Ctrl-C", flush=True)
+            print(f"Page     http://{bound}/\nMetrics  http://{bound}/metrics\nStop     Ctrl-C")
+            config = shlex.quote(str(world.config))
+            print(f"Try      smtpcheck doctor audience-wrong -c {config}")
+            print(f"         smtpcheck check 'certificate-*' -c {config}")
+            print(
+                "         smtpcheck explain '535 5.7.139 SmtpClientAuthentication is disabled for the Tenant'",
+                flush=True,
+            )
 
         try:
             await serve(agent, settings.agent.listen, stop, listening=listening)

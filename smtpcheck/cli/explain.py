@@ -48,7 +48,7 @@ def explain(
         str | None, typer.Option(metavar="FILE", help="An observation in YAML or JSON; - reads standard input.")
     ] = None,
     everything: Annotated[bool, typer.Option("--list", help="List every cause with its meaning.")] = False,
-    output: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+    output: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text or json.")] = "text",
 ) -> None:
     """Explain an error and how to fix it.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smtpcheck.cli.options import NOT_USABLE, ConfigFiles, files_of, settings_or_exit
+from smtpcheck.cli.options import NOT_USABLE, ConfigFiles, complete_credential, files_of, no_such, settings_or_exit
 from smtpcheck.cli.run import run_loop
 from smtpcheck.log import LogLevel, configure
 
@@ -37,7 +37,14 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect(
-    credential: Annotated[str, typer.Argument(help="A credential that has inspect: in the configuration.")],
+    credential: Annotated[
+        str,
+        typer.Argument(
+            metavar="CREDENTIAL",
+            help="A credential that has inspect: in the configuration.",
+            autocompletion=complete_credential,
+        ),
+    ],
     config_file: ConfigFiles = None,
     output: Annotated[Format, typer.Option("--format", help="How it is shown.")] = Format.TEXT,
 ) -> int:
@@ -50,7 +57,7 @@ def inspect(
     configure(LogLevel.ERROR)
     settings = settings_or_exit(load(files_of(config_file)), NOT_USABLE)
     if credential not in settings.credentials:
-        raise typer.BadParameter(f"there is no credential {credential!r}")
+        raise no_such("credential", credential, settings.credentials)
     if credential not in settings.inspections:
         raise typer.BadParameter(
             f"the credential {credential} has no inspector: add inspect: {{by: CREDENTIAL}} to it, see the README"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smtpcheck.cli.options import NOT_USABLE, ConfigFiles, files_of, settings_or_exit
+from smtpcheck.cli.options import NOT_USABLE, ConfigFiles, complete_credential, files_of, no_such, settings_or_exit
 from smtpcheck.cli.run import run_loop
 from smtpcheck.log import LogLevel, configure
 
@@ -41,10 +41,22 @@ def register(app: typer.Typer) -> None:
 
 
 def login(
-    name: Annotated[str, typer.Argument(metavar="CREDENTIAL", help="A credential that acts for a user.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="CREDENTIAL", help="A credential that acts for a user.", autocompletion=complete_credential
+        ),
+    ],
     config_file: ConfigFiles = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port of the redirect to 127.0.0.1. [default: a free one]")
+        int,
+        typer.Option(
+            metavar="PORT",
+            min=0,
+            max=65535,
+            show_default=False,
+            help="The port of the redirect to 127.0.0.1. [default: a free one]",
+        ),
     ] = 0,
     force: Annotated[
         bool, typer.Option("--force", help="Store the login although it seems to be the wrong one.")
@@ -78,8 +90,7 @@ def _credential(settings: "Settings", name: str) -> "UserCredential":
 
     credential = settings.credentials.get(name)
     if credential is None:
-        known = ", ".join(sorted(settings.credentials)) or "none"
-        raise typer.BadParameter(f"there is no credential {name!r}; there is: {known}")
+        raise no_such("credential", name, settings.credentials)
     if not isinstance(credential, UserCredential):
         raise typer.BadParameter(f"{name} is of type {credential.type}, which needs no login")
     if not credential.needs_login:

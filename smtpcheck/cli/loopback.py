@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from smtpcheck.cli.options import Format, locks_of_agent
+from smtpcheck.cli.options import Format, listed, locks_of_agent
 from smtpcheck.cli.run import run_loop
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ def run_loopbacks(
 ) -> int:
     """Send and find the messages of these checks, show what came out, and return the exit code."""
     if not named:
-        raise typer.BadParameter("--loopback sends messages: name the checks")
+        raise typer.BadParameter(
+            f"--loopback sends messages: name the checks; with a loopback there is: {listed(settings.loopbacks)}"
+        )
     if depth is not None:
         raise typer.BadParameter("--loopback includes sending; remove --depth")
     for check in checks:

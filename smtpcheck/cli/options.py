@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -78,6 +78,46 @@ def settings_or_exit(loaded: "Loaded", code: int) -> "Settings":
     if loaded.settings is not None:
         return loaded.settings
     raise NotUsableError([str(problem) for problem in loaded.problems], code)
+
+
+MOST_NAMES = 20
+"""How many names an error lists."""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names in a sentence, the first `MOST_NAMES` of them; `none` where there are none."""
+    known = sorted(names)
+    more = f" and {len(known) - MOST_NAMES} more" if len(known) > MOST_NAMES else ""
+    return (", ".join(known[:MOST_NAMES]) or "none") + more
+
+
+def no_such(kind: str, name: str, names: Iterable[str]) -> typer.BadParameter:
+    """Return the error of a name that is not in the configuration: the most similar one, or else which there are."""
+    from smtpcheck.config.problems import closest
+
+    known = sorted(names)
+    hint = f"did you mean {close}?" if (close := closest(name, known)) else f"there is: {listed(known)}"
+    return typer.BadParameter(f"there is no {kind} {name!r}; {hint}")
+
+
+def _names(context: typer.Context, section: str) -> list[str]:
+    """Return the names in a section of the configuration, for completion in a shell; none where it cannot be used."""
+    from smtpcheck.config import load
+
+    settings = load(files_of(context.params.get("config_file"))).settings
+    if settings is None:
+        return []
+    return sorted(settings.credentials) if section == "credentials" else [check.name for check in settings.checks]
+
+
+def complete_check(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of checks that begin so, for completion in a shell."""
+    return [name for name in _names(context, "checks") if name.startswith(incomplete)]
+
+
+def complete_credential(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of credentials that begin so, for completion in a shell."""
+    return [name for name in _names(context, "credentials") if name.startswith(incomplete)]
 
 
 def show_problems(loaded: "Loaded") -> None:

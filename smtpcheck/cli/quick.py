@@ -13,25 +13,29 @@ if TYPE_CHECKING:
     from smtpcheck.config import Settings
 
 
-def _option(name: str, text: str) -> object:
-    return typer.Option(name, help=text, rich_help_panel="Without a configuration file")
+def _option(name: str, metavar: str, text: str) -> object:
+    return typer.Option(name, metavar=metavar, help=text, rich_help_panel="Without a configuration file")
 
 
-Host = Annotated[str | None, _option("--host", "The SMTP server.")]
-Port = Annotated[int | None, _option("--port", "Its port.")]
-SecurityName = Annotated[str | None, _option("--security", "starttls, implicit or none.")]
-Mailbox = Annotated[str | None, _option("--mailbox", "The mailbox to log in as.")]
-Recipient = Annotated[str | None, _option("--recipient", "The recipient.")]
-MechanismName = Annotated[str | None, _option("--mechanism", "xoauth2 or oauthbearer; with a password plain or login.")]
-CloudName = Annotated[str | None, _option("--cloud", "global, gcc-high, dod or china.")]
-Tenant = Annotated[str | None, _option("--tenant", "The Entra tenant.")]
-ClientId = Annotated[str | None, _option("--client-id", "The application (client) id.")]
-ClientSecretFile = Annotated[Path | None, _option("--client-secret-file", "A file with the secret.")]
-ClientCertificateFile = Annotated[Path | None, _option("--client-certificate-file", "A file with key and certificate.")]
-Authority = Annotated[str | None, _option("--authority", "An issuer other than Microsoft's.")]
-TokenFile = Annotated[Path | None, _option("--token-file", "A file with an access token.")]
-PasswordFile = Annotated[Path | None, _option("--password-file", "A file with the mailbox's password.")]
-CaFile = Annotated[Path | None, _option("--ca-file", "PEM certificates to trust.")]
+Host = Annotated[str | None, _option("--host", "HOST", "The SMTP server.")]
+Port = Annotated[int | None, _option("--port", "PORT", "Its port.")]
+SecurityName = Annotated[str | None, _option("--security", "MODE", "starttls, implicit or none.")]
+Mailbox = Annotated[str | None, _option("--mailbox", "ADDRESS", "The mailbox to log in as.")]
+Recipient = Annotated[str | None, _option("--recipient", "ADDRESS", "The recipient.")]
+MechanismName = Annotated[
+    str | None, _option("--mechanism", "MECHANISM", "xoauth2 or oauthbearer; with a password plain or login.")
+]
+CloudName = Annotated[str | None, _option("--cloud", "CLOUD", "global, gcc-high, dod or china.")]
+Tenant = Annotated[str | None, _option("--tenant", "TENANT", "The Entra tenant.")]
+ClientId = Annotated[str | None, _option("--client-id", "ID", "The application (client) id.")]
+ClientSecretFile = Annotated[Path | None, _option("--client-secret-file", "FILE", "A file with the secret.")]
+ClientCertificateFile = Annotated[
+    Path | None, _option("--client-certificate-file", "FILE", "A file with key and certificate.")
+]
+Authority = Annotated[str | None, _option("--authority", "URL", "An issuer other than Microsoft's.")]
+TokenFile = Annotated[Path | None, _option("--token-file", "FILE", "A file with an access token.")]
+PasswordFile = Annotated[Path | None, _option("--password-file", "FILE", "A file with the mailbox's password.")]
+CaFile = Annotated[Path | None, _option("--ca-file", "FILE", "PEM certificates to trust.")]
 OPTIONS: Mapping[str, object] = {
     "host": Host,
     "port": Port,

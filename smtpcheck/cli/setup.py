@@ -56,10 +56,16 @@ Undo = Annotated[
     ),
 ]
 Output = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the script here.")]
-Tenant = Annotated[str | None, typer.Option(help="The Entra tenant.", rich_help_panel=_WITHOUT_FILE)]
-Mailboxes = Annotated[list[str] | None, typer.Option(help="A mailbox; may be repeated.", rich_help_panel=_WITHOUT_FILE)]
-ClientId = Annotated[str | None, typer.Option(help="An application that exists.", rich_help_panel=_WITHOUT_FILE)]
-CloudName = Annotated[str | None, typer.Option(help="global, gcc-high, dod or china.", rich_help_panel=_WITHOUT_FILE)]
+Tenant = Annotated[str | None, typer.Option(metavar="TENANT", help="The Entra tenant.", rich_help_panel=_WITHOUT_FILE)]
+Mailboxes = Annotated[
+    list[str] | None, typer.Option(metavar="ADDRESS", help="A mailbox; may be repeated.", rich_help_panel=_WITHOUT_FILE)
+]
+ClientId = Annotated[
+    str | None, typer.Option(metavar="ID", help="An application that exists.", rich_help_panel=_WITHOUT_FILE)
+]
+CloudName = Annotated[
+    str | None, typer.Option(metavar="CLOUD", help="global, gcc-high, dod or china.", rich_help_panel=_WITHOUT_FILE)
+]
 
 
 def setup(

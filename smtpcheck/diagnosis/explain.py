@@ -9,7 +9,7 @@ Rules of this file:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.matching import Conditions, Exclusion, Rule, Signals, assumes_provider, holds, signals_of
@@ -117,6 +117,14 @@ def describe(finding: Finding, catalogue: Catalogue) -> Explanation:
         reference=_reference(finding, own, entry),
         retry=own.retry if own and own.retry is not None else entry.retry,
     )
+
+
+def of_several(finding: Finding) -> Finding:
+    """Return a finding as it holds for all of several checks: the mailbox of one has no place in the commands."""
+    return replace(finding, values={name: text for name, text in finding.values.items() if name not in _OF_ONE})
+
+
+_OF_ONE = frozenset({"mailbox", "sender"})
 
 
 def _reference(finding: Finding, own: Rule | None, entry: Entry) -> str:

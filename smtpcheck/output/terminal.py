@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from smtpcheck.config import Settings, Traffic
 from smtpcheck.config.traffic import ASSUMPTIONS, InspectionTraffic
 from smtpcheck.diagnosis.catalogue import Catalogue
-from smtpcheck.diagnosis.explain import describe
+from smtpcheck.diagnosis.explain import describe, of_several
 from smtpcheck.loopback.graph.limits import BOUNCE_LISTS, BOUNCE_REQUESTS, DELETIONS, LISTS, MESSAGES_PER_REQUEST
 from smtpcheck.loopback.plan import FindVia
 from smtpcheck.model import expected_refusal
@@ -68,6 +69,18 @@ def details(report: Report, check: Check, catalogue: Catalogue) -> RenderableTyp
     head = Text.assemble((report.check, "bold"), "  ", f"{check.mailbox} via {host}:{check.server.port}".lstrip())
     shown = [report.findings] if report.findings else [(warning,) for warning in report.warnings]
     return Group(head, *(findings_text(findings, catalogue) for findings in shown), Text())
+
+
+def details_of_several(alike: Sequence[tuple[Check, Report]], catalogue: Catalogue) -> RenderableType:
+    """Return what is to be known of runs that came out alike: the names of their checks, and their finding once."""
+    report = alike[0][1]
+    hosts = {f"{check.server.host}:{check.server.port}" for check, _ in alike}
+    head = Text.assemble((f"{len(alike)} checks", "bold"), f"  via {next(iter(hosts))}" if len(hosts) == 1 else "")
+    names = Text(", ".join(check.name for check, _ in alike), overflow="fold")
+    findings = [of_several(finding) for finding in report.findings]
+    shown = [findings] if findings else [[of_several(warning)] for warning in report.warnings]
+    texts = (findings_text(each, catalogue) for each in shown)
+    return Group(head, Padding(names, (0, 0, 0, 2)), *texts, Text())
 
 
 def summary(reports: Sequence[Report]) -> str:

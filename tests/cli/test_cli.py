@@ -336,3 +336,42 @@ def test_the_demo_says_where_its_page_is_and_shows_every_check() -> None:
         assert (waiting, answer["total"]) == (0, len(SCENARIOS))
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
+
+
+def test_help_is_there_by_its_short_name_and_every_value_has_a_name_in_capitals() -> None:
+    commands = ["run", "check", "doctor", "inspect", "explain", "login", "setup", "notify-test", "validate", "demo"]
+    for command in commands:
+        shown = smtpcheck(command, "-h")
+        assert (shown.returncode, shown.stdout) == (0, smtpcheck(command, "--help").stdout)
+        options = [line for line in shown.stdout.splitlines() if line.startswith("  -")]
+        assert [line for line in options if re.search(r"<(str|int|path|float|text)[ >]", line, re.IGNORECASE)] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "names"), [("check bil", ["billing"]), ("login sales", ["sales"]), ("inspect zzz", [])]
+)
+def test_a_shell_completes_names_of_the_configuration(tmp_path: Path, words: str, names: list[str]) -> None:
+    (tmp_path / "checks.yaml").write_text(
+        "credentials: {sales: {type: token, from: {value: x}}}\n"
+        "checks:\n"
+        "  - {name: billing, depth: connect, server: {host: a.example}}\n"
+        "  - {name: other, depth: connect, server: {host: a.example}}\n"
+    )
+    environment = {
+        **ENVIRONMENT,
+        "_SMTPCHECK_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"smtpcheck {words}",
+        "COMP_CWORD": "2",
+    }
+    command = [sys.executable, "-m", "smtpcheck"]
+    shown = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=environment, cwd=tmp_path, check=False
+    )
+    assert shown.stdout.split() == names
+
+
+def test_a_name_that_is_missing_or_wrong_is_answered_with_those_there_are(config: Path) -> None:
+    near = smtpcheck("check", "-c", config, "refuse")
+    far = smtpcheck("doctor", "-c", config, "zzzzzz")
+    assert "there is no check 'refuse'; did you mean refused?" in near.stderr
+    assert "there is no check 'zzzzzz'; there is: refused" in far.stderr

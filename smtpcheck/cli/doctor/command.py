@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smtpcheck.cli import quick
-from smtpcheck.cli.options import NOT_USABLE, ConfigFiles, locks_of_agent
+from smtpcheck.cli.options import NOT_USABLE, ConfigFiles, complete_check, listed, locks_of_agent, no_such
 from smtpcheck.cli.run import run_loop
 from smtpcheck.log import LogLevel, configure
 
@@ -26,7 +26,10 @@ def register(app: typer.Typer) -> None:
     app.command(name="doctor")(quick.with_options(doctor))
 
 
-Name = Annotated[str | None, typer.Argument(help="The check; not needed if there is only one.")]
+Name = Annotated[
+    str | None,
+    typer.Argument(metavar="NAME", help="The check; not needed if there is only one.", autocompletion=complete_check),
+]
 Send = Annotated[bool, typer.Option("--send", help="Send a real message to the check's recipient.")]
 ProbeRefusal = Annotated[
     bool,
@@ -34,7 +37,7 @@ ProbeRefusal = Annotated[
         "--probe-refusal", help="Log in once more with a wrong token, to see it refused: this is a failed sign-in."
     ),
 ]
-Output = Annotated[str, typer.Option("--format", help="text or json.")]
+Output = Annotated[str, typer.Option("--format", metavar="FORMAT", help="text or json.")]
 Bundle = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write a report without names, ids and addresses, to share.")
 ]
@@ -71,10 +74,11 @@ def _refuse_wrong_use(output: str, bundle: Path | None) -> None:
 
 def _chosen(settings: "Settings", name: str | None, *, send: bool) -> "Check":
     if name is None and len(settings.checks) > 1:
-        raise typer.BadParameter("name the check to examine: there are several")
+        names = listed(check.name for check in settings.checks)
+        raise typer.BadParameter(f"name the check to examine; there is: {names}")
     check = next((check for check in settings.checks if name in {None, check.name}), None)
     if check is None:
-        raise typer.BadParameter(f"there is no check {name!r}" if name else "there is no check")
+        raise no_such("check", name or "", (check.name for check in settings.checks))
     if send and check.recipient is None:
         raise typer.BadParameter(f"--send needs a recipient, and the check {check.name} names none")
     if send and check.credential is None and check.expect is None:
