@@ -16,9 +16,10 @@ from typing import Any
 import structlog
 
 from smtpcheck.agent.inspection_readings import Readings
-from smtpcheck.agent.investigation import investigate, show
+from smtpcheck.agent.investigation import investigate, is_late, show
 from smtpcheck.check.kit import Kit
 from smtpcheck.config import Settings
+from smtpcheck.diagnosis.explain import CERTAIN
 from smtpcheck.diagnosis.inspected import candidates, is_certain
 from smtpcheck.diagnosis.inspection_status import InspectionStatus, Proof, Signature, merged, signature
 from smtpcheck.inspection.inspectors import Inspectors
@@ -32,6 +33,8 @@ READ_SECONDS = 15.0
 """How often it is looked whether a reading is due."""
 CASE_SECONDS = 1800.0
 """How long one case is not opened a second time."""
+LATE_SECONDS = (300.0, 900.0, 1795.0)
+"""How long after a failure the log of sign-ins is read again, whose rows come late."""
 MOST_MAILBOXES = 3
 """How many of the mailboxes that fail alike are asked about."""
 
@@ -64,6 +67,7 @@ class InspectionService:
         self._inspectors: Inspectors | None = None
         self._cases: dict[tuple[str, Signature], _Case] = {}
         self._proofs: dict[str, Proof] = {}
+        self._failing: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def replace(self, settings: Settings, kit: Kit) -> None:
@@ -126,7 +130,9 @@ class InspectionService:
         if report.outcome is not Outcome.CRITICAL:
             if report.outcome is not Outcome.UNKNOWN:
                 self._proofs.pop(check.name, None)
+                self._failing.discard(check.name)
             return
+        self._failing.add(check.name)
         if not candidates(report) or (is_certain(report) and (proof is None or proof.of != signature(report))):
             return
         case = self._case(check, report)
@@ -154,7 +160,16 @@ class InspectionService:
             return
         hints = self._kit.hints.get(check.credential or "")
         case.known, causes = await investigate(inspector, check, report, hints, case.known, began=case.began)
-        if self._inspectors is inspectors:
+        if self._inspectors is not inspectors:
+            return
+        self._conclude(check, report, causes)
+        for age in LATE_SECONDS if is_late(inspector, report) else ():
+            if causes and causes[0].certainty >= CERTAIN:
+                return
+            await asyncio.sleep(max(case.opened_at + age - self._kit.monotonic(), 0.0))
+            if self._inspectors is not inspectors or check.name not in self._failing:
+                return
+            case.known, causes = await investigate(inspector, check, report, hints, case.known, began=case.began)
             self._conclude(check, report, causes)
 
     def _conclude(self, check: Check, report: Report, causes: tuple[Finding, ...]) -> None:

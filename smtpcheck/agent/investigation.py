@@ -15,7 +15,7 @@ from smtpcheck.inspection.question import About, Question
 from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialHints
-from smtpcheck.model.inspection import Inspection
+from smtpcheck.model.inspection import FactName, Inspection
 from smtpcheck.model.report import Finding, Report
 
 
@@ -36,10 +36,20 @@ async def investigate(
         if causes and causes[0].certainty >= CERTAIN:
             break
         mailbox = view_of(found, check, report, hints, began).mailbox if question.about is About.MAILBOX else ""
-        about = replace(subject, mailbox=mailbox, since=began)
+        about = replace(subject, mailbox=mailbox, since=began, until=began, correlation_id=correlation_of(report))
         found = found.joined(await inspector.ask(question, about, found))
         causes = show(inspector, check, report, hints, found, began=began)
     return found, causes
+
+
+def is_late(inspector: Inspector, report: Report) -> bool:
+    """Return whether what separates the causes of a failure may become known only later."""
+    return inspector.plan.sign_ins and FactName.SIGN_IN_CODE in wanted(report)
+
+
+def correlation_of(report: Report) -> str:
+    """Return the id of the refused request for a token, empty where none was refused."""
+    return report.token_error.correlation_id if report.token_error is not None else ""
 
 
 def needed(inspector: Inspector, report: Report, known: Inspection) -> Iterator[Question]:

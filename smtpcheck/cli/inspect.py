@@ -46,6 +46,12 @@ def inspect(
         ),
     ],
     config_file: ConfigFiles = None,
+    basic_auth: Annotated[
+        bool,
+        typer.Option(
+            "--basic-auth", help="Show instead who logged in to the tenant's SMTP with a password in the last 30 days."
+        ),
+    ] = False,
     output: Annotated[Format, typer.Option("--format", help="How it is shown.")] = Format.TEXT,
 ) -> int:
     """Show what the provider says of a credential's application and of its mailboxes, what is wrong first.
@@ -62,10 +68,10 @@ def inspect(
         raise typer.BadParameter(
             f"the credential {credential} has no inspector: add inspect: {{by: CREDENTIAL}} to it, see the README"
         )
-    return run_loop(_run(settings, credential, output))
+    return run_loop(_run(settings, credential, output, basic_auth=basic_auth))
 
 
-async def _run(settings: "Settings", credential: str, output: Format) -> int:
+async def _run(settings: "Settings", credential: str, output: Format, *, basic_auth: bool) -> int:
     import time
 
     from smtpcheck.check.kit import build_kit
@@ -77,6 +83,8 @@ async def _run(settings: "Settings", credential: str, output: Format) -> int:
         inspector = inspectors.get(credential)
         if inspector is None:
             raise RuntimeError(f"the credential {credential} has a plan and no inspector")
+        if basic_auth:
+            return await _password_logins(inspector, output)
         found = await _read(inspector)
     finally:
         await inspectors.close()
@@ -86,6 +94,28 @@ async def _run(settings: "Settings", credential: str, output: Format) -> int:
     if not found.facts:
         return NOT_USABLE
     return 1 if defects else 0
+
+
+async def _password_logins(inspector: "Inspector", output: Format) -> int:
+    """Show who logs in with a password; exit code 1 where somebody does."""
+    from smtpcheck.inspection.not_readable import NotReadableError
+    from smtpcheck.output.finding import show
+    from smtpcheck.output.password_logins import logins_csv, logins_json, logins_text
+
+    try:
+        found = await inspector.password_logins()
+    except NotReadableError as error:
+        print(f"smtpcheck: the sign-in log is not readable: {error.detail}", file=sys.stderr)
+        return NOT_USABLE
+    rows = [(each.account, each.succeeded, each.failed, each.addresses, each.last_at) for each in found.accounts]
+    match output:
+        case Format.JSON:
+            print(json.dumps(logins_json(rows, is_whole=found.is_whole), indent=2))
+        case Format.CSV:
+            print(logins_csv(rows), end="")
+        case Format.TEXT:
+            show(logins_text(rows, is_whole=found.is_whole))
+    return 1 if rows else 0
 
 
 async def _read(inspector: "Inspector") -> "Inspection":

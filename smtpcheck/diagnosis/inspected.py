@@ -224,20 +224,8 @@ def _is_smtp_role(assignment: str) -> bool:
     return assignment.startswith(_SMTP_ROLE)
 
 
-_BY_SIGN_IN = {
-    "53003": Cause.CONDITIONAL_ACCESS,
-    "50105": Cause.CONSENT_MISSING,
-    "65001": Cause.CONSENT_MISSING,
-    "700016": Cause.APP_NOT_IN_TENANT,
-    "7000112": Cause.APP_DISABLED,
-    "7000215": Cause.SECRET_INVALID,
-    "7000222": Cause.SECRET_EXPIRED,
-    "70021": Cause.FEDERATED_ASSERTION_MISMATCH,
-    "700211": Cause.FEDERATED_ASSERTION_MISMATCH,
-    "700212": Cause.FEDERATED_ASSERTION_MISMATCH,
-    "700213": Cause.FEDERATED_ASSERTION_MISMATCH,
-    "530035": Cause.SECURITY_DEFAULTS,
-}
+_BY_SIGN_IN = {"53003": Cause.CONDITIONAL_ACCESS, "530035": Cause.SECURITY_DEFAULTS}
+"""What the log of sign-ins says more of than the refusal itself: which policy it was."""
 
 _OF_ROLES = (
     *(FactName.PRINCIPAL_ID, FactName.APPLICATION_ROLES, FactName.REGISTERED_ID),

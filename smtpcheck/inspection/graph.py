@@ -110,6 +110,14 @@ class GraphItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """The objects of a collection, as far as it was read."""
+
+    items: tuple[GraphItem, ...]
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class GraphReader:
     """Asks Graph with the tokens of one inspector."""
 
@@ -127,21 +135,28 @@ class GraphReader:
 
         Raises NotReadableError, also where the collection has more than `MOST_PAGES` pages.
         """
+        listing = await self.listing(path, **values)
+        if not listing.is_whole:
+            raise NotReadableError(Obstacle.UNEXPECTED, f"the answer has more than {MOST_PAGES} pages")
+        return listing.items
+
+    async def listing(self, path: GraphPath, **values: str) -> Listing:
+        """Return the objects of a collection, those of the first `MOST_PAGES` pages. Raises NotReadableError."""
         url = path.address(self.root, values)
         found: list[GraphItem] = []
         for _ in range(MOST_PAGES):
             answer = await self._ask(url, path)
             if answer is None:
-                return tuple(found)
+                return Listing(tuple(found), is_whole=True)
             page = _content(answer)
             found += (GraphItem(each, answer.clock_offset or 0.0) for each in members.objects(page, "value"))
             following = page.get("@odata.nextLink")
             if following is None:
-                return tuple(found)
+                return Listing(tuple(found), is_whole=True)
             if not self._is_page_of(following, url):
                 raise NotReadableError(Obstacle.UNEXPECTED, "the next page is at another address")
             url = following
-        raise NotReadableError(Obstacle.UNEXPECTED, f"the answer has more than {MOST_PAGES} pages")
+        return Listing(tuple(found), is_whole=False)
 
     def _is_page_of(self, following: object, url: str) -> bool:
         is_there = isinstance(following, str) and is_same_origin(following, url) and following != url

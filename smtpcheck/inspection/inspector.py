@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 import structlog
 
 from smtpcheck.http_client.client import Client
+from smtpcheck.inspection.basic_auth import PasswordLogins, password_logins
 from smtpcheck.inspection.exchange import ExchangeReader
 from smtpcheck.inspection.graph import GraphReader
 from smtpcheck.inspection.not_readable import NotReadableError
 from smtpcheck.inspection.pace import TenantPace
 from smtpcheck.inspection.plan import InspectionPlan
 from smtpcheck.inspection.question import About, Api, Asked, Question, Subject
+from smtpcheck.inspection.questions.sign_ins import SIGN_INS
 from smtpcheck.inspection.reader import LIMITS, Reader, ReaderToken
 from smtpcheck.model.inspection import Fact, Inspection, NotReadable, Obstacle
 from smtpcheck.oauth.broker import TokenBroker
@@ -90,6 +92,13 @@ class Inspector:
         """Return the application, with the claims of the assertion that proves it where one does."""
         client_id = self._inspected.hints(self.plan.credential).client_id
         return Subject(client_id, assertion=await asyncio.to_thread(self._assertion))
+
+    async def password_logins(self) -> PasswordLogins:
+        """Return who logs in to the tenant's SMTP with a password. Raises NotReadableError."""
+        try:
+            return await password_logins(self._graph, self._wall())
+        except NotReadableError as error:
+            raise NotReadableError(error.obstacle, error.detail or missing_of(SIGN_INS, error.obstacle)) from error
 
     async def read(
         self, questions: Sequence[Question], mailboxes: Sequence[str], known: Inspection | None = None

@@ -18,6 +18,7 @@ from aiohttp import web
 from smtpcheck.sandbox.directory import App, Directory, Tenant
 from smtpcheck.sandbox.exchange_directory import ExchangeDirectory, MailboxEntry
 from smtpcheck.sandbox.graph import AUDIENCES, Graph, refusal
+from smtpcheck.sandbox.sign_in_log import SignInLog
 from smtpcheck.sandbox.tokens import SigningKey
 
 EXCHANGE_ONLINE = "00000002-0000-0ff1-ce00-000000000000"
@@ -44,6 +45,7 @@ class GraphDirectory:
         endless: whether every page names a further one.
         next_page: another address that pages name as the next, to see that nobody follows.
         answers: bodies that are sent instead, by path.
+        sign_ins: the log of sign-ins.
         incidents: open incidents, as Graph shows them.
         asked: path and query of the last requests.
     """
@@ -53,6 +55,7 @@ class GraphDirectory:
         self.exchange = ExchangeDirectory()
         self.throttled, self.retry_after = 0, 1
         self.page_size, self.endless, self.next_page = 100, False, ""
+        self.sign_ins = SignInLog()
         self.incidents: list[Mapping[str, object]] = []
         self.answers: dict[str, object] = {}
         self.asked: deque[str] = deque(maxlen=10_000)
@@ -73,6 +76,7 @@ class GraphDirectory:
         add("/v1.0/policies/identitySecurityDefaultsEnforcementPolicy", self._for(policies, self._security_defaults))
         add("/v1.0/identity/conditionalAccess/policies", self._for(policies, self._policies))
         add("/v1.0/admin/serviceAnnouncement/issues", self._for(("ServiceHealth.Read.All",), self._issues))
+        add("/beta/auditLogs/signIns", self._for(("AuditLog.Read.All",), self._sign_ins))
         add("/v1.0/{item}", self._item)
 
     async def _item(self, request: web.Request) -> web.Response:
@@ -188,6 +192,12 @@ class GraphDirectory:
             code = "Authentication_RequestFromNonPremiumTenantOrB2CTenant"
             return refusal(request, 403, code, "Neither tenant is B2C or tenant doesn't have premium license")
         return self._page(request, list(tenant.policies))
+
+    async def _sign_ins(self, request: web.Request, tenant: Tenant) -> web.Response:
+        if not tenant.premium:
+            code = "Authentication_RequestFromNonPremiumTenantOrB2CTenant"
+            return refusal(request, 403, code, "Neither tenant is B2C or tenant doesn't have premium license")
+        return self._page(request, self.sign_ins.found(request.query.get("$filter", "")))
 
     async def _issues(self, request: web.Request, _tenant: Tenant) -> web.Response:
         return self._page(request, self.incidents)

@@ -189,9 +189,27 @@ class Issuer:
     async def _token(self, request: web.Request) -> web.Response:
         form = await _form(request)
         self.token_requests[form.get("client_id", "")] += 1
-        if (answer := await self._meet(request, form)) is not None:
-            return answer
-        return web.json_response(self._grant(request.match_info["tenant"], form), headers={"Cache-Control": "no-store"})
+        try:
+            if (answer := await self._meet(request, form)) is not None:
+                return answer
+            granted = self._grant(request.match_info["tenant"], form)
+        except EntraError as error:
+            self._note(request, form, error.code)
+            raise
+        self._note(request, form, 0)
+        return web.json_response(granted, headers={"Cache-Control": "no-store"})
+
+    def _note(self, request: web.Request, form: Mapping[str, str], code: int) -> None:
+        """Write a request of a known application down in the log of sign-ins."""
+        try:
+            tenant = self._directory.tenant(request.match_info["tenant"])
+        except EntraError:
+            return
+        app = tenant.apps.get(form.get("client_id", "")) if tenant is not None else None
+        if tenant is not None and app is not None:
+            resource = "Microsoft Graph" if form.get("scope", "").startswith(GRAPH) else "Office 365 Exchange Online"
+            correlation_id = request.headers.get("client-request-id", "")
+            self.graph_directory.sign_ins.note(app, tenant, code, resource=resource, correlation_id=correlation_id)
 
     async def _meet(self, request: web.Request, form: Mapping[str, str]) -> web.Response | None:
         """Return what the failure of the tenant or the application answers instead."""

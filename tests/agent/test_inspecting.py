@@ -14,6 +14,7 @@ from smtpcheck.agent.agent import Agent
 from smtpcheck.diagnosis.explain import CERTAIN, LIKELY
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
+from smtpcheck.sandbox.directory import IssuerFailure
 from smtpcheck.sandbox.flaws import Flaw
 from smtpcheck.sandbox.scenarios import Registration, Scenario
 from smtpcheck.sandbox.world import World
@@ -192,6 +193,22 @@ async def test_a_fault_of_the_inspection_is_counted_and_harms_no_check(
         runs = agent.state.checks["billing"].runs
         await until(lambda: agent.state.checks["billing"].runs > runs)
         assert re.search(r"^smtpcheck_internal_errors_total [1-9]", await shown(agent), re.MULTILINE)
+
+
+async def test_a_row_of_the_sign_in_log_may_come_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspecting, "LATE_SECONDS", (0.2, 0.4, 60.0))
+    monkeypatch.setattr(inspecting, "candidates", lambda _report: (Cause.CONDITIONAL_ACCESS,))
+    monkeypatch.setattr(inspecting, "is_certain", lambda _report: False)
+    refused = replace(INSPECTED, failure=IssuerFailure(code=53003))
+    async with World(tmp_path, [scenario("billing", None, refused)]) as world:
+        unhurried(world)
+        world.issuer.graph_directory.sign_ins.lag = 1.0
+        monkeypatch.setattr(inspecting, "LATE_SECONDS", (0.2, 2.0))
+        async with running(world.config) as agent:
+            await until(lambda: is_proven(agent, "billing"))
+            report = report_of(agent, "billing")
+            assert report is not None
+            assert report.cause is Cause.CONDITIONAL_ACCESS
 
 
 async def test_a_reload_takes_the_inspector_away(tmp_path: Path) -> None:

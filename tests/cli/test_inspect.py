@@ -55,6 +55,37 @@ async def test_as_csv_each_fact_is_a_row(tmp_path: Path) -> None:
     )
 
 
+async def test_who_uses_a_password_is_listed(tmp_path: Path) -> None:
+    async with tenant(tmp_path) as site:
+        log = site.world.issuer.graph_directory.sign_ins
+        for address in ("203.0.113.5", "203.0.113.6"):
+            log.note_password("printer@contoso.example", address)
+        log.note_password("printer@contoso.example", "203.0.113.6", code=50126)
+        log.note_password("=scanner@contoso.example", "203.0.113.9")
+        options = ("inspect", "contoso", "--basic-auth", "-c", site.world.config)
+        text = await asyncio.to_thread(smtpcheck, *options)
+        assert text.returncode == 1
+        assert text.stdout.splitlines()[0] == "2 accounts logged in to SMTP with a password in the last 30 days."
+        as_json = json.loads((await asyncio.to_thread(smtpcheck, *options, "--format", "json")).stdout)
+        printer = as_json["accounts"][0]
+        assert (as_json["complete"], printer["account"]) == (True, "printer@contoso.example")
+        assert (printer["succeeded"], printer["failed"], sorted(printer["from"])) == (
+            2,
+            1,
+            ["203.0.113.5", "203.0.113.6"],
+        )
+        as_csv = (await asyncio.to_thread(smtpcheck, *options, "--format", "csv")).stdout
+        assert "'=scanner@contoso.example" in as_csv
+
+
+async def test_without_a_licence_the_log_is_not_readable(tmp_path: Path) -> None:
+    async with tenant(tmp_path) as site:
+        site.world.issuer.tenants[0].premium = False
+        done = await asyncio.to_thread(smtpcheck, "inspect", "contoso", "--basic-auth", "-c", site.world.config)
+        assert done.returncode == 3
+        assert "the sign-in log is not readable: it needs Entra ID P1" in done.stderr
+
+
 async def test_without_an_answer_it_exits_with_3(tmp_path: Path) -> None:
     async with tenant(tmp_path) as site:
         site.auditor.disabled = True

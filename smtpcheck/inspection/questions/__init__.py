@@ -20,11 +20,13 @@ from smtpcheck.inspection.questions.role_scope import ROLE_SCOPE
 from smtpcheck.inspection.questions.security_defaults import SECURITY_DEFAULTS
 from smtpcheck.inspection.questions.service_health import SERVICE_HEALTH
 from smtpcheck.inspection.questions.shared_mailbox import SHARED_MAILBOX
+from smtpcheck.inspection.questions.sign_ins import SIGN_INS
 from smtpcheck.inspection.questions.smtp_auth import SMTP_AUTH_MAILBOX, SMTP_AUTH_TENANT
 
 QUESTIONS: tuple[Question, ...] = (
     ENTERPRISE_APPLICATION,
     CONSENTS,
+    SIGN_INS,
     EXCHANGE_REGISTRATION,
     MAILBOX_USER,
     EXCHANGE_MAILBOX,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,17 @@ from tests.worlds.inspection import INSPECTED
 FEDERATED = Registration("contoso", CredentialKind.FEDERATED, inspected_by=AUDITOR, wrong_secret=True)
 
 
-async def examined(folder: Path, scenario: Scenario, *, send: bool = False) -> tuple[dict[str, Any], str, World]:
+async def examined(
+    folder: Path, scenario: Scenario, *, policy: Mapping[str, object] | None = None
+) -> tuple[dict[str, Any], str, World]:
     """Return what the doctor says of a scenario, the bundle for others, and its world."""
     async with World(folder, [scenario]) as world:
         unhurried(world)
+        world.issuer.tenants[0].policies += [policy] if policy else []
         settings = load([world.config]).settings
         assert settings
         kit = await build_kit(settings)
-        examination = Examination(settings.checks[0], settings, kit, send=send)
+        examination = Examination(settings.checks[0], settings, kit)
         async for _ in examination.run():
             pass
         document = as_json(examination.evidence, examination.stages, kit.catalogue)
@@ -84,6 +88,18 @@ async def test_a_refused_token_has_one_certain_cause(tmp_path: Path, registratio
     assert (finding["cause"], finding["certainty"]) == (cause, 0.98)
     assert finding["evidence"][0].startswith("Entra, ")
     assert DOMAIN not in bundle
+
+
+async def test_the_sign_in_log_names_the_policy_by_its_id(tmp_path: Path) -> None:
+    """AADSTS53003: conditional access. The policy's name is shown by inspect alone."""
+    registration = replace(INSPECTED, failure=IssuerFailure(code=53003))
+    policy = {"id": "6a1c5c5e-3a6f-4b59-a1e2-6a0f3c2b9d10", "displayName": "Block Anna's printer", "state": "enabled"}
+    document, bundle, _ = await examined(tmp_path, Scenario("a", "-", registration=registration), policy=policy)
+    finding = best(document)
+    assert (finding["cause"], finding["certainty"]) == ("conditional_access", 0.98)
+    assert "AADSTS53003; refused by the policy 6a1c5c5e" in finding["evidence"][0]
+    assert "Anna" not in json.dumps(document)
+    assert "6a1c5c5e" not in bundle
 
 
 async def test_without_an_inspector_nothing_is_asked(tmp_path: Path) -> None:
