@@ -132,4 +132,4 @@ def _base_of(api: MailApi, section: ViaSection, credential: Credential | None) -
 def _scope_of(api: MailApi, credential: Credential | None) -> str:
     if api.name == "graph" and isinstance(credential, CloudCredential):
         return credential.graph_sending_scope
-    return ""
+    return credential.scope if api.name == "gmail" and credential is not None else ""

@@ -16,7 +16,7 @@ from smtpcheck.sandbox.directory import Accounts, App, FederatedCredential, Tena
 from smtpcheck.sandbox.google import GoogleIssuer
 from smtpcheck.sandbox.google_accounts import GoogleClient, GoogleUser, ServiceAccount
 from smtpcheck.sandbox.issuer import Issuer
-from smtpcheck.sandbox.scenarios import CredentialKind, Registration
+from smtpcheck.sandbox.scenario import CredentialKind, Registration
 from smtpcheck.sandbox.tokens import SigningKey
 
 _CLUSTER = "https://oidc.sandbox.example/cluster/"
@@ -76,6 +76,7 @@ class Application(Credential):
             secret_expired=registration.secret_expired,
             disabled=registration.disabled,
             failure=registration.failure,
+            token_age=registration.token_age,
         )
         self.proof = _secret() if registration.wrong_secret else self.app.secret
 
@@ -159,6 +160,8 @@ class _GoogleAccount(Credential):
         self.account = ServiceAccount(f"{registration.name}@sandbox-project.iam.gserviceaccount.com")
         if not registration.delegated:
             self.account.delegated = None
+        elif self.account.delegated is not None:
+            self.account.delegated |= frozenset(registration.scopes)
 
     def register(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> None:
         del tenant, issuer

@@ -85,6 +85,8 @@ class App:
     federated: tuple[FederatedCredential, ...] = ()
     graph_roles: tuple[str, ...] = ("Mail.Send",)
     """Application permissions on Microsoft Graph that an administrator consented to."""
+    token_age: float = 0.0
+    """How many seconds ago its tokens were issued, as a cache on the way gives them out."""
     public: bool = False
     """Whether "Allow public client flows" is on, as the device code flow without a secret needs it."""
     accounts: Accounts = Accounts.ONE_TENANT

@@ -24,6 +24,7 @@ from aiohttp.typedefs import Handler
 
 from smtpcheck.sandbox.device import DeviceCodes, Poll
 from smtpcheck.sandbox.device_page import DevicePage
+from smtpcheck.sandbox.gmail_api import Bearer, GmailApi
 from smtpcheck.sandbox.google_accounts import (
     MAIL_SCOPE,
     SCOPES,
@@ -34,6 +35,7 @@ from smtpcheck.sandbox.google_accounts import (
     GoogleUser,
     ServiceAccount,
 )
+from smtpcheck.sandbox.mail_store import MailStore
 from smtpcheck.sandbox.tokens import SigningKey
 
 TOKEN_ENDPOINT = "https://oauth2.googleapis.com/token"
@@ -108,6 +110,7 @@ class GoogleIssuer:
         interval: seconds between two polls of a device that the issuer asks for.
         device_scopes: what a device may ask for. Google allows no scope of Gmail there.
         lifetime: seconds that a new access token lives.
+        gmail_api: the Gmail API, at the same address; there it is throttled and disabled.
     """
 
     def __init__(
@@ -133,6 +136,7 @@ class GoogleIssuer:
         self._codes: dict[str, _Code] = {}
         self._grants: dict[str, _Grant] = {}
         self._access: dict[str, Access] = {}
+        self.gmail_api = GmailApi(MailStore(), self._bearer)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -154,6 +158,7 @@ class GoogleIssuer:
         app.router.add_post("/token", self._token)
         app.router.add_post("/revoke", self._revoke)
         app.router.add_get("/tokeninfo", self._tokeninfo)
+        self.gmail_api.serve(app)
         DevicePage(self.approve, self.decline).serve(app)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
@@ -166,6 +171,10 @@ class GoogleIssuer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    def _bearer(self, token: str) -> Bearer | None:
+        access = self.access(token)
+        return Bearer(access.address, access.scopes) if access and self.clock() < access.ends else None
 
     def access(self, token: str) -> Access | None:
         """Return what is behind an access token, ended or not; None if there never was such a token."""

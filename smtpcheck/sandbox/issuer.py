@@ -251,6 +251,7 @@ class Issuer:
         token = self.mint(
             aud=resource,
             tid=tenant.id,
+            iat=int(time.time() - app.token_age),
             appid=app.client_id,
             app_displayname=app.name,
             oid=app.principal_id,

@@ -10,6 +10,7 @@ import os
 import ssl
 import uuid
 from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,7 +28,8 @@ from smtpcheck.sandbox.issuer import Issuer
 from smtpcheck.sandbox.mail_service import Mailbox, MailService
 from smtpcheck.sandbox.mail_store import MailStore
 from smtpcheck.sandbox.postfix import Postfix
-from smtpcheck.sandbox.scenarios import DOMAIN, POSTFIX, RECIPIENT, SCENARIOS, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenario import DOMAIN, POSTFIX, RECIPIENT, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.smtp_session import Listener
 
 _TENANT_DOMAIN = "contoso.onmicrosoft.com"
@@ -73,6 +75,7 @@ class World:
         self.store = MailStore()
         self.issuer = Issuer([self._tenant], self.store)
         self.google = GoogleIssuer([])
+        self.google.gmail_api.store = self.store
         own = [scenario for scenario in self.scenarios if scenario.server == POSTFIX]
         at_google = [scenario for scenario in self.scenarios if scenario.registration.kind.google]
         others = [scenario for scenario in self.scenarios if scenario not in own and scenario not in at_google]
@@ -104,7 +107,7 @@ class World:
         await self.google.start(contexts[Certificate.VALID])
         for scenario in self.scenarios:
             listener = scenario.server
-            if listener not in self.ports:
+            if listener not in self.ports and "via" not in scenario.check:
                 self.ports[listener] = await self._service(scenario).listen(listener, contexts[listener.certificate])
         self.imap_port = await self.imap.listen(ImapListener(), contexts[Certificate.VALID])
         self.gmail_imap_port = await self.gmail_imap.listen(GMAIL_IMAP, contexts[Certificate.VALID])
@@ -220,8 +223,17 @@ class World:
             **(login if scenario.registration.kind is not CredentialKind.NONE else {}),
             "server": self._server(scenario, listener),
             **scenario.check,
+            **self._via(scenario),
+            **_granted(scenario),
             **self._loopback(scenario),
         }
+
+    def _via(self, scenario: Scenario) -> dict[str, object]:
+        """Return the check's `via` with the address of an API that no credential implies; nothing for SMTP."""
+        via = scenario.check.get("via")
+        if not isinstance(via, Mapping) or via["api"] != "gmail":
+            return {}
+        return {"via": {**via, "base": self.google.url.rstrip("/")}}
 
     def _server(self, scenario: Scenario, listener: Listener) -> dict[str, object]:
         if "via" in scenario.check:
@@ -246,6 +258,13 @@ class World:
             port = self.gmail_imap_port if reader.kind.google else self.imap_port
             find["server"] = {"host": "localhost", "port": port, "ca_file": self.ca_file.name}
         return {"loopback": {**loopback, "find": find}}
+
+
+def _granted(scenario: Scenario) -> dict[str, object]:
+    """Return that rights were granted a minute ago, where the tokens are older."""
+    if not scenario.registration.token_age:
+        return {}
+    return {"granted": f"{datetime.now(UTC) - timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}"}
 
 
 def _address(scenario: Scenario) -> str:

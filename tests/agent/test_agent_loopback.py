@@ -10,7 +10,7 @@ from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind
 from smtpcheck.loopback.message_state import Stage
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome
-from smtpcheck.sandbox.scenarios import RECIPIENT, Scenario
+from smtpcheck.sandbox.scenario import RECIPIENT, Scenario
 from smtpcheck.sandbox.world import World
 from tests.worlds.agents import edit, running, shown
 from tests.worlds.loopback import HEALTHY, Searcher, searcher_of_all

@@ -18,7 +18,7 @@ from smtpcheck.mail.bounce import read_bounce
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.sandbox.bounces import Refusal, Style, bounce
-from smtpcheck.sandbox.scenarios import RECIPIENT
+from smtpcheck.sandbox.scenario import RECIPIENT
 from tests.worlds.loopback import PLAN, Setting, correlation_ids_of, sending, setting
 
 REFUSED = Refusal("550 5.1.1 User unknown", Style.POSTFIX, "mx.example.net")

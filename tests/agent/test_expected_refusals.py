@@ -11,7 +11,7 @@ from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.report import Outcome, Reply, Report
 from smtpcheck.sandbox import gmail_replies, replies
-from smtpcheck.sandbox.scenarios import CONTOSO, GMAIL, NOBODY, POSTFIX, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenario import CONTOSO, GMAIL, NOBODY, POSTFIX, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.world import World
 
 NO_PASSWORD = Registration("basic", CredentialKind.PASSWORD, known=False)

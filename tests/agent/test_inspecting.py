@@ -16,7 +16,7 @@ from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.sandbox.directory import IssuerFailure
 from smtpcheck.sandbox.flaws import Flaw
-from smtpcheck.sandbox.scenarios import Registration, Scenario
+from smtpcheck.sandbox.scenario import Registration, Scenario
 from smtpcheck.sandbox.world import World
 from tests.worlds.agents import edit, running, shown, unhurried
 from tests.worlds.inspection import INSPECTED

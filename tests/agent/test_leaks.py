@@ -16,7 +16,8 @@ import aiohttp
 import pytest
 
 from smtpcheck.model.cause import Cause
-from smtpcheck.sandbox.scenarios import POSTFIX, SCENARIOS, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenario import POSTFIX, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
 from tests.oauth.test_sandbox import SCENARIOS as CREDENTIAL_KINDS
 from tests.worlds.agents import edit

@@ -16,7 +16,7 @@ from smtpcheck.mail.correlation_id import CorrelationIds
 from smtpcheck.model.check import Phase
 from smtpcheck.model.report import Outcome
 from smtpcheck.sandbox import replies
-from smtpcheck.sandbox.scenarios import Scenario
+from smtpcheck.sandbox.scenario import Scenario
 from smtpcheck.sandbox.smtp_session import Session
 from smtpcheck.state.database import Database, NotKeptError
 from smtpcheck.state.outbox import Held, Outbox

@@ -17,7 +17,7 @@ from smtpcheck.limits.send_limits import Limits
 from smtpcheck.loopback.message_state import Message, Stage
 from smtpcheck.loopback.timing import next_slot
 from smtpcheck.model.check import Phase
-from smtpcheck.sandbox.scenarios import Scenario
+from smtpcheck.sandbox.scenario import Scenario
 from smtpcheck.state import database
 from smtpcheck.state.database import Database
 from smtpcheck.state.outbox import Outbox

@@ -15,7 +15,7 @@ from smtpcheck.agent.agent import Agent
 from smtpcheck.loopback import message_state
 from smtpcheck.loopback.message_state import Message, Stage
 from smtpcheck.mail.correlation_id import CorrelationIds
-from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, DOMAIN, Scenario
+from smtpcheck.sandbox.scenario import CONTOSO_MAIL, DOMAIN, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.state.serialization import unpack_as
 from smtpcheck.state.signing_key import load_signing_key

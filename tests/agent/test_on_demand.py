@@ -21,7 +21,7 @@ from smtpcheck.model.backoff import Breaker
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.report import Fault, FaultKind, Outcome, Report, Step
-from smtpcheck.sandbox.scenarios import RECIPIENT, Scenario
+from smtpcheck.sandbox.scenario import RECIPIENT, Scenario
 from smtpcheck.sandbox.smtp_session import Listener
 from smtpcheck.sandbox.world import World
 from smtpcheck.web import create_app

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from smtpcheck.limits.send_limits import MAILBOX, Limits
-from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, DOMAIN, RECIPIENT, Scenario
+from smtpcheck.sandbox.scenario import CONTOSO_MAIL, DOMAIN, RECIPIENT, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.state.send_journal import FILE_NAME, SendJournal
 from smtpcheck.state.state import State

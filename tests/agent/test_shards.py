@@ -20,7 +20,7 @@ from smtpcheck.agent.agent import Agent as InProcess
 from smtpcheck.agent.schedule import hash_fraction
 from smtpcheck.config import load
 from smtpcheck.model.shard import Shard, owner
-from smtpcheck.sandbox.scenarios import RECIPIENT, Scenario
+from smtpcheck.sandbox.scenario import RECIPIENT, Scenario
 from smtpcheck.sandbox.world import World
 from tests.worlds.agents import edit
 from tests.worlds.waiting import HANG_SECONDS, until

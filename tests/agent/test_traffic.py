@@ -13,7 +13,7 @@ from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.directory import IssuerFailure
 from smtpcheck.sandbox.graph_mail import Asked
 from smtpcheck.sandbox.mail_store import Delivery
-from smtpcheck.sandbox.scenarios import CONTOSO, CONTOSO_MAIL, DOMAIN, RECIPIENT, Finding, Registration, Scenario
+from smtpcheck.sandbox.scenario import CONTOSO, CONTOSO_MAIL, DOMAIN, RECIPIENT, Finding, Registration, Scenario
 from smtpcheck.sandbox.world import World
 from tests.worlds.agents import running
 

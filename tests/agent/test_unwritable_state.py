@@ -7,7 +7,7 @@ import pytest
 
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
-from smtpcheck.sandbox.scenarios import RECIPIENT
+from smtpcheck.sandbox.scenario import RECIPIENT
 from smtpcheck.sandbox.world import World
 from tests.worlds.agents import edit, only, running, shown
 from tests.worlds.loopback import searcher_of_all

@@ -18,7 +18,8 @@ from smtpcheck.model.report import FaultKind, Outcome, Report
 from smtpcheck.sandbox.certificates import Certificate
 from smtpcheck.sandbox.directory import App
 from smtpcheck.sandbox.graph_send import GraphSend
-from smtpcheck.sandbox.scenarios import RECIPIENT, SCENARIOS
+from smtpcheck.sandbox.scenario import RECIPIENT
+from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
 from smtpcheck.system import System
 

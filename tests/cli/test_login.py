@@ -15,7 +15,7 @@ import pytest
 
 from smtpcheck.oauth.token_store import TokenStore
 from smtpcheck.sandbox.directory import User
-from smtpcheck.sandbox.scenarios import CredentialKind
+from smtpcheck.sandbox.scenario import CredentialKind
 from smtpcheck.sandbox.world import World
 from smtpcheck.secrets.source import SecretSource
 from tests.oauth.test_sandbox import SCENARIOS

@@ -9,7 +9,7 @@ import pytest
 
 from smtpcheck.sandbox.bounces import Style
 from smtpcheck.sandbox.mail_store import Delivery, Use
-from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, DOMAIN, Finding, Scenario
+from smtpcheck.sandbox.scenario import CONTOSO_MAIL, DOMAIN, Finding, Scenario
 from smtpcheck.sandbox.world import World
 from tests.cli.test_cli import smtpcheck
 

@@ -11,7 +11,7 @@ from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.inspection.questions.enterprise_application import ENTERPRISE_APPLICATION
 from smtpcheck.inspection.questions.service_health import SERVICE_HEALTH
 from smtpcheck.model.inspection import FactName, Obstacle
-from smtpcheck.sandbox.scenarios import AUDITOR, CredentialKind, Registration
+from smtpcheck.sandbox.scenario import AUDITOR, CredentialKind, Registration
 from tests.worlds.inspection import INSPECTED, MAILBOX, tenant
 
 FEDERATED = Registration("contoso", CredentialKind.FEDERATED, inspected_by=AUDITOR)

@@ -12,7 +12,7 @@ from smtpcheck.loopback.plan import Find
 from smtpcheck.mail.bounce import Action
 from smtpcheck.sandbox.bounces import Style
 from smtpcheck.sandbox.mail_store import Use
-from smtpcheck.sandbox.scenarios import DOMAIN
+from smtpcheck.sandbox.scenario import DOMAIN
 from smtpcheck.sandbox.world import World
 from tests.worlds.bounces import STYLES, of_another, returned
 from tests.worlds.finders import PROBE, Site, by_gmail, by_graph, by_imap, new_correlation_id, running

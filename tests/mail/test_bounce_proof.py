@@ -8,7 +8,7 @@ from smtpcheck.mail.bounce import Bounce, may_be_bounce, read_bounce
 from smtpcheck.mail.bounce_proof import Sent, has_null_sender, is_about, returned_correlation_id
 from smtpcheck.mail.headers import correlation_id_of
 from smtpcheck.sandbox.bounces import Style
-from smtpcheck.sandbox.scenarios import DOMAIN
+from smtpcheck.sandbox.scenario import DOMAIN
 from tests.worlds.bounces import STYLES, of_another, returned
 from tests.worlds.finders import PROBE
 

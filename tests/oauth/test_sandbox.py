@@ -16,7 +16,7 @@ from smtpcheck.oauth.token_cache import AcquiredToken
 from smtpcheck.sandbox.certificates import Authority, Certificate
 from smtpcheck.sandbox.directory import App, Tenant
 from smtpcheck.sandbox.issuer import Issuer
-from smtpcheck.sandbox.scenarios import GMAIL, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenario import GMAIL, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.smtp_session import Listener
 from smtpcheck.sandbox.world import World
 from tests.worlds import managed_identity_endpoint

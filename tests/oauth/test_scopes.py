@@ -16,7 +16,7 @@ from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import IssuedToken
 from smtpcheck.oauth.microsoft_user import MicrosoftUser
 from smtpcheck.oauth.token_store import TokenStore
-from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, GMAIL, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenario import CONTOSO_MAIL, GMAIL, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.world import World
 
 SCENARIOS = (

@@ -22,7 +22,8 @@ from smtpcheck.config import load
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.oauth import broker
 from smtpcheck.sandbox import replies
-from smtpcheck.sandbox.scenarios import SCENARIOS, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenario import CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
 from smtpcheck.web import create_app, serve
 from tests.real.daemon import free_port

@@ -16,7 +16,7 @@ import pytest
 
 from smtpcheck.sandbox.imap_syntax import search_test, words
 from smtpcheck.sandbox.mail_store import Delivery, Stored, Use
-from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, RECIPIENT, Scenario
+from smtpcheck.sandbox.scenario import CONTOSO_MAIL, RECIPIENT, Scenario
 from smtpcheck.sandbox.world import World
 from tests.worlds.waiting import until
 

@@ -12,7 +12,7 @@ import pytest
 from smtpcheck.sandbox.certificates import Authority, Certificate
 from smtpcheck.sandbox.mail_service import Mailbox, Message
 from smtpcheck.sandbox.postfix import Postfix
-from smtpcheck.sandbox.scenarios import POSTFIX
+from smtpcheck.sandbox.scenario import POSTFIX
 
 ANNA, BOARD, FAR = "anna@contoso.example", "board@contoso.example", "far@elsewhere.example"
 MESSAGE = f"From: {ANNA}\r\n\r\nhello\r\n"

@@ -11,7 +11,8 @@ from smtpcheck.mail.headers import exchange_seconds, hops, read_fields
 from smtpcheck.mail.junk import Why, verdicts
 from smtpcheck.sandbox.bounces import Style
 from smtpcheck.sandbox.mail_store import Delivery, MailStore
-from smtpcheck.sandbox.scenarios import SCENARIOS, Scenario
+from smtpcheck.sandbox.scenario import Scenario
+from smtpcheck.sandbox.scenarios import SCENARIOS
 
 NOW = 1_800_000_000.0
 CONTENT = b"Subject: x\r\nFrom: anna@contoso.example\r\n\r\nHello.\r\n"

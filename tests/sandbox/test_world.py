@@ -22,7 +22,8 @@ import yaml
 
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Finding, Outcome, Report
-from smtpcheck.sandbox.scenarios import GMAIL, SCENARIOS, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenario import GMAIL, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.smtp_session import Listener
 from smtpcheck.sandbox.world import World
 
@@ -67,8 +68,11 @@ SEEN: dict[str, str] = {
     "graph-healthy": "400 ErrorMimeContentInvalidBase64String",
     "graph-send": "202 ",
     "graph-consent-missing": "403 ErrorAccessDenied",
+    "graph-token-old": "403 ErrorAccessDenied",
     "graph-mailbox-excluded": "403 ErrorAccessDenied",
     "graph-throttled": "429 ApplicationThrottled",
+    "gmail-healthy": "400 invalidArgument",
+    "gmail-scope-insufficient": "403 insufficientPermissions",
 }
 """What a plain client sees last, going as deep as the check does."""
 
@@ -90,7 +94,7 @@ class Client:
         keys = self.settings["credentials"][check["credential"]] if "credential" in check else {}
         if not keys or keys["type"] == "password":
             return self.converse_without_token(check, keys)
-        token, error = self.token(keys, GRAPH_SCOPE if "via" in check else EXCHANGE_SCOPE)
+        token, error = self.token(keys, GRAPH_SCOPE if "via" in check else EXCHANGE_SCOPE, check.get("via", {}))
         if "via" in check:
             return error or self.request(check, keys, token)
         try:
@@ -101,7 +105,9 @@ class Client:
             return str(failure).rpartition(": ")[2]
 
     def request(self, check: dict[str, Any], keys: dict[str, Any], token: str) -> str:
-        """Return status and error of Graph's answer to a message, or to what is none."""
+        """Return status and error of the API's answer to a message, or to what is none."""
+        if check["via"]["api"] == "gmail":
+            return self.request_of_gmail(check, keys, token)
         url = f"{keys['authority']}v1.0/users/{check['mailbox']}/sendMail"
         content = f"From: {check['mailbox']}\r\nTo: {check.get('recipient')}\r\n\r\nx\r\n".encode()
         body = base64.b64encode(content) if check.get("depth") == "send" else b"!"
@@ -111,13 +117,21 @@ class Client:
             answer = session.post(url, body, headers=headers, verify=str(self.folder / keys["ca_file"]))
         return f"{answer.status_code} {answer.json()['error']['code'] if answer.content else ''}"
 
-    def token(self, keys: dict[str, Any], scope: str) -> tuple[str, str]:
+    def request_of_gmail(self, check: dict[str, Any], keys: dict[str, Any], token: str) -> str:
+        url = f"{check['via']['base']}/gmail/v1/users/me/messages/send"
+        with requests.Session() as session:
+            session.trust_env = False
+            headers = {"Authorization": f"Bearer {token}"}
+            answer = session.post(url, json={"raw": ""}, headers=headers, verify=str(self.folder / keys["ca_file"]))
+        return f"{answer.status_code} {answer.json()['error']['errors'][0]['reason']}"
+
+    def token(self, keys: dict[str, Any], scope: str, via: dict[str, Any]) -> tuple[str, str]:
         """Return a token, or why there is none."""
         with requests.Session() as session:
             session.trust_env = False
             session.verify = str(self.folder / keys["ca_file"])
             if keys["type"].startswith("google"):
-                return self.google_token(keys, session)
+                return self.google_token(keys, session, via.get("scope", "https://mail.google.com/"))
             answer = self.microsoft_token(keys, session, keys.get("scope", scope))
         return answer.get("access_token", ""), answer.get("error_description", "").partition(":")[0]
 
@@ -146,11 +160,11 @@ class Client:
         answer = client.acquire_token_for_client([scope])
         return answer
 
-    def google_token(self, keys: dict[str, Any], session: requests.Session) -> tuple[str, str]:
+    def google_token(self, keys: dict[str, Any], session: requests.Session, scope: str) -> tuple[str, str]:
         credentials: Any
         if keys["type"] == "google-service-account":
             credentials = google.oauth2.service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
-                json.loads(self.read(keys["key_file"])), scopes=["https://mail.google.com/"], subject=self.mailbox
+                json.loads(self.read(keys["key_file"])), scopes=[scope], subject=self.mailbox
             )
         else:
             credentials = google.oauth2.credentials.Credentials(  # type: ignore[no-untyped-call]
@@ -282,8 +296,11 @@ def test_the_scenarios_cover_what_must_be_shown() -> None:
         "graph-healthy": (Outcome.OK, set()),
         "graph-send": (Outcome.OK, set()),
         "graph-consent-missing": (Outcome.CRITICAL, Cause.GRAPH_PERMISSION_MISSING),
+        "graph-token-old": (Outcome.CRITICAL, Cause.TOKEN_OLDER_THAN_CONSENT),
         "graph-mailbox-excluded": (Outcome.CRITICAL, Cause.EXCHANGE_APP_ACCESS_POLICY),
         "graph-throttled": (Outcome.CRITICAL, Cause.GRAPH_THROTTLED),
+        "gmail-healthy": (Outcome.OK, set()),
+        "gmail-scope-insufficient": (Outcome.CRITICAL, Cause.WRONG_SCOPE_GOOGLE),
     }
 
 
@@ -327,6 +344,7 @@ async def test_secret_files_are_the_owners_alone(world: World) -> None:
     """Every file that holds a secret has mode 0600, and the configuration holds none."""
     credentials = yaml.safe_load(world.config.read_text())["credentials"].values()
     names = [value["file"] for keys in credentials for value in keys.values() if isinstance(value, dict)]
+    names += [keys["key_file"] for keys in credentials if "key_file" in keys]
     assert len(names) == len(credentials)
     files = [world.config.parent / name for name in names]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}

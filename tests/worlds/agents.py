@@ -14,7 +14,8 @@ import yaml
 
 from smtpcheck.agent.agent import Agent
 from smtpcheck.config import load
-from smtpcheck.sandbox.scenarios import SCENARIOS, Scenario
+from smtpcheck.sandbox.scenario import Scenario
+from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
 
 

@@ -21,7 +21,7 @@ from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.sandbox.imap_session import ImapListener
 from smtpcheck.sandbox.mail_store import AT_ONCE, Box, Delivery, Use
-from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, DOMAIN, GMAIL, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenario import CONTOSO_MAIL, DOMAIN, GMAIL, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.world import World
 
 PROBE = f"probe@{DOMAIN}"

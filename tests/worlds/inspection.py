@@ -13,7 +13,7 @@ from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.model.inspection import Fact, FactName, Inspection
 from smtpcheck.sandbox.directory import App
 from smtpcheck.sandbox.exchange_directory import MailboxEntry
-from smtpcheck.sandbox.scenarios import AUDITOR, DOMAIN, Registration, Scenario
+from smtpcheck.sandbox.scenario import AUDITOR, DOMAIN, Registration, Scenario
 from smtpcheck.sandbox.world import World
 
 INSPECTED = Registration("contoso", inspected_by=AUDITOR)

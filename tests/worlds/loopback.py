@@ -27,7 +27,7 @@ from smtpcheck.loopback.status import LoopbackStatus
 from smtpcheck.loopback.timing import next_slot
 from smtpcheck.mail.correlation_id import CorrelationIds
 from smtpcheck.model.check import Check
-from smtpcheck.sandbox.scenarios import DOMAIN, RECIPIENT, Scenario
+from smtpcheck.sandbox.scenario import DOMAIN, RECIPIENT, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.state.state import State
 from smtpcheck.system import System

@@ -17,7 +17,7 @@ from smtpcheck.loopback.plan import Find, FindVia, Loopback
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome
 from smtpcheck.sandbox.mail_store import Use
-from smtpcheck.sandbox.scenarios import CONTOSO_MAIL, DOMAIN, Finding, Registration, Scenario
+from smtpcheck.sandbox.scenario import CONTOSO_MAIL, DOMAIN, Finding, Registration, Scenario
 from smtpcheck.sandbox.world import World
 from tests.cli.doctor.test_doctor import Seen, examine, settings_of
 

@@ -17,7 +17,7 @@ from smtpcheck.config import load
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.directory import IssuerFailure
 from smtpcheck.sandbox.flaws import Flaw
-from smtpcheck.sandbox.scenarios import AUDITOR, DOMAIN, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenario import AUDITOR, DOMAIN, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.world import World
 from tests.worlds.agents import unhurried
 from tests.worlds.inspection import INSPECTED

@@ -26,7 +26,8 @@ from smtpcheck.loopback.finder import FolderKind
 from smtpcheck.loopback.message_state import Stage
 from smtpcheck.output.tracing import otlp
 from smtpcheck.output.tracing.tracer import tracer
-from smtpcheck.sandbox.scenarios import RECIPIENT, SCENARIOS, Scenario
+from smtpcheck.sandbox.scenario import RECIPIENT, Scenario
+from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
 from smtpcheck.secrets.source import SecretSource
 from tests.output.metrics.test_metrics import CHECK
