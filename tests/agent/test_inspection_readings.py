@@ -9,7 +9,7 @@ from smtpcheck.alerts.grouping import Subject, issues_of
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.sandbox.graph_directory import incident
-from smtpcheck.sandbox.scenarios import DOMAIN, Scenario
+from smtpcheck.sandbox.scenario import DOMAIN, Scenario
 from smtpcheck.sandbox.world import World
 from tests.worlds.agents import edit, running, shown, unhurried
 from tests.worlds.inspection import INSPECTED
