@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from smtpcheck.diagnosis.catalogue import Catalogue, load
-from smtpcheck.diagnosis.explain import explain
+from smtpcheck.diagnosis.explain import describe, explain
 from smtpcheck.diagnosis.mail_reading import HEADER_FACTS, read_mail
 from smtpcheck.diagnosis.observation import Observation
 from smtpcheck.model.cause import Cause
@@ -210,3 +210,19 @@ def test_the_cause_of_a_bounce_of_any_server(case: dict[str, Any], catalogue: Ca
     seen = read(case["text"])
     assert set(seen.message_facts) == {fact}
     assert explain(seen, catalogue)[0].cause in case["causes"]
+
+
+@pytest.mark.parametrize(
+    ("header", "cause", "step"),
+    [
+        (OUTBOUND, Cause.RATED_OUTBOUND_SPAM, "Get-HostedOutboundSpamFilterPolicy"),
+        (BY_RULE, Cause.MAIL_IN_JUNK, "Get-InboxRule"),
+    ],
+)
+def test_the_fix_is_that_of_the_verdict(catalogue: Catalogue, header: str, cause: Cause, step: str) -> None:
+    seen = read_mail(header)
+    assert seen
+    best = explain(seen, catalogue)[0]
+    assert best.cause is cause
+    assert any(step in line for line in describe(best, catalogue).remedy)
+    assert not any("Get-MailboxJunkEmailConfiguration" in line for line in describe(best, catalogue).remedy)

@@ -1,6 +1,7 @@
 """What a whole receiver of Debian's parts writes into the header, files by Sieve, and what smtpcheck makes of it."""
 
 import asyncio
+import os
 import smtplib
 import time
 import uuid
@@ -43,7 +44,8 @@ from tests.real.receiver import (
 )
 from tests.real.tokens import Signer, trust
 
-_NAME_SERVER = "127.53.0.1"
+_NAME_SERVER = f"127.53.{os.getpid() >> 8 & 255}.{os.getpid() & 255 or 1}"
+"""Port 53 is the only one that a resolv.conf can name; each process of the tests has an address of its own."""
 RECIPIENT = "probe@example.test"
 PLAN = Loopback(
     every=900.0,
