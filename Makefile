@@ -1,6 +1,7 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need under .venv and nowhere else.
 #
 # PYTHON  the interpreter that the environment is made with, 3.11 or newer: make PYTHON=python3.12 test
+# SEED    which world `make simulate` shows; DAYS how many virtual days it tries
 # ARGS    further arguments of pytest, of the demo or of the benchmark: make test ARGS="-k dialogue"
 #         (ARGS=-n0 runs the tests one after another, in one process)
 
@@ -23,7 +24,7 @@ ifneq ($(shell cat $(MADE_FOR) 2>/dev/null),$(strip $(IDENTITY)))
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-lowest check bench soak wheel clean
+.PHONY: help demo test test-lowest check simulate bench soak wheel clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,6 +47,9 @@ check: $(DEV) ## check style and types
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --diff; exit 1; }
 	@$(BIN)/mypy --no-error-summary
+
+simulate: $(DEV) ## look for faults in worlds of the agent on virtual time: SEED=17 tells one story, DAYS=100 tries many
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(DAYS),--days $(DAYS)) $(ARGS)
 
 bench: $(DEV) ## measure what it costs, against others and against its goals (Linux, a few minutes)
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -15,8 +15,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
-import structlog
-
 from smtpcheck.agent.agent_state import AgentParts, agent_state
 from smtpcheck.agent.alerting import Alerting
 from smtpcheck.agent.health import Health
@@ -24,7 +22,7 @@ from smtpcheck.agent.inspecting import READ_SECONDS, InspectionService
 from smtpcheck.agent.loopback import LoopbackService
 from smtpcheck.agent.on_demand import Busy, Probed, Requests
 from smtpcheck.agent.opened_state import opened_state
-from smtpcheck.agent.periodic_jobs import ClockSteps, PeriodicJobs
+from smtpcheck.agent.periodic_jobs import ClockFollower, PeriodicJobs
 from smtpcheck.agent.publish import Publisher
 from smtpcheck.agent.reload import Reloader
 from smtpcheck.agent.runner import Ran, Runner, log_shard
@@ -49,8 +47,6 @@ LOOPBACK_SECONDS = 0.5
 RETENTION_SECONDS = 6 * 3600.0
 DRAIN_SECONDS = 30.0
 """How long the end waits for a reload, and for messages that are being sent."""
-
-_log = structlog.get_logger(__name__)
 
 
 class Agent:
@@ -104,7 +100,7 @@ class Agent:
         self._stopping = False
         self._reloader = Reloader(settings.agent, load, self._swap, kit.wall)
         self._jobs = PeriodicJobs(kit.wall)
-        self._clock = ClockSteps(kit.wall(), kit.monotonic())
+        self._clock = ClockFollower(kit.system, self._jobs.follow, state.clock_set, self._loopback.clock_set)
 
     @classmethod
     async def create(
@@ -151,7 +147,7 @@ class Agent:
     def next_run(self, name: str) -> float | None:
         """Return when the check is due next (Unix seconds), None for one that is unknown or not scheduled."""
         try:
-            return self._kit.wall() + self._schedule.next_at(name) - self._kit.monotonic()
+            return self._schedule.next_at(name) - self._kit.monotonic() + self._kit.wall()
         except KeyError:
             return None
 
@@ -221,7 +217,7 @@ class Agent:
         self._health.start()
         self._jobs.start()
         ticking = asyncio.create_task(every(TICK_SECONDS, self._tick, self._health), name="tick")
-        sending = asyncio.create_task(every(LOOPBACK_SECONDS, self._loopback.tick, self._health), name="loopback")
+        sending = asyncio.create_task(every(LOOPBACK_SECONDS, self._tick_loopback, self._health), name="loopback")
         try:
             await stop.wait()
         finally:
@@ -234,12 +230,13 @@ class Agent:
 
     def _tick(self) -> None:
         self._health.tick()
-        if step := self._clock.step(self._kit.wall(), self._kit.monotonic()):
-            _log.warning("the wall clock was set", seconds=round(step, 1))
-            self._jobs.follow(step)
-            self._loopback.clock_set(step)
+        self._clock.follow()
         if not self._stopping:
             self._runner.start_due()
+
+    def _tick_loopback(self) -> None:
+        self._clock.follow()
+        self._loopback.tick()
 
     async def _drain(self) -> None:
         await self._reloader.settle(DRAIN_SECONDS)

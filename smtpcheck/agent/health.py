@@ -2,7 +2,8 @@
 
 Rules of this file:
 - Every run that ends passes `after_run`, scheduled or requested: its hosts count for the connectivity, a fault of
-  our own is counted, and what the agent's own standstill did to it is no fault of the server.
+  our own is counted, and what the agent's own standstill did to it is no fault of the server. Nor is a
+  failure of its issuer that is remembered from a time without connectivity.
 - Times are monotonic seconds.
 """
 
@@ -16,6 +17,7 @@ from smtpcheck.agent import witnesses
 from smtpcheck.agent.loop_watch import EXCUSING_SECONDS, EXCUSING_SHARE, LoopWatch
 from smtpcheck.check.connectivity import Connectivity
 from smtpcheck.check.outcome import (
+    age_of_token_error,
     failed_to_reach,
     hosts_tried,
     kept_waiting,
@@ -54,6 +56,8 @@ class Health:
         self._tick_seconds = tick_seconds
         self._witnesses_asked: asyncio.Task[None] | None = None
         self._ask_again_at = 0.0
+        self._lost_at = -math.inf
+        """When the agent was last without connectivity."""
         self.start()
         self.replace(settings, network)
 
@@ -113,7 +117,12 @@ class Health:
         if report.outcome is not Outcome.CRITICAL or not failed_to_reach(report):
             return report
         await self._ask_witnesses(now)
-        return without_connectivity(report) if self.has_lost_connectivity() else report
+        if self.has_lost_connectivity():
+            self._lost_at = now
+            return without_connectivity(report)
+        age = age_of_token_error(report)
+        was_seen_then = age > 0 and now - report.seconds - report.waited - age <= self._lost_at
+        return without_connectivity(report) if was_seen_then else report
 
     async def _ask_witnesses(self, now: float) -> None:
         """Ask the witnesses where no host answers, unless they were asked lately."""

@@ -19,6 +19,7 @@ import structlog
 
 from smtpcheck.agent.loopback_intent import Intent, Sender, as_sender, content_of
 from smtpcheck.agent.mail_search import MailSearch
+from smtpcheck.agent.periodic_jobs import STEP_SECONDS
 from smtpcheck.agent.schedule import hash_fraction
 from smtpcheck.check.kit import Kit
 from smtpcheck.check.probe import probe
@@ -150,14 +151,20 @@ class LoopbackService:
         self.search.tick()
 
     def clock_set(self, step: float) -> None:
-        """Move all that is due, and the messages under way, by the seconds by which the wall clock was set."""
-        self._send_at = {name: at + step for name, at in self._send_at.items()}
-        self.search.clock_set(step)
-        now = self._kit.wall() if self._kit is not None else 0.0
-        for name in self._senders:
+        """Move all that is due, and the messages under way, by the seconds by which the wall clock was set.
+
+        What was noted by the new clock already is due no later than it would have been.
+        """
+        if (kit := self._kit) is None:
+            return
+        now = kit.wall()
+        for name, sender in self._senders.items():
+            following = next_slot(hash_fraction(name), sender.plan.every, now)
+            self._send_at[name] = min(self._send_at[name] + step, following)
             for message in self.record(name).messages:
-                if message.is_searched_for(now - step):
+                if message.is_searched_for(now - step) and not self._is_by_new_clock(message, now, kit.monotonic()):
                     self._outbox.keep(message.moved(step), now)
+        self.search.clock_set(step, now)
 
     async def drain(self, seconds: float) -> None:
         """Let what is being sent end within so many seconds; searches are cancelled, for they can be repeated."""
@@ -180,14 +187,19 @@ class LoopbackService:
     def _may_begin(self, sender: Sender, now: float, kit: Kit) -> bool:
         """Return whether connecting is of use: no back-off is in force, and the caps leave room.
 
+        Where the check itself waits after refusals it tries first, for its runs are what alerts count: a message's
+        login that is refused would only make it wait again.
+
         The slot after a message that was sent in the middle of the one before, as after a start, stays free: a day has
         no more messages than slots.
         """
         check, record = sender.check, self.record(sender.check.name)
         if 0 <= self._since_last(check.name, now, kit.monotonic()) < sender.plan.every - _LATE_SECONDS:
             return False
-        waits = (record.breaker.until, self._state.breaker(check.name).until)
-        if any(until is not None and until > now for until in waits):
+        own, sending = self._state.breaker(check.name).until, record.breaker.until
+        if own is not None and (check.scheduled or own > now):
+            return False
+        if sending is not None and sending > now:
             return False
         until = self._outbox.until(check.mailbox, kit.tenant(check), now, sender.plan.limits)
         if until is not None:
@@ -200,6 +212,12 @@ class LoopbackService:
             return monotonic - self._intended_at[name]
         messages = self.record(name).messages
         return now - messages[-1].intended_at if messages else math.inf
+
+    def _is_by_new_clock(self, message: Message, now: float, monotonic: float) -> bool:
+        """Return whether a message was sent after the clock was set, and before that was noticed."""
+        if message is not self.record(message.check).messages[-1] or message.check not in self._intended_at:
+            return False
+        return abs(now - message.intended_at - self._since_last(message.check, now, monotonic)) < STEP_SECONDS
 
     def _note_held(self, name: str, held: float | Held, now: float) -> None:
         """Note why a message is skipped."""

@@ -26,7 +26,7 @@ from smtpcheck.loopback.finder import FinderError, FinderStep, Match, Search, Se
 from smtpcheck.loopback.message_state import Message, Record, Stage
 from smtpcheck.loopback.plan import Find, Loopback
 from smtpcheck.loopback.status import FinderState
-from smtpcheck.loopback.timing import PURGE_EVERY, SPACING, next_search, wait_after_failures
+from smtpcheck.loopback.timing import LONGEST_WAIT, PURGE_EVERY, SPACING, next_search, wait_after_failures
 from smtpcheck.mail.correlation_id import CorrelationIds
 from smtpcheck.model.check import Check
 from smtpcheck.state.outbox import Outbox
@@ -126,12 +126,16 @@ class MailSearch:
                 due_at = max(mailbox.not_before, self._next_search_of(message, sender.plan, now))
                 mailbox.due_at = min(mailbox.due_at, due_at)
 
-    def clock_set(self, step: float) -> None:
-        """Move all that is due by the seconds by which the wall clock was set."""
+    def clock_set(self, step: float, now: float) -> None:
+        """Move all that is due by the seconds by which the wall clock was set; the messages have been moved.
+
+        What was noted by the new clock already is due no later than it would have been.
+        """
         for mailbox in self.mailboxes.values():
-            mailbox.due_at += step
-            mailbox.purge_at += step
-            mailbox.not_before += step
+            mailbox.purge_at = min(mailbox.purge_at + step, max(mailbox.purge_at, now + PURGE_EVERY))
+            longest = LONGEST_WAIT if mailbox.required else PURGE_EVERY
+            mailbox.not_before = min(mailbox.not_before + step, now + longest)
+            mailbox.due_at = self._due(mailbox, now)
 
     async def all_ended(self) -> None:
         """Wait until no mailbox is searched; what was found has been deleted by then, where that is wanted."""
@@ -216,7 +220,7 @@ class MailSearch:
                 ended = kit.wall()
                 await self._update_messages(mailbox, search, ended - (kit.monotonic() - begin), kit)
                 self._note_search(mailbox, search.error or await self._delete(mailbox, search, kit.wall), kit.wall())
-                if purge:
+                if purge and search.error is None:
                     mailbox.purge_at = kit.wall() + PURGE_EVERY
         finally:
             mailbox.searching = False
@@ -252,7 +256,7 @@ class MailSearch:
             for message in self._record(name).messages:
                 after = replace(message, deleted=True) if message.mark.lower() in gone else message
                 after = after_removal(after) if message.mark.lower() in returned else after
-                if after is not message:
+                if after is not message and self._is_remembered(message):
                     self._outbox.keep(after, wall())
                     self._changed(name)
         return search.error
@@ -268,6 +272,10 @@ class MailSearch:
 
     def _record(self, name: str) -> Record:
         return self._outbox.records.get(name) or Record()
+
+    def _is_remembered(self, message: Message) -> bool:
+        """Return whether the record still has a message; one that it has dropped would count again."""
+        return any(each.slot == message.slot for each in self._record(message.check).messages)
 
     def _is_current(self, mailbox: SearchedMailbox) -> bool:
         """Return whether the mailbox is still searched: a reload may have dropped it, and its credential."""
@@ -329,7 +337,7 @@ class MailSearch:
             waits = sender.plan.find is None and search.error is None and message.begun_at <= began
             if after is message and waits and message.is_searched_for(began):
                 after = message_state.after_missing_bounce(message, began)
-            if after is not message:
+            if after is not message and self._is_remembered(message):
                 self._outbox.keep(after, ended)
                 updated.append((message, after))
         return updated
@@ -347,6 +355,8 @@ class MailSearch:
         for message in self._record(name).messages:
             seen = by_id.get(message.mark.lower(), [])
             if not (seen or message.is_searched_for(began)) or message.begun_at > began:
+                continue
+            if not self._is_remembered(message):  # it was dropped for the one before
                 continue
             after = message_state.after_search(message, seen, sender.plan, began=began, ended=ended, whole=whole)
             self._outbox.keep(after, ended)

@@ -16,6 +16,8 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 
+from smtpcheck.system import System
+
 _log = structlog.get_logger(__name__)
 
 STEP_SECONDS = 2.0
@@ -34,6 +36,22 @@ class ClockSteps:
         moved = wall - monotonic - self._offset
         self._offset += moved
         return moved if abs(moved) > STEP_SECONDS else 0.0
+
+
+class ClockFollower:
+    """Has all that waits by the wall clock follow it when it is set."""
+
+    def __init__(self, system: System, *followers: Callable[[float], None]) -> None:
+        """Begin with the present; each follower is called with the seconds by which the clock was set."""
+        self._system, self._followers = system, followers
+        self._steps = ClockSteps(system.wall(), system.monotonic())
+
+    def follow(self) -> None:
+        """Look whether the clock was set: before anything is decided by it."""
+        if step := self._steps.step(self._system.wall(), self._system.monotonic()):
+            _log.warning("the wall clock was set", seconds=round(step, 1))
+            for follow in self._followers:
+                follow(step)
 
 
 class Every(BaseTrigger):  # type: ignore[misc] # APScheduler has no types

@@ -74,17 +74,21 @@ class Runner:
             self.reschedule(check)
 
     def restore_waits(self) -> None:
-        """Let checks that send, are to be refused or ask a mail API wait over a restart: frequent kills add no runs."""
-        ahead = self._kit.monotonic() - self._kit.wall()
+        """Let checks that send, are to be refused or ask a mail API wait over a restart: frequent kills add no runs.
+
+        Where the wall clock was set back meanwhile, it is as if the last run had just been.
+        """
+        now, begin = self._kit.wall(), self._kit.monotonic()
         for check in self._scheduled():
             if check.depth is Depth.SEND and (sent_at := self._state.last_sent(check.mailbox)) is not None:
-                self._schedule.postpone(check.name, sent_at + check.interval + ahead)
+                self._schedule.hold(check.name, begin + check.interval - max(now - sent_at, 0.0))
             known = self._state.checks.get(check.name)
             if known is None:
                 continue
+            ahead = max(known.report.started_at - now, 0.0)
             for until in (cools_down_until(check, known.report), next_proof_at(check, known.report)):
                 if until is not None:
-                    self._schedule.postpone(check.name, until + ahead)
+                    self._schedule.hold(check.name, begin + until - ahead - now)
 
     def _scheduled(self) -> list[Check]:
         return [check for check in self._checks.values() if check.scheduled]

@@ -98,6 +98,11 @@ class Schedule:
             slots.next_at = slots.first_from(until)
             slots.postponed = True
 
+    def hold(self, name: str, until: float) -> None:
+        """Run a check no earlier than `until`, and then without waiting for its next slot."""
+        slots = self._slots[name]
+        slots.next_at = max(slots.next_at, until)
+
     def resume(self, name: str, now: float) -> None:
         """Move a check that is postponed back to its first slot later than `now`; any other stays."""
         slots = self._slots[name]

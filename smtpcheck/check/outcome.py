@@ -229,6 +229,12 @@ def failed_to_reach(report: Report) -> bool:
     return step.phase in _CONNECTING_PHASES and not _answered(step)
 
 
+def age_of_token_error(report: Report) -> float:
+    """Return how many seconds before the run the failure was seen that it shows; 0 for one of its own."""
+    error = report.token_error
+    return 0.0 if error is None else max(report.started_at - error.at, 0.0)
+
+
 def ended_before_login(report: Report) -> bool:
     """Return whether the run failed before any server saw a login: it harmed nobody."""
     step = report.failed_step

@@ -85,15 +85,26 @@ class Caps:
             self._all.popleft()
         self._all.append((at, mailbox, tenant))
 
+    def move(self, seconds: float) -> None:
+        """Move every message by the seconds by which the wall clock was set, so that each is as old as before."""
+        for scope, sent in self._sent.items():
+            self._sent[scope] = deque(at + seconds for at in sent)
+        self._all = deque((at + seconds, mailbox, tenant) for at, mailbox, tenant in self._all)
+
     def counted(self) -> tuple[tuple[float, str, str], ...]:
         """Return time, mailbox and tenant of every message of the last day, in the order of counting."""
         return tuple(self._all)
 
     def uncount(self, mailbox: str, tenant: str, at: float) -> None:
-        """Uncount one message that was not sent after all."""
+        """Uncount one message that was not sent after all; the last one, where the clock was set since."""
         for scope in scopes(mailbox, tenant):
-            self._sent[scope].remove(at)
-        self._all.remove((at, mailbox, tenant))
+            sent = self._sent.get(scope, deque())
+            if at in sent:
+                sent.remove(at)
+            elif sent:
+                sent.pop()
+        if (at, mailbox, tenant) in self._all:
+            self._all.remove((at, mailbox, tenant))
 
     def last(self, mailbox: str) -> float | None:
         """Return when the mailbox last sent a message (Unix seconds), None if not within the last day."""

@@ -269,7 +269,7 @@ class Record:
         return replace(
             self,
             sequence=max(self.sequence, message.sequence),
-            slot=message.slot if before is None else self.slot,
+            slot=max(self.slot, message.slot),
             messages=tuple(each for each in messages if each.slot not in dropped),
             totals=_counted(self.totals, before, message),
         )

@@ -29,6 +29,8 @@ PURGE_EVERY = 86400.0
 _BACKOFF = {FinderStep.TOKEN: (30.0, 3600.0), FinderStep.LOGIN: (30.0, 3600.0)}
 """The first and the longest wait after a failure; repeated refused logins are penalized."""
 _OTHER_BACKOFF = (5.0, 300.0)
+LONGEST_WAIT = 3600.0
+"""No failure makes a search wait longer, whatever a server asks for."""
 
 
 def slot(share: float, every: float, now: float) -> int:
@@ -65,4 +67,4 @@ def search_ages(warn_after: float, lost_after: float) -> tuple[float, ...]:
 def wait_after_failures(failures: int, error: FinderError) -> float:
     """Return how many seconds to wait after so many failed searches in a row, the last of them with this error."""
     first, longest = _BACKOFF.get(error.step, _OTHER_BACKOFF)
-    return max(min(first * 2.0 ** min(failures - 1, 32), longest), error.retry_after or 0.0)
+    return max(min(first * 2.0 ** min(failures - 1, 32), longest), min(error.retry_after or 0.0, LONGEST_WAIT))

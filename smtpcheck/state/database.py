@@ -115,6 +115,8 @@ class Database:
         self._guard = threading.Lock()
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._retry_at = self._remind_at = 0.0
+        self._is_behind = False
+        """Whether rows wait that could not be written."""
         self._renewed = threading.Event()
         self._renewed.set()
         self._loop = asyncio.get_running_loop()
@@ -227,9 +229,11 @@ class Database:
             except _REFUSED:
                 self._write(made, _execute_each)
         except Exception as error:  # noqa: BLE001 - whatever it is, the rows are kept
+            self._is_behind = True
             self._put_back(rows)
             self._failed(error)
         else:
+            self._is_behind = False
             self._succeeded()
 
     def _write(self, rows: Rows, execute: Callable[[sqlite3.Connection, str, list[Values]], None]) -> None:
@@ -394,7 +398,7 @@ class Database:
             _log.error(error)
 
     def _succeeded(self) -> None:
-        if self.error:
+        if self.error and not self._is_behind:
             self.error = ""
             _log.info("the state is stored again", file=str(self.path))
 

@@ -210,6 +210,14 @@ class Outbox:
             self._file.put((_RECORD, name, partial(_record_row, name, record)), at_once=changed)
         return record
 
+    def clock_set(self, step: float) -> None:
+        """Move until when sending waits by the seconds by which the wall clock was set."""
+        for name, record in self._records.items():
+            if (until := record.breaker.until) is not None:
+                self._records[name] = moved = replace(record, breaker=replace(record.breaker, until=until + step))
+                if self._file is not None:
+                    self._file.put((_RECORD, name, partial(_record_row, name, moved)))
+
     def only(self, names: Collection[str]) -> None:
         """Drop from memory every check that is not among `names`; the file keeps it."""
         for name in self._records.keys() - set(names):

@@ -7,7 +7,8 @@ Rules of this file:
   this one for milliseconds. A file that was removed is begun again.
 - Where it cannot be written, nothing is sent. A damaged one is put aside, and the next message is counted in a new one;
   what the agent itself has sent it knows from its state file too.
-- A row from the future is of a clock that was wrong, and counts for nothing.
+- When the wall clock is set, the rows move with it. One from the future all the same is of a clock that was wrong, and
+  counts for nothing.
 - By what name a receiver gives its results is noted for `validate` to propose it: that it is lost harms nobody.
 """
 
@@ -27,7 +28,7 @@ from smtpcheck.state.salvage import put_aside
 FILE_NAME = "sent.db"
 BUSY_SECONDS = 5.0
 """How long one process waits for another that writes."""
-_FUTURE = 60.0
+FUTURE_SECONDS = 60.0
 """How far ahead of ours the clock of another process may be."""
 _TABLE = """
     CREATE TABLE IF NOT EXISTS sent (at REAL NOT NULL, mailbox TEXT NOT NULL, tenant TEXT NOT NULL);
@@ -79,7 +80,7 @@ class SendJournal:
         caps = Caps()
         caps.divide(shares)
         with self._open() as file:
-            for row in file.execute(_COUNTED, (mailbox, tenant, at - DAY, at + _FUTURE)):
+            for row in file.execute(_COUNTED, (mailbox, tenant, at - DAY, at + FUTURE_SECONDS)):
                 caps.count(row[1], row[2], row[0])
             if (until := caps.until(mailbox, tenant, at, limits)) is None:
                 file.execute(_SENT, (at, mailbox, tenant))
@@ -110,6 +111,11 @@ class SendJournal:
                 return dict(file.execute(_RECEIVERS))
         except (sqlite3.Error, UnicodeError):
             return {}
+
+    def move(self, seconds: float) -> None:
+        """Move every message by the seconds by which the wall clock was set. Raises NotKeptError."""
+        with self._open() as file:
+            file.execute("UPDATE sent SET at = at + ?", (seconds,))
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -28,6 +28,9 @@ class SentMessages:
         self._journal = journal
         self._shares: Shares | None = None
         self._receivers: dict[str, str] = {}
+        self._step = 0.0
+        """By how many seconds the journal's messages are still to be moved."""
+        self._moving: asyncio.Task[None] | None = None
 
     def divide(self, shares: Shares | None) -> None:
         """Allow no more than these shares from now on; None: the whole caps."""
@@ -35,14 +38,31 @@ class SentMessages:
         self.caps.divide(shares)
 
     async def restore(self, messages: Iterable[Sent]) -> None:
-        """Count what a former agent has sent; commands beside this one count it too."""
+        """Count what a former agent has sent; commands beside this one count it too, in the journal if it is lost."""
         for sent in messages:
             self.count(sent)
-        if self._journal is not None and (known := self.caps.counted()):
+        if self._journal is not None and not self._journal.is_there and (known := self.caps.counted()):
             try:
                 await asyncio.to_thread(self._journal.add, known)
             except NotKeptError as error:
                 self._failed(error)
+
+    def move(self, seconds: float) -> None:
+        """Move every message by the seconds by which the wall clock was set, so that each is as old as before."""
+        self.caps.move(seconds)
+        if self._journal is not None and self._journal.is_there:
+            self._step += seconds
+            if self._moving is None:
+                self._moving = asyncio.create_task(self._move_journal(self._journal), name="journal")
+
+    async def _move_journal(self, journal: SendJournal) -> None:
+        while step := self._step:
+            self._step = 0.0
+            try:
+                await asyncio.to_thread(journal.move, step)
+            except NotKeptError as error:
+                self._failed(error)
+        self._moving = None
 
     def until(self, mailbox: str, tenant: str, now: float, limits: Limits) -> float | None:
         """Return until when the mailbox must not send another message, as far as memory knows; None: not at all."""
@@ -65,6 +85,8 @@ class SentMessages:
         """
         if self._journal is None:
             return None
+        if self._moving is not None:
+            await self._moving
         try:
             if not self._journal.is_there:
                 await asyncio.to_thread(self._journal.add, [each for each in self.caps.counted() if each != sent])

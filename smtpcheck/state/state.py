@@ -34,7 +34,7 @@ from smtpcheck.state.database import Database, Make, NotKeptError, Values, Write
 from smtpcheck.state.history import DAY_SECONDS, Day, day, day_of, is_day, merged_hours, readable, runs
 from smtpcheck.state.inspections import InspectionRows
 from smtpcheck.state.outbox import NOT_SENT, SENT, Held, Outbox
-from smtpcheck.state.send_journal import SendJournal
+from smtpcheck.state.send_journal import FUTURE_SECONDS, SendJournal
 from smtpcheck.state.sent_messages import SentMessages
 from smtpcheck.state.serialization import UnreadableReportError, pack, unpack
 from smtpcheck.state.silences import SilenceRows
@@ -76,6 +76,7 @@ _SENT = Write(  # into a new file, which has what could be read of a damaged one
     " WHERE NOT EXISTS (SELECT 1 FROM sent WHERE at = ?1 AND mailbox = ?2 AND tenant = ?3)",
     every=2.0,
 )
+_MOVED_SENT = Write("UPDATE sent SET at = at + ?", every=2.0)
 _OLD_SENT = Write("DELETE FROM sent WHERE at < ?", every=60.0)
 _OLD_FAILURES = Write("DELETE FROM failures WHERE name NOT IN (SELECT name FROM checks)", every=60.0)
 
@@ -117,7 +118,8 @@ class State:
         state.archive = Archive(file)
         await file.open()
         await state.inspections.fetch()
-        sent = await file.read("SELECT at, mailbox, tenant FROM sent ORDER BY at")
+        now = wall() + FUTURE_SECONDS
+        sent = await file.read("SELECT at, mailbox, tenant FROM sent WHERE at <= ? ORDER BY at", (now,))
         await state._sent.restore((at, mailbox, tenant) for at, mailbox, tenant in sent)
         return state
 
@@ -173,6 +175,17 @@ class State:
         self._checks[name] = state = replace(state, breaker=breaker)
         if self._file is not None:
             _put(self._file, name, state, failure=False, at_once=True)
+
+    def clock_set(self, step: float) -> None:
+        """Move what is waited for, and what counts for the caps, by the seconds by which the wall clock was set."""
+        self._sent.move(step)
+        if self._file is not None:
+            self._file.put((_MOVED_SENT, self._wall(), lambda: (step,)), at_once=True)
+        breakers = {name: state.breaker for name, state in self._checks.items()} | self._uncounted
+        for name, breaker in breakers.items():
+            if breaker.until is not None:
+                self._set_breaker(name, replace(breaker, until=breaker.until + step))
+        self.outbox.clock_set(step)
 
     def update_breaker(self, check: Check, report: Report) -> Breaker:
         """Let a run count for the check's breaker and for nothing else, and return the breaker."""

@@ -13,11 +13,12 @@ from smtpcheck.agent.health import Health
 from smtpcheck.config import AgentSettings, Settings
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
-from smtpcheck.model.report import FaultKind, Outcome, Report
+from smtpcheck.model.report import FaultKind, Outcome, Report, Step, TokenError, TokenErrorKind
 from smtpcheck.network.network import Network
-from tests.worlds.samples import BILLING, failed
+from tests.worlds.samples import BILLING, NOW, failed, report
 
 CHECK = replace(BILLING, timeout=5.0, token_timeout=5.0)
+ISSUER = "login.example.org"
 OTHER = replace(CHECK, name="other", server=replace(CHECK.server, host="mx.example.net"))
 
 
@@ -74,6 +75,22 @@ async def test_two_hosts_that_do_not_answer_are_no_connectivity() -> None:
     found = await own.after_run(OTHER, failed(FaultKind.UNREACHABLE, check="other"), "")
     assert result(found) == (Outcome.UNKNOWN, Cause.AGENT_CUT_OFF)
     assert own.has_lost_connectivity()
+
+
+async def test_an_issuers_failure_that_is_remembered_from_a_time_without_network_is_not_its_own() -> None:
+    """When the network is back, the issuer is asked again only after its back-off."""
+    clock = Clock()
+    own = health(clock=clock)
+    await own.after_run(CHECK, failed(FaultKind.TIMEOUT), ISSUER)
+    await own.after_run(OTHER, failed(FaultKind.TIMEOUT, check="other"), ISSUER)
+    clock.now += 30.0
+    own.start()
+    await own.after_run(OTHER, report(Outcome.OK, Step(Phase.CONNECT, 0.0, 0.1), check="other"), ISSUER)
+    error = TokenError(TokenErrorKind.CONNECT, NOW - 40.0)
+    remembered = failed(FaultKind.TOKEN, Phase.TOKEN, seconds=0.0, token_error=error, started_at=NOW)
+    assert result(await own.after_run(CHECK, remembered, ISSUER)) == (Outcome.UNKNOWN, Cause.AGENT_CUT_OFF)
+    again = replace(remembered, token_error=replace(error, at=NOW))
+    assert (await own.after_run(CHECK, again, ISSUER)).outcome is Outcome.CRITICAL
 
 
 async def test_a_reload_judges_connectivity_by_the_new_checks_alone() -> None:

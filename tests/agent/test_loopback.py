@@ -280,6 +280,20 @@ async def test_a_clock_that_is_set_costs_no_message_and_sends_none_twice(tmp_pat
         assert len(slots) == len(set(slots)) == 4
 
 
+@pytest.mark.parametrize("step", [10 * PLAN.every, 1000 * PLAN.every])
+async def test_a_clock_that_is_seen_to_be_set_only_after_a_message_was_due_by_it_costs_none(
+    tmp_path: Path, step: float
+) -> None:
+    async with setting(tmp_path) as it:
+        await it.settle()
+        it.ahead[0] += step
+        await it.settle()
+        it.service.clock_set(step)
+        for _ in range(22):
+            await it.passes(PLAN.every / 10)
+        assert len(it.world.exchange.messages) == 3
+
+
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_clock_that_is_set_delays_no_search_and_loses_no_message(tmp_path: Path, step: float) -> None:
     async with setting(tmp_path, RARE) as it:
@@ -348,6 +362,31 @@ async def test_what_was_left_over_is_swept_once_a_day_and_nothing_else_is_looked
         assert len(it.searcher.requests) == 1
         await it.passes(3600)
         assert len(it.searcher.requests) == 2
+
+
+async def test_a_sweep_that_failed_is_repeated_soon_and_its_error_does_not_stay(tmp_path: Path) -> None:
+    async with setting(tmp_path, replace(PLAN, every=30 * 86400.0)) as it:
+        await it.settle()
+        await it.passes(3)
+        it.searcher.requests.clear()
+        it.searcher.error = FinderError(FinderStep.TOKEN, "wrong secret")
+        await it.until(lambda: bool(it.searcher.requests), step=60, most=1300)
+        it.searcher.error = None
+        await it.until(lambda: len(it.searcher.requests) > 1, step=10, most=120)
+        finder = it.loopback_status.finder
+        assert finder is not None and finder.error is None
+
+
+async def test_a_message_that_the_record_has_dropped_uses_no_slot_again(tmp_path: Path) -> None:
+    """Its slot would become the last one, and those after it have been used."""
+    async with setting(tmp_path) as it:
+        await it.settle()
+        await it.passes(PLAN.every)
+        first, last = it.record.messages
+        it.state.outbox.only([])
+        it.state.outbox.keep(last, it.now())
+        it.state.outbox.keep(first, it.now())
+        assert it.record.slot == last.slot
 
 
 async def test_the_senders_sent_items_are_swept_too(tmp_path: Path) -> None:

@@ -202,3 +202,10 @@ def test_the_next_time_is_always_in_the_future(interval: float, ticks: list[floa
         due_at = schedule.next_at("billing")
         assert schedule.due(now) == ([("billing", due_at)] if due_at <= now else [])
         assert now < schedule.next_at("billing") <= max(now, due_at) + 1.5 * interval + 1e-3
+
+
+def test_a_check_that_is_held_runs_as_soon_as_it_may_and_not_at_its_next_slot() -> None:
+    schedule = Schedule()
+    schedule.replace(named("a", interval=3600.0), START)
+    schedule.hold("a", START + 1000.0)
+    assert fire(schedule, START + 1010.0) == {"a": [START + 1000.0]}

@@ -105,3 +105,20 @@ def test_who_does_not_run_a_check_may_not_send_for_it() -> None:
     caps = Caps()
     caps.divide(Shares([BILLING], 0))
     assert caps.until(BILLING.mailbox, BILLING.tenant, NOW) == NOW + DAY
+
+
+@pytest.mark.parametrize("step", [-30 * DAY, -HOUR, HOUR, 30 * DAY])
+def test_messages_are_as_old_as_before_when_the_clock_is_set(step: float) -> None:
+    limits = Limits(per_hour=2, per_day=3)
+    caps = sent(NOW, NOW + 10)
+    caps.move(step)
+    assert caps.until("billing@example.org", "example.org", NOW + 20 + step, limits) == NOW + HOUR + step
+    assert caps.until("billing@example.org", "example.org", NOW + HOUR + step, limits) is None
+
+
+def test_a_message_that_was_not_sent_is_uncounted_though_the_clock_was_set_since() -> None:
+    limits = Limits(per_hour=1, per_day=1)
+    caps = sent(NOW)
+    caps.move(-DAY)
+    caps.uncount("billing@example.org", "example.org", NOW)
+    assert caps.until("billing@example.org", "example.org", NOW - DAY, limits) is None

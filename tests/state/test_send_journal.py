@@ -161,7 +161,7 @@ async def test_what_old_rows_of_the_state_file_count_counts_for_commands_from_th
         assert await state.may_send(*BILLING, at, LIMITS) is None
     await state.close()
     (tmp_path / FILE_NAME).unlink()
-    again = await State.kept(tmp_path)
+    again = await State.kept(tmp_path, lambda: NOON + 2)
     assert SendJournal(tmp_path).reserve((NOON + 2, *BILLING), LIMITS) == NOON + HOUR
     await again.close()
 
@@ -203,3 +203,16 @@ async def test_names_of_receivers_are_noted_for_others_to_read(tmp_path: Path) -
     assert SendJournal(tmp_path).receivers() == {"billing": "mx2.example.org", "alerts": ""}
     journal.path.write_bytes(b"no database at all")
     assert journal.receivers() == {}
+
+
+@pytest.mark.parametrize("step", [-30 * 86400.0, 30 * 86400.0])
+async def test_when_the_clock_is_set_the_messages_are_as_old_as_before(tmp_path: Path, step: float) -> None:
+    """Set back by a month, no message could be sent for a month; over a restart neither."""
+    state = await State.kept(tmp_path, lambda: NOON + step)
+    for at in (NOON, NOON + 1):
+        assert await state.may_send(*BILLING, at, LIMITS) is None
+    state.clock_set(step)
+    assert await state.may_send(*BILLING, NOON + 2 + step, LIMITS) == NOON + HOUR + step
+    assert await state.may_send(*BILLING, NOON + HOUR + step, LIMITS) is None
+    await state.close()
+    assert SendJournal(tmp_path).reserve((NOON + HOUR + 1 + step, *BILLING), LIMITS) == NOON + DAY + step

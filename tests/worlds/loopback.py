@@ -195,7 +195,7 @@ async def sending(
     ahead = [begin - time.time() if ahead_by is None else ahead_by]
     passed = [0.0]
     kit = replace(await build_kit(settings), system=Moved(ahead, passed))
-    state = await State.kept(folder)
+    state = await State.kept(folder, kit.wall)
     await state.fetch([check.name])
     searcher = Searcher(world)
     changed: list[str] = []
