@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from smtpcheck.agent.loopback_intent import Sender
 from smtpcheck.check.kit import Kit
-from smtpcheck.diagnosis.explain import explain
+from smtpcheck.diagnosis.explain import CERTAIN, explain
 from smtpcheck.diagnosis.mail_reading import of_bounce
 from smtpcheck.loopback import message_state
 from smtpcheck.loopback.finder import BounceMatch
@@ -52,11 +52,11 @@ def _deleted(bounce: Returned | None) -> Returned | None:
 
 
 def _kept(match: BounceMatch, sender: Sender, kit: Kit, seen_at: float) -> Returned:
-    return returned(match, _findings(match.bounce, sender, kit)[:_MOST_FINDINGS], seen_at)
+    return returned(match, _findings(match.bounce, sender, kit), seen_at)
 
 
 def _findings(bounce: Bounce, sender: Sender, kit: Kit) -> tuple[Finding, ...]:
-    """Return what a bounce of a check's message means, best first."""
+    """Return what a bounce of a check's message means, best first; one alone that is certain."""
     check = sender.check
     seen = replace(
         of_bounce(bounce),
@@ -69,4 +69,5 @@ def _findings(bounce: Bounce, sender: Sender, kit: Kit) -> tuple[Finding, ...]:
         check=check.name,
         hints=kit.hints.get(check.credential or ""),
     )
-    return explain(seen, kit.catalogue)
+    found = explain(seen, kit.catalogue)
+    return found[:1] if found[0].certainty >= CERTAIN else found[:_MOST_FINDINGS]

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 from smtpcheck.alerts.grouping import Key, Severity, Subject
 from smtpcheck.alerts.notification_log import MAX_NAMED, DueNotification, Reason, alert_id
 from smtpcheck.diagnosis.explain import CERTAIN, Catalogue, describe, of_several
-from smtpcheck.model.cause import Cause
+from smtpcheck.model.cause import WHY_FOLLOWS
 from smtpcheck.model.report import Finding
 from smtpcheck.model.timestamp import utc_text
 
@@ -188,8 +188,8 @@ def _remedy(findings: Sequence[Finding], remedies: Sequence[tuple[str, ...]], ca
     """Return what to do: the steps of the first finding, and what it may be else where that is not certain."""
     if not findings:
         return ()
-    if findings[0].cause is Cause.FRESH_TOKEN_FAILING:  # behind it stands why
-        return tuple(step for steps in remedies for step in steps)
+    if findings[0].cause in WHY_FOLLOWS:
+        return tuple(step for steps in remedies[:2] for step in steps)
     if findings[0].certainty >= CERTAIN:
         return remedies[0]
     others = [describe(each, catalogue).summary for each in findings[1:]]

@@ -63,4 +63,7 @@ def _known(bounce: Returned) -> tuple[Finding, ...]:
 
 
 def _finding(cause: Cause, message: Message, evidence: tuple[str, ...]) -> Finding:
-    return Finding(cause, 1.0, f"loopback.{cause}", evidence, {"message_id": message.message_id})
+    known = message.bounce or message.delay_notice
+    values = known.findings[0].values if known is not None and known.findings else {}
+    own = {"message_id": message.message_id, "check": message.check}
+    return Finding(cause, 1.0, f"loopback.{cause}", evidence, {**values, **own})

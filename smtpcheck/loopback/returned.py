@@ -5,6 +5,7 @@ Rules of this file:
 - A bounce is untrusted input: what is kept of it is printable and bounded.
 """
 
+import re
 from dataclasses import dataclass
 
 from smtpcheck.loopback.finder import BounceMatch
@@ -14,6 +15,7 @@ from smtpcheck.model.report import Finding, Reply
 
 _MAX_REPLY = 1000
 _MAX_NAME = 255
+_CODES = re.compile(r"\A[245][0-5]\d(?:[ -]#?[245]\.\d{1,3}\.\d{1,3})?[ -]?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Returned:
     @property
     def as_reply(self) -> Reply | None:
         """Return the refusal as an SMTP reply; None where there is no code."""
-        return None if self.code is None else Reply(self.code, self.enhanced, (self.reply,))
+        return None if self.code is None else Reply(self.code, self.enhanced, (_CODES.sub("", self.reply, count=1),))
 
 
 def returned(match: BounceMatch, findings: tuple[Finding, ...], seen_at: float) -> Returned:

@@ -122,7 +122,7 @@ def _verdicts(message: Message) -> Iterator[str]:
 def _of_server(what: EventKind, returned: Returned, fate: str, sent_at: float) -> Event:
     """Return what a bounce or a notice of delay says; where the mailbox's clock cannot be right, by our own."""
     at = returned.seen_at if returned.arrived_at is None else returned.arrived_at
-    at = at if sent_at <= at <= returned.seen_at else returned.seen_at
+    at = max(at, sent_at) if sent_at - 1.0 < at <= returned.seen_at else returned.seen_at  # it counts whole seconds
     gone = ", and the bounce deleted" if returned.deleted and what is EventKind.BOUNCED else ""
     return Event(what, at, f"{fate} by {returned.by}{gone}", said(returned), at - sent_at)
 

@@ -150,6 +150,10 @@ class Cause(StrEnum):
     UNKNOWN = "unknown"
 
 
+WHY_FOLLOWS = frozenset({Cause.FRESH_TOKEN_FAILING, Cause.MAIL_BOUNCED})
+"""Causes that say what happened: the finding behind one of these says why, and is no alternative to it."""
+
+
 class FixedBy(StrEnum):
     """Who can fix a cause."""
 

@@ -3,7 +3,8 @@
 Rules of this file:
 - Light: it is imported by `explain`, which starts at once. Only `show` writes.
 - What third parties wrote is shown without their control characters.
-- The best finding is shown whole, the others by name; eighty columns suffice.
+- The best finding is shown whole, the others by name; eighty columns suffice. Where the first says only what happened,
+  the one behind it is shown whole too, for it says why.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from rich.text import Text
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.diagnosis.events import Failure
 from smtpcheck.diagnosis.explain import CERTAIN, LIKELY, certainty_words, describe
-from smtpcheck.model.cause import Cause
+from smtpcheck.model.cause import WHY_FOLLOWS, Cause
 from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Finding
 
@@ -42,6 +43,9 @@ def findings_text(findings: Sequence[Finding], catalogue: Catalogue) -> Renderab
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True, min_width=10)
     grid.add_column(overflow="fold")
+    if findings and findings[0].cause in WHY_FOLLOWS:
+        _add_whole(grid, findings[0], (), catalogue)
+        findings = findings[1:]
     for first in findings[:1]:
         alike = [finding for finding in findings[1:] if finding.rule == first.rule][:_MOST_NAMED]
         _add_whole(grid, first, alike, catalogue)

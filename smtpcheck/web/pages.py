@@ -24,6 +24,7 @@ from smtpcheck import __version__
 from smtpcheck.alerts.silence import DURATIONS
 from smtpcheck.diagnosis.explain import certainty_words, describe
 from smtpcheck.loopback.timeline import timeline
+from smtpcheck.model.cause import WHY_FOLLOWS
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Finding, Outcome, Report
 from smtpcheck.web import drawing, formatting
@@ -185,6 +186,7 @@ async def render(request: web.Request, template: str, **values: object) -> str:
         distance=partial(formatting.distance, now=now),
         describe=partial(describe, catalogue=agent.catalogue),
         certainty=certainty_words,
+        says_why_next=WHY_FOLLOWS.__contains__,
         **values,
     )
 

@@ -25,6 +25,7 @@ from smtpcheck.mail.bounce import Action, Bounce
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.report import FaultKind, Finding, Outcome
+from smtpcheck.output.finding import findings_text, show
 from smtpcheck.output.loopback_json import loopback_as_json
 from smtpcheck.output.metrics import Metrics
 from smtpcheck.state.serialization import pack, unpack_as
@@ -77,7 +78,7 @@ def test_a_returned_message_makes_the_check_critical_with_the_causes_of_its_repl
     assert (step.phase, step.fault.kind, str(report.failed_reply)) == (
         Phase.DELIVERY,
         FaultKind.REPLY,
-        "550 5.1.1 550 5.1.1 User unknown",
+        "550 5.1.1 User unknown",
     )
     assert success(RETURNED) is False
 
@@ -245,3 +246,28 @@ def test_what_is_shown_never_ends_in_a_folder_of_the_sent() -> None:
     """A copy in Sent Items is no arrival: a bounce stays one."""
     copy = replace(SEEN, kind=FolderKind.SENT)
     assert after_search(BOUNCED, [copy], PLAN, began=SENT + 20, ended=SENT + 21, whole=True).stage is Stage.BOUNCED
+
+
+def test_what_is_shown_says_why_it_was_returned_and_how_to_fix_that(capsys: pytest.CaptureFixture[str]) -> None:
+    """The cause of the reply is no alternative to the bounce, so it is shown whole, behind it."""
+    report = merged(OK, RETURNED, SENT + 10)
+    show(findings_text(report.findings, catalogue.load()))
+    shown = capsys.readouterr().out
+    assert [line.split()[0] for line in shown.splitlines() if line.strip().startswith(("cause", "fix", "or"))] == [
+        *("cause", "fix"),
+        *("cause", "fix"),
+    ]
+    assert "mail_bounced, certain" in shown
+    assert "recipient_rejected, certain" in shown
+    assert "smtpcheck check billing --depth send" in shown
+
+
+def test_the_codes_of_a_reply_are_there_once() -> None:
+    assert str(BOUNCE.as_reply) == "550 5.1.1 User unknown"
+    assert str(replace(BOUNCE, enhanced="").as_reply) == "550 User unknown"
+    assert str(replace(BOUNCE, reply="User unknown").as_reply) == "550 5.1.1 User unknown"
+
+
+def test_a_mailbox_that_counts_whole_seconds_shows_no_bounce_before_its_message() -> None:
+    event = timeline(after_bounce(ACCEPTED, replace(BOUNCE, arrived_at=SENT - 0.7)))[-1]
+    assert (event.at, event.seconds) == (SENT, 0.0)
