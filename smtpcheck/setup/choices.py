@@ -11,6 +11,7 @@ class Target(StrEnum):
 
     GRAPH_POWERSHELL = "graph-powershell"
     AZURE_CLI = "azure-cli"
+    TERRAFORM = "terraform"
 
 
 class Grant(StrEnum):

@@ -3,6 +3,8 @@
 Rule of this file: a part is in a script only if the plan needs it; what is in the parts is the same for every plan.
 """
 
+from collections.abc import Sequence
+
 from smtpcheck.oauth.clouds import CLOUDS, Cloud
 from smtpcheck.setup.parts import head, joined, part
 from smtpcheck.setup.plan import Application, ProofKind, SetupPlan
@@ -24,11 +26,13 @@ def needs_exchange(application: Application) -> bool:
     return bool(application.mailboxes or application.roles or application.role_groups)
 
 
-def data(plan: SetupPlan, *, is_read: bool = False) -> str:
-    """Return the statement that holds everything of the plan; `is_read`: for a script that changes nothing."""
+def data(plan: SetupPlan, modules: Sequence[str], *, is_read: bool = False) -> str:
+    """Return the statement that holds everything of the plan.
+
+    `modules`: those that the script needs; `is_read`: it changes nothing.
+    """
     graph, exchange = ENVIRONMENTS[plan.cloud]
     checks = [name for application in plan.applications for name in application.checks]
-    modules = [*GRAPH_MODULES, *([EXCHANGE_MODULE] if any(map(needs_exchange, plan.applications)) else [])]
     return "\n".join(
         (
             comment("What is to be set up: everything that is particular to this tenant."),
@@ -44,7 +48,7 @@ def data(plan: SetupPlan, *, is_read: bool = False) -> str:
                         for application in plan.applications
                         for consent in application.consents
                     ),
-                    "Modules": modules,
+                    "Modules": list(modules),
                     "AdministrativeUnit": plan.administrative_unit,
                     "ExchangeCommands": [name for name in commands(plan) if not is_read or name.startswith("Get-")],
                     "Applications": [_application(each) for each in plan.applications],
@@ -205,8 +209,9 @@ def exchange_script(plan: SetupPlan) -> str:
         [
             "\n".join(comment(line) for line in head("The part for Exchange Online.", how, ())),
             part("param-exchange.ps1"),
-            data(plan),
+            data(plan, (EXCHANGE_MODULE,)),
             part("begin.ps1"),
+            part("check-modules.ps1"),
             part("identities-given.ps1"),
             *checking_parts(plan),
             "\n".join([comment("Check everything first"), *checks]),

@@ -1,6 +1,8 @@
 """The script for Microsoft Graph PowerShell and Exchange Online PowerShell: one file, one window."""
 
 from smtpcheck.setup.exchange import (
+    EXCHANGE_MODULE,
+    GRAPH_MODULES,
     begin_record,
     changes_of_each,
     checking_parts,
@@ -31,6 +33,7 @@ _HOW = (
 def graph_powershell_script(plan: SetupPlan) -> str:
     """Return the whole script for a plan."""
     in_exchange = any(map(needs_exchange, plan.applications))
+    modules = (*GRAPH_MODULES, *((EXCHANGE_MODULE,) if in_exchange else ()))
     kinds = {application.proof.kind for application in plan.applications}
     proofs = list(dict.fromkeys(row for kind, row in _PROOF_PARTS.items() if kind in kinds))
     superseded = any(application.superseded for application in plan.applications)
@@ -38,8 +41,9 @@ def graph_powershell_script(plan: SetupPlan) -> str:
         [
             "\n".join(comment(line) for line in head(f"Sets tenant {plan.tenant} up for smtpcheck.", _HOW, plan.notes)),
             part("param-graph.ps1"),
-            data(plan),
+            data(plan, modules),
             part("begin.ps1"),
+            part("check-modules.ps1"),
             part("connect-graph.ps1"),
             part("check-graph-roles.ps1"),
             part("graph-find.ps1"),

@@ -68,6 +68,7 @@ def undo_script(record: Record) -> str:
             part("undo-param.ps1"),
             _data(record, in_entra=bool(in_entra), in_exchange=in_exchange),
             part("undo-begin.ps1"),
+            part("check-modules.ps1"),
             part("connect-graph.ps1") if in_entra else "",
             part("connect-exchange.ps1") if in_exchange else "",
             part("undo-graph.ps1") if in_entra else "",
@@ -109,8 +110,9 @@ def listing_script(plan: SetupPlan) -> str:
         [
             "\n".join(comment(line) for line in lines),
             "[CmdletBinding()]\nparam()",
-            data(plan, is_read=True),
+            data(plan, (*GRAPH_MODULES, EXCHANGE_MODULE), is_read=True),
             part("list-begin.ps1"),
+            part("check-modules.ps1"),
             part("connect-graph.ps1"),
             part("graph-find.ps1"),
             part("connect-exchange.ps1"),

@@ -260,7 +260,7 @@ def test_whatever_a_value_is_bash_reads_it_as_one_argument(
         (Application(name, "smtpcheck-x", CLIENT, proof, mailboxes=(mailbox,)),),
     )
     script = azure_cli_script(plan)
-    calls = [line for line in script.splitlines() if line.startswith(("add_federated ", "credentials=("))]
+    calls = [line for line in script.split("\n") if line.startswith(("add_federated ", "credentials=("))]
     program = 'add_federated() { printf "%s\\0" "$@"; }\n' + "\n".join(calls) + '\nprintf "%s\\0" "${credentials[@]}"'
     said = subprocess.run(["bash", "-c", program], capture_output=True, check=True).stdout.decode().split("\0")
     query, parameters, in_json, credential = said[:4]
