@@ -16,13 +16,16 @@ from typing import Any
 import structlog
 
 from smtpcheck.agent.inspection_readings import Readings
-from smtpcheck.agent.investigation import investigate, is_late, show
+from smtpcheck.agent.investigation import investigate, is_late, show, trace
 from smtpcheck.check.kit import Kit
 from smtpcheck.config import Settings
 from smtpcheck.diagnosis.explain import CERTAIN
 from smtpcheck.diagnosis.inspected import candidates, is_certain
 from smtpcheck.diagnosis.inspection_status import InspectionStatus, Proof, Signature, merged, signature
+from smtpcheck.diagnosis.traced import lost_message, traced
+from smtpcheck.inspection.inspector import Inspector
 from smtpcheck.inspection.inspectors import Inspectors
+from smtpcheck.loopback.plan import Loopback
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialHints
 from smtpcheck.model.inspection import Inspection
@@ -68,6 +71,9 @@ class InspectionService:
         self._cases: dict[tuple[str, Signature], _Case] = {}
         self._proofs: dict[str, Proof] = {}
         self._failing: set[str] = set()
+        self._loopbacks: Mapping[str, Loopback] = {}
+        self._traced: dict[str, str] = {}
+        """The last lost message of each check that was asked for."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def replace(self, settings: Settings, kit: Kit) -> None:
@@ -84,6 +90,8 @@ class InspectionService:
             agents=settings.sharding.shard.of,
         )
         self.readings.replace(self._inspectors.all(), kit)
+        self._loopbacks = settings.loopbacks
+        self._traced = {name: each for name, each in self._traced.items() if name in self._checks}
         self._cases = {}
         self._proofs = {name: proof for name, proof in self._proofs.items() if name in self._checks}
         if before is not None:
@@ -133,6 +141,9 @@ class InspectionService:
                 self._failing.discard(check.name)
             return
         self._failing.add(check.name)
+        if lost_message(report):
+            self._trace(check, report, inspector)
+            return
         if not candidates(report) or (is_certain(report) and (proof is None or proof.of != signature(report))):
             return
         case = self._case(check, report)
@@ -145,6 +156,19 @@ class InspectionService:
             return
         case.mailboxes.add(mailbox)
         self._start(self._investigate(check, report, case, self._inspectors))
+
+    def _trace(self, check: Check, report: Report, inspector: Inspector) -> None:
+        """Begin to ask where a lost message is, once for each."""
+        plan, message = self._loopbacks.get(check.name), lost_message(report)
+        if plan is not None and self._traced.get(check.name) != message:
+            self._traced[check.name] = message
+            self._start(self._trace_message(check, report, plan, inspector))
+
+    async def _trace_message(self, check: Check, report: Report, plan: Loopback, inspector: Inspector) -> None:
+        inspectors = self._inspectors
+        found = await trace(inspector, report, plan)
+        if self._inspectors is inspectors:
+            self._conclude(check, report, traced(report, found))
 
     def _case(self, check: Check, report: Report) -> _Case:
         assert self._kit is not None  # noqa: S101 - the caller has seen to it

@@ -10,9 +10,12 @@ from dataclasses import replace
 
 from smtpcheck.diagnosis.explain import CERTAIN
 from smtpcheck.diagnosis.inspected import proven, view_of, wanted
+from smtpcheck.diagnosis.traced import lost_message
 from smtpcheck.inspection.inspector import Inspector
 from smtpcheck.inspection.question import About, Question
 from smtpcheck.inspection.questions import QUESTIONS
+from smtpcheck.inspection.questions.message_trace import TRACES
+from smtpcheck.loopback.plan import Loopback
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialHints
 from smtpcheck.model.inspection import FactName, Inspection
@@ -50,6 +53,22 @@ def is_late(inspector: Inspector, report: Report) -> bool:
 def correlation_of(report: Report) -> str:
     """Return the id of the refused request for a token, empty where none was refused."""
     return report.token_error.correlation_id if report.token_error is not None else ""
+
+
+async def trace(inspector: Inspector, report: Report, plan: Loopback) -> Inspection:
+    """Return what the provider says of the message that a check has lost: by the first way that answers."""
+    subject = replace(
+        await inspector.subject(),
+        mailbox=plan.recipient,
+        message_id=lost_message(report),
+        since=report.started_at - plan.lost_after - plan.every,
+        until=report.started_at,
+    )
+    found = Inspection()
+    for question in TRACES:
+        if not found.facts and inspector.plan.asks(question.option):
+            found = found.joined(await inspector.ask(question, subject, found))
+    return found
 
 
 def needed(inspector: Inspector, report: Report, known: Inspection) -> Iterator[Question]:

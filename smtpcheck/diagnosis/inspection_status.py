@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from smtpcheck.diagnosis.inspected import is_certain
+from smtpcheck.diagnosis.traced import lost_message
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.inspection import Incident
@@ -46,7 +47,7 @@ class InspectionStatus:
 def signature(report: Report) -> Signature:
     """Return what two failures have in common that fail alike: step, kind of fault, reply or codes of the issuer."""
     step, reply = report.failed_step, report.failed_reply
-    answer = f"{reply.code} {reply.enhanced}" if reply is not None else ""
+    answer = f"{reply.code} {reply.enhanced}" if reply is not None else lost_message(report)
     codes = report.token_error.error_codes if report.token_error is not None else ()
     kind = step.fault.kind.value if step is not None and step.fault is not None else ""
     return step.phase.value if step is not None else "", kind, answer, codes
@@ -73,6 +74,8 @@ def _ranked(report: Report, first: Iterable[Finding]) -> Report:
     """Return the report with these findings among its own, the most certain first."""
     first = tuple(first)
     causes = {finding.cause for finding in first} | {Cause.UNKNOWN}
+    if lost_message(report):  # it is lost by what the trace says, and not besides
+        causes.add(Cause.MAIL_LOST)
     others = (finding for finding in report.findings if finding.cause not in causes)
     findings = tuple(sorted((*first, *others), key=lambda finding: -finding.certainty))
     return replace(report, cause=findings[0].cause, findings=findings)

@@ -124,6 +124,7 @@ class Cause(StrEnum):
     MAIL_LATE = "mail_late"
     MAIL_IN_JUNK = "mail_in_junk"
     RATED_OUTBOUND_SPAM = "rated_outbound_spam"
+    MAIL_QUARANTINED = "mail_quarantined"
     MAIL_UNCERTAIN = "mail_uncertain"
     UNEXPECTED_SUCCESS = "unexpected_success"
     SENDER_THROTTLED = "sender_throttled"

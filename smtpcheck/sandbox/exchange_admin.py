@@ -17,6 +17,7 @@ from aiohttp import web
 from smtpcheck.sandbox.directory import App, Directory
 from smtpcheck.sandbox.exchange import AUDIENCES
 from smtpcheck.sandbox.exchange_directory import SMTP_ROLE, ExchangeDirectory, MailboxEntry
+from smtpcheck.sandbox.message_trace import MessageTrace
 from smtpcheck.sandbox.tokens import SigningKey
 
 _Rows = list[dict[str, object]]
@@ -31,6 +32,7 @@ class ExchangeAdmin:
 
     Attributes:
         exchange: what it administers.
+        trace: what became of messages.
         readers: client ids of applications with a role such as Global Reader; None: all of them.
         status: an HTTP status that every request is answered with instead; 0 for none.
         redirect: where every request is sent instead; empty for nowhere.
@@ -41,9 +43,9 @@ class ExchangeAdmin:
         refused: names of cmdlets that were asked for and do not exist here.
     """
 
-    def __init__(self, directory: Directory, key: SigningKey, exchange: ExchangeDirectory) -> None:
+    def __init__(self, directory: Directory, key: SigningKey, exchange: ExchangeDirectory, trace: MessageTrace) -> None:
         """Answer clients with a token that `key` verifies."""
-        self.exchange = exchange
+        self.exchange, self.trace = exchange, trace
         self.readers: set[str] | None = None
         self.status, self.redirect = 0, ""
         self.page_size, self.endless = 1000, False
@@ -218,7 +220,17 @@ def _blocked(admin: ExchangeAdmin, parameters: Mapping[str, Any]) -> _Rows:
     return [{"SenderAddress": entry.address, "Reason": "OutboundSpam"}] if entry is not None and entry.blocked else []
 
 
+def _message_trace(admin: ExchangeAdmin, parameters: Mapping[str, Any]) -> _Rows:
+    return admin.trace.exchange_rows(parameters["MessageId"])
+
+
+def _message_trace_detail(admin: ExchangeAdmin, parameters: Mapping[str, Any]) -> _Rows:
+    return [{"Event": "FAIL", "Detail": admin.trace.detail(parameters["MessageTraceId"])}]
+
+
 _CMDLETS = {
+    "Get-MessageTraceV2": _message_trace,
+    "Get-MessageTraceDetailV2": _message_trace_detail,
     "Get-TransportConfig": _transport,
     "Get-CASMailbox": _cas_mailbox,
     "Get-Mailbox": _mailbox,

@@ -18,6 +18,7 @@ from aiohttp import web
 from smtpcheck.sandbox.directory import App, Directory, Tenant
 from smtpcheck.sandbox.exchange_directory import ExchangeDirectory, MailboxEntry
 from smtpcheck.sandbox.graph import AUDIENCES, Graph, refusal
+from smtpcheck.sandbox.message_trace import MessageTrace
 from smtpcheck.sandbox.sign_in_log import SignInLog
 from smtpcheck.sandbox.tokens import SigningKey
 
@@ -50,7 +51,7 @@ class GraphDirectory:
         asked: path and query of the last requests.
     """
 
-    def __init__(self, directory: Directory, key: SigningKey, applications: Graph) -> None:
+    def __init__(self, directory: Directory, key: SigningKey, applications: Graph, trace: MessageTrace) -> None:
         """Show the directory to a client with a token that `key` verifies."""
         self.exchange = ExchangeDirectory()
         self.throttled, self.retry_after = 0, 1
@@ -59,7 +60,7 @@ class GraphDirectory:
         self.incidents: list[Mapping[str, object]] = []
         self.answers: dict[str, object] = {}
         self.asked: deque[str] = deque(maxlen=10_000)
-        self._directory, self._key, self._applications = directory, key, applications
+        self._directory, self._key, self._applications, self._trace = directory, key, applications, trace
 
     def serve(self, app: web.Application) -> None:
         """Add its addresses to an application."""
@@ -76,6 +77,9 @@ class GraphDirectory:
         add("/v1.0/policies/identitySecurityDefaultsEnforcementPolicy", self._for(policies, self._security_defaults))
         add("/v1.0/identity/conditionalAccess/policies", self._for(policies, self._policies))
         add("/v1.0/admin/serviceAnnouncement/issues", self._for(("ServiceHealth.Read.All",), self._issues))
+        tracing, traces = "/v1.0/admin/exchange/tracing/messageTraces", ("ExchangeMessageTrace.Read.All",)
+        add(tracing, self._for(traces, self._traces))
+        add(tracing + "/{id}/{details}", self._for(traces, self._trace_details))
         add("/beta/auditLogs/signIns", self._for(("AuditLog.Read.All",), self._sign_ins))
         add("/v1.0/{item}", self._item)
 
@@ -198,6 +202,13 @@ class GraphDirectory:
             code = "Authentication_RequestFromNonPremiumTenantOrB2CTenant"
             return refusal(request, 403, code, "Neither tenant is B2C or tenant doesn't have premium license")
         return self._page(request, self.sign_ins.found(request.query.get("$filter", "")))
+
+    async def _traces(self, request: web.Request, _tenant: Tenant) -> web.Response:
+        return self._page(request, self._trace.graph_rows(request.query.get("$filter", "")))
+
+    async def _trace_details(self, request: web.Request, _tenant: Tenant) -> web.Response:
+        reason = self._trace.detail(request.match_info["id"])
+        return self._page(request, [{"event": "Receive"}, {"event": "Fail", "description": reason}])
 
     async def _issues(self, request: web.Request, _tenant: Tenant) -> web.Response:
         return self._page(request, self.incidents)

@@ -29,6 +29,7 @@ from smtpcheck.sandbox.graph_directory import GraphDirectory
 from smtpcheck.sandbox.graph_mail import GraphMail
 from smtpcheck.sandbox.graph_send import GraphSend
 from smtpcheck.sandbox.mail_store import MailStore
+from smtpcheck.sandbox.message_trace import MessageTrace
 from smtpcheck.sandbox.signin import DEVICE_GRANT, GRAPH, OUTLOOK, RESOURCES, SignIns
 from smtpcheck.sandbox.tokens import SigningKey
 
@@ -67,10 +68,10 @@ class Issuer:
         self.port = 0
         self.key = SigningKey()
         self.sign_ins = SignIns(self._directory, self.key)
-        applications = Graph(self._directory, self.key)
-        self.graph_directory = GraphDirectory(self._directory, self.key, applications)
-        self.exchange_admin = ExchangeAdmin(self._directory, self.key, self.graph_directory.exchange)
         store = store or MailStore()
+        applications, trace = Graph(self._directory, self.key), MessageTrace(store)
+        self.graph_directory = GraphDirectory(self._directory, self.key, applications, trace)
+        self.exchange_admin = ExchangeAdmin(self._directory, self.key, self.graph_directory.exchange, trace)
         self.graph_mail = GraphMail(store, self.key)
         self.graph_send = GraphSend(store, self.key)
         self._runner: web.AppRunner | None = None

@@ -10,10 +10,12 @@ Rules of this file:
 import asyncio
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from enum import StrEnum
+from typing import NamedTuple
 
 from smtpcheck.sandbox.bounces import Refusal, Style, bounce
 from smtpcheck.sandbox.receiver_headers import authentication, received
@@ -57,6 +59,8 @@ class Delivery:
     """What the receiver's filter writes above all, as whole lines."""
     outbound: str = ""
     """What the sender's provider wrote when it left, as whole lines."""
+    trace: str = "delivered"
+    """What the provider's message trace says of it."""
     keeps_sent: bool = True
     """Whether a copy is in Sent Items of the sender."""
     refusal: Refusal | None = None
@@ -65,6 +69,17 @@ class Delivery:
 
 AT_ONCE = Delivery()
 FROM_THIRD_PARTY = Delivery(keeps_sent=False)
+
+
+class Trace(NamedTuple):
+    """One message on its way to one recipient."""
+
+    content: bytes
+    sender: str
+    recipient: str
+    status: str
+    at: float
+    """Unix seconds."""
 
 
 @dataclass(slots=True)
@@ -138,6 +153,8 @@ class MailStore:
         self._clock = clock
         self._mailboxes: dict[str, Box] = {}
         self._under_way: set[asyncio.TimerHandle] = set()
+        self.traces: deque[Trace] = deque(maxlen=1000)
+        """The last messages that were sent, as a message trace has them."""
 
     def box(self, address: str) -> Box:
         """Return the mailbox of the address."""
@@ -145,6 +162,8 @@ class MailStore:
 
     def send(self, sender: str, recipients: Iterable[str], content: bytes, delivery: Delivery) -> None:
         """Let a message go its way from the mailbox `sender`."""
+        recipients = tuple(recipients)
+        self.traces += (Trace(content, sender, each, delivery.trace, self._clock()) for each in recipients)
         if delivery.keeps_sent:
             self.box(sender).folders[Use.SENT].add(content, self._clock())
         for recipient in recipients:
