@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from smtpcheck.limits.send_limits import DAY, HOUR, Limits, Shares
+from smtpcheck.limits.send_limits import DAY, HOUR, Caps, Limits, Shares
 from smtpcheck.model.shard import Sender
 from smtpcheck.state.database import NotKeptError
 from smtpcheck.state.outbox import Held
@@ -69,6 +69,22 @@ def test_processes_at_the_same_moment_do_not_pass_a_cap_together(tmp_path: Path)
         process.stdin.flush()
     answers = [json.loads(process.communicate()[0]) for process in processes]
     assert sum(answer is None for each in answers for answer in each) == 7
+
+
+def test_nobody_decides_between_anothers_reading_and_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smtpcheck.state.send_journal.BUSY_SECONDS", 0.05)
+    decide, tried = Caps.until, list[str]()
+
+    def until(caps: Caps, mailbox: str, tenant: str, now: float, limits: Limits) -> float | None:
+        if not tried:
+            tried.append("by another")
+            with pytest.raises(NotKeptError, match="locked"):
+                SendJournal(tmp_path).reserve((now, mailbox, tenant), limits)
+        return decide(caps, mailbox, tenant, now, limits)
+
+    monkeypatch.setattr(Caps, "until", until)
+    assert SendJournal(tmp_path).reserve((NOON, *BILLING), LIMITS) is None
+    assert tried == ["by another"]
 
 
 def test_a_shard_takes_no_more_than_its_share(tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ async def test_without_uidplus_nothing_is_removed_and_that_is_told(site: Site) -
     found = await site.search(site.send(), find=at(site, server))
     assert found.error is not None and found.error.step is FinderStep.DELETE
     assert "UIDPLUS" in found.error.detail
+    assert not found.removes
+    assert (await site.search(site.send())).removes
     assert [one.deleted for one in found.matches] == [False]
     assert site.lying() == [("inbox", 2)]
 
