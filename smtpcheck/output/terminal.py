@@ -63,10 +63,15 @@ def report_table(reports: Sequence[Report]) -> Table:
     return table
 
 
+def route_of(check: Check) -> str:
+    """Return by what a check goes: its server, with the name of the mail API if it is one."""
+    host = f"[{check.server.host}]" if ":" in check.server.host else check.server.host
+    return f"{host}:{check.server.port}" if check.via is None else f"{check.way} at {host}:{check.server.port}"
+
+
 def details(report: Report, check: Check, catalogue: Catalogue) -> RenderableType:
     """Return what is to be known of a run that was not ok: the best finding whole, the others by name."""
-    host = f"[{check.server.host}]" if ":" in check.server.host else check.server.host
-    head = Text.assemble((report.check, "bold"), "  ", f"{check.mailbox} via {host}:{check.server.port}".lstrip())
+    head = Text.assemble((report.check, "bold"), "  ", f"{check.mailbox} via {route_of(check)}".lstrip())
     shown = [report.findings] if report.findings else [(warning,) for warning in report.warnings]
     return Group(head, *(findings_text(findings, catalogue) for findings in shown), Text())
 

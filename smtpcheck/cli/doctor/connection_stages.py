@@ -7,6 +7,7 @@ Rules of this file:
 
 from collections.abc import Iterator, Sequence
 
+from smtpcheck.cli.doctor import api_notes
 from smtpcheck.cli.doctor.credential_stages import findings_about
 from smtpcheck.cli.doctor.evidence import Evidence
 from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, failed, hint, ok, skipped, warning
@@ -17,7 +18,7 @@ from smtpcheck.model.report import Fault, FaultKind, Finding, Report, Step
 from smtpcheck.model.timestamp import utc_text
 from smtpcheck.smtp.connection import Conversation
 
-_TEST_PHASES = (Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA)
+_TEST_PHASES = (Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.REQUEST)
 _NOT_OFFERED = frozenset({FaultKind.MECHANISM_NOT_OFFERED, FaultKind.PLAINTEXT_REFUSED})
 _UNSENT = frozenset({Cause.SEND_CAP_REACHED, Cause.STATE_NOT_KEPT})
 """Why a message that was asked for was not sent."""
@@ -26,6 +27,7 @@ _TAKEN = {
     Phase.MAIL: "the sender {check.sender} is accepted",
     Phase.RCPT: "the recipient {check.recipient} is accepted",
     Phase.DATA: "the message is accepted; this does not prove that it arrives",
+    Phase.REQUEST: "{taken}",
 }
 
 
@@ -64,7 +66,8 @@ def _is_test(step: Step) -> bool:
 def _fault_text(step: Step) -> str:
     fault = step.fault or Fault(FaultKind.OS)
     if fault.kind is FaultKind.REPLY and step.exchanges:
-        return f"the server says {step.exchanges[-1].reply}"
+        last = step.exchanges[-1]
+        return f"the server says {last.reply or last.answer}"
     return f"{fault.kind.replace('_', ' ')}{f' ({fault.detail})' if fault.detail else ''}"
 
 
@@ -123,7 +126,7 @@ def smtp_test(evidence: Evidence, further: Sequence[Note] = (), excluded: tuple[
     report, check = evidence.report, evidence.check
     to_be_refused = report.expect.phase if report.expect else None
     notes = [
-        ok(_TAKEN[step.phase].format(check=check))
+        ok(_TAKEN[step.phase].format(check=check, taken=api_notes.taken(check)))
         for step in report.steps
         if step.phase in _TAKEN and step.phase is not to_be_refused and step.fault is None
     ]
@@ -157,7 +160,7 @@ def _why_untested(evidence: Evidence) -> str:
 def _untested(check: Check) -> str:
     if check.expect is not None:
         return f"{check.expect} is expected, and only --send gets that far"
-    if check.provider is Provider.MICROSOFT:
+    if check.provider is Provider.MICROSOFT and check.via is None:
         return (
             f"tested up to depth {check.depth}; Exchange Online checks the right to the mailbox and to the sender only "
             "after a whole message: --send tests that"

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from math import ceil
 from urllib.parse import urlsplit
 
+from smtpcheck.cli.doctor import api_notes
+from smtpcheck.cli.doctor.api_notes import api_of_check
 from smtpcheck.cli.doctor.discovery import authority_of
 from smtpcheck.cli.doctor.evidence import Evidence, claim, words
 from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, failed, hint, ok, skipped, warning
@@ -228,6 +230,8 @@ def _permissions(evidence: Evidence) -> Iterator[Note]:
             yield skipped("there is no token whose permissions could be read")
     elif not claims:
         yield skipped("the token is opaque: its permissions cannot be read here")
+    elif (api := api_of_check(evidence.check)) is not None:
+        yield from api_notes.permissions(evidence, api)
     elif not is_of_entra(evidence):
         granted = words(claims.get("scope")) or words(claims.get("scp"))
         yield ok(f"the token grants {', '.join(granted)}") if granted else skipped("the token names no permissions")
@@ -278,6 +282,9 @@ def _high_volume(roles: tuple[str, ...]) -> Note:
 
 
 def _scopes(evidence: Evidence) -> Iterator[Note]:
+    if (api := api_of_check(evidence.check)) is not None:
+        yield from api_notes.scopes(evidence, api)
+        return
     error, credential = evidence.token_error, evidence.credential
     requested = (error.requested_scope if error else "") or (credential.scope if credential else "")
     if requested and evidence.check.provider not in {Provider.GENERIC, Provider.ACS}:

@@ -19,6 +19,7 @@ from smtpcheck import __version__
 from smtpcheck.cli.doctor.evidence import Evidence
 from smtpcheck.cli.doctor.result import Examined, outcome_of
 from smtpcheck.diagnosis.catalogue import Catalogue
+from smtpcheck.model.check import Check
 from smtpcheck.output.report_json import Json, findings_as_json, report_as_json
 
 
@@ -30,16 +31,16 @@ def as_json(evidence: Evidence, stages: Sequence[Examined], catalogue: Catalogue
         "examined_at": evidence.now,
         "depth": str(evidence.check.depth),
         "outcome": outcome_of(stages),
-        "steps": [_stage(examined, catalogue) for examined in stages],
+        "steps": [_stage(examined, evidence.check, catalogue) for examined in stages],
         "token_run": report_as_json(evidence.asked, catalogue) if evidence.asked else None,
         "connection_run": report_as_json(evidence.report, catalogue) if evidence.report else None,
     }
 
 
-def _stage(examined: Examined, catalogue: Catalogue) -> Json:
+def _stage(examined: Examined, check: Check, catalogue: Catalogue) -> Json:
     return {
         "number": int(examined.stage),
-        "title": examined.stage.title,
+        "title": examined.stage.title_of(check),
         "verdict": examined.result,
         "notes": [{"verdict": note.result, "text": note.text} for note in examined.notes],
         "findings": findings_as_json(examined.findings, catalogue),

@@ -133,6 +133,8 @@ class Examination:
         evidence = self.evidence
         if not self._probe_refusal:
             return "a wrong token is tried only with --probe-refusal, as it adds a failed sign-in"
+        if evidence.check.via is not None:
+            return "a wrong token is tried by SMTP alone: an API has told it from a missing right already"
         if evidence.check.expect is not None:
             return "the check expects a refusal already"
         if evidence.token is None or evidence.check.depth < Depth.AUTH or evidence.report is None:

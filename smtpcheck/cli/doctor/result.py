@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from smtpcheck.model.cause import Cause
+from smtpcheck.model.check import Check
 from smtpcheck.model.report import Finding, Outcome
 
 
@@ -44,6 +45,10 @@ class Stage(IntEnum):
     def title(self) -> str:
         """Return what the stage is about."""
         return _TITLES[self]
+
+    def title_of(self, check: Check) -> str:
+        """Return what the stage is about for a check, which may go by a mail API."""
+        return "connection to the API" if check.via is not None and self is Stage.CONNECTION else self.title
 
 
 _TITLES = {

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from smtpcheck.cli.doctor.api_notes import api_of_check
 from smtpcheck.cli.doctor.credential_stages import is_of_entra
 from smtpcheck.cli.doctor.evidence import Evidence, words
 from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, hint, ok, skipped, warning
@@ -23,6 +24,7 @@ from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError, SecretWarning
 
 _NEEDED = frozenset({"smtp.send", "smtp.sendasapp", "openid", "profile", "email", "offline_access"})
+_OF_SMTP = frozenset({"smtp.send", "smtp.sendasapp"})
 _NEEDED_BY = {Provider.HVE: _NEEDED - {"smtp.sendasapp"} | {"mail.send"}}
 _EVERY_MAILBOX = {
     "full_access_as_app": "reads and changes every mailbox by EWS, where the tenant still allows it (until April 2027)",
@@ -122,17 +124,26 @@ def _excess(evidence: Evidence) -> Iterator[Note]:
             yield skipped("what the token grants beyond SMTP cannot be read here")
         return
     roles, scopes = words(claims.get("roles")), words(claims.get("scp"))
+    api = api_of_check(evidence.check)
     needed = _NEEDED_BY.get(evidence.check.provider, _NEEDED)
+    if api is not None:
+        needed = _NEEDED - _OF_SMTP | {each.casefold() for each in api.permissions}
+    way = "SMTP" if api is None else f"sending by {api.name}"
     for role in roles:
         if role.casefold() not in needed:
-            power = _EVERY_MAILBOX.get(role.casefold(), "is more than SMTP needs")
+            power = _EVERY_MAILBOX.get(role.casefold(), f"is more than {way} needs")
             yield warning(f"the token also grants {role}, which {power}; remove it from the application")
     for scope in scopes:
         if scope.casefold() not in needed:
-            yield hint(f"the token also grants {scope}, which SMTP does not need")
+            yield hint(f"the token also grants {scope}, which {way} does not need")
     if all(word.casefold() in needed for word in (*roles, *scopes)):
-        yield ok("the token grants nothing beyond SMTP")
+        yield ok(f"the token grants nothing beyond {way}")
     graph = host_of(" ".join(words(claims.get("aud")))).startswith("graph.")
+    if api is not None and "Mail.Send" in roles:
+        yield hint(
+            "consent to Mail.Send in Entra lets the application send as every mailbox; Exchange's RBAC for "
+            "applications (role 'Application Mail.Send' with a scope) limits it to some"
+        )
     if "SMTP.SendAsApp" in roles and not graph:
         yield hint(
             "FullAccess lets the application read the mailbox too; Exchange's RBAC for applications (role "

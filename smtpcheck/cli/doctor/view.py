@@ -18,6 +18,7 @@ from smtpcheck.model.check import Check
 from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Outcome
 from smtpcheck.output.finding import findings_text
+from smtpcheck.output.terminal import route_of
 
 _PIPE_WIDTH = 80
 _STYLES = {
@@ -45,11 +46,7 @@ class View:
 
     def __enter__(self) -> Self:
         check = self._check
-        self._print(
-            Text.assemble(
-                (check.name, "bold"), "  ", f"{check.mailbox} via {check.server.host}:{check.server.port}".lstrip()
-            )
-        )
+        self._print(Text.assemble((check.name, "bold"), "  ", f"{check.mailbox} via {route_of(check)}".lstrip()))
         if self._is_terminal:
             self._status.start()
         self._announce(Stage.FLOW)
@@ -69,7 +66,9 @@ class View:
         head.add_column(width=30)
         head.add_column()
         style = _STYLES[result]
-        head.add_row(Text(_SYMBOLS[result], style), str(stage.value), Text(stage.title, "bold"), Text(result, style))
+        head.add_row(
+            Text(_SYMBOLS[result], style), str(stage.value), Text(self._title(stage), "bold"), Text(result, style)
+        )
         self._print(head)
         notes = Table.grid(padding=(0, 1))
         notes.add_column(width=1)
@@ -94,7 +93,10 @@ class View:
         self._print(Text.assemble((outcome.value, _OUTCOMES[outcome]), f": {said}"))
 
     def _announce(self, stage: Stage) -> None:
-        self._status.update(f"{stage.value} {stage.title}")
+        self._status.update(f"{stage.value} {self._title(stage)}")
+
+    def _title(self, stage: Stage) -> str:
+        return stage.title_of(self._check)
 
     def _print(self, text: RenderableType) -> None:
         if self._is_terminal:

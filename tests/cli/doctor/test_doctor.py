@@ -413,7 +413,7 @@ async def test_a_fault_of_our_own_is_unknown(tmp_path: Path, monkeypatch: pytest
         raise ZeroDivisionError
 
     async with World(tmp_path, only("healthy")) as world:
-        monkeypatch.setattr("smtpcheck.check.probe.converse", broken)
+        monkeypatch.setattr("smtpcheck.check.conversation.converse", broken)
         seen = await examine(settings_of(world.config), "healthy")
     assert (seen.outcome, seen.causes(Stage.CONNECTION)) == (Outcome.UNKNOWN, [Cause.INTERNAL])
 
