@@ -43,7 +43,7 @@ class Silences:
 
     async def start(self) -> None:
         """Restore those that people made."""
-        self._made = {silence.id: silence for silence in await self._state.silences.fetch()}
+        self._made = {silence.id: silence for silence in await self._state.silences.fetch(self._wall())}
         self._cover()
 
     def replace(self, settings: Settings) -> None:
@@ -139,7 +139,7 @@ class Silences:
         )
 
     def _forget(self, identity: str, reason: str, **by: str) -> None:
-        del self._made[identity]
-        self._state.silences.end(identity)
+        ended = self._made.pop(identity)
+        self._state.silences.put(replace(ended, ends_at=min(ended.ends_at, self._wall())))
         self._cover()
         _log.info("silence ended", silence=identity, reason=reason, **by)

@@ -108,7 +108,8 @@ STEPS = (
     """
     CREATE TABLE silences (
         id TEXT PRIMARY KEY,
-        silence BLOB
+        ends_at REAL NOT NULL,
+        silence BLOB NOT NULL
     ) WITHOUT ROWID;
     """,
     """

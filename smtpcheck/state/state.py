@@ -284,7 +284,7 @@ class State:
         """Have the file drop what is older than `KEEP_DAYS` at Unix time `now`."""
         self.outbox.forget_old(now - KEEP_DAYS * DAY_SECONDS)
         self.alerts.forget_old()
-        self.silences.forget_old()
+        self.silences.forget_old(now - KEEP_DAYS * DAY_SECONDS)
         self.inspections.forget_old()
         self.archive.forget_old(now - KEEP_DAYS * DAY_SECONDS)
         if self._file is not None:

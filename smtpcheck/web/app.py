@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
-from smtpcheck.web import api, endpoints, history, pages, probe, problems, silences
+from smtpcheck.web import api, availability, endpoints, history, pages, probe, problems, silences
 from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.auth import Guard, TooManyAttemptsError
 from smtpcheck.web.keys import AGENT, CLOCK, GUARD, HOSTS
@@ -35,6 +35,7 @@ def create_app(
     app[CLOCK] = clock
     app[HOSTS] = hosts
     app[GUARD] = Guard()
+    app[availability.REPORTS] = availability.Reports()
     app.add_routes(
         [
             web.get("/", pages.checks),
@@ -42,6 +43,8 @@ def create_app(
             web.get("/checks/{name}/history", history.history),
             web.get(r"/checks/{name}/failures/{second:\d{1,12}}", history.failure),
             web.get("/checks/{name}/badge.svg", history.badge),
+            web.get("/report", availability.page),
+            web.get("/report.csv", availability.csv),
             web.get("/static/{file}", pages.static),
             web.get("/api/v1/checks", api.checks),
             web.get("/api/v1/checks/{name}", api.check),

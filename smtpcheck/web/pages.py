@@ -219,6 +219,11 @@ def _main_finding(report: Report | None) -> Finding | None:
     return next(iter(report.findings or report.warnings), None)
 
 
+def template(name: str) -> jinja2.Template:
+    """Return a template, with the filters that all have."""
+    return _environment().get_template(name)
+
+
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(

@@ -29,6 +29,7 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     types.NoneType: st.none(),
     Mapping[str, object]: CLAIMS | CLAIMS.map(types.MappingProxyType),
+    Mapping[str, float | str]: st.dictionaries(TEXT, FLOATS | TEXT, max_size=2),
     Mapping[str, str]: st.dictionaries(TEXT, TEXT, max_size=2),
 }
 
