@@ -52,6 +52,8 @@ _RSPAMD_MARKED = 0.4
 """`True` is what rspamd rejects, at 15; by default it marks from 6 on (actions.conf), and there it writes `False`."""
 _PROOFPOINT = re.compile(r"\b(rule|policy|score|spamscore|reason)=(\S{1,60})")
 _BARRACUDA = re.compile(rf"\s{{0,40}}(Yes|No)\b(?:,?\s{{0,40}}SCORE={_NUMBER})?", re.IGNORECASE)
+_ANY_FILTER = "a spam filter"
+"""Whose name its field does not tell."""
 _LEADING_NUMBER = re.compile(rf"\s{{0,40}}{_NUMBER}")
 
 
@@ -127,6 +129,8 @@ class Verdict:
 def verdicts(fields: Fields, *, authserv_id: str | None, exchange_online: bool) -> tuple[Verdict, ...]:
     """Return what filters say of a message, the most telling first: believed before hints, junk before clean.
 
+    A flag that several filters set says nothing where one of them says the same by its own field.
+
     `authserv_id` is the receiver's name, None where it is not known; `exchange_online` says whether Exchange Online
     serves the mailbox.
     """
@@ -136,6 +140,8 @@ def verdicts(fields: Fields, *, authserv_id: str | None, exchange_online: bool) 
         reader = _READERS.get(name.lower())
         if reader and (verdict := reader(value[:_MAX_VALUE], at < end and not exchange_online)):
             found.append(verdict)
+    named = {(verdict.junk, verdict.believed) for verdict in found if verdict.filter != _ANY_FILTER}
+    found = [each for each in found if each.filter != _ANY_FILTER or (each.junk, each.believed) not in named]
     return tuple(sorted(found, key=lambda verdict: (not verdict.believed, not verdict.junk)))[:_MAX_VERDICTS]
 
 
@@ -218,7 +224,7 @@ def _rspamd_action(value: str, believed: bool) -> Verdict | None:
 def _spam_flag(value: str, believed: bool) -> Verdict | None:
     word = value.strip().lower()
     known = word in {"yes", "no", "true", "false"}
-    return _verdict("spam filter", word in {"yes", "true"}, believed, f"X-Spam: {word}") if known else None
+    return _verdict(_ANY_FILTER, word in {"yes", "true"}, believed, f"the flag of spam is {word}") if known else None
 
 
 def _proofpoint(value: str, believed: bool) -> Verdict | None:

@@ -110,7 +110,8 @@ PROOFPOINT = ("X-Proofpoint-Spam-Details", "rule=inbound_spam policy=default sco
         (RSPAMD, "X-Spamd-Result: True 15.81 / 15.00"),
         (("X-Spamd-Result", "default: False [8.10 / 15.00]; A(8.00)[]"), "X-Spamd-Result: False 8.10 / 15.00"),
         (("X-Rspamd-Action", "add header"), "X-Rspamd-Action: add header"),
-        (("X-Spam", "Yes"), "X-Spam: yes"),
+        (("X-Spam", "Yes"), "the flag of spam is yes"),
+        (("X-Spam-Flag", "YES"), "the flag of spam is yes"),
         (BARRACUDA, "X-Barracuda-Spam-Status: Yes score=9.02"),
         (PROOFPOINT, "rule=inbound_spam policy=default score=99 spamscore=99"),
     ],
@@ -145,6 +146,21 @@ def test_a_clean_message_is_no_junk(field: tuple[str, str]) -> None:
 def test_the_gateway_of_the_sender_is_not_the_receiver() -> None:
     fields = [("X-Proofpoint-Spam-Details", "rule=outbound_spam policy=outbound score=99 classifier=spam"), OWN]
     assert verdicts(fields, authserv_id=MX, exchange_online=False) == ()
+
+
+def test_a_flag_says_nothing_beside_the_filter_that_set_it() -> None:
+    flag = ("X-Spam-Flag", "YES")
+    (verdict,) = verdicts([flag, SPAMASSASSIN, OWN], authserv_id=MX, exchange_online=False)
+    assert verdict.filter == "SpamAssassin"
+    found = verdicts([flag, OWN, SPAMASSASSIN], authserv_id=MX, exchange_online=False)
+    assert [(verdict.filter, verdict.believed) for verdict in found] == [
+        ("a spam filter", True),
+        ("SpamAssassin", False),
+    ]
+    found = verdicts(
+        [flag, ("X-Spamd-Result", "default: False [0.10 / 15.00]"), OWN], authserv_id=MX, exchange_online=False
+    )
+    assert [verdict.junk for verdict in found] == [True, False]
 
 
 def test_a_believed_verdict_comes_before_a_hint() -> None:
