@@ -14,7 +14,8 @@ from smtpcheck.config.settings import Loaded
 
 NIL = "00000000-0000-0000-0000-000000000000"
 """A client id that stands for an application that does not exist yet (RFC 9562 5.9)."""
-_CREDENTIAL = "options"
+OPTIONS = "options"
+"""The name of the credential that options describe."""
 _SETUP = "smtpcheck"
 _CHECK: dict[str, KeyPath] = {
     "mailbox": ("mailbox",),
@@ -81,15 +82,15 @@ def from_options(options: Mapping[str, object], *, strict: bool = False) -> Load
     kind = next((kind for kind, keys in _KINDS.items() if not keys.keys().isdisjoint(options)), "microsoft")
     keys = _KINDS[kind]
     places = {("checks", 0, *path): _option(name) for name, path in _CHECK.items() if name in options}
-    places |= {("credentials", _CREDENTIAL, *path): _option(name) for name, path in keys.items() if name in options}
+    places |= {("credentials", OPTIONS, *path): _option(name) for name, path in keys.items() if name in options}
     source = _Options(places)
     check: dict[str, Any] = {"name": _name(options.get("mailbox")), "interval": "1h", **_mapping(options, _CHECK)}
     credential = _mapping(options, keys)
     value: dict[str, Any] = {"checks": [check]}
     if credential:
-        check["credential"] = _CREDENTIAL
+        check["credential"] = OPTIONS
         trust = {"ca_file": str(options["ca_file"])} if "ca_file" in options else {}
-        value["credentials"] = {_CREDENTIAL: {"type": kind, **trust, **credential}}
+        value["credentials"] = {OPTIONS: {"type": kind, **trust, **credential}}
     for name in (name for others in _KINDS.values() for name in others if name in options and name not in keys):
         given = next(_option(name) for name in keys if name in options)
         problems.error(Place(source, (name,)), f"cannot be combined with {given}", hint="give one of the two")

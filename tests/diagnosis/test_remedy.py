@@ -120,3 +120,17 @@ def test_every_provider_and_issuer_of_a_step_is_one_that_there_is() -> None:
 def test_no_step_shows_a_token_in_an_address() -> None:
     steps = [step.text for entry in CATALOGUE.entries.values() for step in entry.steps]
     assert [step for step in steps if re.search(r"[?&]\w*token=", step)] == []
+
+
+RIGHTS = [
+    *(Cause.CONSENT_MISSING, Cause.MISSING_SMTP_PERMISSION, Cause.GRAPH_PERMISSION_MISSING, Cause.FINDER_FAILED),
+    *(Cause.SERVICE_PRINCIPAL_NOT_REGISTERED, Cause.WRONG_OBJECT_ID_SERVICE_PRINCIPAL),
+    *(Cause.MAILBOX_PERMISSION_MISSING, Cause.SMTP_AUTH_DISABLED_TENANT, Cause.SMTP_AUTH_DISABLED_MAILBOX),
+    *(Cause.CERTIFICATE_CREDENTIAL_REJECTED, Cause.FEDERATED_ASSERTION_MISMATCH),
+]
+
+
+@pytest.mark.parametrize("cause", RIGHTS)
+def test_what_is_about_rights_names_the_script_that_grants_them(cause: Cause) -> None:
+    values = {"provider": "microsoft", "issuer": "microsoft", "flow": "client_credentials", "credential": "contoso"}
+    assert re.search(r": smtpcheck setup contoso$", _steps(cause, **values), re.MULTILINE)

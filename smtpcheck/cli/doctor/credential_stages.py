@@ -9,14 +9,17 @@ Rules of this file:
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import ceil
+from shlex import quote
 from urllib.parse import urlsplit
 
 from smtpcheck.cli.doctor import api_notes
 from smtpcheck.cli.doctor.api_notes import api_of_check
 from smtpcheck.cli.doctor.discovery import authority_of
 from smtpcheck.cli.doctor.evidence import Evidence, claim, words
-from smtpcheck.cli.doctor.result import Examined, Note, Stage, examined, failed, hint, ok, skipped, warning
+from smtpcheck.cli.doctor.result import Examined, Note, Result, Stage, examined, failed, hint, ok, skipped, warning
+from smtpcheck.config.options import OPTIONS
 from smtpcheck.http_client.urls import host_of
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Provider
@@ -108,6 +111,7 @@ _STAGES = {
     Stage.SCOPES: (Cause.SCOPE_INVALID, Cause.RESOURCE_NOT_IN_TENANT, Cause.WRONG_SCOPE_GOOGLE),
     Stage.RENEWAL: (Cause.REFRESH_TOKEN_EXPIRED_OR_REVOKED, Cause.GOOGLE_TESTING_MODE_EXPIRY),
 }
+_SET_UP = frozenset({Stage.APPLICATION, Stage.PERMISSIONS})
 _STAGE_OF = {cause: stage for stage, causes in _STAGES.items() for cause in causes}
 
 
@@ -121,7 +125,29 @@ def credential_stages(evidence: Evidence) -> Iterator[Examined]:
         Stage.TOKEN: _token,
     }
     for stage, notes_of in stage_notes.items():
-        yield _with_refusal(evidence, stage, notes_of(evidence))
+        yield _with_setup(evidence, _with_refusal(evidence, stage, notes_of(evidence)))
+
+
+def _with_setup(evidence: Evidence, found: Examined) -> Examined:
+    """Return the stage with the command whose script repairs it, where something in the tenant is what may be wrong."""
+    line = _setup_line(evidence)
+    is_wrong = found.result in {Result.FAILED, Result.WARNING}
+    if not (line and is_wrong and (found.stage in _SET_UP or (found.stage is Stage.SCOPES and found.findings))):
+        return found
+    if any(line in note.text for note in found.notes):
+        return found
+    return replace(found, notes=(*found.notes, hint(f"a script that sets the tenant up: {line}")))
+
+
+def _setup_line(evidence: Evidence) -> str:
+    """Return the command that prints the script for the check's application; empty where there is none."""
+    credential = evidence.credential
+    if not isinstance(credential, Microsoft | ManagedIdentity) or credential.authority is not None:
+        return ""
+    if isinstance(credential, Microsoft) and evidence.check.credential == OPTIONS:
+        mailbox = quote(evidence.check.mailbox)
+        return f"smtpcheck setup --tenant {credential.tenant} --client-id {credential.client_id} --mailbox {mailbox}"
+    return f"smtpcheck setup {quote(evidence.check.credential or '')}"
 
 
 def renewal(evidence: Evidence) -> Examined:
@@ -239,6 +265,8 @@ def _permissions(evidence: Evidence) -> Iterator[Note]:
         yield from _delegated(claims.get("scp"))
     else:
         yield from _app_only(evidence)
+        if (line := _setup_line(evidence)) and evidence.check.provider is Provider.MICROSOFT:
+            yield hint(f"a script grants what its checks need, and nothing more: {line}")
 
 
 def _delegated(scp: object) -> Iterator[Note]:

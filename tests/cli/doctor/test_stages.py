@@ -176,6 +176,36 @@ def test_permissions_are_read_from_the_claims(claims: dict[str, object], result:
     assert found.result is (Result.OK if result is Result.HINT else result)
 
 
+def of_check(seen: Evidence, credential: str) -> Evidence:
+    """Return the same, of a check that names this credential."""
+    return replace(seen, check=replace(seen.check, credential=credential))
+
+
+@pytest.mark.parametrize("cause", [Cause.APP_NOT_IN_TENANT, Cause.CONSENT_MISSING, Cause.RESOURCE_NOT_IN_TENANT])
+def test_what_is_wrong_in_the_tenant_names_the_script_that_sets_it_up(cause: Cause) -> None:
+    error = TokenError(TokenErrorKind.OAUTH, NOW, error="invalid", description="no")
+    seen = of_check(evidence(error=error, cause=cause), "con toso")
+    (failing,) = [one for one in credential_stages(seen) if one.result is Result.FAILED]
+    assert "smtpcheck setup 'con toso'" in said(failing, Result.HINT)
+
+
+def test_what_the_token_cannot_show_names_the_script_once() -> None:
+    for claims in (CLAIMS, CLAIMS | {"roles": []}, CLAIMS | {"roles": ["IMAP.AccessAsApp"]}):
+        found = stage(of_check(evidence(claims), "contoso"), Stage.PERMISSIONS)
+        assert said(found, Result.HINT).count("smtpcheck setup contoso") == 1
+
+
+def test_without_a_configuration_the_script_is_made_from_options() -> None:
+    found = stage(of_check(evidence(), "options"), Stage.PERMISSIONS)
+    assert "smtpcheck setup --tenant" in said(found, Result.HINT)
+    assert "--mailbox a@example.org" in said(found, Result.HINT)
+
+
+def test_at_an_issuer_of_ones_own_there_is_no_script() -> None:
+    seen = of_check(evidence(CLAIMS | {"roles": []}, credential=microsoft(authority="https://id.example.org")), "own")
+    assert "smtpcheck setup" not in said(stage(seen, Stage.PERMISSIONS), Result.HINT)
+
+
 @pytest.mark.parametrize(
     ("roles", "result"), [(["Mail.Send"], Result.OK), (["SMTP.SendAsApp"], Result.FAILED), ([], Result.FAILED)]
 )
