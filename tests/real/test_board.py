@@ -28,7 +28,7 @@ CHOSEN = {
 """What Grafana puts in the place of its variables when all is chosen."""
 
 ONE_CHECK = "smtpcheck-check.json"
-ITS_CHECKS = (BREAKING.name, "slow", "healthy-certificate", DATED.name, SIGNED_IN.name, "mail-in-junk")
+ITS_CHECKS = (BREAKING.name, "slow", "healthy-certificate", DATED.name, SIGNED_IN.name, "mail-in-junk", "mail-bounced")
 """Of which each panel of that board shows at least one: no check has all kinds of trouble and of credentials."""
 
 
