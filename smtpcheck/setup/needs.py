@@ -113,10 +113,12 @@ def _of_question(needs: Needs, cloud: Cloud) -> Iterator[Permission]:
 
 
 def _to_find(check: Check, loopback: Loopback, name: str) -> Iterator[Need]:
-    find = loopback.find
-    if find is not None and find.credential == name and not find.password:
-        is_imap = find.via is FindVia.IMAP
-        yield Need(FINDER_PERMISSIONS[find.via], find.mailbox, imap=is_imap, check=check.name)
+    """Yield what the search for messages needs, and the one for bounces where it is asked for by name."""
+    searched = loopback.searched if loopback.bounces_required else (loopback.find,)
+    for find in searched:
+        if find is not None and find.credential == name and not find.password:
+            is_imap = find.via is FindVia.IMAP
+            yield Need(FINDER_PERMISSIONS[find.via], find.mailbox, imap=is_imap, check=check.name)
 
 
 def must_be_refused(check: Check) -> bool:

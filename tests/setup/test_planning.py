@@ -91,6 +91,13 @@ def test_a_finder_by_graph_reaches_its_mailbox_alone_whatever_the_grant(tmp_path
     )
 
 
+def test_bounces_that_are_asked_for_need_the_senders_mailbox_too(tmp_path: Path) -> None:
+    """Those that are only tried for are granted nothing: it is one mailbox more that the application could read."""
+    one = only(plan_of(tmp_path, check(loopback=loopback("graph", bounces={"via": "graph"}))))
+    (role,) = one.roles
+    assert role.mailboxes == ("billing@contoso.com", "probe@contoso.com")
+
+
 def test_send_as_is_granted_only_where_the_sender_is_another(tmp_path: Path) -> None:
     same, other = check(sender="Billing@Contoso.com"), check("sales@contoso.com", sender="office@contoso.com")
     one = only(plan_of(tmp_path, same, other))
