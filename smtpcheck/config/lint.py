@@ -7,6 +7,7 @@ Rules of this file:
 """
 
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,12 +33,14 @@ from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS, Cloud, clouds_of_smtp_host
 from smtpcheck.oauth.credential import Credential, issuer_of
 from smtpcheck.oauth.microsoft import Microsoft
+from smtpcheck.oauth.microsoft_user import MicrosoftUser
 from smtpcheck.oauth.oauth2 import OAuth2
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError, SecretWarning
 
 _Member = TypeVar("_Member")
 _GRAPH_HOSTS = frozenset(facts.graph for facts in CLOUDS.values())
 _IMPLICIT_TLS_PORT = 465
+_PERSONAL_DOMAIN = re.compile(r"(?:outlook|hotmail|live|msn|passport)(?:\.[a-z]{2,3}){1,2}")
 _INBOUND_HOST = ".mail.protection.outlook.com"
 
 
@@ -75,6 +78,8 @@ def lint_check(check: Check, credential: Credential | None, entry: Entry, proble
         _check_communication_services(check, credential, entry, problems)
     if isinstance(credential, CloudCredential) and not private:
         _check_cloud(check, credential, entry, problems)
+    if isinstance(credential, MicrosoftUser) and not private:
+        _check_personal(check, credential, entry, problems)
     if credential is not None and not private:
         _check_provider(check, credential, entry, problems)
 
@@ -221,6 +226,16 @@ def _check_exchange(check: Check, credential: Credential | None, entry: Entry, p
             "receives mail from outside; clients cannot log in there",
             value=server.host,
             hint=f"write {_host_of(credential)}",
+        )
+
+
+def _check_personal(check: Check, credential: MicrosoftUser, entry: Entry, problems: Problems) -> None:
+    if credential.tenant == "common" and _PERSONAL_DOMAIN.fullmatch(_domain(check.mailbox)):
+        problems.warning(
+            entry.at(("mailbox",)),
+            "is a personal account, whose refresh token from tenant: common expires at its first refresh",
+            value=check.mailbox,
+            hint=f"write tenant: consumers in credential {check.credential}, then log in again",
         )
 
 
