@@ -5,7 +5,8 @@ Rules of this file:
 - Every YAML file here is a file of rules, but for those in `_OTHER_FILES`. It is a list of groups; what a group says
   under `when`, `reference`, `retry` and `general` holds for each of its rules, unless a rule says otherwise. Its
   `manifest` says what it is about, what each of its rules asks for (`of`, such as the provider, so that none fires at
-  another), and where its references are.
+  another), and where its references are,
+  and under `scenarios` which scenarios of the sandbox, cases or replies of the tests' corpora show it.
 - A rule states the evidence that it needs; without it, it does not fire. What it may ask for, each a list:
   - `phase`: the step, stated or read from the text; a phase that nothing shows matches no rule.
   - `kind`: what kind of text it is (`evidence.KINDS`): smtp, imap, pop, issuer, graph, ews, api, bounce, headers, dns,
@@ -100,7 +101,6 @@ def _entry(row: Mapping[str, Any], remedy: Mapping[str, Any]) -> Entry:
         retry=bool(remedy.get("retry")),
         fixed_by=FixedBy(row["fixed_by"]),
         depends_on=frozenset(Cause(name) for name in row.get("depends_on", ())),
-        shown_after=int(row.get("shown_after", 1)),
     )
 
 

@@ -49,9 +49,7 @@ class Entry:
     """Whether trying again, unchanged, can help."""
     fixed_by: FixedBy
     depends_on: frozenset[Cause]
-    """Causes that explain this one where both are seen."""
-    shown_after: int
-    """After how many runs in a row it is shown."""
+    """Causes that explain this one: where both are possible they are checked first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +136,15 @@ def meaning(entry: Entry) -> str:
     return entry.definition.replace("{where}", "")
 
 
+def reasons_first(causes: Sequence[Cause], catalogue: Catalogue) -> tuple[Cause, ...]:
+    """Return the causes in the order to check them: as they are, but each after those of them that explain it."""
+    left, ordered = list(dict.fromkeys(causes)), list[Cause]()
+    while left:
+        ordered.append(next(cause for cause in left if catalogue.entries[cause].depends_on.isdisjoint(left)))
+        left.remove(ordered[-1])
+    return tuple(ordered)
+
+
 def certainty_words(certainty: float) -> str:
     """Return how sure a finding is, for people."""
     return "certain" if certainty >= CERTAIN else "likely" if certainty >= LIKELY else "possible"
@@ -198,7 +205,8 @@ def _tell_apart(finding: Finding, entry: Entry, rule: Rule | None, catalogue: Ca
     alike = [cause for cause in (rule.cause, *(cause for cause, _ in rule.also)) if cause != finding.cause]
     if not alike:
         return entry.tell_apart
-    others = "; ".join(f"{cause} ({catalogue.entries[cause].tell_apart})" for cause in alike[:_LOOKALIKES])
+    ordered = reasons_first(alike[:_LOOKALIKES], catalogue)
+    others = "; ".join(f"{cause} ({catalogue.entries[cause].tell_apart})" for cause in ordered)
     return f"{entry.tell_apart}. Also possible: {others}"
 
 

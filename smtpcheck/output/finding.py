@@ -16,7 +16,7 @@ from rich.text import Text
 
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.diagnosis.events import Failure
-from smtpcheck.diagnosis.explain import CERTAIN, LIKELY, certainty_words, describe
+from smtpcheck.diagnosis.explain import CERTAIN, LIKELY, certainty_words, describe, reasons_first
 from smtpcheck.model.cause import WHY_FOLLOWS, Cause
 from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Finding
@@ -81,9 +81,8 @@ def _add_whole(grid: Table, finding: Finding, alike: Sequence[Finding], catalogu
     if alike and finding.certainty < CERTAIN:
         names = ", ".join(item.cause.value for item in alike)
         grid.add_row("or", Text(f"the same is seen with: {names}"))
-        order = "; ".join(
-            f"{item.cause.value}: {catalogue.entries[item.cause].tell_apart}" for item in (finding, *alike)
-        )
+        causes = reasons_first([item.cause for item in (finding, *alike)], catalogue)
+        order = "; ".join(f"{cause.value}: {catalogue.entries[cause].tell_apart}" for cause in causes)
         grid.add_row("confirm", Text(f"check in this order: {order}; then all at once: smtpcheck doctor"))
     elif explanation.tell_apart and finding.cause is not Cause.UNKNOWN:
         grid.add_row("confirm", Text(explanation.tell_apart))

@@ -34,6 +34,12 @@ def cases(form: str) -> Iterator[dict[str, Any]]:
                 yield case
 
 
+def replies() -> list[dict[str, Any]]:
+    """Return the rows of what servers, issuers and mail APIs answer."""
+    rows: list[dict[str, Any]] = yaml.safe_load((FOLDER / "replies.yaml").read_text("utf-8"))["rows"]
+    return rows
+
+
 def area_of(case: Mapping[str, Any]) -> str:
     """Return the area of a case, for the score."""
     return case.get("area") or AREAS.get(case["observed"].get("phase") or "", "SMTP")

@@ -22,6 +22,8 @@ from smtpcheck.diagnosis.screening import Expression
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.credential import CredentialHints
 from smtpcheck.model.report import Attempt, CertificateFacts, Fault, FaultKind, Finding, TlsFacts, TokenErrorKind
+from smtpcheck.sandbox.scenarios import SCENARIOS
+from tests.diagnosis.corpus import FORMS, cases, findings, replies
 
 # Named by a check's judgement, by the search for a message or by the agent, not by the reading of a failure.
 ELSEWHERE = {
@@ -380,9 +382,28 @@ def _manifest(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", RULE_FILES)
 def test_a_file_of_rules_says_what_it_is_about(name: str) -> None:
     manifest = _manifest(name)
-    assert set(manifest) == {"about", "of", "references"}
+    assert set(manifest) == {"about", "of", "references", "scenarios"}
     assert manifest["about"]
     assert manifest["references"]
+    assert manifest["scenarios"]
+
+
+SCENARIO_CAUSES = {scenario.name: scenario.cause for scenario in SCENARIOS if scenario.cause}
+CASES = [(case, form) for form in FORMS for case in cases(form)]
+
+
+@pytest.mark.parametrize(
+    ("name", "scenario"), [(name, one) for name in RULE_FILES for one in _manifest(name)["scenarios"]]
+)
+def test_what_a_file_of_rules_names_shows_one_of_its_rules(name: str, scenario: str, catalogue: Catalogue) -> None:
+    """A scenario of the sandbox, a case of the corpora, or a reply with an id."""
+    named = {rule.cause for rule in catalogue.rules if rule.id.startswith(f"{name}.")}
+    if scenario in SCENARIO_CAUSES:
+        assert SCENARIO_CAUSES[scenario] in named
+    elif shown := [findings(case, form, catalogue)[0] for case, form in CASES if case["id"] == scenario]:
+        assert name in {finding.rule.partition(".")[0] for finding in shown}
+    else:
+        assert [row["file"] for row in replies() if row.get("id") == scenario] == [name]
 
 
 @pytest.mark.parametrize("name", RULE_FILES)

@@ -9,7 +9,7 @@ import pytest
 
 from smtpcheck.config import load as load_config
 from smtpcheck.diagnosis.catalogue import load
-from smtpcheck.diagnosis.explain import LIKELY, Explanation, describe, explain
+from smtpcheck.diagnosis.explain import LIKELY, Explanation, describe, explain, reasons_first
 from smtpcheck.diagnosis.observation import Observation, from_case, from_text, observe
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.credential import CredentialHints
@@ -423,3 +423,13 @@ def test_the_unknown_stands_alone() -> None:
 def test_the_issuer_s_address_and_status_are_in_the_evidence() -> None:
     seen = Observation(phase="token", token_kind="http", endpoint="https://idp.example.org/token", http_status=403)
     assert "issuer: https://idp.example.org/token answered with HTTP status 403" in _first(seen).evidence
+
+
+def test_a_cause_is_checked_after_those_that_explain_it() -> None:
+    causes = [Cause.TLS_UNTRUSTED_CA, Cause.CERTIFICATE_EXPIRED, Cause.TLS_INTERCEPTED, Cause.CLOCK_SKEW]
+    assert reasons_first(causes, CATALOGUE) == (
+        Cause.TLS_INTERCEPTED,
+        Cause.TLS_UNTRUSTED_CA,
+        Cause.CLOCK_SKEW,
+        Cause.CERTIFICATE_EXPIRED,
+    )

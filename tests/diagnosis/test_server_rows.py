@@ -1,20 +1,17 @@
 """What each server, issuer and mail API answers, row by row in `corpus/replies.yaml`: the cause comes first."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from smtpcheck.diagnosis.catalogue import RULE_FILES, load
 from smtpcheck.diagnosis.explain import explain
 from smtpcheck.diagnosis.observation import Observation, from_text
 from smtpcheck.model.cause import Cause
+from tests.diagnosis.corpus import replies
 
 CATALOGUE = load()
-ROWS: list[dict[str, Any]] = yaml.safe_load(
-    (Path(__file__).parent.parent / "corpus/replies.yaml").read_text(encoding="utf-8")
-)["rows"]
+ROWS = replies()
 ELSEWHERE = {"mail"}
 """Files whose rows are whole messages: `test_mail_reading.py`."""
 
