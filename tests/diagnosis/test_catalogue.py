@@ -529,6 +529,7 @@ def test_a_remedy_is_filled_with_what_is_known(catalogue: Catalogue) -> None:
         "SMTP AUTH is off for the mailbox.",
         ("seen",),
         (
+            "All that its checks need, by a script to read and run: smtpcheck setup <credential>",
             (
                 "Enable it for this mailbox alone: Set-CASMailbox -Identity a@example.org"
                 " -SmtpClientAuthenticationDisabled $false"
