@@ -117,7 +117,7 @@ class Readings:
 
     def _first(self, name: str, inspector: Inspector, kit: Kit) -> float:
         kept = self._rows.readings.get(name)
-        soon = hash_fraction(name) * min(_FIRST_WITHIN, inspector.plan.every)
+        soon = 0.0 if inspector.is_local else hash_fraction(name) * min(_FIRST_WITHIN, inspector.plan.every)
         if kept is None:
             return kit.monotonic() + soon
         wait = min(kept.at + inspector.plan.every - kit.wall(), inspector.plan.every)

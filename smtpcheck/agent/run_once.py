@@ -6,6 +6,7 @@ Rule of this file: it is the agent's work without its schedule; the runs themsel
 import asyncio
 from collections.abc import Callable, Sequence
 
+from smtpcheck.agent.inspect_once import with_inspections
 from smtpcheck.agent.loopback_once import run_loopback
 from smtpcheck.agent.send_once import send_once
 from smtpcheck.agent.witnesses import ask, has_default_route
@@ -27,11 +28,13 @@ async def run_once(
     locks: MailboxLocks | None = None,
     seen: Callable[[Report], None] = lambda _: None,
     loopbacks: bool = False,
+    inspections: bool = False,
 ) -> dict[str, Report]:
     """Run each of `checks` once and return the reports by name, in the order of `checks`.
 
     `seen` is called with each report as it comes in. With `loopbacks` a check that has one sends its message, and its
-    report says what became of that; without, nobody sends but a check of depth `send`.
+    report says what became of that; without, nobody sends but a check of depth `send`. With `inspections` the reports
+    have what the provider says besides.
 
     Where the agent itself has no connectivity (see `check.connectivity`), the runs that failed for that are `unknown`.
     """
@@ -39,7 +42,8 @@ async def run_once(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_run(check, kit, seen, settings, loopbacks=loopbacks)) for check in checks]
-        return await _with_connectivity(settings, checks, [task.result() for task in tasks], kit)
+        reports = await _with_connectivity(settings, checks, [task.result() for task in tasks], kit)
+        return await with_inspections(settings, reports, kit) if inspections else reports
     finally:
         await kit.close()
 

@@ -55,7 +55,7 @@ async def _once(folder: Path) -> int:
 
     async with World(folder) as world:
         settings = _settings(world)
-        reports = await run_once(settings, settings.checks, loopbacks=True)
+        reports = await run_once(settings, settings.checks, loopbacks=True, inspections=True)
         right = {scenario.name for scenario in world.scenarios if scenario.expects(reports[scenario.name])}
         show(scenario_table(reports, world.scenarios, right))
         return 0 if len(right) == len(reports) else 2

@@ -59,6 +59,7 @@ class ExchangeDirectory:
         unregistered: client ids of applications that Exchange does not know.
         smtp_auth_disabled: the tenant's switch.
         roles: by client id, the mailboxes in the scope of its SMTP role; None without the role.
+        still_applied: pairs of client id and mailbox whose rights the mail servers do not know to be gone.
         not_applied: pairs of client id and mailbox whose rights the mail servers do not know yet.
         send_from_alias: whether a mailbox may send from its aliases.
     """
@@ -68,6 +69,7 @@ class ExchangeDirectory:
         self.unregistered: set[str] = set()
         self.smtp_auth_disabled = False
         self.roles: dict[str, set[str]] = {}
+        self.still_applied: set[tuple[str, str]] = set()
         self.not_applied: set[tuple[str, str]] = set()
         self.send_from_alias = True
         self._registrations: dict[str, Registration] = {}
@@ -91,6 +93,8 @@ class ExchangeDirectory:
     def permits(self, app: App, permissions: Collection[str], address: str) -> bool:
         """Return whether the application may log in to the mailbox by SMTP with these permissions in its token."""
         entry, registration = self.mailbox(address), self.registration(app)
+        if (app.client_id, address.casefold()) in self.still_applied:
+            return True
         if entry is None or not entry.exists or registration is None or registration.object_id != app.principal_id:
             return False
         off = self.smtp_auth_disabled if entry.smtp_auth_disabled is None else entry.smtp_auth_disabled

@@ -25,6 +25,12 @@ class Flaw(StrEnum):
     JUST_REGISTERED = "just_registered"
     """All is in order since some minutes, and the mail servers do not know it yet."""
     NO_SEND_AS = "no_send_as"
+    RIGHT_WITHDRAWN = "right_withdrawn"
+    """Full access was withdrawn, and the mail servers do not know it yet."""
+    NO_LICENCE = "no_licence"
+    """The tenant has no Entra ID P1."""
+    INCIDENT = "incident"
+    """Microsoft has published an incident of Exchange Online."""
     ASSIGNMENT_REQUIRED = "assignment_required"
     """The enterprise application wants an assignment that nobody made."""
 
@@ -60,6 +66,11 @@ def _mailbox_deleted(_exchange: ExchangeDirectory, _app: App, mailbox: MailboxEn
     mailbox.exists, mailbox.soft_deleted = False, True
 
 
+def _right_withdrawn(exchange: ExchangeDirectory, app: App, mailbox: MailboxEntry) -> None:
+    mailbox.closed_to.add(app.client_id)
+    exchange.still_applied.add((app.client_id, mailbox.address.casefold()))
+
+
 def _assignment_required(_exchange: ExchangeDirectory, app: App, _mailbox: MailboxEntry) -> None:
     app.assignment_required = True
 
@@ -73,4 +84,6 @@ FLAWS: Mapping[Flaw, Callable[[ExchangeDirectory, App, MailboxEntry], None]] = {
     Flaw.JUST_REGISTERED: _just_registered,
     Flaw.NO_SEND_AS: _no_send_as,
     Flaw.ASSIGNMENT_REQUIRED: _assignment_required,
+    Flaw.RIGHT_WITHDRAWN: _right_withdrawn,
 }
+"""What each flaw of an application or a mailbox changes; those of the tenant are the world's matter."""

@@ -15,6 +15,7 @@ from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.api_scenarios import API_SCENARIOS
 from smtpcheck.sandbox.bounces import Refusal, Style
 from smtpcheck.sandbox.certificates import Certificate
+from smtpcheck.sandbox.inspection_scenarios import INSPECTION_SCENARIOS
 from smtpcheck.sandbox.mail_store import Delivery, Use
 from smtpcheck.sandbox.receiver_headers import GMAIL_ID, OUTBOUND_SPAM, POSTFIX_ID, SPAMASSASSIN, exchange_verdict
 from smtpcheck.sandbox.scenario import (
@@ -311,5 +312,6 @@ SCENARIOS: tuple[Scenario, ...] = (
         check=_loopback("finder-refused", warn_after="2s", lost_after="4s"),
     ),
     *API_SCENARIOS,
+    *INSPECTION_SCENARIOS,
 )
 """The worlds of `smtpcheck demo`."""

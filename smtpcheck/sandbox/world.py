@@ -19,9 +19,10 @@ from smtpcheck.sandbox.certificates import Authority, Certificate
 from smtpcheck.sandbox.credentials import CREDENTIAL_KINDS, Application, Credential
 from smtpcheck.sandbox.directory import Tenant
 from smtpcheck.sandbox.exchange import Exchange, by_permission
-from smtpcheck.sandbox.flaws import FLAWS
+from smtpcheck.sandbox.flaws import FLAWS, Flaw
 from smtpcheck.sandbox.gmail import Gmail
 from smtpcheck.sandbox.google import GoogleIssuer
+from smtpcheck.sandbox.graph_directory import incident
 from smtpcheck.sandbox.imap import ExchangeAuthenticator, GmailAuthenticator, ImapServer
 from smtpcheck.sandbox.imap_session import GMAIL_IMAP, ImapListener
 from smtpcheck.sandbox.issuer import Issuer
@@ -171,7 +172,11 @@ class World:
         apps = {one.registration.name: one.app for one in self._credentials if isinstance(one, Application)}
         for scenario in self.scenarios:
             entry = self.administration.mailbox(_address(scenario))
-            if scenario.flaw is not None and entry is not None:
+            if scenario.flaw is Flaw.NO_LICENCE:
+                self._tenant.premium = False
+            elif scenario.flaw is Flaw.INCIDENT:
+                self.issuer.graph_directory.incidents = [incident()]
+            elif scenario.flaw is not None and entry is not None:
                 FLAWS[scenario.flaw](self.administration, apps[scenario.registration.name], entry)
 
     def _permits(self, client_id: str, permissions: Collection[str], address: str) -> bool:

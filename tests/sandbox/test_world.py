@@ -73,6 +73,17 @@ SEEN: dict[str, str] = {
     "graph-throttled": "429 ApplicationThrottled",
     "gmail-healthy": "400 invalidArgument",
     "gmail-scope-insufficient": "403 insufficientPermissions",
+    **dict.fromkeys(
+        [
+            *("bare-535-unregistered", "bare-535-object-id", "bare-535-no-right", "bare-535-smtp-auth"),
+            *("bare-535-no-mailbox", "inspector-blind"),
+        ],
+        "535 5.7.3",
+    ),
+    "inspector-no-licence": "235 2.7.0",
+    "drift": "235 2.7.0",
+    "incident": "421 4.3.2",
+    "mail-quarantined": "235 2.7.0",
 }
 """What a plain client sees last, going as deep as the check does."""
 
@@ -301,6 +312,16 @@ def test_the_scenarios_cover_what_must_be_shown() -> None:
         "graph-throttled": (Outcome.CRITICAL, Cause.GRAPH_THROTTLED),
         "gmail-healthy": (Outcome.OK, set()),
         "gmail-scope-insufficient": (Outcome.CRITICAL, Cause.WRONG_SCOPE_GOOGLE),
+        "bare-535-unregistered": (Outcome.CRITICAL, Cause.SERVICE_PRINCIPAL_NOT_REGISTERED),
+        "bare-535-object-id": (Outcome.CRITICAL, Cause.WRONG_OBJECT_ID_SERVICE_PRINCIPAL),
+        "bare-535-no-right": (Outcome.CRITICAL, Cause.MAILBOX_PERMISSION_MISSING),
+        "bare-535-smtp-auth": (Outcome.CRITICAL, Cause.SMTP_AUTH_DISABLED_MAILBOX),
+        "bare-535-no-mailbox": (Outcome.CRITICAL, Cause.MAILBOX_MISSING_OR_UNLICENSED),
+        "inspector-blind": (Outcome.CRITICAL, Cause.SERVICE_PRINCIPAL_NOT_REGISTERED),
+        "inspector-no-licence": (Outcome.OK, set()),
+        "drift": (Outcome.WARNING, {Cause.MAILBOX_PERMISSION_MISSING}),
+        "incident": (Outcome.CRITICAL, Cause.TRANSIENT_SERVER_ERROR),
+        "mail-quarantined": (Outcome.CRITICAL, Cause.MAIL_QUARANTINED),
     }
 
 
@@ -334,7 +355,8 @@ async def test_the_configuration_is_complete(world: World, tmp_path: Path) -> No
     assert settings["agent"] == {"listen": "127.0.0.1:9587", "state": str(tmp_path / "state")}
     assert [check["name"] for check in settings["checks"]] == [scenario.name for scenario in SCENARIOS]
     named = {check["credential"] for check in settings["checks"] if check["name"] != "relay-must-fail"}
-    assert named == set(settings["credentials"])
+    inspectors = {keys["inspect"]["by"] for keys in settings["credentials"].values() if "inspect" in keys}
+    assert named | inspectors == set(settings["credentials"])
     by_smtp = [check for check in settings["checks"] if "via" not in check]
     assert {check["server"]["port"] for check in by_smtp} == set(world.ports.values())
     assert {check.get("interval") for check in settings["checks"] if check.get("depth") == "send"} == {"15m"}
@@ -343,7 +365,9 @@ async def test_the_configuration_is_complete(world: World, tmp_path: Path) -> No
 async def test_secret_files_are_the_owners_alone(world: World) -> None:
     """Every file that holds a secret has mode 0600, and the configuration holds none."""
     credentials = yaml.safe_load(world.config.read_text())["credentials"].values()
-    names = [value["file"] for keys in credentials for value in keys.values() if isinstance(value, dict)]
+    names = [
+        value["file"] for keys in credentials for value in keys.values() if isinstance(value, dict) and "file" in value
+    ]
     names += [keys["key_file"] for keys in credentials if "key_file" in keys]
     assert len(names) == len(credentials)
     files = [world.config.parent / name for name in names]

@@ -131,6 +131,8 @@ async def test_every_scenario_has_its_cause_in_the_right_step(tmp_path: Path) ->
         failed = [stage for stage in Stage if one.result(stage) is Result.FAILED]
         # A loopback waits for mail, and doctor does not.
         cause, warnings = (None, frozenset()) if "loopback" in scenario.check else (scenario.cause, scenario.warnings)
+        if scenario.name == "drift":  # doctor examines what fails now
+            warnings = frozenset()
         wanted = {cause} if cause else set(warnings)
         named = {stage for stage in Stage if set(one.causes(stage)[:1]) & wanted}
         assert len(named) == bool(wanted), scenario.name

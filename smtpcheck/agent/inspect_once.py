@@ -1,0 +1,73 @@
+"""What the provider says of checks that are run once: what the agent would come to know over time."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from smtpcheck.agent.inspecting import remedy_values
+from smtpcheck.agent.investigation import investigate, trace
+from smtpcheck.check.kit import Kit
+from smtpcheck.config import Settings
+from smtpcheck.diagnosis.drift import next_reading, warnings_of
+from smtpcheck.diagnosis.inspected import acts_for_itself, candidates
+from smtpcheck.diagnosis.inspection_status import InspectionStatus, Proof, merged, signature
+from smtpcheck.diagnosis.traced import lost_message, traced
+from smtpcheck.inspection.inspector import Inspector
+from smtpcheck.inspection.inspectors import Inspectors
+from smtpcheck.inspection.questions import QUESTIONS
+from smtpcheck.loopback.plan import Loopback
+from smtpcheck.model.check import Check
+from smtpcheck.model.inspection import Inspection
+from smtpcheck.model.report import Finding, Outcome, Report
+
+
+async def with_inspections(settings: Settings, reports: Mapping[str, Report], kit: Kit) -> dict[str, Report]:
+    """Return the reports with what the provider says besides."""
+    inspectors = Inspectors(
+        settings.inspections, settings.credentials, kit.tokens, wall=kit.wall, monotonic=kit.monotonic
+    )
+    found = dict(reports)
+    try:
+        readings = {
+            name: await inspector.read(QUESTIONS, inspector.plan.mailboxes)
+            for name, inspector in inspectors.all().items()
+        }
+        for check in settings.checks:
+            inspector = inspectors.get(check.credential)
+            if inspector is not None and check.name in found:
+                reading = readings[check.credential or ""]
+                plan = settings.loopbacks.get(check.name)
+                seen = _Seen(check, found[check.name], plan, kit)
+                found[check.name] = await _inspected(seen, inspector, reading)
+    finally:
+        await inspectors.close()
+    return found
+
+
+class _Seen(NamedTuple):
+    """A check that has run, with its loopback."""
+
+    check: Check
+    report: Report
+    plan: Loopback | None
+    kit: Kit
+
+
+async def _inspected(seen: _Seen, inspector: Inspector, reading: Inspection) -> Report:
+    check, report, plan, kit = seen
+    hints, causes = kit.hints.get(check.credential or ""), tuple[Finding, ...]()
+    warnings = tuple[Finding, ...]()
+    if lost_message(report) and plan is not None:
+        causes = traced(report, await trace(inspector, report, plan))
+    elif candidates(report):
+        _, causes = await investigate(inspector, check, report, hints, Inspection(), began=report.started_at)
+    elif report.outcome in (Outcome.OK, Outcome.WARNING) and hints is not None:
+        kept = next_reading(
+            *(None, reading, inspector.plan.mailboxes),
+            answered=frozenset(fact.name for fact in reading.facts),
+            app_only=acts_for_itself(hints),
+            now=kit.wall(),
+            every=inspector.plan.every,
+        )
+        warnings = warnings_of(kept, check.mailbox, remedy_values(check, hints), kit.wall())
+    proof = Proof(signature(report), causes) if causes else None
+    return merged(report, InspectionStatus(proof, warnings, reading.incidents))
