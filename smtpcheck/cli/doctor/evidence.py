@@ -32,6 +32,8 @@ class Evidence:
     report: Report | None = None
     """The run that opened the connection; None where the check opens none."""
     state: CredentialState | None = None
+    finder_names: tuple[str, ...] = ()
+    """What the mailboxes that a loopback looks into, and their folders, are called."""
 
     @property
     def token(self) -> TokenFacts | None:

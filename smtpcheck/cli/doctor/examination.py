@@ -20,7 +20,7 @@ from smtpcheck.cli.doctor import connection_stages, credential_stages
 from smtpcheck.cli.doctor.differential import refusal, run_differential
 from smtpcheck.cli.doctor.discovery import discover
 from smtpcheck.cli.doctor.evidence import Evidence
-from smtpcheck.cli.doctor.finder_notes import finder_notes
+from smtpcheck.cli.doctor.finder_notes import look_for_mail
 from smtpcheck.cli.doctor.inspected import inspected
 from smtpcheck.cli.doctor.maintenance_stage import maintenance
 from smtpcheck.cli.doctor.monitoring_stage import find_agent, monitoring
@@ -121,8 +121,9 @@ class Examination:
             return tested
         if plan.find is not None and plan.find.credential == check.credential and not self.evidence.can_go_on:
             return tested
-        notes, findings = await finder_notes(plan, self._kit, check.token_timeout)
-        return replace(tested, notes=(*tested.notes, *notes), findings=(*tested.findings, *findings))
+        seen = await look_for_mail(plan, self._kit, check.token_timeout)
+        self.evidence = replace(self.evidence, finder_names=tuple(filter(None, seen.names)))
+        return replace(tested, notes=(*tested.notes, *seen.notes), findings=(*tested.findings, *seen.findings))
 
     async def _refuse(self) -> Examined:
         reason = self._why_no_refusal()

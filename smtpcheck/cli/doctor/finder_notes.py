@@ -27,11 +27,12 @@ _MAY_READ = frozenset({"Mail.Read", "Mail.Read.Shared", "Mail.ReadBasic", "Mail.
 _WAYS = {FindVia.IMAP: "IMAP", FindVia.GRAPH: "Microsoft Graph"}
 
 
-async def finder_notes(plan: Loopback, kit: Kit, token_timeout: float) -> tuple[Sequence[Note], Sequence[Finding]]:
+async def look_for_mail(plan: Loopback, kit: Kit, token_timeout: float) -> "FinderSeen":
     """Return what was seen in the mailboxes of a loopback, and why something in them does not work."""
+    seen = FinderSeen(kit, token_timeout)
     if plan.find is None:
-        return [hint("messages of the loopback are not searched for (find: {via: none})")], []
-    seen = _Seen(kit, token_timeout)
+        seen.notes.append(hint("messages of the loopback are not searched for (find: {via: none})"))
+        return seen
     await seen.look_for_messages(plan.find, deletes=plan.delete)
     if plan.bounces is None:
         seen.notes.append(hint("bounces are not searched for: a message that is returned counts as lost"))
@@ -39,15 +40,17 @@ async def finder_notes(plan: Loopback, kit: Kit, token_timeout: float) -> tuple[
         seen.notes.append(ok("bounces arrive in the same mailbox"))
     else:
         await seen.look_for_bounces(plan.bounces, required=plan.bounces_required)
-    return seen.notes, seen.findings
+    return seen
 
 
-class _Seen:
+class FinderSeen:
     """What is seen in the mailboxes, as it comes."""
 
     def __init__(self, kit: Kit, token_timeout: float) -> None:
         self.notes: list[Note] = []
         self.findings: list[Finding] = []
+        self.names: list[str] = []
+        """What the mailboxes and their folders are called."""
         self._kit, self._token_timeout = kit, token_timeout
 
     async def look_for_messages(self, find: Find, *, deletes: bool) -> None:
@@ -57,6 +60,7 @@ class _Seen:
             self._failed(find, found, "searched")
             return
         self.notes.append(ok(f"the login to {find.mailbox} by {_WAYS[find.via]} is accepted"))
+        self.names += found.folders
         self.notes.append(ok(f"folders to search: {_named(found.folders)}"))
         if not deletes:
             self.notes.append(hint("messages that are found stay there (delete: false)"))
@@ -86,6 +90,7 @@ class _Seen:
     async def _search(self, find: Find, *, delete: bool) -> Search:
         name = f"sc1{secrets.token_hex(16)}"
         target = Target((f"<{name}@{find.mailbox.rpartition('@')[2] or 'localhost'}>",), name, self._kit.wall())
+        self.names += [find.mailbox, find.user]
         request = SearchRequest((target,), is_ours=lambda _: False, delete=delete)
         return await self._kit.finders.search(find, request, timeout=_SECONDS, token_timeout=self._token_timeout)
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from smtpcheck.cli.doctor.evidence import Evidence
 from smtpcheck.diagnosis.masking import mask
+from smtpcheck.loopback.imap.folders import COMMON_NAMES
 from smtpcheck.model.check import Check, Phase
 
 _KNOWN_DOMAINS = (
@@ -227,6 +228,7 @@ def _ids(evidence: Evidence) -> Iterator[str]:
 def _names(evidence: Evidence) -> Iterator[str]:
     check = evidence.check
     yield from (check.name, check.credential or "")
+    yield from (name for name in evidence.finder_names if name.casefold() not in COMMON_NAMES)
     certificate = evidence.report.tls.certificate if evidence.report and evidence.report.tls else None
     if certificate is not None and not any(map(_is_public, certificate.names)):
         yield from (*_ORGANISATION.findall(certificate.subject), *_COMMON_NAME.findall(certificate.subject))

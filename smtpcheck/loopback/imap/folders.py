@@ -39,6 +39,9 @@ _NAMES: dict[FolderKind, frozenset[str]] = {
     ),
 }
 
+COMMON_NAMES = frozenset({"inbox"}).union(*_NAMES.values())
+"""In lower case: what such folders are called anywhere, so that the name says nothing of the mailbox's owner."""
+
 _RANK = {FolderKind.INBOX: 0, FolderKind.JUNK: 1, FolderKind.SENT: 2, FolderKind.OTHER: 3}
 
 

@@ -1,5 +1,6 @@
 """What the doctor says of the mailboxes in which a loopback looks for its messages, without sending one."""
 
+import json
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from smtpcheck.check.kit import Kit
-from smtpcheck.cli.doctor.finder_notes import finder_notes
+from smtpcheck.cli.doctor.finder_notes import look_for_mail
 from smtpcheck.cli.doctor.result import Result, Stage
 from smtpcheck.limits.send_limits import Limits
 from smtpcheck.loopback.finder import FinderError, FinderStep, Search, SearchRequest
@@ -85,6 +86,15 @@ async def test_without_a_token_no_mailbox_is_tried(tmp_path: Path) -> None:
     assert found.text(Stage.TEST) == "there is no token to log in with"
 
 
+async def test_a_bundle_to_share_names_neither_mailboxes_nor_folders_of_somebody(tmp_path: Path) -> None:
+    found, _ = await seen(tmp_path, ARRIVES)
+    shared = json.dumps(found.bundle)
+    assert "folders to search: INBOX, Junk Email, Sent Items, name-" in shared
+    for private in ("probe-finder", "Archive", DOMAIN):
+        assert private in json.dumps(found.document)
+        assert private not in shared
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Servers that let a client do less
 
@@ -104,8 +114,8 @@ class Finders:
 async def notes(plan: Loopback = PLAN, **answers: Search) -> tuple[list[tuple[Result, str]], list[Cause], Finders]:
     finders = Finders(**answers)
     kit = cast("Kit", cast("Any", SimpleNamespace(finders=finders, wall=lambda: 1.8e9)))
-    found, findings = await finder_notes(plan, kit, 1.0)
-    return [(note.result, note.text) for note in found], [finding.cause for finding in findings], finders
+    found = await look_for_mail(plan, kit, 1.0)
+    return [(note.result, note.text) for note in found.notes], [finding.cause for finding in found.findings], finders
 
 
 def refused(step: FinderStep) -> Search:
