@@ -75,6 +75,7 @@ def _now() -> Sequence[Panel]:
             Query(f"avg({q.availability()})"),
         ),
         *_counts(),
+        _problems(),
         _failing(),
         _alerts(),
         _warnings(),
@@ -140,6 +141,25 @@ def _counts() -> Sequence[Panel]:
             BAD,
             f"sum({q.agents('up')} == bool 0)",
         ),
+    )
+
+
+def _problems() -> Panel:
+    failure = q.checks("smtpcheck_failure_info")
+    of_group = f"({failure}) * on ({q.IDENTITY}) group_left (credential, host) smtpcheck_check_info"
+    grouped = f"sort_desc(count by (cause, credential, host) ({of_group}))"
+    return table(
+        Frame("What is wrong now", "By root cause, with how many checks fail for it and how to fix it.", 24, 7),
+        {
+            "cause": Column("Cause", width=230),
+            "Value #A": Column("Checks", decimals=0, width=80),
+            "credential": Column("Credential", links=CREDENTIAL_OF_ROW, width=180),
+            "host": Column("Host", width=220),
+            "remedy": Column("Remedy"),
+        },
+        Query(grouped),
+        Query(q.remedied(grouped)),
+        hidden=["Value #B"],
     )
 
 

@@ -89,6 +89,8 @@ async def badge(request: web.Request) -> web.Response:
     check = pages.named(request.app[AGENT], request.match_info["name"])
     row = row_of(request.app[AGENT], check)
     days = next((length for length in WINDOWS if request.query.get("days") == str(length)), None)
+    if days is None and "days" in request.query:
+        raise web.HTTPBadRequest(text=f"days must be one of {', '.join(map(str, WINDOWS))}")
     says = row.status
     if days is not None:
         span = (await _past(request, check)).window(days)

@@ -543,6 +543,9 @@ async def test_the_log_tells_alerts_too() -> None:
         ("alert resolved", "info"),
     ]
     assert logs[0]["summary"] == f"{DEAD} (1 of 3 checks)"
+    assert (logs[0]["subject"], logs[0]["checks"]) == ("credential contoso", "a")
+    assert logs[0]["remedy"].startswith("1. ")
+    assert [name for line in logs for name, value in line.items() if not isinstance(value, str | int | float)] == []
 
 
 async def test_alerts_are_counted_by_severity() -> None:

@@ -204,7 +204,8 @@ def test_a_narrow_window_orders_by_a_field(without_script: webdriver.Chrome, add
 def test_check_now_works_with_script_as_well(browser: webdriver.Chrome, address: str, world: World) -> None:
     browser.get(address + "/checks/billing")
     browser.find_element(By.XPATH, "//button[text()='Check now']").send_keys(Keys.ENTER)
-    _until(browser, lambda b: b.current_url.endswith("?ran=1"))
+    _until(browser, lambda b: "Checked just now." in b.find_element(By.TAG_NAME, "main").text)
+    _until(browser, lambda b: b.current_url.endswith("/checks/billing"))
     assert (world.asked, _complaints(browser)) == (["billing"], [])
 
 

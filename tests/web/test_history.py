@@ -134,7 +134,6 @@ async def test_the_history_as_json(client: Client) -> None:
         ("/checks/scanner/badge.svg", "scanner: waiting"),
         ("/checks/invoices/badge.svg?days=30", "invoices: 100 % (30 d)"),
         ("/checks/scanner/badge.svg?days=7", "scanner: \N{EN DASH} (7 d)"),
-        ("/checks/invoices/badge.svg?days=12", "invoices: ok"),
     ],
 )
 async def test_the_badge_says_it_in_words(client: Client, path: str, says: str) -> None:
@@ -143,6 +142,11 @@ async def test_the_badge_says_it_in_words(client: Client, path: str, says: str) 
     root = ET.fromstring(await answer.text())
     assert (root.attrib["aria-label"], root[0].text) == (says, says)
     assert (root.attrib["width"], "style" in await answer.text()) == ("236", False)
+
+
+async def test_a_badge_of_other_days_is_refused(client: Client) -> None:
+    answer = await client.get("/checks/invoices/badge.svg?days=12")
+    assert (answer.status, await answer.text()) == (400, "days must be one of 1, 7, 30, 90\n")
 
 
 async def test_the_badge_may_be_shown_elsewhere_and_kept_for_a_minute(client: Client, world: World) -> None:

@@ -104,6 +104,11 @@ async def test_credentials_tell_their_trouble(client: Client) -> None:
     assert "expired 2 d ago" in text
 
 
+async def test_an_unknown_address_says_so_once(client: Client) -> None:
+    text = _text(await (await client.get("/nowhere", headers=HTML)).text())
+    assert text.count("Not Found") == 2, "in the title and on the page"
+
+
 async def test_no_check_and_no_match_say_what_to_do(
     catalogue: Catalogue, client: Client, connect: Callable[[World], Awaitable[Client]]
 ) -> None:

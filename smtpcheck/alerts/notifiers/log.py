@@ -31,5 +31,19 @@ class LogSender(Sender):
         """Write the lines; never fails."""
         for notification in notifications:
             write = _log.error if notification.status is Status.FIRING else _log.info
-            write(f"alert {notification.status}", **notification.as_json())
+            write(f"alert {notification.status}", **_fields(notification))
         return None
+
+
+def _fields(notification: Notification) -> dict[str, object]:
+    """Return the fields of a line; lists as text, which a console and a search can read."""
+    fields = {name: value for name, value in notification.as_json().items() if value not in ("", None, [], {})}
+    subject = fields.pop("subject")
+    fields |= {
+        "subject": f"{subject['kind']} {subject['name']}",
+        "checks": ", ".join(notification.checks),
+        "evidence": "; ".join(notification.evidence),
+        "remedy": " ".join(f"{number}. {step}" for number, step in enumerate(notification.remedy, 1)),
+        "labels": ", ".join(f"{name}={value}" for name, value in notification.labels.items()),
+    }
+    return {name: value for name, value in fields.items() if value}

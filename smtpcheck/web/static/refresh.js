@@ -85,6 +85,15 @@
   });
   for (const button of document.querySelectorAll("button[data-copies]")) button.hidden = false;
 
+  // What a button brought is said once, not again with every visit of the address.
+  const brought = new URL(location.href);
+  if (brought.searchParams.has("ran") || brought.searchParams.has("wait")) {
+    brought.searchParams.delete("ran");
+    brought.searchParams.delete("wait");
+    window.history.replaceState(null, "", brought);
+    setTimeout(() => document.getElementById("brought")?.remove(), 20000);
+  }
+
   localize(document);
   if (seconds) {
     setInterval(() => document.hidden || selecting() || load(location.href), seconds * 1000);
