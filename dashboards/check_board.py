@@ -162,6 +162,17 @@ def _over_time() -> Sequence[Panel]:
             Query(q.one("check:smtpcheck_duration_seconds:avg1h"), "mean of an hour"),
             Query(q.one("check:smtpcheck_duration_seconds:median1w"), "median of a week"),
         ),
+        timeline(
+            Frame(
+                "Side by side: works", "The checks of the same mailbox by SMTP and by mail APIs, if there are.", 12, 6
+            ),
+            Query(q.beside("smtpcheck_success"), "{{via}} {{check}}"),
+            WORKS,
+        ),
+        graph(
+            Frame("Side by side: duration", "How long the last run took by each way.", 12, 6, unit="s"),
+            Query(q.beside("smtpcheck_duration_seconds"), "{{via}} {{check}}"),
+        ),
     )
 
 

@@ -98,6 +98,13 @@ def ends() -> str:
     )
 
 
+def beside(metric: str) -> str:
+    """Return the series of a metric for all checks that go to the mailbox of the one check, each with its way."""
+    mine = f"max by (instance, side_by_side) ({one('smtpcheck_check_info')})"
+    ways = f'smtpcheck_check_info{{{AGENT}, side_by_side!=""}} and on (instance, side_by_side) {mine}'
+    return f"{agents(metric)} * on ({IDENTITY}) group_left (via) {per_check(ways)}"
+
+
 def remedied(series: str) -> str:
     """Return series that have a cause, with its remedy as a label; none without the rules that record it."""
     return f"({series}) * on (cause) group_left (remedy) topk by (cause) (1, smtpcheck:remedy:info)"

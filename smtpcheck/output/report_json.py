@@ -59,5 +59,5 @@ def _step(step: Step) -> Json:
 
 def _exchange(exchange: Exchange) -> Json:
     reply = asdict(exchange.reply) if exchange.reply else None
-    answer = asdict(exchange.answer) if exchange.answer else None
-    return {"command": exchange.command, "reply": reply, "challenge": exchange.challenge, "answer": answer}
+    answer = {"answer": asdict(exchange.answer)} if exchange.answer else {}
+    return {"command": exchange.command, "reply": reply, "challenge": exchange.challenge} | answer

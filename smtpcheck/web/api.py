@@ -169,6 +169,7 @@ def _summary(row: Row) -> Json:
         "depth": str(check.depth),
         "interval": check.interval,
         "labels": dict(check.labels),
+        **({"via": check.way, "side_by_side": check.side_by_side or None} if check.via or check.side_by_side else {}),
         "silenced": row.silenced,
         "status": row.status,
         "causes": list(row.causes),

@@ -31,7 +31,8 @@ from smtpcheck.web import drawing, formatting
 from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.keys import AGENT, CLOCK
 from smtpcheck.web.problems import current
-from smtpcheck.web.table import Query, next_expiry, read, row_of, secret_expires
+from smtpcheck.web.side_by_side import comparison, way_name
+from smtpcheck.web.table import Query, next_expiry, read, row_of, rows_beside, secret_expires
 from smtpcheck.web.ticket import ticket
 
 _log = structlog.get_logger(__name__)
@@ -114,6 +115,7 @@ async def check(request: web.Request) -> web.Response:
     return await page(
         request,
         "check.html",
+        beside=rows_beside(agent, found),
         check=found,
         row=row,
         state=state,
@@ -242,6 +244,8 @@ def _environment() -> jinja2.Environment:
         machine=formatting.machine,
         plain=formatting.plain,
         finding=_main_finding,
+        way=way_name,
+        comparison=comparison,
     )
     environment.globals.update(
         drawing=drawing,

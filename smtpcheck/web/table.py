@@ -19,6 +19,7 @@ from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import Report
 from smtpcheck.state.history import Run
 from smtpcheck.web.agent_view import AgentView
+from smtpcheck.web.side_by_side import groups_of
 
 PER_PAGE = 100
 MOST_PER_PAGE = 1000
@@ -180,6 +181,11 @@ class Table:
         return (self.query.page - 1) * self.query.per_page + 1 if self.rows else 0
 
     @property
+    def groups(self) -> tuple[tuple[Row, ...], ...]:
+        """Return the page's rows, those of checks that go to one mailbox in several ways together."""
+        return groups_of(self.rows)
+
+    @property
     def last(self) -> int:
         """Return the number of the page's last row among those found."""
         return max(0, self.first + len(self.rows) - 1)
@@ -195,6 +201,7 @@ def read(agent: AgentView, query: Query, credentials: Iterable[CredentialState])
     rows = [_row(agent, check, known, silenced) for check in agent.settings.checks]
     found = _ordered([row for row in rows if not query.filtered or _matches(query, row)], query.sort)
     pages = max(1, -(-len(found) // query.per_page))
+    found = [row for group in groups_of(found) for row in group]
     query = replace(query, page=min(query.page, pages))
     begin = (query.page - 1) * query.per_page
     return Table(
@@ -213,6 +220,12 @@ def row_of(agent: AgentView, check: Check) -> Row:
     """Return the row of one check."""
     known = {state.name: state for state in agent.credentials()}
     return _row(agent, check, known, agent.alerting.silences.silenced())
+
+
+def rows_beside(agent: AgentView, check: Check) -> tuple[Row, ...]:
+    """Return the rows of the checks that go to the mailbox of this one in several ways, its own too; else none."""
+    group = check.side_by_side
+    return tuple(row_of(agent, each) for each in agent.settings.checks if group and each.side_by_side == group)
 
 
 def _row(agent: AgentView, check: Check, credentials: Mapping[str, CredentialState], silenced: Collection[str]) -> Row:

@@ -10,7 +10,7 @@ import structlog
 import yaml
 
 from smtpcheck.agent.on_demand import TooSoon
-from smtpcheck.check import probe as probe_module
+from smtpcheck.check import conversation as conversation_module
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.oauth import broker
@@ -122,7 +122,7 @@ async def test_a_fault_of_our_own_is_unknown_and_the_agent_goes_on(
     async with World(tmp_path, HEALTHY) as world:
         edit(world.config, lambda document: document["checks"][0].update(interval="1s"))
         with monkeypatch.context() as patch:
-            patch.setattr(probe_module, "converse", broken)
+            patch.setattr(conversation_module, "converse", broken)
             async with running(world.config) as agent:
                 await until(lambda: "healthy" in agent.state.checks)
                 report = agent.state.checks["healthy"].report
