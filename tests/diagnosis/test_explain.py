@@ -129,8 +129,9 @@ def test_the_commands_are_filled_from_the_token_and_the_configuration() -> None:
         replies=(REJECTED,),
         hints=hints,
     )
-    commands = [step.rpartition(": ")[2] for step in _first(seen).remedy[1:3]]
+    commands = [step.rpartition(": ")[2] for step in _first(seen).remedy[1:4]]
     assert commands == [
+        "smtpcheck setup contoso",
         "New-ServicePrincipal -AppId app-1 -ObjectId oid-1",
         "Add-MailboxPermission -Identity a@example.org -User oid-1 -AccessRights FullAccess",
     ]
