@@ -15,7 +15,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY smtpcheck smtpcheck
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    /opt/smtpcheck/bin/pip install --no-cache-dir --disable-pip-version-check ".[otlp]" \
+    /opt/smtpcheck/bin/pip install --no-cache-dir --disable-pip-version-check ".[otlp,ses]" \
     && /opt/smtpcheck/bin/pip uninstall --yes pip
 
 FROM ${BASE}

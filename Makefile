@@ -38,7 +38,7 @@ test: check ## check the code, then run all tests
 test-lowest: $(MADE_FOR) ## run all tests with the lowest version of every dependency that pyproject.toml allows
 	@rm -rf $(LOWEST) && $(PYTHON) -m venv $(LOWEST)
 	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
-	@$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct --extra otlp pyproject.toml -o $(LOWEST)/constraints.txt
+	@$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct --extra otlp --extra ses pyproject.toml -o $(LOWEST)/constraints.txt
 	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt \
 		--editable '.[dev,bench]'
 	@$(LOWEST)/bin/python -m pytest -q $(PARALLEL) $(ARGS)

@@ -7,7 +7,7 @@ Rules of this file:
 - Where a refusal is expected, it is what must be reached; a success in its place is critical.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -137,6 +137,17 @@ def token_was_old(report: Report) -> Finding:
         f"the token in memory was refused ({refused}), and a fresh one accepted",
         "an application that keeps its token is refused until it expires",
     )
+
+
+def account_warnings(check: Check, report: Report) -> Iterator[Finding]:
+    """Yield a warning for what a mail API says of the account and that still lets it send."""
+    account, values = report.account, {"server": check.via.api if check.via else ""}
+    if account.get("production_access") == 0.0:
+        seen = "the account has no production access: it sends to verified recipients alone"
+        yield replace(_warning(Cause.API_ACCOUNT_IN_SANDBOX, seen), values=values)
+    if account.get("enforcement_status") == "PROBATION":
+        seen = "the account's enforcement status is PROBATION"
+        yield replace(_warning(Cause.API_ACCOUNT_UNDER_REVIEW, seen), values=values)
 
 
 def sent_by_proof(report: Report) -> Finding | None:

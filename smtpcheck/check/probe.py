@@ -15,6 +15,7 @@ import structlog
 from smtpcheck.check.conversation import talk
 from smtpcheck.check.kit import Kit
 from smtpcheck.check.outcome import (
+    account_warnings,
     expiries,
     fresh_token_failing,
     has_failed,
@@ -176,7 +177,7 @@ def _with_outcome(check: Check, kit: Kit, report: Report, acquired: AcquiredToke
     if has_failed(report):
         return with_outcome(report, _explain(check, kit, report, said.ehlo, now), ())
     lifetime = kit.tokens.lifetime(check.credential) if check.credential else None
-    warnings = tuple(expiries(check, report, lifetime, now))
+    warnings = (*account_warnings(check, report), *expiries(check, report, lifetime, now))
     if said.renewed is not None:
         warnings = (token_was_old(report), *warnings)
     if acquired is not None and acquired.renewal_error is not None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
     from smtpcheck.config import Settings
 
 _MOST_NAMED = 5
+
+
+class SchemaOf(StrEnum):
+    """What a schema is of."""
+
+    CHECKS = "checks"
+    API = "api"
 
 
 def register(app: typer.Typer) -> None:
@@ -70,8 +78,12 @@ def _propose_receivers(settings: "Settings") -> None:
         print(f'loopback of {", ".join(named[:_MOST_NAMED])}{more}: set authserv_id: "{printable(name)}"; {whose}')
 
 
-def schema() -> None:
-    """Print the configuration's JSON Schema, for editors."""
-    from smtpcheck.config import json_schema
+def schema(
+    of: Annotated[
+        SchemaOf, typer.Argument(help="checks: the configuration. api: a file that describes a mail API (via: file).")
+    ] = SchemaOf.CHECKS,
+) -> None:
+    """Print a JSON Schema, for editors."""
+    from smtpcheck.config import api_json_schema, json_schema
 
-    print(json.dumps(json_schema(), indent=2))
+    print(json.dumps(json_schema() if of is SchemaOf.CHECKS else api_json_schema(), indent=2))

@@ -7,7 +7,7 @@ from smtpcheck.config.fields import parse_listen
 from smtpcheck.config.loading import load
 from smtpcheck.config.options import for_mailboxes, from_options
 from smtpcheck.config.problems import Problem
-from smtpcheck.config.schema import json_schema
+from smtpcheck.config.schema import api_json_schema, json_schema
 from smtpcheck.config.settings import AgentSettings, Loaded, Settings
 from smtpcheck.config.traffic import HostTraffic, IssuerTraffic, Traffic, traffic_of
 from smtpcheck.model.duration import parse_duration
@@ -20,6 +20,7 @@ __all__ = [
     "Problem",
     "Settings",
     "Traffic",
+    "api_json_schema",
     "for_mailboxes",
     "from_options",
     "json_schema",

@@ -74,7 +74,7 @@ def lint_check(check: Check, credential: Credential | None, entry: Entry, proble
         _check_exchange(check, credential, entry, problems)
     if check.provider is Provider.HVE:
         _check_high_volume(check, entry, problems)
-    if check.provider is Provider.ACS and isinstance(credential, Microsoft):
+    if check.provider is Provider.ACS and check.via is None and isinstance(credential, Microsoft):
         _check_communication_services(check, credential, entry, problems)
     if isinstance(credential, CloudCredential) and not private:
         _check_cloud(check, credential, entry, problems)

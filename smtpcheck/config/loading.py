@@ -242,6 +242,7 @@ class Loading:
             if check is not None and section is not None and section.loopback is not None:
                 loopback = sending.loopback(section.loopback, check, partial(_within, entry, "loopback"))
                 loopbacks |= {check.name: loopback} if loopback else {}
+        self.files += [path for path in resolver.api_files.paths if path not in self.files]
         return side_by_side(checks), loopbacks
 
     def _check_name(self, entry: Entry, taken: dict[str, Place]) -> None:

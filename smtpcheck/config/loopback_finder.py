@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, WithJsonSchema
 
 from smtpcheck.config.fields import Host, LoginName, NumberAsText, trust_error
-from smtpcheck.config.mechanism import check_mechanism
+from smtpcheck.config.mechanism import check_login, check_mechanism
 from smtpcheck.config.problems import Problems, nearest
 from smtpcheck.config.providers import default_imap_host, provider_of_credential, provider_of_host
 from smtpcheck.config.validation import At, ConfigSection
@@ -172,6 +172,8 @@ class FindResolver:
         return Find(FindVia.GRAPH, scope=credential.graph_scope, server=server, graph=credential.graph_url)
 
     def _by_imap(self, section: FindSection, name: str, credential: Credential, at: At) -> Find | None:
+        if not check_login(name, credential, at(("credential",)), self._problems):
+            return None
         server = self._server(section.server, credential, at)
         if server is None or not self._fits(server, name, credential, at):
             return None

@@ -1,8 +1,21 @@
-"""Whether a SASL mechanism that is named carries what the credential gives: a token or a password."""
+"""Whether what a credential gives can log in: the mechanism that is named carries a token or a password."""
 
 from smtpcheck.config.problems import Place, Problems
 from smtpcheck.model.check import Mechanism
 from smtpcheck.oauth.credential import Credential
+
+
+def check_login(name: str, credential: Credential, place: Place, problems: Problems) -> bool:
+    """Report where nothing can be logged in to with the credential called `name`; return whether it can."""
+    if credential.logs_in:
+        return True
+    problems.error(
+        place,
+        f"is of type {credential.type}, which is for mail APIs alone",
+        value=name,
+        hint="write via: {api: ...} in the check; by SMTP the key is a password: type: password",
+    )
+    return False
 
 
 def check_mechanism(

@@ -12,10 +12,11 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from urllib.parse import urlsplit
 
+from smtpcheck.config.api_files import ApiFiles
 from smtpcheck.config.expect import DEFAULT_INTERVAL, check_depth, check_interval
 from smtpcheck.config.fields import parse_domain
 from smtpcheck.config.mailboxes import Entry
-from smtpcheck.config.mechanism import check_mechanism
+from smtpcheck.config.mechanism import check_login, check_mechanism
 from smtpcheck.config.models import CheckSection, DefaultsSection, ServerSection, WarnSection
 from smtpcheck.config.problems import Problems, nearest
 from smtpcheck.config.providers import default_host, provider_of_credential, provider_of_host
@@ -51,6 +52,8 @@ class Resolver:
         self._problems = problems
         self._warn = _warn(defaults.warn, _WARN)
         self._servers: dict[tuple[ServerSection, str], Server] = {}
+        self.api_files = ApiFiles(problems)
+        """The descriptions of mail APIs that the checks name."""
 
     def check(self, section: CheckSection, entry: Entry) -> Check | None:
         """Return the whole check, or report what it lacks and return None."""
@@ -122,8 +125,12 @@ class Resolver:
     ) -> tuple[Server, Provider, Via | None] | None:
         """Return where a check goes and whose that is; None, reported where the check is `usable` otherwise."""
         if section.via.api != SMTP:
-            via = resolve_via(section.via, credential, entry, self._problems)
+            via = resolve_via(section.via, credential, entry, self.api_files, self._problems)
             return (self._api_server(section.server, via.base), provider_of_api(via), via) if via else None
+        if credential is not None and not check_login(
+            section.credential or "", credential, entry.at(("credential",)), self._problems
+        ):
+            return None
         host = section.server.host or _host_of(credential)
         if host is None:
             if usable:

@@ -12,6 +12,7 @@ from smtpcheck.alerts.notifiers import NOTIFIER_TYPES
 from smtpcheck.config.alerts import AlertsSection
 from smtpcheck.config.models import AgentSection, ChecksSection, DefaultsSection
 from smtpcheck.config.validation import ConfigSection
+from smtpcheck.mail_api.description import Description
 from smtpcheck.oauth import CREDENTIAL_TYPES
 
 
@@ -23,6 +24,12 @@ class _Schema(GenerateJsonSchema):
 
     def nullable_schema(self, schema: NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
+
+
+def api_json_schema() -> dict[str, Any]:
+    """Return the schema of a file that describes a mail API."""
+    described = Description.model_json_schema(schema_generator=_Schema)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **described}
 
 
 def json_schema() -> dict[str, Any]:

@@ -12,10 +12,10 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from smtpcheck.config.fields import mistake, parse_url
 from smtpcheck.config.problems import nearest
 from smtpcheck.config.validation import ConfigSection
-from smtpcheck.mail_api.apis import APIS, SMTP
+from smtpcheck.mail_api.apis import NAMES, SMTP
 from smtpcheck.secrets.source import ConfiguredPath
 
-_NAMES = (SMTP, *APIS)
+_NAMES = (SMTP, *NAMES)
 
 
 def _api(name: str) -> str:

@@ -8,7 +8,7 @@ Rules of this file:
 - No free text is quoted unmasked; a value enters a command only if it is a plain identifier.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from smtpcheck.diagnosis.masking import mask
@@ -91,11 +91,27 @@ def explain(observation: Observation, catalogue: Catalogue) -> tuple[Finding, ..
     findings = tuple(
         Finding(cause, certainty, rule.id, evidence[rule.id], values) for cause, (certainty, rule) in ranked
     )
-    if findings and findings[0].cause is not Cause.UNKNOWN:
-        return findings
+    stated = tuple(_stated(observation, quotes, values))
+    if stated or (findings and findings[0].cause is not Cause.UNKNOWN):
+        return _each_once((*stated, *findings))
     said = tuple(f"{name}: {quote[:_QUOTED]}" for name, quote in quotes.items())
     values |= {"lookup": pages} if (pages := " ".join(lookups(signals))) else {}
     return (Finding(Cause.UNKNOWN, 0.0, "none", (*said, *recognised(signals)), values),)
+
+
+def _stated(seen: Observation, quotes: Mapping[str, str], values: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what a mail API's own table says of its answer: it comes before what rules make of the words."""
+    evidence = tuple(f"{name}: {quote[:_QUOTED]}" for name, quote in quotes.items())
+    for cause, certainty in seen.stated:
+        yield Finding(cause, certainty, "stated", evidence, values)
+
+
+def _each_once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings without a second one of a cause, and without `unknown` beside others."""
+    best: dict[Cause, Finding] = {}
+    for finding in findings:
+        best.setdefault(finding.cause, finding)
+    return tuple(finding for finding in best.values() if finding.cause is not Cause.UNKNOWN)
 
 
 def describe(finding: Finding, catalogue: Catalogue) -> Explanation:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.quoted import course_of, flow_of, refusal_of, speaks_of_token
 from smtpcheck.diagnosis.reading import claims_of, json_objects, read
+from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Depth
 from smtpcheck.model.credential import CredentialHints
 from smtpcheck.model.report import Attempt, Report, TlsFacts
@@ -46,6 +47,8 @@ class Observation:
     """The mail API, by its name in the configuration; empty for SMTP."""
     answer: str = ""
     """What the mail API answered: status, its code of the error, its words."""
+    stated: tuple[tuple[Cause, float], ...] = ()
+    """What the answer means by the API's own table, each with its certainty, best first."""
     is_api_message: bool = False
     """Whether the request to the mail API held a message that is to be sent."""
     flow: str = ""
@@ -115,6 +118,7 @@ def observe(
         provider=check.provider,
         api=check.via.api if check.via else "",
         answer=_short(str(answer)) if answer else "",
+        stated=answer.causes if answer else (),
         is_api_message=check.via is not None and check.depth is Depth.SEND,
         flow=_flow(hints) if hints else "",
         phase=step.phase if step else "",

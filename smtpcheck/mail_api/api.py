@@ -10,13 +10,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import ClassVar
+from types import MappingProxyType
 
 from smtpcheck.http_client.connection import HttpRequest
 from smtpcheck.http_client.exchange import Response
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import ApiAnswer
 from smtpcheck.secrets.secret import Secret
+
+Facts = Mapping[str, float | str]
+"""What an API says of an account, by stable names."""
+NOTHING: Facts = MappingProxyType({})
 
 LONGEST_TEXT = 400
 LONGEST_ERROR = 80
@@ -50,30 +54,36 @@ class Reading:
 
     ruling: Ruling
     answer: ApiAnswer
-    facts: Mapping[str, float | str] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
     """What else it says of the account, by stable names."""
 
 
 class MailApi(ABC):
     """One mail API. It has no state; one object serves all checks."""
 
-    name: ClassVar[str]
+    name: str
     """As the configuration has it."""
-    base: ClassVar[str] = ""
+    base: str = ""
     """The URL in front of the API's own paths where neither credential, region nor configuration gives another."""
-    credential_types: ClassVar[frozenset[str]]
+    credential_types: frozenset[str]
     """The types of credentials that it takes."""
-    permissions: ClassVar[tuple[str, ...]] = ()
+    permissions: tuple[str, ...] = ()
     """What an administrator must grant for sending, in the provider's own words."""
-    proves: ClassVar[bool] = True
+    proves: bool = True
     """Whether the right to send can be proven without a message; without it there is no depth `auth`."""
-    repeats: ClassVar[bool] = False
+    unprovable: str = ""
+    """Why not, where it cannot."""
+    needs_secret: bool = False
+    """Whether a key has two halves."""
+    base_hint: str = ""
+    """What to write as `base`, where the API has no address that is the same for all."""
+    repeats: bool = False
     """Whether a message with the same key is sent once however often it is requested."""
-    kept_headers: ClassVar[tuple[str, ...]] = ()
+    kept_headers: tuple[str, ...] = ()
     """Headers of a response that `read_*` need, in lower case."""
-    takes: ClassVar[frozenset[str]] = frozenset()
-    """The keys of `via` that have a meaning here, of `region`, `domain`, `template` and `file`."""
-    needs: ClassVar[frozenset[str]] = frozenset()
+    takes: frozenset[str] = frozenset()
+    """The keys of `via` that have a meaning here, of `region`, `domain` and `template`."""
+    needs: frozenset[str] = frozenset()
     """Those of them that must be given."""
 
     def base_in(self, region: str) -> str | None:
@@ -89,14 +99,14 @@ class MailApi(ABC):
         """Return the request that sends a message of the check's sender to its recipient."""
 
     @abstractmethod
-    def read_proof(self, check: Check, response: Response) -> Reading:
-        """Return what the response to a request of `proof` says."""
+    def read_proof(self, check: Check, response: Response, known: Facts = NOTHING) -> Reading:
+        """Return what the response to a request of `proof` says; `known` are the facts of those before it."""
 
     @abstractmethod
     def read_message(self, check: Check, response: Response) -> Reading:
         """Return what the response to the request of `message` says."""
 
-    def authorized(self, request: HttpRequest, secret: Secret, *, now: float) -> HttpRequest:  # noqa: ARG002
+    def authorized(self, check: Check, request: HttpRequest, secret: Secret, *, now: float) -> HttpRequest:  # noqa: ARG002
         """Return the request with its credential; `now` (Unix seconds) is for those that are signed."""
         headers = {**request.headers, "Authorization": f"Bearer {secret.reveal()}"}
         return replace(request, headers=headers)

@@ -116,8 +116,11 @@ class _Run:
 
     async def _prove(self) -> None:
         for request in self._task.api.proof(self._task.check):
-            if not await self._ask(request, self._task.api.read_proof, repeatable=True):
+            if not await self._ask(request, self._proof_read, repeatable=True):
                 return
+
+    def _proof_read(self, check: Check, response: Response) -> Reading:
+        return self._task.api.read_proof(check, response, dict(self._facts))
 
     async def _send(self, outgoing: Outgoing) -> None:
         api = self._task.api
@@ -182,7 +185,7 @@ class _Run:
     async def _exchanged(self, request: HttpRequest) -> Response | Fault:
         connection, secret, api = self._connection, self._secret, self._task.api
         assert connection is not None and secret is not None  # noqa: S101, PT018 - `go` has seen to both
-        authorized = api.authorized(request, secret, now=self._system.wall())
+        authorized = api.authorized(self._task.check, request, secret, now=self._system.wall())
         return await connection.exchange(authorized, LIMITS, keep=api.kept_headers, wall=self._system.wall)
 
     async def _exchanged_in_time(self, request: HttpRequest) -> Response | Fault:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from smtpcheck.http_client.connection import HttpRequest
 from smtpcheck.http_client.exchange import Response
-from smtpcheck.mail_api.api import MailApi, Outgoing, Reading, Ruling, answer_of
+from smtpcheck.mail_api.api import NOTHING, Facts, MailApi, Outgoing, Reading, Ruling, answer_of
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import ApiAnswer
 
@@ -50,7 +50,7 @@ class Gmail(MailApi):
         raw = base64.urlsafe_b64encode(outgoing.content).decode()
         return _request(check, "POST", "/messages/send", {"raw": raw})
 
-    def read_proof(self, check: Check, response: Response) -> Reading:  # noqa: ARG002
+    def read_proof(self, check: Check, response: Response, known: Facts = NOTHING) -> Reading:  # noqa: ARG002
         """Return whether the profile came, or Gmail came as far as the message without content."""
         answer = _answer(response)
         if response.method == "POST":

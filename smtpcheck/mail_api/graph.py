@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from smtpcheck.http_client.connection import HttpRequest
 from smtpcheck.http_client.exchange import Response
-from smtpcheck.mail_api.api import MailApi, Outgoing, Reading, Ruling, answer_of
+from smtpcheck.mail_api.api import NOTHING, Facts, MailApi, Outgoing, Reading, Ruling, answer_of
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import ApiAnswer
 
@@ -49,7 +49,7 @@ class Graph(MailApi):
             return _send_mail(check, "text/plain", base64.b64encode(outgoing.content))
         return _send_mail(check, "application/json", json.dumps(_as_json(check, outgoing.content)).encode())
 
-    def read_proof(self, check: Check, response: Response) -> Reading:  # noqa: ARG002
+    def read_proof(self, check: Check, response: Response, known: Facts = NOTHING) -> Reading:  # noqa: ARG002
         """Return whether Graph came as far as the message that is none."""
         answer = _answer(response)
         if response.status // 100 == 2:

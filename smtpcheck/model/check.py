@@ -167,7 +167,7 @@ class Via:
     """The mail API by which a check goes, in place of SMTP."""
 
     api: str
-    """Its name in the configuration: `graph`, `gmail`, ...; `http` for one that `file` describes."""
+    """Its name in the configuration: `graph`, `gmail`, ...; `http` for one that `description` describes."""
     base: str
     """The URL in front of the API's own paths: https, without a slash at its end."""
     scope: str = ""
@@ -177,8 +177,8 @@ class Via:
     region: str = ""
     domain: str = ""
     template: str = ""
-    file: str | None = None
-    """The absolute path of the file that describes an API of one's own."""
+    description: str = ""
+    """The description of an API of the user's own, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)

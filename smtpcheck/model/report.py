@@ -58,6 +58,8 @@ class ApiAnswer:
     """What the API calls the message that it took, if it says."""
     retry_after: float | None = None
     """Seconds that it asks to wait."""
+    causes: tuple[tuple[Cause, float], ...] = ()
+    """What it means by the API's own table or state, each with its certainty, best first; none: nothing says."""
 
     @property
     def head(self) -> str:

@@ -3,6 +3,8 @@
 Where secrets come from is in `secrets/`, how HTTP is spoken in `http_client/`. A new way joins `CREDENTIAL_TYPES`.
 """
 
+from smtpcheck.oauth.api_key import ApiKey
+from smtpcheck.oauth.aws import Aws
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.google_service_account import GoogleServiceAccount
 from smtpcheck.oauth.google_user import GoogleUser
@@ -22,4 +24,6 @@ CREDENTIAL_TYPES: tuple[type[Credential], ...] = (
     OAuth2,
     StaticToken,
     Password,
+    ApiKey,
+    Aws,
 )

@@ -51,6 +51,9 @@ class Credential(BaseModel):
     gives_tokens: ClassVar[bool] = True
     """Whether it gives access tokens; else a password, of which no fact may be kept."""
 
+    logs_in: ClassVar[bool] = True
+    """Whether SMTP and IMAP can be logged in to with what it gives; a key of a mail API alone cannot."""
+
     type: str
     ca_file: ConfiguredPath | None = Field(default=None, description="PEM certificates to verify the issuer with.")
     proxy: str | None = Field(

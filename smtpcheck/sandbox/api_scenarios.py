@@ -11,13 +11,14 @@ from smtpcheck.sandbox.scenario import GMAIL, RECIPIENT, CredentialKind, Registr
 
 _GMAIL_READS = "https://www.googleapis.com/auth/gmail.readonly"
 _GRAPH: Mapping[str, object] = {"via": {"api": "graph"}}
+_SEND: Mapping[str, object] = {"depth": "send", "recipient": RECIPIENT, "interval": "15m"}
 
 API_SCENARIOS: tuple[Scenario, ...] = (
     Scenario("graph-healthy", "The right to send by Microsoft Graph is proven, and nothing is sent.", check=_GRAPH),
     Scenario(
         "graph-send",
         "A whole message is accepted by Microsoft Graph.",
-        check={**_GRAPH, "depth": "send", "recipient": RECIPIENT, "interval": "15m"},
+        check={**_GRAPH, **_SEND},
     ),
     Scenario(
         "graph-consent-missing",
@@ -61,6 +62,27 @@ API_SCENARIOS: tuple[Scenario, ...] = (
         check={"via": {"api": "gmail", "scope": _GMAIL_READS}},
         server=GMAIL,
         registration=Registration("workspace-reader", CredentialKind.GOOGLE_ACCOUNT, scopes=(_GMAIL_READS,)),
+    ),
+    Scenario(
+        "ses-sandbox",
+        "The account at Amazon SES may send, but only to recipients that are verified.",
+        warnings=frozenset({Cause.API_ACCOUNT_IN_SANDBOX}),
+        check={"via": {"api": "ses"}},
+        registration=Registration("ses-new", CredentialKind.AWS, api="ses", account={"production": False}),
+    ),
+    Scenario(
+        "sendgrid-key-restricted",
+        "The key of SendGrid is good, but has no right to send.",
+        Cause.API_KEY_NOT_PERMITTED,
+        check={"via": {"api": "sendgrid"}},
+        registration=Registration("sendgrid", CredentialKind.API_KEY, api="sendgrid", account={"may_send": False}),
+    ),
+    Scenario(
+        "aotsend-no-balance",
+        "AOTsend answers 200, and its body says that the balance is empty.",
+        Cause.QUOTA_EXHAUSTED,
+        check={"via": {"api": "aotsend", "template": "E_100"}, **_SEND},
+        registration=Registration("aotsend", CredentialKind.API_KEY, api="aotsend", account={"credits": 0}),
     ),
 )
 """The worlds of `smtpcheck demo` in which mail goes by an API."""

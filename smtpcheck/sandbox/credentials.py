@@ -11,12 +11,15 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 
+from smtpcheck.sandbox.api_account import ApiAccount
 from smtpcheck.sandbox.certificates import Authority
 from smtpcheck.sandbox.directory import Accounts, App, FederatedCredential, Tenant, User
 from smtpcheck.sandbox.google import GoogleIssuer
 from smtpcheck.sandbox.google_accounts import GoogleClient, GoogleUser, ServiceAccount
 from smtpcheck.sandbox.issuer import Issuer
+from smtpcheck.sandbox.mail_apis import MailApis
 from smtpcheck.sandbox.scenario import CredentialKind, Registration
+from smtpcheck.sandbox.ses import SesAccount
 from smtpcheck.sandbox.tokens import SigningKey
 
 _CLUSTER = "https://oidc.sandbox.example/cluster/"
@@ -47,6 +50,10 @@ class Credential(ABC):
     @abstractmethod
     def register(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> None:
         """Make it known at its issuer, which is listening; `tenant` is the issuer's."""
+
+    def open_account(self, apis: MailApis) -> None:
+        """Open its account at a mail API, if it is for one."""
+        del apis
 
     @abstractmethod
     def keys(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> Mapping[str, object]:
@@ -229,6 +236,44 @@ class _Password(Credential):
         return super().secrets() | ({self.password} - {""})
 
 
+class _ApiKey(Credential):
+    """The key of a mail API; one that is not known has no account."""
+
+    ending = "key"
+
+    def __init__(self, registration: Registration, addresses: Iterable[str], authority: Authority) -> None:
+        super().__init__(registration, addresses, authority)
+        self.proof = _secret()
+
+    def register(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> None:
+        del tenant, issuer, google
+
+    def open_account(self, apis: MailApis) -> None:
+        if self.registration.known:
+            apis.add(self.registration.api, ApiAccount(self.proof, **self.registration.account))
+
+    def keys(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> Mapping[str, object]:
+        del tenant, issuer, google
+        return {"type": "api-key", "key": {"file": self.file}}
+
+
+class _AwsKey(_ApiKey):
+    """An access key of AWS."""
+
+    def __init__(self, registration: Registration, addresses: Iterable[str], authority: Authority) -> None:
+        super().__init__(registration, addresses, authority)
+        self.key_id = f"AKIA{secrets.token_hex(8).upper()}"
+
+    def open_account(self, apis: MailApis) -> None:
+        if self.registration.known:
+            apis.ses.add(SesAccount(self.key_id, self.proof, **self.registration.account))
+
+    def keys(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> Mapping[str, object]:
+        del tenant, issuer, google
+        secret = {"file": self.file}
+        return {"type": "aws", "access_key_id": self.key_id, "secret_access_key": secret, "region": "eu-central-1"}
+
+
 CREDENTIAL_KINDS: Mapping[CredentialKind, type[Credential]] = {
     CredentialKind.SECRET: Application,
     CredentialKind.CERTIFICATE: _Certified,
@@ -237,6 +282,8 @@ CREDENTIAL_KINDS: Mapping[CredentialKind, type[Credential]] = {
     CredentialKind.GOOGLE_ACCOUNT: _GoogleAccount,
     CredentialKind.GOOGLE_USER: _GoogleUser,
     CredentialKind.PASSWORD: _Password,
+    CredentialKind.API_KEY: _ApiKey,
+    CredentialKind.AWS: _AwsKey,
 }
 
 

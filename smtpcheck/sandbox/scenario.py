@@ -6,6 +6,7 @@ Rule of this file: what is wrong is data, which the services of the sandbox read
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
@@ -39,6 +40,10 @@ class CredentialKind(StrEnum):
     """The refresh token of a user who signed in at Google."""
     PASSWORD = "password"
     """A password, and so no issuer."""
+    API_KEY = "api_key"
+    """The key of a mail API, with an account of its own there."""
+    AWS = "aws"
+    """An access key of AWS, with an account of its own at Amazon SES."""
     NONE = "none"
     """There is no login."""
 
@@ -78,6 +83,10 @@ class Registration:
     """Further keys of the credential's configuration."""
     inspected_by: "Registration | None" = None
     """The application that reads what the provider says of this one."""
+    api: str = ""
+    """The mail API that a key is for."""
+    account: Mapping[str, Any] = field(default_factory=dict)
+    """What is special about the account there: fields of `ApiAccount` or `SesAccount`."""
 
 
 CONTOSO = Registration("contoso")

@@ -26,6 +26,7 @@ from smtpcheck.sandbox.graph_directory import incident
 from smtpcheck.sandbox.imap import ExchangeAuthenticator, GmailAuthenticator, ImapServer
 from smtpcheck.sandbox.imap_session import GMAIL_IMAP, ImapListener
 from smtpcheck.sandbox.issuer import Issuer
+from smtpcheck.sandbox.mail_apis import MailApis
 from smtpcheck.sandbox.mail_service import Mailbox, MailService
 from smtpcheck.sandbox.mail_store import MailStore
 from smtpcheck.sandbox.postfix import Postfix
@@ -54,6 +55,7 @@ class World:
         store: the mailboxes into which all of them deliver.
         imap: the IMAP service like that of Exchange Online; `imap_port` is its port.
         gmail_imap: the IMAP service like that of Gmail; `gmail_imap_port` is its port.
+        mail_apis: the mail APIs that take a key, with the accounts of the scenarios there.
         authenticator: decides about logins at `imap`.
         ports: the port of each listener.
     """
@@ -92,6 +94,7 @@ class World:
         self.authenticator = ExchangeAuthenticator(self.issuer.key, self._tenant.id)
         self.imap = ImapServer(self.store, self.authenticator)
         self.gmail_imap = ImapServer(self.store, GmailAuthenticator(self.google))
+        self.mail_apis = MailApis(self.store)
         self.imap_port = self.gmail_imap_port = 0
         self.ports: dict[Listener, int] = {}
         for scenario in self.scenarios:
@@ -106,6 +109,7 @@ class World:
         contexts = {kind: self._authority.server_context(kind) for kind in Certificate}
         await self.issuer.start(contexts[Certificate.VALID])
         await self.google.start(contexts[Certificate.VALID])
+        await self.mail_apis.start(contexts[Certificate.VALID])
         for scenario in self.scenarios:
             listener = scenario.server
             if listener not in self.ports and "via" not in scenario.check:
@@ -115,6 +119,7 @@ class World:
         self.ca_file.write_bytes(self._authority.pem)
         for credential in self._credentials:
             credential.register(self._tenant, self.issuer, self.google)
+            credential.open_account(self.mail_apis)
             for name, content in credential.files().items():
                 _write_secret(self._folder / name, content)
         self._spoil()
@@ -124,7 +129,7 @@ class World:
         """Close every port and cut every connection; the folder stays."""
         self.store.close()
         submission = (self.exchange, self.gmail, self.postfix)
-        for service in (*submission, self.imap, self.gmail_imap, self.issuer, self.google):
+        for service in (*submission, self.imap, self.gmail_imap, self.mail_apis, self.issuer, self.google):
             await service.close()
 
     async def __aenter__(self) -> Self:
@@ -236,9 +241,10 @@ class World:
     def _via(self, scenario: Scenario) -> dict[str, object]:
         """Return the check's `via` with the address of an API that no credential implies; nothing for SMTP."""
         via = scenario.check.get("via")
-        if not isinstance(via, Mapping) or via["api"] != "gmail":
+        if not isinstance(via, Mapping) or via["api"] == "graph":
             return {}
-        return {"via": {**via, "base": self.google.url.rstrip("/")}}
+        at_google = via["api"] == "gmail"
+        return {"via": {**via, "base": self.google.url.rstrip("/") if at_google else self.mail_apis.base(via["api"])}}
 
     def _server(self, scenario: Scenario, listener: Listener) -> dict[str, object]:
         if "via" in scenario.check:

@@ -19,6 +19,9 @@ import pytest
 import requests
 import uvloop
 import yaml
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Finding, Outcome, Report
@@ -84,6 +87,9 @@ SEEN: dict[str, str] = {
     "drift": "235 2.7.0",
     "incident": "421 4.3.2",
     "mail-quarantined": "235 2.7.0",
+    "ses-sandbox": "200 ProductionAccessEnabled False",
+    "sendgrid-key-restricted": "200 user.profile.read",
+    "aotsend-no-balance": "200 40007",
 }
 """What a plain client sees last, going as deep as the check does."""
 
@@ -103,6 +109,8 @@ class Client:
         check = next(check for check in self.settings["checks"] if check["name"] == name)
         self.mailbox = check.get("mailbox", "")
         keys = self.settings["credentials"][check["credential"]] if "credential" in check else {}
+        if keys.get("type") in {"api-key", "aws"}:
+            return self.ask(check, keys)
         if not keys or keys["type"] == "password":
             return self.converse_without_token(check, keys)
         token, error = self.token(keys, GRAPH_SCOPE if "via" in check else EXCHANGE_SCOPE, check.get("via", {}))
@@ -114,6 +122,25 @@ class Client:
             return failure.verify_message
         except smtplib.SMTPServerDisconnected as failure:
             return str(failure).rpartition(": ")[2]
+
+    def ask(self, check: dict[str, Any], keys: dict[str, Any]) -> str:
+        """Return what a service with a key says of the account, or of a message."""
+        base, api = check["via"]["base"], check["via"]["api"]
+        key = self.read(keys["key" if "key" in keys else "secret_access_key"]["file"])
+        with requests.Session() as session:
+            session.trust_env = False
+            session.verify = str(self.folder / keys["ca_file"])
+            if api == "sendgrid":
+                answer = session.get(f"{base}/v3/scopes", headers={"Authorization": f"Bearer {key}"})
+                return f"{answer.status_code} {' '.join(answer.json()['scopes'])}"
+            if api == "aotsend":
+                form = {"app_key": key, "template_id": check["via"]["template"], "to": check["recipient"]}
+                answer = session.post(f"{base}/index/api/send_email", form)
+                return f"{answer.status_code} {answer.json()['code']}"
+            signed = AWSRequest("GET", f"{base}/v2/email/account")
+            SigV4Auth(Credentials(keys["access_key_id"], key), "ses", keys["region"]).add_auth(signed)
+            answer = session.get(signed.url, headers=dict(signed.headers))
+            return f"{answer.status_code} ProductionAccessEnabled {answer.json()['ProductionAccessEnabled']}"
 
     def request(self, check: dict[str, Any], keys: dict[str, Any], token: str) -> str:
         """Return status and error of the API's answer to a message, or to what is none."""
@@ -322,6 +349,9 @@ def test_the_scenarios_cover_what_must_be_shown() -> None:
         "drift": (Outcome.WARNING, {Cause.MAILBOX_PERMISSION_MISSING}),
         "incident": (Outcome.CRITICAL, Cause.TRANSIENT_SERVER_ERROR),
         "mail-quarantined": (Outcome.CRITICAL, Cause.MAIL_QUARANTINED),
+        "ses-sandbox": (Outcome.WARNING, {Cause.API_ACCOUNT_IN_SANDBOX}),
+        "sendgrid-key-restricted": (Outcome.CRITICAL, Cause.API_KEY_NOT_PERMITTED),
+        "aotsend-no-balance": (Outcome.CRITICAL, Cause.QUOTA_EXHAUSTED),
     }
 
 
