@@ -21,7 +21,6 @@ from smtpcheck.setup.choices import Grant, Target
 if TYPE_CHECKING:
     from smtpcheck.config import Settings
     from smtpcheck.setup.plan import Proof
-    from smtpcheck.setup.planning import Wishes
 
 REFUSED = 1
 _WITHOUT_FILE = "Without a configuration file"
@@ -36,7 +35,10 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(metavar="CREDENTIAL", help="Credentials of one tenant. [default: all that a check uses]"),
 ]
-To = Annotated[Target, typer.Option("--to", help="What the script is written for.")]
+To = Annotated[
+    Target | None,
+    typer.Option("--to", help="What the script is written for. [default: graph-powershell; for Google gcloud]"),
+]
 HowGranted = Annotated[Grant, typer.Option(help="How mailboxes are granted: each, or by Exchange's RBAC.")]
 Group = Annotated[str, typer.Option(metavar="NAME", help="The group of RBAC; it is created.")]
 Unit = Annotated[str, typer.Option(metavar="ID", help="With --grant rbac-au.")]
@@ -71,7 +73,7 @@ CloudName = Annotated[
 def setup(
     names: Names = None,
     config_file: ConfigFiles = None,
-    to: To = Target.GRAPH_POWERSHELL,
+    to: To = None,
     grant: HowGranted = Grant.MAILBOX,
     group: Group = "smtpcheck",
     administrative_unit: Unit = "",
@@ -93,6 +95,7 @@ def setup(
     from smtpcheck.setup.plan import SetupError
     from smtpcheck.setup.planning import Wishes
     from smtpcheck.setup.proofs import ProofWishes
+    from smtpcheck.setup.targets import listing_for, script_for, undo_of
 
     configure(LogLevel.ERROR)
     options = {"mailbox": mailbox, "client_id": client_id, "cloud": cloud}
@@ -101,7 +104,7 @@ def setup(
         raise typer.BadParameter("say how the new application proves itself: --make-key FILE, or --managed-identity ID")
     try:
         if undo and (record := _record_of(names or [])) is not None:
-            return _written(_undo(record), output)
+            return _written(undo_of(record), output)
         settings = _settings(config_file, tenant, options, make_key)
         wishes = Wishes(
             names=tuple(names or ()),
@@ -117,7 +120,7 @@ def setup(
                 keep=undo or (bool(client_id) and not is_proven),
             ),
         )
-        return _written(_script(settings, wishes, to, undo=undo), output)
+        return _written(listing_for(settings, wishes) if undo else script_for(settings, wishes, to), output)
     except SetupError as error:
         raise NotUsableError([f"smtpcheck: {problem}" for problem in error.problems], REFUSED) from None
 
@@ -128,22 +131,6 @@ def _record_of(names: list[str]) -> Path | None:
     if files and len(names) > 1:
         raise typer.BadParameter(f"--undo takes one record, and nothing besides: {', '.join(names)}")
     return files[0] if files else None
-
-
-def _undo(record: Path) -> str:
-    from smtpcheck.setup.record import read_record
-    from smtpcheck.setup.undo import undo_script
-
-    return undo_script(read_record(record))
-
-
-def _script(settings: "Settings", wishes: "Wishes", to: Target, *, undo: bool) -> str:
-    from smtpcheck.setup.planning import microsoft_plan
-    from smtpcheck.setup.targets import SCRIPTS
-    from smtpcheck.setup.undo import listing_script
-
-    plan = microsoft_plan(settings, wishes)
-    return listing_script(plan) if undo else SCRIPTS[to](plan)
 
 
 def _settings(

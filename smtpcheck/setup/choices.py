@@ -12,6 +12,7 @@ class Target(StrEnum):
     GRAPH_POWERSHELL = "graph-powershell"
     AZURE_CLI = "azure-cli"
     TERRAFORM = "terraform"
+    GCLOUD = "gcloud"
 
 
 class Grant(StrEnum):

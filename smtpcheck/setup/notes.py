@@ -11,6 +11,8 @@ from smtpcheck.setup.needs import READING_GROUP, must_be_refused
 from smtpcheck.setup.plan import Application
 
 MANY_MAILBOXES = 500
+_MESSAGE_TRACE = "ExchangeMessageTrace.Read.All"
+_MESSAGE_TRACE_SERVICE = "8bd644d1-64a1-4d4b-ae52-2e0cbf64e373"
 _SECONDS_EACH = 4
 
 
@@ -32,6 +34,11 @@ def notes_on_plan(applications: Sequence[Application], cloud: Cloud, grant: Gran
         )
     consents = {consent for application in applications for consent in application.consents if not consent.full_access}
     yield from map(_reach_of_consent, sorted(consents, key=lambda each: each.name))
+    if any(consent.name == _MESSAGE_TRACE for consent in consents):
+        yield (
+            f"{_MESSAGE_TRACE} works once the tenant has the enterprise application of the service, which takes hours: "
+            f"New-MgServicePrincipal -AppId {_MESSAGE_TRACE_SERVICE}"
+        )
     if by_role and any(mailbox.send_as for mailbox in mailboxes):
         yield (
             "Whether Exchange asks for Send As too, where a role covers the mailbox but not the sender, is not "

@@ -94,18 +94,21 @@ def _wrong_wishes(wishes: Wishes) -> Iterator[str]:
         yield f"--group {wishes.group!r} is not a name of 1 to {longest} printable characters"
 
 
+def microsoft_credentials(settings: Settings) -> list[str]:
+    """Return the applications of Microsoft that checks of the configuration use."""
+    return [
+        name
+        for name, credential in settings.credentials.items()
+        if isinstance(credential, _OF_MICROSOFT) and credential.authority is None and any(needs_of(settings, name))
+    ]
+
+
 def _chosen(settings: Settings, wishes: Wishes, problems: list[str]) -> list[str]:
     """Return the credentials to set up; report those that were named and cannot be."""
     if not wishes.names:
-        usable = [
-            name
-            for name, credential in settings.credentials.items()
-            if isinstance(credential, _OF_MICROSOFT) and credential.authority is None
-        ]
-        used = [name for name in usable if any(needs_of(settings, name))]
+        used = microsoft_credentials(settings)
         if not used:
-            unused = f"; no check uses {', '.join(sorted(usable))}" if usable else ""
-            problems.append(f"the configuration has no application of Microsoft that a check uses{unused}")
+            problems.append("the configuration has no application of Microsoft that a check uses")
         return used
     problems += filter(None, (_why_not(settings, name) for name in wishes.names))
     return list(dict.fromkeys(wishes.names))

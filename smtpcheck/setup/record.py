@@ -87,11 +87,11 @@ class Record:
     """Kinds of a step that began, and of which it is not known how it ended."""
 
 
-def read_record(path: Path) -> Record:
-    """Read a record.
+def read_text(path: Path) -> str:
+    """Read a record's file.
 
     Raises:
-        SetupError: It cannot be read, or is not a record.
+        SetupError: It cannot be read, is too large or is not text.
     """
     try:
         with path.open("rb") as file:
@@ -101,7 +101,20 @@ def read_record(path: Path) -> Record:
     if len(content) > LARGEST:
         raise SetupError(f"{path} is larger than {LARGEST // 1024 // 1024} MiB, too large for a record")
     try:
-        return parse_record(content.decode("utf-8-sig"))
+        return content.decode("utf-8-sig")
+    except ValueError:
+        raise SetupError(f"{path} is not UTF-8 text") from None
+
+
+def read_record(path: Path) -> Record:
+    """Read a record of a script for Microsoft.
+
+    Raises:
+        SetupError: It cannot be read, or is not a record.
+    """
+    text = read_text(path)
+    try:
+        return parse_record(text)
     except (ValueError, RecursionError) as error:
         raise SetupError(f"{path}: {printable(str(error), limit=400)}") from None
 
