@@ -38,6 +38,7 @@ from smtpcheck.secrets.redaction import redact
 
 _LONGEST_DETAIL = 200
 _DEFAULT_PORT = 443
+_HTTP = b"HTTP/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class HttpConnection:
         self._link = link
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._received = 0
+        self._first = b""
+        """The first octets of the response."""
 
     @property
     def can_be_used(self) -> bool:
@@ -91,7 +94,8 @@ class HttpConnection:
         except (h11.RemoteProtocolError, BodyError) as error:
             self.close()
             detail = printable(redact(str(error), sent, _LONGEST_DETAIL))
-            return self._link.fault or Fault(FaultKind.PROTOCOL, detail)
+            cut = self._link.fault if self._first.startswith(_HTTP[: len(self._first)]) else None
+            return cut or Fault(FaultKind.PROTOCOL, detail)
         except _EndedError as ended:
             self.close()
             return ended.fault
@@ -131,7 +135,7 @@ class HttpConnection:
         return octets + (self._http.send(h11.EndOfMessage()) or b"")
 
     async def _head(self, limits: Limits) -> h11.Response:
-        self._received = 0
+        self._received, self._first = 0, b""
         while True:
             event = await self._event(limits)
             if isinstance(event, h11.Response):
@@ -161,6 +165,7 @@ class HttpConnection:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             octets = await self._link.receive()
             self._received += len(octets)
+            self._first = (self._first + octets[: len(_HTTP)])[: len(_HTTP)]
             if self._received > MAX_HEAD + limits.octets_of_body:
                 raise _EndedError(Fault(FaultKind.TOO_LONG, "the response has too many octets around its body"))
             if not octets and self._link.fault is not None and self._link.fault.kind is not FaultKind.CLOSED:

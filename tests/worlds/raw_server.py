@@ -4,7 +4,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 
@@ -88,9 +88,10 @@ def serving(
 def _talk(
     connection: socket.socket, answer: Iterable[bytes], server: RawServer, context: ssl.SSLContext | None
 ) -> None:
-    with connection, suppress(OSError):
+    with ExitStack() as ends, suppress(OSError):
+        ends.enter_context(connection)
         if context is not None:
-            connection = context.wrap_socket(connection, server_side=True)
+            connection = ends.enter_context(context.wrap_socket(connection, server_side=True))
         got = bytearray()
         while b"\r\n\r\n" not in got:
             got += connection.recv(65536) or b"\r\n\r\n"
