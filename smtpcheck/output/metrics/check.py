@@ -8,7 +8,7 @@ Rules of this file:
 
 import functools
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from smtpcheck.model import expected_refusal
 from smtpcheck.model.cause import Cause
@@ -51,6 +51,21 @@ OAUTH_ERRORS = frozenset(
     }
 )
 """The OAuth errors that are label values; any other is `other`."""
+
+ACCOUNT_FACTS = (
+    "sending_enabled",
+    "production_access",
+    "identity_verified",
+    "quota_in_24_hours",
+    "sent_in_24_hours",
+    "rate_a_second",
+)
+"""What a mail API may say of an account, in numbers."""
+ACCOUNT_STATES = {
+    "enforcement_status": frozenset({"HEALTHY", "PROBATION", "SHUTDOWN"}),
+    "dkim_status": frozenset({"PENDING", "SUCCESS", "FAILED", "TEMPORARY_FAILURE", "NOT_STARTED"}),
+}
+"""And in words, those of Amazon SES; any other is `other`."""
 
 _ENHANCED_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}", re.ASCII)  # RFC 3463 2
 
@@ -167,6 +182,25 @@ def _samples_of_run(report: Report) -> Samples:
         yield families.TLS_INFO, (report.tls.version, report.tls.cipher), 1
         if report.tls.certificate is not None:
             yield families.CERTIFICATE_EXPIRY, (), round(report.tls.certificate.not_after, 3)
+    if report.account:
+        yield from _samples_of_account(report.account)
+
+
+def _samples_of_account(account: Mapping[str, float | str]) -> Samples:
+    """Yield what a mail API says of the account; facts and states are from lists."""
+    for fact in ACCOUNT_FACTS:
+        value = account.get(fact)
+        if isinstance(value, float | int):
+            yield families.API_ACCOUNT, (fact,), value
+    states = tuple(_state(account.get(name), known) for name, known in ACCOUNT_STATES.items())
+    if any(states):
+        yield families.API_ACCOUNT_INFO, states, 1
+
+
+def _state(value: float | str | None, known: Collection[str]) -> str | None:
+    if not isinstance(value, str):
+        return None
+    return value if value in known else "other"
 
 
 def _seconds_of_phases(report: Report) -> dict[Phase, float]:

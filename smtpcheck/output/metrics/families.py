@@ -93,6 +93,19 @@ TLS_INFO = Family(
     "The TLS version and cipher of the last scheduled run.",
     ("version", "cipher"),
 )
+API_ACCOUNT = Family(
+    "smtpcheck_api_account_value",
+    Kind.GAUGE,
+    "What a mail API said of the account in the last scheduled run: whether it may send (sending_enabled), to anybody "
+    "(production_access), from this sender (identity_verified); quota_in_24_hours, sent_in_24_hours, rate_a_second.",
+    ("fact",),
+)
+API_ACCOUNT_INFO = Family(
+    "smtpcheck_api_account_info",
+    Kind.INFO,
+    "States of the account at a mail API in the last scheduled run: whether it is under review, and DKIM.",
+    ("enforcement_status", "dkim_status"),
+)
 CHECK_INFO = Family(
     "smtpcheck_check_info",
     Kind.INFO,
@@ -126,6 +139,8 @@ PER_CHECK = (
     FAILURES,
     CERTIFICATE_EXPIRY,
     TLS_INFO,
+    API_ACCOUNT,
+    API_ACCOUNT_INFO,
     CHECK_INFO,
     INTERVAL,
     BACKOFF_UNTIL,

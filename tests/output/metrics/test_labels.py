@@ -143,3 +143,25 @@ def test_a_failure_without_a_phase_or_cause_still_shows() -> None:
 )
 def test_openmetrics_is_served_to_who_prefers_it(accept: str, expected: bool) -> None:
     assert wants_openmetrics(accept) is expected
+
+
+ACCOUNT: dict[str, float | str] = {
+    "sending_enabled": 1.0,
+    "production_access": 0.0,
+    "quota_in_24_hours": 200.0,
+    "enforcement_status": "PROBATION",
+    "dkim_status": "made up by whoever answers",
+    "another_fact": 7.0,
+}
+
+
+def test_what_an_api_says_of_the_account_is_from_lists() -> None:
+    found = scrape(CHECK, replace(report(), account=ACCOUNT), openmetrics=True)
+    facts = [labels["fact"] for labels in found["smtpcheck_api_account_value"]]
+    assert facts == ["sending_enabled", "production_access", "quota_in_24_hours"]
+    (states,) = found["smtpcheck_api_account_info"]
+    assert (states["enforcement_status"], states["dkim_status"]) == ("PROBATION", "other")
+
+
+def test_a_check_by_smtp_has_no_account() -> None:
+    assert "smtpcheck_api_account_value" not in scrape(CHECK, report(), openmetrics=False)

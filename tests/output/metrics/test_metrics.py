@@ -261,9 +261,12 @@ def test_a_refused_check_shows_until_when_it_waits() -> None:
 def everything() -> Metrics:
     """Return metrics with at least one sample of every family of checks."""
     locked = replace(REFUSED, check="locked", cause=Cause.ACCOUNT_LOCKED)
-    dead, waiting = (replace(CHECK, name=name) for name in ("dead", "locked"))
+    by_api = replace(GOOD, check="by-api", account={"sending_enabled": 1.0, "enforcement_status": "HEALTHY"})
+    dead, waiting, ses = (replace(CHECK, name=name) for name in ("dead", "locked", "by-api"))
     sharding = ShardAssignment(Shard(1, 2), ((), ("billing", "orders")), (ORDERS,))
-    metrics = scraped(*TWO, (CHECK, UNKNOWN), (CHECK, WARNED), (dead, NO_TOKEN), (waiting, locked), sharding=sharding)
+    metrics = scraped(
+        *TWO, (CHECK, UNKNOWN), (CHECK, WARNED), (dead, NO_TOKEN), (waiting, locked), (ses, by_api), sharding=sharding
+    )
     metrics.observe_lag(0.02)
     metrics.record_loopback(CHECK, ARRIVED)
     metrics.record_loopback(ORDERS, RETURNED)
