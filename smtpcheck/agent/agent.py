@@ -79,11 +79,11 @@ class Agent:
         self._metrics = Metrics(settings.label_names, expose_addresses=settings.agent.expose_addresses)
         self._health = Health(settings, kit.network, kit.monotonic, tick_seconds=TICK_SECONDS)
         self.alerting = Alerting(settings, state, kit.catalogue, wall=kit.wall, unhealthy_reason=self.unhealthy_reason)
-        self._inspection = InspectionService(state.inspections, self._inspected)
+        self.inspection = InspectionService(state.inspections, self._inspected)
         self._publisher = Publisher(
             *(state, self._metrics, self.alerting, tracer),
             loopback_status=self.loopback,
-            inspection=self._inspection,
+            inspection=self.inspection,
             wall=kit.wall,
         )
         self._runner = Runner(
@@ -164,7 +164,7 @@ class Agent:
         state = agent_state(
             AgentParts(
                 *(self._runner, self._requests, self._schedule, self._health, self._loopback),
-                *(self._inspection, self._jobs, self._reloader, self.alerting),
+                *(self.inspection, self._jobs, self._reloader, self.alerting),
             ),
             checks=len(self._checks),
             unhealthy_reason=self.unhealthy_reason(),
@@ -211,7 +211,7 @@ class Agent:
         self._retain()
         self._jobs.add("token renewal", self._kit.tokens.refresh_due, REFRESH_SECONDS)
         self._jobs.add("silences", self.alerting.silences.tidy, REFRESH_SECONDS)
-        self._jobs.add("inspection", self._inspection.read_due, READ_SECONDS)
+        self._jobs.add("inspection", self.inspection.read_due, READ_SECONDS)
         self._jobs.add("retention", self._retain, RETENTION_SECONDS)
         await self.alerting.start()
         self._health.start()
@@ -244,7 +244,7 @@ class Agent:
         await self._loopback.drain(DRAIN_SECONDS)
 
     async def _close(self) -> None:
-        await self._inspection.close()
+        await self.inspection.close()
         await self.alerting.close()
         await self._kit.close()
         if self._tracer is not None:
@@ -271,7 +271,7 @@ class Agent:
         """Schedule the checks and the messages of the settings."""
         self.state.divide(self.settings.sharding.senders, self.settings.sharding.shard)
         self._runner.replace(self.settings, self._kit)
-        self._inspection.replace(self.settings, self._kit)
+        self.inspection.replace(self.settings, self._kit)
         self._loopback.replace(self.settings.checks, self.settings.loopbacks, self._kit, self._first_within)
 
     def _show_all(self) -> None:

@@ -57,6 +57,6 @@ def agent_state(parts: AgentParts, *, checks: int, unhealthy_reason: str, state_
         alerts_firing=parts.alerting.counts(),
         inspections=parts.inspection.readings.success(),
         inspection_findings=parts.inspection.readings.causes(),
-        incidents=parts.inspection.readings.all_incidents(),
+        incidents=parts.inspection.incidents(),
         silences=sum(1 for _ in parts.alerting.silences.active()),
     )

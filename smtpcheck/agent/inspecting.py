@@ -28,7 +28,7 @@ from smtpcheck.inspection.inspectors import Inspectors
 from smtpcheck.loopback.plan import Loopback
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialHints
-from smtpcheck.model.inspection import Inspection
+from smtpcheck.model.inspection import Incident, Inspection
 from smtpcheck.model.report import Finding, Outcome, Report
 from smtpcheck.state.inspections import InspectionRows
 
@@ -110,6 +110,10 @@ class InspectionService:
         if self._inspectors is not None:
             for work in self.readings.due(self._inspectors.all(), asyncio.sleep):
                 self._start(work)
+
+    def incidents(self) -> tuple[Incident, ...]:
+        """Return the open incidents that providers have published."""
+        return self.readings.all_incidents()
 
     def inspects(self, check: Check) -> bool:
         """Return whether anything can become known of a check."""

@@ -83,15 +83,21 @@ def _ranked(report: Report, first: Iterable[Finding]) -> Report:
 
 def _with_incidents(report: Report, incidents: tuple[Incident, ...]) -> Report:
     step = report.failed_step
-    if step is None or is_certain(report) or (step.fault is not None and step.fault.kind in _NETWORK_FAULTS):
+    if step is None or (step.fault is not None and step.fault.kind in _NETWORK_FAULTS):
         return report
     service = "entra" if step.phase is Phase.TOKEN else "exchange_online"
     open_ones = [each for each in incidents if each.service == service]
     if not open_ones:
         return report
     cause = Cause.ISSUER_UNAVAILABLE if step.phase is Phase.TOKEN else Cause.TRANSIENT_SERVER_ERROR
-    known = next((finding for finding in report.findings if finding.cause is cause), None)
     said = tuple(_said(each) for each in open_ones[:2])
+    best = report.findings[:1]
+    if best and best[0].cause is not cause:
+        first = replace(best[0], evidence=(*best[0].evidence, *said))
+        report = replace(report, findings=(first, *report.findings[1:]))
+    if is_certain(report):
+        return report
+    known = next((finding for finding in report.findings if finding.cause is cause), None)
     if known is not None:
         certainty = max(known.certainty, min(known.certainty + _RAISED, _HIGHEST))
         raised = replace(known, certainty=certainty, evidence=(*known.evidence, *said))

@@ -73,6 +73,7 @@ def values_of(seen: Observation) -> dict[str, str]:
         "port": str(seen.port or ""),
         "credential": hints.name if hints else "",
         "check": seen.check,
+        "inspect": hints.name if hints and hints.inspected else "",
         "address": _client(seen),
         "why": seen.junk_reason,
     }

@@ -25,6 +25,8 @@ class CredentialHints:
     """The scope that is requested."""
     grant: str = ""
     """How a token is asked for, where the type leaves that to the configuration."""
+    inspected: bool = False
+    """Whether there is an inspector, so that the provider itself can be asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,12 @@ class ManagedIdentity(CloudCredential):
     def hints(self, name: str) -> CredentialHints:
         """Return what a remedy's text may say of the credential called `name`."""
         return CredentialHints(
-            name=name, type=self.type, client_id=self.client_id or "", cloud=self.cloud, scope=self.scope
+            name=name,
+            type=self.type,
+            client_id=self.client_id or "",
+            cloud=self.cloud,
+            scope=self.scope,
+            inspected=self.inspect is not None,
         )
 
     def flow(self, login: TokenFile | None = None) -> Flow:  # noqa: ARG002

@@ -68,6 +68,7 @@ class Microsoft(CloudCredential):
             client_id=self.client_id,
             cloud=self.cloud,
             scope=self.scope,
+            inspected=self.inspect is not None,
         )
 
     def files(self) -> tuple[Path, ...]:

@@ -75,6 +75,7 @@ class MicrosoftUser(CloudCredential, UserCredential):
             client_id=self.client_id,
             cloud=self.cloud,
             scope=self.scope,
+            inspected=self.inspect is not None,
         )
 
     def flow(self, login: TokenFile | None = None) -> Flow:

@@ -83,7 +83,9 @@ def _add_whole(grid: Table, finding: Finding, alike: Sequence[Finding], catalogu
         grid.add_row("or", Text(f"the same is seen with: {names}"))
         causes = reasons_first([item.cause for item in (finding, *alike)], catalogue)
         order = "; ".join(f"{cause.value}: {catalogue.entries[cause].tell_apart}" for cause in causes)
-        grid.add_row("confirm", Text(f"check in this order: {order}; then all at once: smtpcheck doctor"))
+        credential = finding.values.get("inspect", "")
+        asked = f"; what the provider itself says: smtpcheck inspect {credential}" if credential else ""
+        grid.add_row("confirm", Text(f"check in this order: {order}; then all at once: smtpcheck doctor{asked}"))
     elif explanation.tell_apart and finding.cause is not Cause.UNKNOWN:
         grid.add_row("confirm", Text(explanation.tell_apart))
     if explanation.reference:

@@ -15,6 +15,7 @@ from smtpcheck.config.settings import Settings
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.loopback.status import LoopbackStatus
 from smtpcheck.model.credential import CredentialState
+from smtpcheck.model.inspection import Incident
 from smtpcheck.model.report import Report
 from smtpcheck.state.state import State
 
@@ -54,12 +55,23 @@ class AlertsView(Protocol):
         """Return what is known of each notifier, and of the heartbeat."""
 
 
+class InspectionView(Protocol):
+    """What providers say of themselves."""
+
+    def incidents(self) -> tuple[Incident, ...]:
+        """Return the open incidents that they have published."""
+
+
 class AgentView(Protocol):
     """The agent, as far as HTTP is concerned."""
 
     @property
     def alerting(self) -> AlertsView:
         """Return its alerts."""
+
+    @property
+    def inspection(self) -> InspectionView:
+        """Return what providers say."""
 
     @property
     def settings(self) -> Settings:

@@ -40,6 +40,7 @@ REFRESH_SECONDS = 15
 MOST_PROBLEMS = 10
 """How many problems the list shows."""
 MOST_ALERTS = 20
+MOST_INCIDENTS = 5
 """How many alerts the list shows."""
 _UNSORTED = frozenset({"runs"})
 _COLUMNS = (
@@ -94,6 +95,7 @@ async def checks(request: web.Request) -> web.Response:
         credentials=credentials,
         problems=await current(agent, MOST_PROBLEMS),
         expiry=next_expiry(credentials),
+        incidents=agent.inspection.incidents()[:MOST_INCIDENTS],
         alerts_configured=agent.alerting.is_configured,
         firing=sum(agent.alerting.counts().values()),
         notifiers=agent.alerting.notifiers(),

@@ -94,7 +94,7 @@ async def test_a_success_ends_it(tmp_path: Path) -> None:
         report = report_of(agent, "billing")
         assert report is not None
         assert (report.outcome, report.findings) == (Outcome.OK, ())
-        assert agent._inspection._proofs == {}
+        assert agent.inspection._proofs == {}
 
 
 async def test_one_case_is_opened_once(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ async def test_a_fault_of_the_inspection_is_counted_and_harms_no_check(
 
     monkeypatch.setattr(inspecting, "investigate", broken)
     async with agent_in(tmp_path, scenario("billing", Flaw.NO_FULL_ACCESS)) as (_, agent):
-        await until(lambda: agent._inspection.internal_errors > 0)
+        await until(lambda: agent.inspection.internal_errors > 0)
         runs = agent.state.checks["billing"].runs
         await until(lambda: agent.state.checks["billing"].runs > runs)
         assert re.search(r"^smtpcheck_internal_errors_total [1-9]", await shown(agent), re.MULTILINE)

@@ -28,12 +28,12 @@ async def world_of(folder: Path) -> AsyncIterator[World]:
 
 async def read(agent: Agent) -> None:
     """Have everything read now."""
-    readings = agent._inspection.readings
+    readings = agent.inspection.readings
     progress = readings._progress["contoso"]
     before = progress.found
     progress.due_at = 0.0
     readings._incidents_due.clear()
-    agent._inspection.read_due()
+    agent.inspection.read_due()
     await until(lambda: progress.found is not before and not progress.reading)
 
 
@@ -105,13 +105,13 @@ async def test_an_incident_is_a_metric_and_proves_nothing(tmp_path: Path) -> Non
         await until(lambda: "billing" in agent.state.checks)
         world.issuer.graph_directory.incidents = [incident(), incident("MO1", "Microsoft Teams"), {"id": 5}]
         await read(agent)
-        await until(lambda: len(agent._inspection.readings.all_incidents()) == 1)
+        await until(lambda: len(agent.inspection.readings.all_incidents()) == 1)
         labels = 'id="EX226792",provider="microsoft",service="exchange_online",status="degraded"'
         assert f"smtpcheck_provider_incident_info{{{labels}}} 1" in await shown(agent)
         assert report_of(agent).outcome is Outcome.OK
         world.issuer.graph_directory.incidents = []
         await read(agent)
-        await until(lambda: agent._inspection.readings.all_incidents() == ())
+        await until(lambda: agent.inspection.readings.all_incidents() == ())
 
 
 async def test_a_failure_during_an_incident_says_so_and_a_fault_at_the_provider_is_likelier(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ async def test_a_failure_during_an_incident_says_so_and_a_fault_at_the_provider_
         await until(lambda: "billing" in agent.state.checks)
         world.issuer.graph_directory.incidents = [incident()]
         await read(agent)
-        await until(lambda: len(agent._inspection.readings.all_incidents()) == 1)
+        await until(lambda: len(agent.inspection.readings.all_incidents()) == 1)
         world.exchange._permits_application = lambda *_: False
         await agent.check_now("billing")
         report = report_of(agent)

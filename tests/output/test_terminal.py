@@ -111,3 +111,15 @@ def test_the_first_line_of_nagios_says_check_cause_and_reply() -> None:
     assert text.startswith("CRITICAL - office: Outbound port blocked")
     assert text.endswith("(554 5.7.1 <a/b@elsewhere.example>: Relay access denied)")
     assert data == "'office'=0.250s"
+
+
+@pytest.mark.parametrize(("values", "named"), [({"inspect": "contoso"}, True), ({}, False)])
+def test_the_order_of_checks_ends_in_the_inspection_where_there_is_an_inspector(
+    check: Check, capsys: pytest.CaptureFixture[str], values: dict[str, str], named: bool
+) -> None:
+    causes = (Cause.SERVICE_PRINCIPAL_NOT_REGISTERED, Cause.MAILBOX_PERMISSION_MISSING)
+    findings = tuple(Finding(cause, 0.6, "exchange.rejected-token-of-app", values=values) for cause in causes)
+    show(terminal.details(replace(REFUSED, cause=causes[0], findings=findings), check, RULES))
+    text = " ".join(capsys.readouterr().out.split())
+    assert ("what the provider itself says: smtpcheck inspect contoso" in text) is named
+    assert "then all at once: smtpcheck doctor" in text

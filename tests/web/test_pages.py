@@ -10,6 +10,7 @@ import pytest
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Expect, Phase
+from smtpcheck.model.inspection import Incident, IncidentStatus
 from smtpcheck.model.report import Finding, Outcome, Report
 from smtpcheck.web.table import Query, read
 from tests.web.conftest import Client
@@ -290,3 +291,20 @@ def _with_expiry(report: Report, expiry: object) -> Report:
     facts = replace(report.token, expires_at=expiry, claims={"exp": expiry})  # type: ignore[arg-type]
     certificate = replace(report.tls.certificate, not_after=expiry)  # type: ignore[arg-type]
     return replace(report, token=facts, tls=replace(report.tls, certificate=certificate))
+
+
+async def test_an_open_incident_of_a_provider_is_named_and_cannot_break_the_page(world: World, client: Client) -> None:
+    world.incidents = (
+        Incident(
+            *("microsoft", "exchange_online", "EX226792", IncidentStatus.DEGRADED, "<b>Mail is slow</b>"),
+            began_at=NOW - 3600,
+            updated_at=None,
+            read_at=NOW,
+        ),
+    )
+    page = await _page(client, "/")
+    assert (
+        "Microsoft reports an incident of exchange online: &lt;b&gt;Mail is slow&lt;/b&gt; (EX226792, degraded" in page
+    )
+    world.incidents = ()
+    assert "reports an incident" not in await _page(client, "/")

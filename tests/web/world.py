@@ -18,6 +18,7 @@ from smtpcheck.model.check import (
     Warn,
 )
 from smtpcheck.model.credential import CredentialState
+from smtpcheck.model.inspection import Incident
 from smtpcheck.model.report import (
     CertificateFacts,
     Exchange,
@@ -35,6 +36,7 @@ from smtpcheck.model.report import (
 )
 from smtpcheck.output.metrics import Metrics
 from smtpcheck.state.state import State
+from smtpcheck.web.agent_view import InspectionView
 from tests.worlds.samples import exchange_online
 
 NOW = 1_792_000_000.0
@@ -45,6 +47,16 @@ DAY = 86400.0
 @dataclass(frozen=True)
 class TooSoon:
     seconds: float
+
+
+@dataclass(frozen=True)
+class _Inspection:
+    """What providers say, written down."""
+
+    seen: tuple[Incident, ...]
+
+    def incidents(self) -> tuple[Incident, ...]:
+        return self.seen
 
 
 @dataclass
@@ -63,11 +75,17 @@ class World:
     """What /probe is told; None: a run that is well."""
     asked: list[str] = field(default_factory=list)
     standings: dict[str, LoopbackStatus] = field(default_factory=dict)
+    incidents: tuple[Incident, ...] = ()
+    """What providers have published."""
 
     def __post_init__(self) -> None:
         self.alerting = Alerting(
             self.settings, self.state, self.catalogue, wall=lambda: NOW, unhealthy_reason=lambda: ""
         )
+
+    @property
+    def inspection(self) -> InspectionView:
+        return _Inspection(self.incidents)
 
     def ready(self) -> bool:
         return self.is_ready
