@@ -16,7 +16,7 @@ import typer
 from smtpcheck.cli.failure import NotUsableError
 from smtpcheck.cli.options import NOT_USABLE, ConfigFiles, files_of, settings_or_exit
 from smtpcheck.log import LogLevel, configure
-from smtpcheck.setup.choices import Grant, Target
+from smtpcheck.setup.choices import Grant, SetupProvider, Target
 
 if TYPE_CHECKING:
     from smtpcheck.config import Settings
@@ -58,6 +58,9 @@ Undo = Annotated[
     ),
 ]
 Output = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the script here.")]
+Provided = Annotated[
+    SetupProvider | None, typer.Option(help="Whose tenant it is. [default: microsoft]", rich_help_panel=_WITHOUT_FILE)
+]
 Tenant = Annotated[str | None, typer.Option(metavar="TENANT", help="The Entra tenant.", rich_help_panel=_WITHOUT_FILE)]
 Mailboxes = Annotated[
     list[str] | None, typer.Option(metavar="ADDRESS", help="A mailbox; may be repeated.", rich_help_panel=_WITHOUT_FILE)
@@ -85,6 +88,7 @@ def setup(
     output: Output = None,
     tenant: Tenant = None,
     mailbox: Mailboxes = None,
+    provider: Provided = None,
     client_id: ClientId = None,
     cloud: CloudName = None,
 ) -> int:
@@ -98,9 +102,9 @@ def setup(
     from smtpcheck.setup.targets import listing_for, script_for, undo_of
 
     configure(LogLevel.ERROR)
-    options = {"mailbox": mailbox, "client_id": client_id, "cloud": cloud}
+    options = {"mailbox": mailbox, "provider": provider, "client_id": client_id, "cloud": cloud}
     is_proven = bool(make_key or managed_identity or (federated_issuer and federated_subject))
-    if mailbox and not (is_proven or client_id or undo):
+    if mailbox and not (is_proven or client_id or undo or provider is SetupProvider.GOOGLE):
         raise typer.BadParameter("say how the new application proves itself: --make-key FILE, or --managed-identity ID")
     try:
         if undo and (record := _record_of(names or [])) is not None:

@@ -103,33 +103,34 @@ def from_options(options: Mapping[str, object], *, strict: bool = False) -> Load
 def for_mailboxes(options: Mapping[str, object], key: Path | None) -> Loaded:
     """Return the settings of mailboxes that options describe and that one application is to log in to.
 
-    Options are mailbox (a list), tenant, client_id (none: there is no application yet) and cloud; `key` is the file of
-    the application's key and certificate, which need not exist yet.
+    Options are mailbox (a list), provider (microsoft or google), tenant, client_id (none: there is no application yet)
+    and cloud; `key` is the file of the application's key and certificate, which need not exist yet.
     """
     problems = Problems(strict=False)
     mailboxes = options.get("mailbox")
     addresses = [str(each) for each in mailboxes] if isinstance(mailboxes, list) else []
     given = {name: str(options[name]) for name in ("tenant", "client_id", "cloud") if name in options}
-    credential = {
-        "type": "microsoft",
-        "client_id": NIL,
-        "client_certificate": {"file": str(key or "smtpcheck.pem")},
-        **given,
-    }
+    places: dict[KeyPath, str] = {("credentials", _SETUP, name): _option(name) for name in given}
+    places |= {("checks", number, "mailbox"): "--mailbox" for number in range(len(addresses))}
+    places[("credentials", _SETUP, "tenant")] = "--tenant"
     value = {
-        "credentials": {_SETUP: credential},
+        "credentials": {_SETUP: (_GOOGLE if options.get("provider") == "google" else _microsoft(key)) | given},
         "checks": [{"name": _name(each), "mailbox": each, "credential": _SETUP} for each in addresses],
     }
-    places: dict[KeyPath, str] = {
-        ("credentials", _SETUP, name): _option(name) for name in ("tenant", "client_id", "cloud")
-    }
-    places |= {("checks", number, "mailbox"): "--mailbox" for number in range(len(addresses))}
     source = _Options({**places, ("checks",): "--mailbox"})
     loading = Loading(problems)
     loading.add(source, value, None)
     settings = loading.settings()
     errors = tuple(problem for problem in problems.in_order(()) if problem.severity == "error")
     return Loaded(None if errors else settings, errors)
+
+
+_GOOGLE: dict[str, Any] = {"type": "google-service-account", "key_file": "service-account.json"}
+
+
+def _microsoft(key: Path | None) -> dict[str, Any]:
+    certificate = {"file": str(key or "smtpcheck.pem")}
+    return {"type": "microsoft", "client_id": NIL, "client_certificate": certificate}
 
 
 def _option(name: str) -> str:

@@ -15,6 +15,13 @@ class Target(StrEnum):
     GCLOUD = "gcloud"
 
 
+class SetupProvider(StrEnum):
+    """Whose tenant it is, where no configuration says so."""
+
+    MICROSOFT = "microsoft"
+    GOOGLE = "google"
+
+
 class Grant(StrEnum):
     """How an application gets its mailboxes."""
 

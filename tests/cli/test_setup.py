@@ -55,6 +55,14 @@ def test_without_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "PRIVATE KEY" not in said.out
 
 
+def test_a_workspace_without_a_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["setup", "--provider", "google", "--mailbox", "sales@example.com"]) == 0
+    assert "key_file=service-account.json" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

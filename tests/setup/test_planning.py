@@ -278,6 +278,7 @@ def test_options_in_place_of_a_configuration() -> None:
             '--mailbox: "a b@contoso.com": is not a',
         ),
         ({"tenant": "contoso.com", "mailbox": ["a@contoso.com"], "cloud": "mars"}, "--cloud:"),
+        ({"provider": "google", "tenant": "contoso.com", "mailbox": ["a@contoso.com"]}, "--tenant: unknown key"),
         ({"tenant": "common", "mailbox": ["a@contoso.com"]}, "need the tenant itself"),
     ],
 )

@@ -62,10 +62,10 @@ COMMANDS: dict[str, frozenset[str]] = {
         "Get-DistributionGroup": "Identity ErrorAction",
         "New-DistributionGroup": "Name Type Alias MemberJoinRestriction MemberDepartRestriction Members Notes",
         "Set-DistributionGroup": "Identity HiddenFromAddressListsEnabled",
-        "Remove-DistributionGroup": "Identity Confirm",
+        "Remove-DistributionGroup": "Identity BypassSecurityGroupManagerCheck Confirm",
         "Get-DistributionGroupMember": "Identity ResultSize",
-        "Add-DistributionGroupMember": "Identity Member",
-        "Remove-DistributionGroupMember": "Identity Member Confirm",
+        "Add-DistributionGroupMember": "Identity Member BypassSecurityGroupManagerCheck",
+        "Remove-DistributionGroupMember": "Identity Member BypassSecurityGroupManagerCheck Confirm",
         "Get-ManagementRoleAssignment": "Identity RoleAssignee Role ErrorAction",
         "New-ManagementRoleAssignment": (
             "Name Role App RecipientGroupScope RecipientAdministrativeUnitScope CustomResourceScope"

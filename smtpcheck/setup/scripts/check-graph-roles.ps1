@@ -10,7 +10,7 @@ try {
     if (-not @($mine | Where-Object { $_ -in $wanted })) {
         Stop-Setup "You need one of these roles in Entra (activate it, where it is time-limited): $($wanted -join ', ')"
     }
-} catch [System.Management.Automation.RuntimeException] {
+} catch {
     if ($_.Exception.Message -like 'Nothing was changed*') { throw }
     Write-Warning "Your roles in Entra cannot be read ($($_.Exception.Message)); the script goes on without that check."
 }

@@ -8,14 +8,15 @@ function Set-ScopeGroup([hashtable] $Role) {
         Save-Record 'group' 'done' @{ group = $Role.Group; guid = "$($group.Guid)" }
         Invoke-UntilReplicated { Set-DistributionGroup -Identity $Role.Group -HiddenFromAddressListsEnabled $true }
     }
-    $members = @(Get-DistributionGroupMember -Identity $Role.Group -ResultSize 'Unlimited' | ForEach-Object { "$($_.Guid)" })
+    $members = @(Invoke-UntilReplicated { Get-DistributionGroupMember -Identity $Role.Group -ResultSize 'Unlimited' } |
+        ForEach-Object { "$($_.Guid)" })
     $wanted = @()
     foreach ($address in $Role.Mailboxes) {
         $wanted += "$($Mailboxes[$address].Guid)"
         if ("$($Mailboxes[$address].Guid)" -in $members) { continue }
         Write-Step "Adding $address to the group $($Role.Group)"
         Save-Record 'group_member' 'before' @{ group = $Role.Group; mailbox = $address }
-        Add-DistributionGroupMember -Identity $Role.Group -Member $address
+        Add-DistributionGroupMember -Identity $Role.Group -Member $address -BypassSecurityGroupManagerCheck
     }
     $further = @($members | Where-Object { $_ -notin $wanted })
     if ($further.Count -gt 0) {

@@ -14,6 +14,9 @@ function Set-Application([hashtable] $Wanted) {
         $found.Principal = Invoke-UntilReplicated { New-MgServicePrincipal -AppId $clientId }
         Save-Record 'enterprise_application' 'done' @{ client_id = $clientId; object_id = $found.Principal.Id }
     }
+    if ($found.Principal.AccountEnabled -eq $false) {
+        Write-Warning "The enterprise application of $($Wanted.DisplayName) is disabled: nobody gets a token for it."
+    }
     return $found
 }
 

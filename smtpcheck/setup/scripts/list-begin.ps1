@@ -1,5 +1,6 @@
 Set-StrictMode -Version 3.0
 $ErrorActionPreference = 'Stop'
+$PSDefaultParameterValues = @{ '*:ErrorAction' = 'Stop' }  # commands of Exchange's module do not see the line above
 
 function Write-Step([string] $Text) {
     Write-Host "==> $Text"

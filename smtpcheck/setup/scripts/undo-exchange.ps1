@@ -61,7 +61,7 @@ function Undo-RoleGroupMember([hashtable] $Change) {
 
 function Undo-GroupMember([hashtable] $Change) {
     if (Confirm-Change "remove $($Change.mailbox) from the group $($Change.group)" $false) {
-        Remove-DistributionGroupMember -Identity $Change.group -Member $Change.mailbox -Confirm:$false
+        Remove-DistributionGroupMember -Identity $Change.group -Member $Change.mailbox -BypassSecurityGroupManagerCheck -Confirm:$false
     }
 }
 
@@ -72,7 +72,7 @@ function Undo-Group([hashtable] $Change) {
         return
     }
     if (Confirm-Change "remove the group $($Change.group)" $true) {
-        Remove-DistributionGroup -Identity $Change.guid -Confirm:$false
+        Remove-DistributionGroup -Identity $Change.guid -BypassSecurityGroupManagerCheck -Confirm:$false
     }
 }
 

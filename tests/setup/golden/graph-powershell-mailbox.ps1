@@ -66,6 +66,7 @@ $Setup = @{
 
 Set-StrictMode -Version 3.0
 $ErrorActionPreference = 'Stop'
+$PSDefaultParameterValues = @{ '*:ErrorAction' = 'Stop' }  # commands of Exchange's module do not see the line above
 $RecordFile = $ExecutionContext.SessionState.Path.GetUnresolvedProviderPathFromPSPath($RecordFile)
 
 function Write-Step([string] $Text) {
@@ -124,7 +125,7 @@ try {
     if (-not @($mine | Where-Object { $_ -in $wanted })) {
         Stop-Setup "You need one of these roles in Entra (activate it, where it is time-limited): $($wanted -join ', ')"
     }
-} catch [System.Management.Automation.RuntimeException] {
+} catch {
     if ($_.Exception.Message -like 'Nothing was changed*') { throw }
     Write-Warning "Your roles in Entra cannot be read ($($_.Exception.Message)); the script goes on without that check."
 }
@@ -193,6 +194,9 @@ function Set-Application([hashtable] $Wanted) {
         Save-Record 'enterprise_application' 'before' @{ client_id = $clientId }
         $found.Principal = Invoke-UntilReplicated { New-MgServicePrincipal -AppId $clientId }
         Save-Record 'enterprise_application' 'done' @{ client_id = $clientId; object_id = $found.Principal.Id }
+    }
+    if ($found.Principal.AccountEnabled -eq $false) {
+        Write-Warning "The enterprise application of $($Wanted.DisplayName) is disabled: nobody gets a token for it."
     }
     return $found
 }

@@ -74,6 +74,7 @@ $Setup = @{
 
 Set-StrictMode -Version 3.0
 $ErrorActionPreference = 'Stop'
+$PSDefaultParameterValues = @{ '*:ErrorAction' = 'Stop' }  # commands of Exchange's module do not see the line above
 $RecordFile = $ExecutionContext.SessionState.Path.GetUnresolvedProviderPathFromPSPath($RecordFile)
 
 function Write-Step([string] $Text) {
@@ -132,7 +133,7 @@ try {
     if (-not @($mine | Where-Object { $_ -in $wanted })) {
         Stop-Setup "You need one of these roles in Entra (activate it, where it is time-limited): $($wanted -join ', ')"
     }
-} catch [System.Management.Automation.RuntimeException] {
+} catch {
     if ($_.Exception.Message -like 'Nothing was changed*') { throw }
     Write-Warning "Your roles in Entra cannot be read ($($_.Exception.Message)); the script goes on without that check."
 }
@@ -201,6 +202,9 @@ function Set-Application([hashtable] $Wanted) {
         Save-Record 'enterprise_application' 'before' @{ client_id = $clientId }
         $found.Principal = Invoke-UntilReplicated { New-MgServicePrincipal -AppId $clientId }
         Save-Record 'enterprise_application' 'done' @{ client_id = $clientId; object_id = $found.Principal.Id }
+    }
+    if ($found.Principal.AccountEnabled -eq $false) {
+        Write-Warning "The enterprise application of $($Wanted.DisplayName) is disabled: nobody gets a token for it."
     }
     return $found
 }
@@ -408,14 +412,15 @@ function Set-ScopeGroup([hashtable] $Role) {
         Save-Record 'group' 'done' @{ group = $Role.Group; guid = "$($group.Guid)" }
         Invoke-UntilReplicated { Set-DistributionGroup -Identity $Role.Group -HiddenFromAddressListsEnabled $true }
     }
-    $members = @(Get-DistributionGroupMember -Identity $Role.Group -ResultSize 'Unlimited' | ForEach-Object { "$($_.Guid)" })
+    $members = @(Invoke-UntilReplicated { Get-DistributionGroupMember -Identity $Role.Group -ResultSize 'Unlimited' } |
+        ForEach-Object { "$($_.Guid)" })
     $wanted = @()
     foreach ($address in $Role.Mailboxes) {
         $wanted += "$($Mailboxes[$address].Guid)"
         if ("$($Mailboxes[$address].Guid)" -in $members) { continue }
         Write-Step "Adding $address to the group $($Role.Group)"
         Save-Record 'group_member' 'before' @{ group = $Role.Group; mailbox = $address }
-        Add-DistributionGroupMember -Identity $Role.Group -Member $address
+        Add-DistributionGroupMember -Identity $Role.Group -Member $address -BypassSecurityGroupManagerCheck
     }
     $further = @($members | Where-Object { $_ -notin $wanted })
     if ($further.Count -gt 0) {
