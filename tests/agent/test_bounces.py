@@ -262,3 +262,16 @@ async def test_a_reload_that_drops_the_search_ends_nothing(tmp_path: Path) -> No
         it.service.replace([it.check], {it.check.name: it.plan}, it.kit, first_within=0.0)
         await it.passes(2.5)
         assert it.message.stage is Stage.BOUNCED
+
+
+async def test_what_could_not_be_written_is_not_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a kill nothing else would say why the message did not arrive."""
+    async with mailboxes(tmp_path, REFUSED) as there:
+
+        async def full() -> bool:
+            return False
+
+        monkeypatch.setattr(there.it.state.outbox, "is_on_disk", full)
+        await there.it.settle()
+        await there.it.passes(2.5)
+        assert (there.it.message.stage, there.removed) == (Stage.BOUNCED, set())

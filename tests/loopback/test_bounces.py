@@ -84,9 +84,11 @@ async def test_what_is_not_proven_is_neither_believed_nor_touched(site: Site, st
 
 @FINDS
 async def test_a_bounce_that_arrived_before_the_message_was_sent_is_not_its_own(site: Site) -> None:
-    target = sent(site)
+    target, older = sent(site), sent(site, ago=7200.0)
     site.put(Use.INBOX, returned(target.correlation_id), age=3600.0)
-    assert (await look(site, target)).bounces == ()
+    site.put(Use.INBOX, returned(older.correlation_id), age=3600.0)
+    found = await look(site, target, older)
+    assert [match.correlation_id for match in found.bounces] == [older.correlation_id]
 
 
 @FINDS
