@@ -125,10 +125,12 @@ def smtp_test(evidence: Evidence, further: Sequence[Note] = (), excluded: tuple[
         return examined(Stage.TEST, [skipped(reason)])
     report, check = evidence.report, evidence.check
     to_be_refused = report.expect.phase if report.expect else None
+    passed = dict.fromkeys(step.phase for step in report.steps if step.phase in _TAKEN and step.fault is None)
+    refused_phases = {to_be_refused, *(step.phase for step in report.steps if step.fault is not None)}
     notes = [
-        ok(_TAKEN[step.phase].format(check=check, taken=api_notes.taken(check)))
-        for step in report.steps
-        if step.phase in _TAKEN and step.phase is not to_be_refused and step.fault is None
+        ok(_TAKEN[phase].format(check=check, taken=api_notes.taken(check)))
+        for phase in passed
+        if phase not in refused_phases
     ]
     if report.cause is Cause.UNEXPECTED_SUCCESS:
         return examined(Stage.TEST, [*notes, failed("; ".join(report.findings[0].evidence))], report.findings)
@@ -140,11 +142,11 @@ def smtp_test(evidence: Evidence, further: Sequence[Note] = (), excluded: tuple[
         return Examined(Stage.TEST, tuple(notes), _ordered(report.findings, excluded), excluded)
     if report.cause in _UNSENT:
         return examined(Stage.TEST, [*notes, warning("; ".join(report.findings[0].evidence))], report.findings[:1])
-    slow = findings_about(evidence, Cause.SLOW)
-    notes += [warning("; ".join(finding.evidence)) for finding in slow]
+    warned = findings_about(evidence, Cause.SLOW, Cause.API_ACCOUNT_IN_SANDBOX, Cause.API_ACCOUNT_UNDER_REVIEW)
+    notes += [warning("; ".join(finding.evidence)) for finding in warned]
     if check.depth < Depth.SEND and report.expect is None:
         notes.append(hint(_untested(check)))
-    return examined(Stage.TEST, notes, slow)
+    return examined(Stage.TEST, notes, warned)
 
 
 def _why_untested(evidence: Evidence) -> str:

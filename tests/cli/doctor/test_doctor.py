@@ -51,7 +51,7 @@ STAGES = {
 REFUSING = ("password-must-fail", "mailbox-must-fail", "relay-must-fail")
 """Scenarios in which a refusal is what must come."""
 
-SENDING = {"mailbox-right-missing", "sender-refused", "connections-throttled", "healthy-send"}
+SENDING = {"aotsend-no-balance", "mailbox-right-missing", "sender-refused", "connections-throttled", "healthy-send"}
 
 
 def settings_of(config: Path) -> Settings:
