@@ -100,7 +100,9 @@ class Agent:
         self._stopping = False
         self._reloader = Reloader(settings.agent, load, self._swap, kit.wall)
         self._jobs = PeriodicJobs(kit.wall)
-        self._clock = ClockFollower(kit.system, self._jobs.follow, state.clock_set, self._loopback.clock_set)
+        self._clock = ClockFollower(
+            kit.system, self._jobs.follow, state.clock_set, self.alerting.clock_set, self._loopback.clock_set
+        )
 
     @classmethod
     async def create(

@@ -150,6 +150,12 @@ class Alerting:
         served = tuple(self._active.values())
         await asyncio.gather(*(each.dispatcher.stop(flush=True) for each in served), self._end_heartbeat())
 
+    def clock_set(self, step: float) -> None:
+        """Let reminders and ends that wait age on by the seconds by which the wall clock was set."""
+        for notification_log in self._notification_logs().values():
+            notification_log.clock_set(step)
+        self._persist()
+
     # -- what is shown ------------------------------------------------------------------------------------------------
 
     @property

@@ -205,10 +205,20 @@ class NotificationLog:
         """This could not be sent: what has not been tried as often goes before it."""
         self._tries[due.key] += 1
 
+    def clock_set(self, step: float) -> None:
+        """Move what ages by the seconds by which the wall clock was set; `since`, by which an alert is known, stays."""
+        for key, entry in tuple(self._entries.items()):
+            notified_at = None if entry.notified_at is None else entry.notified_at + step
+            ended_at = None if entry.ended_at is None else entry.ended_at + step
+            self._put(key, replace(entry, notified_at=notified_at, ended_at=ended_at))
+
     def drop_stale(self, now: float) -> int:
-        """Drop every alert that ended more than `STALE_SECONDS` ago, and return how many those were."""
+        """Drop every alert that ended more than `STALE_SECONDS` ago, and return how many those were.
+
+        One whose end was never tried is kept: it seems so old where the clock was set, or nothing was sent meanwhile.
+        """
         ended = {key: entry.ended_at for key, entry in self._entries.items() if entry.ended_at is not None}
-        stale = [key for key, ended_at in ended.items() if now - ended_at > STALE_SECONDS]
+        stale = [key for key, ended_at in ended.items() if now - ended_at > STALE_SECONDS and self._tries.get(key)]
         for key in stale:
             self.discard(key)
         return len(stale)

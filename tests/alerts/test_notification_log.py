@@ -78,11 +78,31 @@ def test_an_end_is_dropped_after_a_day_and_what_still_fires_is_not() -> None:
     notification_log.joined(CONTOSO_DEAD, "a", (), NOW)
     notification_log.joined(other, "b", (), NOW)
     notification_log.left(other, NOW + 5)
+    assert notification_log.drop_stale(NOW + 10 * DAY) == 0  # nobody has tried to send it
+    notification_log.mark_failed(next(due for due in notification_log.due(NOW + 6) if due.key == other))
     for moment in (NOW - 10 * DAY, NOW + 5 + STALE_SECONDS):
         assert notification_log.drop_stale(moment) == 0
     assert notification_log.drop_stale(NOW + 6 + STALE_SECONDS) == 1
     assert told(notification_log, NOW + 10 * DAY) == [(CONTOSO_DEAD, Reason.NEW)]
     assert notification_log.changes()[other] is None
+
+
+@pytest.mark.parametrize("step", [-30 * DAY, 30 * DAY])
+def test_what_waits_ages_on_when_the_clock_is_set(step: float) -> None:
+    """Reminders come and ends are dropped when they would have been without, and the alert is the same one."""
+    notification_log, other = NotificationLog({}, RepeatIntervals(3600.0)), replace(CONTOSO_DEAD, name="fabrikam")
+    for key, name in ((CONTOSO_DEAD, "a"), (other, "b")):
+        notification_log.joined(key, name, (), NOW)
+    told(notification_log, NOW)
+    notification_log.left(other, NOW + 5)
+    ended = next(due for due in notification_log.due(NOW + 6) if due.key == other)
+    notification_log.mark_failed(ended)
+    notification_log.clock_set(step)
+    assert notification_log.drop_stale(NOW + 10 + step) == 0
+    assert next(due for due in notification_log.due(NOW + 10 + step) if due.key == other).id == ended.id
+    assert told(notification_log, NOW + 10 + step) == [(other, Reason.RESOLVED)]
+    assert told(notification_log, NOW + 3599 + step) == []
+    assert told(notification_log, NOW + 3600 + step) == [(CONTOSO_DEAD, Reason.REMINDER)]
 
 
 def test_what_ended_before_it_could_be_told_is_told_once() -> None:

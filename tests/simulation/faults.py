@@ -27,6 +27,8 @@ class Conditions:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.counts: Counter[str] = Counter()
+        self.chance_of_resets = 0.003
+        """How often a connection is lost for no reason."""
         self._now = now
         self._active: dict[tuple[str, str], Condition] = {}
         self._past: dict[str, list[Condition]] = defaultdict(list)
@@ -57,6 +59,10 @@ class Conditions:
     def active(self) -> list[Condition]:
         """Return all that is wrong now."""
         return list(self._active.values())
+
+    def held(self, kind: str, subject: str, at: float) -> bool:
+        """Return whether something was wrong in this way at that time."""
+        return any(each.kind == kind and each.begin <= at <= each.end for each in self._past.get(subject, ()))
 
     def count(self, since: float, *subjects: str) -> int:
         """Return how often anything was wrong with these subjects since then."""

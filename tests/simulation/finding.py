@@ -52,7 +52,8 @@ class SimulatedFinder(Finder):
         if of("finder silent", self._mailbox) or of("no network", "agent"):
             await asyncio.sleep(longest)
             return Search(error=FinderError(FinderStep.SEARCH, "no answer"))
-        await asyncio.sleep(self._chance.uniform(0.05, 1.5))
+        is_slow = self._chance.random() < 0.1
+        await asyncio.sleep(self._chance.uniform(5.0, 50.0) if is_slow else self._chance.uniform(0.05, 1.5))
         if not any(issuer.takes(token.reveal(), self._mailbox) for issuer in self._mailboxes.issuers.values()):
             self._mailboxes.conditions.once("finder token refused", self._mailbox)
             return Search(error=FinderError(FinderStep.LOGIN, "the token does not hold", "AUTHENTICATIONFAILED"))

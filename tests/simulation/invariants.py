@@ -52,7 +52,7 @@ class Invariants:
         self._lost: set[str] = set()
         self._found: set[str] = set()
         self._requested: dict[str, int] = defaultdict(int)
-        self._undisturbed_since = world.loop.virtual
+        self.undisturbed_since = world.loop.virtual
         self.least_tasks = self.least_sockets = self.least_locks = 10**9
 
     # -- the agent's life ---------------------------------------------------------------------------------------------
@@ -65,13 +65,13 @@ class Invariants:
     def reloaded(self) -> None:
         """Expect the checks of the present configuration from now on."""
         self._end_epoch()
-        self._since = self._undisturbed_since = self._world.loop.virtual
+        self._since = self.undisturbed_since = self._world.loop.virtual
         self._settings = self._world.agent.settings if self._world.agent else None
 
     def stopping(self) -> None:
         """Expect nothing more."""
         self._end_epoch()
-        self._since, self._undisturbed_since = inf, self._world.loop.virtual
+        self._since, self.undisturbed_since = inf, self._world.loop.virtual
 
     def requested(self, host: str, issuer: str) -> None:
         """Note that a user had a check run."""
@@ -147,9 +147,8 @@ class Invariants:
         for check in agent.settings.checks if agent else ():
             refused_at = self._ledger.refused_at.get(check.mailbox, 0.0)
             since = max(self._ended.get(check.name, 0.0), refused_at, self._since)
-            most = (
-                1.5 * check.interval + SLACK_SECONDS
-            )  # from a first run, or one that was tried again soon, to the next slot
+            # From a first run, or one that was tried again soon, to the next slot.
+            most = 1.5 * check.interval + SLACK_SECONDS
             if self._ledger.refusals.get(check.mailbox):
                 most += LONGEST_BACKOFF + check.interval
             if self._conditions.was(check.mailbox, since, "locked"):
@@ -176,7 +175,7 @@ class Invariants:
         plan = self._loopbacks()[message.check]
         mailbox = plan.find.mailbox if plan.find else ""
         sent = next((each for each in self._ledger.messages[mailbox] if each.correlation_id == message.mark), None)
-        limit = (sent.at if sent else 0.0) + plan.lost_after - 1.0
+        limit = (sent.at if sent else 0.0) + plan.lost_after
         clocks = self._conditions.was("agent", sent.at if sent else 0.0, "clock set")
         if not clocks and not any(
             each.succeeded and each.began >= limit and message.mark in each.targets
@@ -225,7 +224,8 @@ class Invariants:
             for id_, attempts in self._world.places[name].attempts.items():
                 told = [each for each in attempts if each.taken]
                 since = self._world.removed_at.get(name, 0.0)
-                if told and told[-1].firing and told[-1].at > since:
+                unkept = told and self._conditions.held("disk full", "agent", told[-1].at)  # a restart forgets it
+                if told and told[-1].firing and told[-1].at > since and not unkept:
                     self._story.broke(f"{name} was not notified that {id_} is over")
         self._look_for_forgotten()
 

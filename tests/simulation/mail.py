@@ -29,6 +29,12 @@ from tests.simulation.story import Story
 _ID = re.compile(rb"^X-Smtpcheck-Id: (\S+)\r$", re.MULTILINE)
 _NUMBER = re.compile(rb"It is number (\d+) of the check (\S+)\.\r\n")
 _NO_CONTEXT = cast("ssl.SSLContext", None)
+LEFT_ALONE_SECONDS = 290.0
+"""How long a mailbox is left alone at least that logs in too often."""
+SHORTEST_SECONDS = 400.0
+"""Between two messages of a check that sends: its interval is 900 s or more, and a first slot half of that away."""
+FORGOTTEN_SECONDS = 5.0
+"""How long after it happened a kill may take the memory of it."""
 REFUSALS = {
     "login refused": ("AUTH", "535 5.7.8 Error: authentication failed"),
     "logins throttled": ("AUTH", "454 4.7.0 Too many login attempts, please try again later"),
@@ -89,8 +95,22 @@ class Ledger:
     """When each host took a message."""
     refused_at: dict[str, float] = field(default_factory=dict)
     """When each mailbox was last refused."""
+    throttled_at: dict[str, float] = field(default_factory=dict)
+    """When each mailbox was last told that it logs in too often."""
+    own_at: dict[str, float] = field(default_factory=dict)
+    """When each mailbox last sent a message that no loopback follows."""
+    asked_at: dict[str, float] = field(default_factory=dict)
+    """When a user last had something of each mailbox run."""
+    reloaded_at: float = 0.0
+    """When the agent's configuration last changed."""
+    killed_at: list[float] = field(default_factory=list)
     refusals: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """How each mailbox was refused since its last success, by condition."""
+
+    def may_insist(self, mailbox: str, since: float) -> bool:
+        """Return whether a user asked for another login, or a kill took the memory of the refusal."""
+        asked = self.asked_at.get(mailbox, 0.0) >= since
+        return asked or any(since <= at <= since + FORGOTTEN_SECONDS for at in self.killed_at)
 
 
 class MailHost:
@@ -124,7 +144,7 @@ class MailHost:
             refusal="421 4.3.2 Service not available" if of("busy", self.name) else "",
         )
         drops_after = None
-        if self._chance.random() < (0.5 if of("resetting", self.name) else 0.003):
+        if self._chance.random() < (0.5 if of("resetting", self.name) else self._conditions.chance_of_resets):
             drops_after = self._chance.randrange(7)
             self._conditions.once("reset", self.name)
         session = SimulatedSession(self, listener, silent=of("silent", self.name) is not None, drops_after=drops_after)
@@ -135,6 +155,9 @@ class MailHost:
         return PostfixReplyStyle("example.org")
 
     def login(self, session: Session, user: str, token: str) -> LoginAnswer:
+        throttled_at = self._ledger.throttled_at.get(user, 0.0)
+        if self._loop.virtual - throttled_at < LEFT_ALONE_SECONDS and not self._ledger.may_insist(user, throttled_at):
+            self._story.broke(f"{user} logs in again {self._loop.virtual - throttled_at:.0f} s after it was throttled")
         refusal = self.refusal(session, "AUTH", user)
         if refusal is None and not any(issuer.takes(token, user) for issuer in self._issuers.values()):
             self._refused(user, "token refused")
@@ -159,6 +182,8 @@ class MailHost:
     def _refused(self, mailbox: str, kind: str) -> None:
         self._ledger.refusals[mailbox].add(kind)
         self._ledger.refused_at[mailbox] = self._loop.virtual
+        if kind == "logins throttled":
+            self._ledger.throttled_at[mailbox] = self._loop.virtual
 
     def submit(self, session: Session, content: bytes) -> str:
         refusal = self.refusal(session, "DATA", session.mailbox)
@@ -166,6 +191,8 @@ class MailHost:
             return refusal
         self._ledger.taken[self.name].append(self._loop.virtual)
         found, numbered = _ID.search(content), _NUMBER.search(content)
+        if numbered is None:
+            self._space(session.mailbox)
         uncertain = self._conditions.of("uncertain ends", self.name)
         lost_reply = uncertain is not None and self._chance.random() < 0.5
         if found is not None and numbered is not None and not (lost_reply and self._chance.random() < 0.3):
@@ -173,6 +200,15 @@ class MailHost:
         if lost_reply:
             cast("SimulatedSession", session).drop()
         return "250 2.0.0 Ok: queued as 4F00BA"
+
+    def _space(self, mailbox: str) -> None:
+        """Look how long ago the last message came that a check has sent on its own."""
+        before, self._ledger.own_at[mailbox] = self._ledger.own_at.get(mailbox, 0.0), self._loop.virtual
+        seconds = self._loop.virtual - before
+        changed_at = max(self._ledger.asked_at.get(mailbox, 0.0), self._ledger.reloaded_at)
+        waited = self._conditions.was(mailbox, before - SHORTEST_SECONDS, "locked") is not None
+        if seconds < SHORTEST_SECONDS and changed_at < before - FORGOTTEN_SECONDS and not waited:
+            self._story.broke(f"{mailbox} sent a message {seconds:.0f} s after the last one")
 
     def _deliver(self, session: Session, correlation_id: str, check: str, number: int, *, certain: bool) -> None:
         mailbox, now = session.recipients[0], self._loop.virtual

@@ -19,6 +19,9 @@ from tests.simulation.faults import Conditions
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.story import Story
 
+PATIENCE_SECONDS = 45.0
+"""How much later than its back-off a request may be: the last one may have taken all of its time."""
+
 
 @dataclass(slots=True, eq=False)
 class Attempt:
@@ -46,21 +49,41 @@ class Place:
         story: Story,
         chance: Random,
         repeats_excused: Callable[[float], bool],
+        undisturbed_since: Callable[[], float],
     ) -> None:
-        """`repeats_excused` says whether what was sent at that time may be sent again, as after a kill."""
+        """`repeats_excused` says whether what was sent at that time may be sent again, as after a kill.
+
+        `undisturbed_since` says since when the agent has run with its present settings.
+        """
         self.name = name
         self.attempts: dict[str, list[Attempt]] = defaultdict(list)
         """By the id of the alert."""
+        self.failures = 0
+        self._failed_at = self._asked = 0.0
         self.keys: set[Key] = set()
         """The alerts that it was ever notified of."""
         self._loop, self._conditions, self._story, self._chance = loop, conditions, story, chance
-        self._repeats_excused = repeats_excused
+        self._repeats_excused, self._undisturbed_since = repeats_excused, undisturbed_since
 
     def begin(self, notification: Notification) -> Attempt:
         """Note that a notification is about to be sent."""
         attempt = Attempt(self._loop.virtual, notification.status is Status.FIRING, notification.reason)
         self.attempts[notification.id].append(attempt)
         return attempt
+
+    def ended(self, failure: Failure | None) -> None:
+        """Note how a request ended."""
+        self.failures = self.failures + 1 if failure else 0
+        self._failed_at, self._asked = self._loop.virtual, (failure and failure.retry_after) or 0.0
+
+    def expect_patience(self) -> None:
+        """Look how long after a failed request the next one comes: back-off begins again with each success."""
+        if not self.failures or self._failed_at <= self._undisturbed_since():
+            return
+        seconds, most = self._loop.virtual - self._failed_at, min(5.0 * 2.0 ** (self.failures - 1), 300.0)
+        disturbed = self._conditions.was("agent", self._failed_at - 60.0) is not None
+        if not disturbed and seconds > max(most, self._asked) + PATIENCE_SECONDS:
+            self._story.broke(f"{self.name} is tried again {seconds:.0f} s after its failure {self.failures} in a row")
 
     async def post(self, notification: Notification, attempt: Attempt) -> Failure | None:
         """Take one notification, or not, or leave its sender in doubt."""
@@ -98,6 +121,15 @@ class SimulatedSender(Sender):
         self._place, self.max_batch = Place.current[name], max_batch
 
     async def send(self, notifications: Sequence[Notification]) -> Failure | None:
+        self._place.expect_patience()
+        failure: Failure | None = Failure("the request was given up")
+        try:
+            failure = await self._post(notifications)
+        finally:
+            self._place.ended(failure)
+        return failure
+
+    async def _post(self, notifications: Sequence[Notification]) -> Failure | None:
         attempts = [self._place.begin(notification) for notification in notifications]
         for notification, attempt in zip(notifications, attempts, strict=True):
             if (failure := await self._place.post(notification, attempt)) is not None:

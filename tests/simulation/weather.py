@@ -76,6 +76,7 @@ class Weather:
             world.conditions.end(condition)
         if world.database is not None:
             world.database.fill_disk(full=False)
+        world.conditions.chance_of_resets = 0.0
         world.story.tell("quiet")
         await asyncio.sleep(QUIET_SECONDS)
         world.invariants.look_at_recovery()
@@ -156,6 +157,7 @@ class Weather:
         if agent is None or not agent.settings.checks:
             return
         check = chance.choice(agent.settings.checks)
+        self._world.ledger.asked_at[check.mailbox] = self._world.loop.virtual
         self._world.invariants.requested(check.server.host, agent._kit.issuer(check))
         if chance.random() < 0.5:
             self._world.story.tell("check now", check.name)

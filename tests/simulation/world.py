@@ -80,18 +80,18 @@ class World:
             for name in HOSTS
         }
         self.mailboxes = Mailboxes(self.loop, self.conditions, self.ledger, self.issuers)
-        self.places = {
-            name: Place(name, **around, chance=self.chance(name), repeats_excused=self._may_repeat) for name in PLACES
-        }
+        around["repeats_excused"] = self._may_repeat
+        around["undisturbed_since"] = lambda: self.invariants.undisturbed_since
+        self.places = {name: Place(name, **around, chance=self.chance(name)) for name in PLACES}
         self.configuration = Configuration(self.chance("configuration"))
         self.configuration.begin()
         self.locks = SimulatedLocks(self.conditions)
-        self.invariants = Invariants(self)
+        self.invariants: Invariants = Invariants(self)
         self.agent: Agent | None = None
         self.database: disk.Database | None = None
         self.key = self.system.octets(32)
         self.lives = 0
-        self.killed_at: list[float] = []
+        self.killed_at = self.ledger.killed_at
         self.removed_at: dict[str, float] = {}
         """When each check or notifier was last missing from the configuration."""
         self._stop = asyncio.Event()
@@ -153,6 +153,7 @@ class World:
     async def reload(self) -> None:
         """Edit the configuration, and have it loaded."""
         self.counts["reloads"] += 1
+        self.ledger.reloaded_at = self.loop.virtual
         before = self._names()
         self.story.tell("reload", self.configuration.change())
         self.removed_at |= dict.fromkeys(sorted(before - self._names()), self.loop.virtual)
