@@ -20,7 +20,7 @@ from smtpcheck.agent.investigation import investigate, is_late, show, trace
 from smtpcheck.check.kit import Kit
 from smtpcheck.config import Settings
 from smtpcheck.diagnosis.explain import CERTAIN
-from smtpcheck.diagnosis.inspected import candidates, is_certain
+from smtpcheck.diagnosis.inspected import acts_for_itself, candidates, is_certain
 from smtpcheck.diagnosis.inspection_status import InspectionStatus, Proof, Signature, merged, signature
 from smtpcheck.diagnosis.traced import lost_message, traced
 from smtpcheck.inspection.inspector import Inspector
@@ -233,7 +233,8 @@ def remedy_values(check: Check, hints: CredentialHints) -> Mapping[str, str]:
     """Return what the commands of a remedy are filled with, as far as the configuration says it."""
     known = {
         *(("tenant", hints.tenant), ("client_id", hints.client_id), ("credential", hints.name)),
-        *(("mailbox", check.mailbox), ("check", check.name)),
+        *(("mailbox", check.mailbox), ("check", check.name), ("provider", check.provider.value)),
+        ("flow", "client_credentials" if acts_for_itself(hints) else ""),
     }
     return {name: value for name, value in known if value}
 

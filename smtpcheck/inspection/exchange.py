@@ -75,6 +75,10 @@ class Cmdlet(Enum):
         return json.dumps({"CmdletInput": {"CmdletName": name, "Parameters": dict(parameters)}}).encode()
 
 
+_OF_ONE = frozenset({Cmdlet.MAILBOX, Cmdlet.CAS_MAILBOX, Cmdlet.SERVICE_PRINCIPAL})
+"""Cmdlets that return one object, or say that there is none; an empty answer says neither."""
+
+
 class ExchangeReader:
     """Asks Exchange with the tokens of one inspector."""
 
@@ -107,6 +111,8 @@ class ExchangeReader:
             found += (GraphItem(each, offset) for each in members.objects(content, "value"))
             following = content.get("@odata.nextLink")
             if following is None:
+                if not found and answer is not None and cmdlet in _OF_ONE:
+                    raise NotReadableError(Obstacle.UNEXPECTED, f"{cmdlet.shown} was answered by nothing")
                 return tuple(found)
             if not is_same_origin(following, url) or following == url or not _is_invoke(following):
                 raise NotReadableError(Obstacle.UNEXPECTED, "the next page is at another address")

@@ -26,6 +26,16 @@ EXCHANGE_ONLINE = "00000002-0000-0ff1-ce00-000000000000"
 _USER = "id,accountEnabled,userPrincipalName,mail,proxyAddresses,assignedPlans"
 _NO_LICENCE = "Authentication_RequestFromNonPremiumTenantOrB2CTenant"
 _VALUE = re.compile(r"\{\w+\}")
+_NOT_THERE = frozenset(
+    {
+        "Request_ResourceNotFound",
+        "ResourceNotFound",
+        "MailboxNotEnabledForRESTAPI",
+        "ErrorInvalidUser",
+        "ErrorItemNotFound",
+    }
+)
+"""What Graph says of an object that does not exist; any other 404 is somebody else's."""
 _EVENTUAL = {"ConsistencyLevel": "eventual"}
 
 
@@ -168,7 +178,7 @@ class GraphReader:
         answer = await self.reader.exchange("GET", url, token, headers=headers, keep=("request-id",))
         if isinstance(answer, Fault):
             raise unreachable(answer)
-        if answer.status == 404:
+        if answer.status == 404 and _code(answer) in _NOT_THERE:
             return None
         if answer.status != 200:
             raise _refusal(answer)
@@ -183,10 +193,17 @@ def _content(answer: Response) -> Mapping[str, Any]:
     return content
 
 
-def _refusal(answer: Response) -> NotReadableError:
+def _error(answer: Response) -> Mapping[str, Any]:
     error = (answer.json or {}).get("error")
-    inner = error if isinstance(error, Mapping) else {}
-    code, message = members.text(inner, "code", 80), members.text(inner, "message", 500)
+    return error if isinstance(error, Mapping) else {}
+
+
+def _code(answer: Response) -> str:
+    return members.text(_error(answer), "code", 80)
+
+
+def _refusal(answer: Response) -> NotReadableError:
+    code, message = _code(answer), members.text(_error(answer), "message", 500)
     if code == _NO_LICENCE:
         return NotReadableError(Obstacle.LICENCE, "")
     if "service principal for App ID" in message:

@@ -152,6 +152,11 @@ class Incident:
     updated_at: float | None
     read_at: float
 
+    @property
+    def service_name(self) -> str:
+        """Return what people call the service."""
+        return {"exchange_online": "Exchange Online", "entra": "Entra", "gmail": "Gmail"}.get(self.service, "")
+
 
 @dataclass(frozen=True, slots=True)
 class Inspection:

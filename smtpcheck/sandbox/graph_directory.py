@@ -45,6 +45,7 @@ class GraphDirectory:
         page_size: how many items a page has.
         endless: whether every page names a further one.
         next_page: another address that pages name as the next, to see that nobody follows.
+        statuses: statuses that are answered instead, without Graph's form, by path.
         answers: bodies that are sent instead, by path.
         sign_ins: the log of sign-ins.
         incidents: open incidents, as Graph shows them.
@@ -58,6 +59,7 @@ class GraphDirectory:
         self.page_size, self.endless, self.next_page = 100, False, ""
         self.sign_ins = SignInLog()
         self.incidents: list[Mapping[str, object]] = []
+        self.statuses: dict[str, int] = {}
         self.answers: dict[str, object] = {}
         self.asked: deque[str] = deque(maxlen=10_000)
         self._directory, self._key, self._applications, self._trace = directory, key, applications, trace
@@ -107,6 +109,8 @@ class GraphDirectory:
             if not isinstance(roles, list) or not set(permissions) & set(roles):
                 message = "Insufficient privileges to complete the operation."
                 return refusal(request, 403, "Authorization_RequestDenied", message)
+            if request.path in self.statuses:
+                return web.Response(status=self.statuses[request.path], text="<html>Not found</html>")
             if request.path in self.answers:
                 return web.json_response(self.answers[request.path])
             tenant = self._directory.tenant(str(claims["tid"]))

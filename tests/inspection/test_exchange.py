@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from smtpcheck.inspection.exchange import Cmdlet, kind_of, region_of
 from smtpcheck.inspection.reader import MOST_PAGES
 from smtpcheck.model.inspection import FactName, Obstacle
-from tests.worlds.inspection import Tenant, tenant
+from smtpcheck.sandbox import exchange_admin
+from tests.worlds.inspection import MAILBOX, Tenant, tenant
 
 NOT_FOUND = "Microsoft.Exchange.Configuration.Tasks.ManagementObjectNotFoundException"
 
@@ -109,6 +110,27 @@ async def test_all_pages_are_read_with_the_same_body(tmp_path: Path) -> None:
         assert await site.value(FactName.FULL_ACCESS) is True
         asked = [name for name, _ in site.world.issuer.exchange_admin.asked]
         assert asked.count("Get-MailboxPermission") == 3
+
+
+async def test_half_an_answer_proves_no_right_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows whose members have other names, as a later version may write them."""
+    async with tenant(tmp_path) as site:
+        renamed = {"Get-MailboxPermission": lambda *_: [{"Account": "S-1-5-21-1", "Rights": ["FullAccess"]}]}
+        monkeypatch.setattr(exchange_admin, "_CMDLETS", {**exchange_admin._CMDLETS, **renamed})
+        found = await site.read()
+        assert found.find(FactName.FULL_ACCESS, MAILBOX) is None
+
+
+@pytest.mark.parametrize("name", ["Get-Mailbox", "Get-CASMailbox", "Get-ServicePrincipal"])
+async def test_an_empty_answer_is_not_that_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    async with tenant(tmp_path) as site:
+        monkeypatch.setattr(exchange_admin, "_CMDLETS", {**exchange_admin._CMDLETS, name: lambda *_: []})
+        found = await site.read()
+        for absent in (FactName.MAILBOX_EXISTS, FactName.REGISTERED, FactName.SMTP_AUTH_OFF_MAILBOX):
+            fact = found.find(absent, MAILBOX if absent.is_of_mailbox else "")
+            assert fact is None or fact.value is not False or absent is FactName.SMTP_AUTH_OFF_MAILBOX
 
 
 async def test_pages_without_end_prove_nothing(tmp_path: Path) -> None:

@@ -120,6 +120,23 @@ async def test_an_answer_about_something_else_is_no_answer(tmp_path: Path, body:
         assert found.find(FactName.APPLICATION_ROLES) is None
 
 
+async def test_a_missing_page_of_something_in_between_is_no_missing_application(tmp_path: Path) -> None:
+    """A proxy's 404 says nothing of the directory."""
+    async with tenant(tmp_path) as site:
+        path = f"/v1.0/servicePrincipals(appId='{site.app.client_id}')"
+        site.world.issuer.graph_directory.statuses[path] = 404
+        found = await site.read()
+        assert found.find(FactName.PRINCIPAL_EXISTS) is None
+
+
+async def test_permissions_without_names_prove_none_to_be_missing(tmp_path: Path) -> None:
+    async with tenant(tmp_path) as site:
+        path = "/v1.0/servicePrincipals(appId='00000002-0000-0ff1-ce00-000000000000')"
+        site.world.issuer.graph_directory.answers[path] = {"id": "6a1c5c5e-3a6f-4b59-a1e2-6a0f3c2b9d10", "appRoles": 5}
+        found = await site.read()
+        assert found.find(FactName.APPLICATION_ROLES) is None
+
+
 async def test_consents_of_another_application_do_not_count(tmp_path: Path) -> None:
     async with tenant(tmp_path) as site:
         path = f"/v1.0/servicePrincipals/{site.app.principal_id}/appRoleAssignments"

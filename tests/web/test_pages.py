@@ -304,7 +304,8 @@ async def test_an_open_incident_of_a_provider_is_named_and_cannot_break_the_page
     )
     page = await _page(client, "/")
     assert (
-        "Microsoft reports an incident of exchange online: &lt;b&gt;Mail is slow&lt;/b&gt; (EX226792, degraded" in page
+        "Microsoft reports an incident of Exchange Online: &lt;b&gt;Mail is slow&lt;/b&gt; (EX226792, degraded, for "
+        in page
     )
     world.incidents = ()
     assert "reports an incident" not in await _page(client, "/")

@@ -23,6 +23,8 @@ async def _ask(asked: Asked) -> Answer:
         members.guid(role, "id"): members.text(role, "value", 100)
         for role in members.objects(exchange.members, "appRoles")
     }
+    if not resource or "SMTP.SendAsApp" not in names.values():
+        raise NotReadableError(Obstacle.UNEXPECTED, "the answer does not name the permissions of Exchange Online")
     granted = set()
     for each in await asked.graph.items(GraphPath.ROLE_ASSIGNMENTS, principal_id=principal.value):
         is_ours = members.guid(each.members, "principalId") == principal.value

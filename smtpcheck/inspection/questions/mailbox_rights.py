@@ -25,6 +25,8 @@ async def _ask(asked: Asked) -> Answer:
         raise NotReadableError(Obstacle.UNAVAILABLE, "the application's SID in Exchange is not known")
     by = Cmdlet.MAILBOX_PERMISSION
     rows = [each.members for each in await asked.exchange.run(by, asked.now, Identity=asked.subject.mailbox)]
+    if not any(members.text(row, "User") and members.texts(row, "AccessRights") for row in rows):
+        raise NotReadableError(Obstacle.UNEXPECTED, "the answer names no user with a right, not even the owner")
     full = [row for row in rows if _names(row, "User", ours) and "FullAccess" in members.texts(row, "AccessRights")]
     denied = any(members.flag(row, "Deny") for row in full)
     sending = Cmdlet.RECIPIENT_PERMISSION
@@ -35,6 +37,8 @@ async def _ask(asked: Asked) -> Answer:
         and members.text(row, "AccessControlType") != "Deny"
         for row in found
     )
+    if found and not any(members.text(row, "Trustee") for row in found):
+        raise NotReadableError(Obstacle.UNEXPECTED, "the answer names no trustee")
     return (
         asked.fact(FactName.FULL_ACCESS, by, value=bool(full) and not denied),
         asked.fact(FactName.FULL_ACCESS_DENIED, by, value=denied),
