@@ -133,4 +133,4 @@ def answer_of(
 
 def _shown(response: Response, value: object, limit: int) -> str:
     text = value if isinstance(value, str) else str(value) if isinstance(value, int) else ""
-    return " ".join(response.shown(text, limit).split())
+    return " ".join(response.shown(text, limit).split()) if text else ""

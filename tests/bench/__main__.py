@@ -18,6 +18,7 @@ from tests.bench.diagnosis import diagnosis
 from tests.bench.handshake import handshake
 from tests.bench.http_requests import requests
 from tests.bench.instructions import instructions
+from tests.bench.mail_api import mail_apis
 from tests.bench.rooms import rooms
 from tests.bench.table import Row, markdown
 from tests.bench.world import World, world
@@ -28,9 +29,10 @@ PARTS: dict[str, Callable[[World], Iterable[Row]]] = {
     "agent": run_agent,
     "requests": requests,
     "diagnosis": diagnosis,
+    "mail-apis": mail_apis,
     "instructions": instructions,
 }
-DEFAULT = ("probes", "rooms", "agent", "requests", "diagnosis")
+DEFAULT = ("probes", "rooms", "agent", "requests", "diagnosis", "mail-apis")
 
 
 def main() -> None:
