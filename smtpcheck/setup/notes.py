@@ -11,6 +11,8 @@ from smtpcheck.setup.needs import READING_GROUP, must_be_refused
 from smtpcheck.setup.plan import Application
 
 MANY_MAILBOXES = 500
+_COMMUNICATION_SERVICES = "acs"
+"""As a provider of SMTP and as a mail API."""
 _MESSAGE_TRACE = "ExchangeMessageTrace.Read.All"
 _MESSAGE_TRACE_SERVICE = "8bd644d1-64a1-4d4b-ae52-2e0cbf64e373"
 _SECONDS_EACH = 4
@@ -77,15 +79,13 @@ def notes_on_checks(settings: Settings, name: str) -> Iterator[str]:
             continue
         if must_be_refused(check):
             yield f"{check.mailbox} is granted nothing: check {check.name} expects that its login is refused."
-        elif check.via is not None:
-            continue
-        elif check.provider is Provider.ACS:
+        elif (check.via.api if check.via else check.provider) == _COMMUNICATION_SERVICES:
             yield (
                 f"Not in this script: Azure Communication Services, which check {check.name} uses. Give the "
-                "application a role at that resource (Communication and Email Service Owner), and link it to the SMTP "
-                "user name."
+                "application a role at that resource (Communication and Email Service Owner), and for SMTP link it to "
+                "the SMTP user name."
             )
-        elif check.provider is Provider.HVE:
+        elif check.via is None and check.provider is Provider.HVE:
             yield (
                 f"Not in this script: allow the application for the High Volume Email account {check.mailbox} in the "
                 "Exchange admin center (Mail flow > High Volume Email)."

@@ -145,7 +145,7 @@ def _tenant(settings: Settings, names: Sequence[str], wishes: Wishes, problems: 
             found = ", ".join(map(str, groups))
             problems.append(f"the credentials are of several {kind} ({found}), and a script signs in to one: {lines}")
     tenant = next(iter(tenants), wishes.tenant)
-    if chosen and not tenant:
+    if chosen and not tenant and not problems:
         problems.append(f"the tenant of credential {names[0]} is not known: name it by --tenant")
     return tenant, next(iter(clouds), Cloud.GLOBAL)
 

@@ -60,8 +60,9 @@ def _target(settings: Settings, wishes: Wishes) -> Target:
     named = wishes.names or (*microsoft_credentials(settings), *google_credentials(settings))
     of_google = [name for name in named if isinstance(settings.credentials.get(name), GoogleServiceAccount)]
     if of_google and len(of_google) < len(named):
+        others = " ".join(name for name in named if name not in of_google)
         raise SetupError(
-            "the configuration has credentials of Microsoft and of Google, whose scripts are different: "
-            f"name those of one, such as smtpcheck setup {of_google[0]}"
+            "there are credentials of Microsoft and of Google, whose scripts are different: "
+            f"smtpcheck setup {others}; smtpcheck setup {of_google[0]}"
         )
     return Target.GCLOUD if of_google else Target.GRAPH_POWERSHELL

@@ -161,7 +161,7 @@ def test_the_script_fits_the_credential_and_both_kinds_are_two(tmp_path: Path) -
         "contoso": application(),
     }
     settings = settings_of(tmp_path, check(), check("sales@example.com", credential="workspace"), credentials=both)
-    with pytest.raises(SetupError, match="name those of one, such as smtpcheck setup workspace"):
+    with pytest.raises(SetupError, match="smtpcheck setup contoso; smtpcheck setup workspace"):
         script_for(settings, Wishes(), None)
     assert "Google Workspace" in script_for(settings, Wishes(), Target.GCLOUD)
     assert "Connect-MgGraph" in script_for(settings, Wishes(names=("contoso",)), None)

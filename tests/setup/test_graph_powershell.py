@@ -116,6 +116,16 @@ def test_every_change_is_recorded_before_it_is_made(name: str, tmp_path: Path) -
                 assert recorded, (block.partition("(")[0], command.name)
 
 
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_mailboxes_of_another_tenant_stop_it_before_anything_changes(name: str, tmp_path: Path) -> None:
+    """Which domains and mailboxes are the tenant's only the tenant knows."""
+    script = script_of(name, tmp_path)
+    order = ["Get-AcceptedDomain", "{ Stop-Setup $problems }", "if ($CheckOnly)", "Save-Record 'script' 'before'"]
+    places = [script.index(each) for each in order]
+    assert places == sorted(places)
+    assert "= Set-Application" not in script[: places[-1]]
+
+
 READ = ("mailbox", "rbac-group")
 
 

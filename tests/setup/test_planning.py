@@ -99,6 +99,13 @@ def test_bounces_that_are_asked_for_need_the_senders_mailbox_too(tmp_path: Path)
     assert set(role.mailboxes) == {"billing@contoso.com", "probe@contoso.com"}
 
 
+def test_a_search_for_bounces_is_granted_where_it_was_asked_for(tmp_path: Path) -> None:
+    silent = only(plan_of(tmp_path, check(loopback=loopback())))
+    assert [each.imap for each in silent.mailboxes] == [False, True]
+    asked = only(plan_of(tmp_path, check(loopback=loopback(bounces={"via": "imap"}))))
+    assert [each.imap for each in asked.mailboxes] == [True, True]
+
+
 def test_send_as_is_granted_only_where_the_sender_is_another(tmp_path: Path) -> None:
     same, other = check(sender="Billing@Contoso.com"), check("sales@contoso.com", sender="office@contoso.com")
     one = only(plan_of(tmp_path, same, other))
