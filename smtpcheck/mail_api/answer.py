@@ -3,6 +3,7 @@
 Rules of this file:
 - Pure. An answer is untrusted: its values are bounded and looked at by type; nothing of it is evaluated.
 - Success is stated, never assumed: an answer that the description does not call one is an error, under HTTP 200 too.
+  A page in HTML is none, nor is what is no JSON where something was asked for.
 - A proof that is answered as if it had sent something is the worst there is (`unexpected`): the check must stop.
 """
 
@@ -76,7 +77,7 @@ def read_answer(description: Description, call: Call, answer: Answer) -> Reading
     if 300 <= answer.status < 400:
         where = answer.headers.get("location", "")[:MAX_CODE]
         return Reading(Meaning.NOT_THE_API, "", f"a redirect to {where}", ((Cause.API_ANSWER_INVALID, 0.95),))
-    if seen.fits(call.success):
+    if seen.fits(call.success) and not seen.is_page and not (_reads(call) and body is None):
         return Reading(Meaning.DONE, message_id=_message_id(call, answer, body))
     if isinstance(call, Proof) and any(seen.fits(match) for match in call.proven_by):
         return Reading(Meaning.DONE, code, message)
@@ -85,13 +86,18 @@ def read_answer(description: Description, call: Call, answer: Answer) -> Reading
     return _refusal(description, call, seen, message)
 
 
+def _reads(call: Call) -> bool:
+    """Return whether a call asks for something: its answer is JSON, not any page that says 200."""
+    return isinstance(call, Proof) and call.is_safe
+
+
 def _refusal(description: Description, call: Call, seen: "_Seen", message: str) -> Reading:
     for row in description.errors:
         if seen.fits(row):
             return Reading(Meaning.REFUSED, seen.code, message, ((row.cause, row.certainty), *row.also.items()))
-    if seen.is_page and seen.status < 500:
+    if seen.is_page and (seen.status < 500 or seen.status in call.success.status):
         return Reading(Meaning.NOT_THE_API, "", "a page in HTML", _NOT_THE_API)
-    if seen.status in call.success.status and call.success.body and seen.body is None:
+    if 200 <= seen.status < 300 and seen.body is None and (call.success.body or _reads(call)):
         return Reading(Meaning.NOT_THE_API, "", "no JSON", _NOT_THE_API)
     if seen.status in call.success.status and call.success.otherwise is not None:
         return Reading(Meaning.REFUSED, seen.code, message, ((call.success.otherwise, 0.9),))

@@ -31,11 +31,17 @@ def test_a_redirect_is_no_answer(api: str, status: int) -> None:
 
 
 @pytest.mark.parametrize("api", SHIPPED)
-@pytest.mark.parametrize("status", [200, 202, 404])
-def test_a_page_is_never_a_success_unless_the_status_alone_says_so(api: str, status: int) -> None:
-    meaning, _ = said(api, status, PAGE)
-    by_status_alone = not shipped(api).send.success.body and status in shipped(api).send.success.status
-    assert (meaning is Meaning.DONE) == by_status_alone
+@pytest.mark.parametrize("status", [200, 201, 202, 404])
+def test_a_page_is_never_a_success(api: str, status: int) -> None:
+    assert said(api, status, PAGE)[0] is not Meaning.DONE
+
+
+@pytest.mark.parametrize("api", [api for api in SHIPPED if shipped(api).proof and shipped(api).proof[0].is_safe])
+@pytest.mark.parametrize("body", [b"", b"OK", PAGE])
+def test_what_a_proof_reads_is_json(api: str, body: bytes) -> None:
+    description = shipped(api)
+    reading = read_answer(description, description.proof[0], Answer(200, {}, body))
+    assert (reading.meaning, reading.cause) == (Meaning.NOT_THE_API, Cause.API_ANSWER_INVALID)
 
 
 def test_a_page_with_403_is_a_network_in_front_of_postmark() -> None:
