@@ -17,6 +17,9 @@ from dashboards.navigation import (
 from dashboards.panels import BAD, FAIR, GOOD, GREY, POOR, Column, Frame, Panel, Row, compose, graph, number, table
 from dashboards.queries import Query
 
+_NAMED = f'{{__name__=~"smtpcheck_check_info|smtpcheck_token_success", {q.AGENT}}}'
+"""Those that checks use, and those that only inspect."""
+
 
 def credentials() -> model.Dashboard:
     """Return the board."""
@@ -25,7 +28,7 @@ def credentials() -> model.Dashboard:
         "smtpcheck-credentials",
         "Credentials and expiries",
         "Which credentials get tokens, and when tokens, client secrets, certificates and sign-ins expire.",
-        [label_variable("credential", "Credential", q.agents("smtpcheck_check_info"), everything=".*")],
+        [label_variable("credential", "Credential", _NAMED, everything=".*")],
         [refused],
     )
     return compose(empty, (Row("Now", _now()), Row("Over time", _over_time())))

@@ -153,7 +153,7 @@ def _problems() -> Panel:
         {
             "cause": Column("Cause", width=230),
             "Value #A": Column("Checks", decimals=0, width=80),
-            "credential": Column("Credential", links=CREDENTIAL_OF_ROW, width=180),
+            "credential": Column("Credential", width=180),
             "host": Column("Host", width=220),
             "remedy": Column("Remedy"),
         },

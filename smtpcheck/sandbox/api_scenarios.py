@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from smtpcheck.model.cause import Cause
 from smtpcheck.sandbox.graph_send import SendingMailbox
-from smtpcheck.sandbox.scenario import GMAIL, RECIPIENT, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenario import DOMAIN, GMAIL, RECIPIENT, CredentialKind, Registration, Scenario
 
 _GMAIL_READS = "https://www.googleapis.com/auth/gmail.readonly"
 _GRAPH: Mapping[str, object] = {"via": {"api": "graph"}}
@@ -15,6 +15,11 @@ _SEND: Mapping[str, object] = {"depth": "send", "recipient": RECIPIENT, "interva
 
 API_SCENARIOS: tuple[Scenario, ...] = (
     Scenario("graph-healthy", "The right to send by Microsoft Graph is proven, and nothing is sent.", check=_GRAPH),
+    Scenario(
+        "graph-healthy-by-smtp",
+        "The same mailbox by SMTP: the page and a board show both ways side by side.",
+        check={"mailbox": f"graph-healthy@{DOMAIN}"},
+    ),
     Scenario(
         "graph-send",
         "A whole message is accepted by Microsoft Graph.",
