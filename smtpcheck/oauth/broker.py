@@ -9,8 +9,8 @@ Rules of this file:
   `fresh_every`), and a dead secret shows while checks still succeed.
 - A failure is an answer too: it is remembered for a growing time and given to all who ask. It ends at once when a file
   of the credential changes or a user logs in. What the issuer asks to wait is kept to in any case.
-- A token for another scope than the credential's own says nothing of the credential's state, and a refusal of it holds
-  back nobody who asks for the own one, unless it surely concerns the client.
+- A token for another scope than the credential's own says nothing of the credential's state, where the own one is asked
+  for too; a refusal of it holds back nobody who asks for the own one, unless it surely concerns the client.
 - Where each mailbox has its own token, a refusal is the mailbox's own, unless it surely concerns the client, or no
   mailbox has a token and several have been refused: a dead key costs one request at a time, not one for each mailbox.
 - A refresh token that no check needs is used now and then all the same, before it expires of disuse.
@@ -351,7 +351,7 @@ class TokenBroker:
         if source.flow.issuer and not (isinstance(answer, TokenError) and answer.kind in _NOT_ASKED):
             source.requests["error" if failed else "success"] += 1
             source.seconds = now - slot.asked_at
-        if not slot.scope:
+        if not slot.scope or slot in source.telling():
             source.fresh_success = not failed
         if isinstance(answer, TokenError):
             (slot if self._is_own(source, slot, answer) else source).backoff.failed(answer, now)
@@ -410,7 +410,7 @@ class TokenBroker:
         return changed
 
     def _state(self, source: CredentialTokens) -> CredentialState:
-        slots = tuple(slot for slot in source.slots.values() if not slot.scope)
+        slots = source.telling()
         held = [slot for slot in slots if self._held(slot, touch=False) is not None]
         failing = any(slot.error is not None and slot not in held for slot in slots)
         errors = [slot.error for slot in slots if slot.error is not None]

@@ -108,6 +108,11 @@ class CredentialTokens:
         own = not scope or scope == self.credential.scope
         return subject if self.credential.uses_subject else None, "" if own else scope
 
+    def telling(self) -> tuple[TokenSlot, ...]:
+        """Return the tokens that show the state: those for the own scope, or all where that one is not asked for."""
+        own = tuple(slot for slot in self.slots.values() if not slot.scope)
+        return own or tuple(self.slots.values())
+
     def slot(self, subject: str | None, scope: str = "") -> TokenSlot:
         """Return the place of a token, a new one if there is none yet."""
         key = self.key(subject, scope)

@@ -741,6 +741,18 @@ async def test_a_scope_that_is_refused_is_no_fault_of_the_credential(
     assert issuer.asked == 2
 
 
+async def test_where_only_another_scope_is_asked_for_it_is_what_the_credential_is_known_by(
+    broker: TokenBroker, issuer: Issuer
+) -> None:
+    assert isinstance(await broker.token("a", None, timeout=5, scope="graph"), AcquiredToken)
+    (state,) = broker.states()
+    assert (state.success, state.fresh_success) == (True, True)
+    assert state.expires_at is not None
+    issuer.error, issuer.error_scope = replace(GONE, error="consent_required"), "mail.read"
+    assert isinstance(await broker.token("a", None, timeout=5, scope="mail.read"), TokenError)
+    assert broker.states()[0].success is False
+
+
 async def test_a_dead_secret_is_asked_with_once_for_all_scopes(broker: TokenBroker, issuer: Issuer) -> None:
     issuer.error = REFUSED
     await _refused(broker)
