@@ -89,7 +89,12 @@ def _add_whole(grid: Table, finding: Finding, alike: Sequence[Finding], catalogu
     elif explanation.tell_apart and finding.cause is not Cause.UNKNOWN:
         grid.add_row("confirm", Text(explanation.tell_apart))
     if explanation.reference:
-        grid.add_row("see", Text(explanation.reference))
+        grid.add_row("see", _reference(explanation.reference))
+
+
+def _reference(reference: str) -> Text:
+    """Return a reference; an address stays whole for a terminal that knows links (OSC 8), however narrow it is."""
+    return Text(reference, f"link {reference}" if reference.startswith("https://") and " " not in reference else "")
 
 
 def _name(finding: Finding, catalogue: Catalogue) -> Text:
