@@ -127,6 +127,7 @@ _ALL_IS_SCRAPED = (
     'and on () smtpcheck_success{check="breaking"} == 0 '
     "and on () count(smtpcheck_last_run_timestamp_seconds) == count(smtpcheck_check_info) "
     "and on () min(smtpcheck_runs_total{check=~'healthy|slow|secret-expired'}) >= 3 "
+    "and on () smtpcheck_outcome{check='drift',outcome='warning'} == 1 "
     "and on () smtpcheck_loopback_late_total{check='mail-late'} >= 1"
 )
 
