@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -55,6 +56,7 @@ def exchange_part(script: str) -> str:
     return script.partition("<<'END_OF_EXCHANGE_SCRIPT'\n")[2].partition("\nEND_OF_EXCHANGE_SCRIPT\n")[0]
 
 
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="no shellcheck is installed")
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_shellcheck_has_nothing_to_say(name: str, tmp_path: Path) -> None:
     assert shellcheck(script_of(name, tmp_path)) == ""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -62,6 +63,7 @@ class Project:
         return json.loads(self.file.read_text())
 
 
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="no shellcheck is installed")
 @pytest.mark.parametrize("wishes", [Wishes(), FEDERATED])
 def test_shellcheck_has_nothing_to_say(tmp_path: Path, wishes: Wishes) -> None:
     script = gcloud_script(workspace(tmp_path), wishes)
