@@ -177,6 +177,14 @@ async def test_times_of_a_token_are_times(client: Client, world: World) -> None:
     assert "exp 2026-10-14 18:46:40 UTC iat soon nbf 1e+300" in text
 
 
+async def test_what_an_api_says_of_the_account_is_shown_as_text(client: Client, world: World) -> None:
+    account = {"production_access": 0.0, "quota_in_24_hours": 50000.0, "enforcement_status": "<b>HEALTHY"}
+    world.record(replace(ok_report("billing", at=NOW), account=account))
+    page = await _page(client, "/checks/billing")
+    assert "Account production access no quota in 24 hours 50000 enforcement status <b>HEALTHY" in _text(page)
+    assert "<b>HEALTHY" not in page
+
+
 async def test_a_failed_token_shows_the_issuers_answer(client: Client) -> None:
     text = _text(await _page(client, "/checks/orders"))
     assert "invalid_client (HTTP 401)" in text
