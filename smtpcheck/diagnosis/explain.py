@@ -236,9 +236,10 @@ def _evidence(quotes: Mapping[str, str], rule: Rule, signals: Signals) -> tuple[
 def _quotes(seen: Observation) -> dict[str, str]:
     """Return what may be quoted, masked."""
     codes = " ".join(f"AADSTS{code}" for code in seen.error_codes[:5])
-    status = f" answered with HTTP status {seen.http_status}" if seen.http_status and not seen.answer else ""
+    status = f"HTTP status {seen.http_status}" if seen.http_status and not seen.answer else ""
     quotes = {
-        "issuer": f"{seen.endpoint or 'the issuer'}{status}" if seen.endpoint or status else "",
+        "issuer": f"{seen.endpoint}{f' answered with {status}' if status else ''}" if seen.endpoint else "",
+        "status": status if not seen.endpoint else "",
         "answer": seen.answer,
         "reply": next((reply for reply in reversed(seen.replies) if reply), ""),
         "challenge": seen.challenge,

@@ -178,7 +178,11 @@ async def test_times_of_a_token_are_times(client: Client, world: World) -> None:
 
 
 async def test_what_an_api_says_of_the_account_is_shown_as_text(client: Client, world: World) -> None:
-    account = {"production_access": 0.0, "quota_in_24_hours": 50000.0, "enforcement_status": "<b>HEALTHY"}
+    account: dict[str, float | str] = {
+        "production_access": 0.0,
+        "quota_in_24_hours": 50000.0,
+        "enforcement_status": "<b>HEALTHY",
+    }
     world.record(replace(ok_report("billing", at=NOW), account=account))
     page = await _page(client, "/checks/billing")
     assert "Account production access no quota in 24 hours 50000 enforcement status <b>HEALTHY" in _text(page)
