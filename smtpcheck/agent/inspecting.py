@@ -21,11 +21,12 @@ from smtpcheck.check.kit import Kit
 from smtpcheck.config import Settings
 from smtpcheck.diagnosis.explain import CERTAIN
 from smtpcheck.diagnosis.inspected import acts_for_itself, candidates, is_certain
-from smtpcheck.diagnosis.inspection_status import InspectionStatus, Proof, Signature, merged, signature
+from smtpcheck.diagnosis.inspection_status import InspectionStatus, Proof, merged, signature
 from smtpcheck.diagnosis.traced import lost_message, traced
 from smtpcheck.inspection.inspector import Inspector
 from smtpcheck.inspection.inspectors import Inspectors
 from smtpcheck.loopback.plan import Loopback
+from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialHints
 from smtpcheck.model.inspection import Incident, Inspection
@@ -68,7 +69,7 @@ class InspectionService:
         self._checks: Mapping[str, Check] = {}
         self._kit: Kit | None = None
         self._inspectors: Inspectors | None = None
-        self._cases: dict[tuple[str, Signature], _Case] = {}
+        self._cases: dict[tuple[str, tuple[Cause, ...]], _Case] = {}
         self._proofs: dict[str, Proof] = {}
         self._failing: set[str] = set()
         self._loopbacks: Mapping[str, Loopback] = {}
@@ -176,7 +177,7 @@ class InspectionService:
 
     def _case(self, check: Check, report: Report) -> _Case:
         assert self._kit is not None  # noqa: S101 - the caller has seen to it
-        key, now = (check.credential or "", signature(report)), self._kit.monotonic()
+        key, now = (check.credential or "", candidates(report)), self._kit.monotonic()
         case = self._cases.get(key)
         if case is None or now - case.opened_at >= CASE_SECONDS:
             self._cases[key] = case = _Case(now, report.started_at)

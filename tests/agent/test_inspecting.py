@@ -107,6 +107,24 @@ async def test_one_case_is_opened_once(tmp_path: Path) -> None:
         assert (len(world.issuer.graph_directory.asked), len(world.issuer.exchange_admin.asked)) == asked
 
 
+async def test_an_issuer_that_varies_its_refusal_opens_no_further_case(tmp_path: Path) -> None:
+    """A case is one of a credential and its possible causes, whatever else the refusal says."""
+    refused = replace(INSPECTED, known=False)
+    async with agent_in(tmp_path, scenario("billing", None, refused)) as (world, agent):
+        await until(lambda: report_of(agent, "billing") is not None)
+        report = report_of(agent, "billing")
+        assert report is not None
+        assert report.token_error is not None
+        service, check = agent.inspection, agent.settings.checks[0]
+        for code in range(20):
+            error = replace(report.token_error, error_codes=(700016, code))
+            unsure = tuple(replace(finding, certainty=0.5) for finding in report.findings)
+            service.ran(check, replace(report, token_error=error, findings=unsure))
+        assert len(service._cases) == 1
+        await until(lambda: not service._tasks)
+        assert sum("servicePrincipals" in each for each in world.issuer.graph_directory.asked) <= 2
+
+
 async def test_after_half_an_hour_it_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspecting, "CASE_SECONDS", 0.0)
     async with agent_in(tmp_path, scenario("billing", Flaw.NO_FULL_ACCESS)) as (world, agent):
