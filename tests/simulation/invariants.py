@@ -5,6 +5,7 @@ Rules of this file:
 - A condition excuses what it spoils, for as long as it may; nothing else does.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import MutableMapping
 from math import inf
@@ -53,7 +54,7 @@ class Invariants:
         self._found: set[str] = set()
         self._requested: dict[str, int] = defaultdict(int)
         self.undisturbed_since = world.loop.virtual
-        self.least_tasks = self.least_sockets = self.least_locks = 10**9
+        self.least_sockets = self.least_locks = 0
 
     # -- the agent's life ---------------------------------------------------------------------------------------------
 
@@ -209,6 +210,10 @@ class Invariants:
 
     # -- at the end ---------------------------------------------------------------------------------------------------
 
+    def expect_levels(self) -> None:
+        """Expect that from now on nothing is held at some moment at least: nothing is wrong any more."""
+        self.least_sockets = self.least_locks = 10**9
+
     def look_at_recovery(self) -> None:
         """Check that all is well again, some hours after the last thing was wrong."""
         agent = self._world.agent
@@ -238,10 +243,13 @@ class Invariants:
                 if due and not seen and sent.check == name and not self._world.was_removed(name, sent.at):
                     self._story.broke(f"message {sent.number} of {name} arrived and was forgotten")
 
-    def look_at_levels(self, tasks: int) -> None:
-        """Check that nothing is held any more."""
+    def look_at_levels(self) -> None:
+        """Check that nothing was held at some moment of the last hours."""
         if self.least_sockets > 1 or self.least_locks > 0:
             self._story.broke(f"always open: {self.least_sockets - 1} sockets, {self.least_locks} locks")
+
+    def look_at_tasks(self, tasks: int) -> None:
+        """Check that nothing is left of an agent that has ended."""
         if tasks:
             self._story.broke(f"{tasks} tasks are left of an agent that has ended")
 
@@ -270,7 +278,7 @@ class Invariants:
 
     def _compare(self, name: str, what: str, seen: "dict[str, list[float]]", most: float) -> None:
         count = sum(at >= self._since for at in seen.get(name, ()))
-        if count > most + 1e-6:
+        if count > math.ceil(most):
             self._story.broke(f"{name} had {count} {what} where at most {most:.1f} are announced")
 
     # -- what excuses -------------------------------------------------------------------------------------------------

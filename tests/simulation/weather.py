@@ -77,12 +77,14 @@ class Weather:
         if world.database is not None:
             world.database.fill_disk(full=False)
         world.conditions.chance_of_resets = 0.0
+        world.invariants.expect_levels()
         world.story.tell("quiet")
         await asyncio.sleep(QUIET_SECONDS)
         world.invariants.look_at_recovery()
+        world.invariants.look_at_levels()
         await world.stop()
         await asyncio.sleep(60.0)
-        world.invariants.look_at_levels(len(asyncio.all_tasks()) - 1)
+        world.invariants.look_at_tasks(len(asyncio.all_tasks()) - 1)
 
     def _look(self) -> None:
         self._world.invariants.look()
@@ -148,6 +150,10 @@ class Weather:
 
     async def _stall(self) -> None:
         seconds = self._chance.choice((0.5, 3.0, 15.0, 120.0))
+        for _ in range(10_000):  # a run is to be under way
+            if self._world.agent is not None and self._world.agent._runner.running:
+                break
+            await asyncio.sleep(0.1)
         self._world.story.tell("stalled", seconds)
         self._world.conditions.once("stalled", "agent", seconds)
         self._world.loop.stall(seconds)
