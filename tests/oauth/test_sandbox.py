@@ -29,7 +29,7 @@ SCENARIOS = tuple(
         server=GMAIL if way.google else Listener(),
     )
     for way in CredentialKind
-    if way not in {CredentialKind.PASSWORD, CredentialKind.NONE}
+    if way not in {CredentialKind.PASSWORD, CredentialKind.NONE, CredentialKind.API_KEY, CredentialKind.AWS}
 )
 
 
