@@ -62,7 +62,9 @@ def login(
         bool, typer.Option("--force", help="Store the login although it seems to be the wrong one.")
     ] = False,
 ) -> int:
-    """Sign in for a credential, check the login, and store its refresh token.
+    """Sign in for a credential and store its refresh token.
+
+    The login is checked first.
 
     Exit codes: 0 stored, 1 stored but not tested at the server, 2 refused, 3 invalid configuration.
     """

@@ -33,7 +33,9 @@ def report(
         Path | None, typer.Option("--output", metavar="FILE", help="Write it here. [default: standard output]")
     ] = None,
 ) -> int:
-    """Report availability by check, label and credential, with outages, MTTR and what was silenced.
+    """Report availability, outages and what was silenced.
+
+    By check, label and credential, with MTTR.
 
     Reads the state folder of the configuration, also while an agent runs. Exit codes: 0, 3 nothing could be read.
     """

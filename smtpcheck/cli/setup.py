@@ -92,9 +92,9 @@ def setup(
     client_id: ClientId = None,
     cloud: CloudName = None,
 ) -> int:
-    """Print the script that grants what the checks need, and nothing more.
+    """Print the script that grants what the checks need.
 
-    Exit codes: 0 printed, 1 there can be no right script, 3 invalid configuration.
+    It grants nothing more. Exit codes: 0 printed, 1 there can be no right script, 3 invalid configuration.
     """
     from smtpcheck.setup.plan import SetupError
     from smtpcheck.setup.planning import Wishes

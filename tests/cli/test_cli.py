@@ -338,6 +338,12 @@ def test_the_demo_says_where_its_page_is_and_shows_every_check() -> None:
         assert process.wait(timeout=60) == 0
 
 
+def test_the_list_of_commands_cuts_no_sentence() -> None:
+    shown = smtpcheck("-h").stdout
+    assert "Commands:" in shown
+    assert [line for line in shown.splitlines() if line.endswith("...") and "[ARGS]" not in line] == []
+
+
 def test_help_is_there_by_its_short_name_and_every_value_has_a_name_in_capitals() -> None:
     commands = ["run", "check", "doctor", "inspect", "explain", "login", "setup", "notify-test", "validate", "demo"]
     for command in commands:
