@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 
 
 def notify_test(config_file: ConfigFiles = None) -> int:
-    """Send a test alert by every notifier., and call the heartbeat.
+    """Send a test alert by every notifier.
+
+    It fires and is resolved; the heartbeat is called too.
 
     Exit codes: 0 all accepted it, 2 one did not, 3 none is configured or the configuration is invalid.
     """
