@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from smtpcheck.agent.run_once import run_once
 from smtpcheck.check.kit import Kit, build_kit
 from smtpcheck.check.probe import probe
 from smtpcheck.check.talk import OutgoingMessage
@@ -229,3 +230,21 @@ async def test_a_refusal_that_does_not_come_is_unexpected_success(tmp_path: Path
     async with site(tmp_path) as here:
         report = await here.run(replace(here.check, expect=Expect(Phase.REQUEST, ("403",))))
         assert (report.outcome, report.cause) == (Outcome.CRITICAL, Cause.UNEXPECTED_SUCCESS)
+
+
+@pytest.mark.parametrize("via", ["imap", "graph"])
+async def test_a_loopback_sends_by_graph_and_is_found(via: str, tmp_path: Path) -> None:
+    found = next(scenario for scenario in SCENARIOS if scenario.name == "mail-delivered")
+    both = replace(found.registration, name="both", graph_roles=("Mail.ReadWrite", "Mail.Send"))
+    by_graph = replace(
+        found,
+        check={**found.check, "via": {"api": "graph"}},
+        registration=both,
+        finding=replace(found.finding, via=via),
+    )
+    async with World(tmp_path, [by_graph]) as world:
+        settings = load([world.config]).settings
+        assert settings is not None
+        (report,) = (await run_once(settings, settings.checks, loopbacks=True)).values()
+        assert (report.outcome, report.warnings) == (Outcome.OK, ())
+        assert len(world.issuer.graph_send.sent) == 1
