@@ -59,10 +59,11 @@ def without(text: str, spans: Callable[[str], Iterable[Span]], mark: str) -> str
     for way in _WAYS:
         if way.search(text):
             text = _masked(text, _decoded(text, way), spans, mark)
+    text = _masked(text, _decoded(text, _EVERY_WAY), spans, mark)
     once = _decoded(text, _EVERY_WAY)
     again, origins = _decoded(once[0], _EVERY_WAY)
     twice = again, [once[1][origin] for origin in origins]
-    return _masked(text, twice, spans, mark) if again != once[0] else _masked(text, once, spans, mark)
+    return _masked(text, twice, spans, mark) if again != once[0] else text
 
 
 def _decoded(text: str, way: re.Pattern[str]) -> _Decoded:

@@ -43,7 +43,9 @@ def redact(text: str, sent: Iterable[str], limit: int | None = None) -> str:
 
 
 def _redacted(text: str, values: Collection[str]) -> str:
-    forms = sorted({form for value in values for form in (value, *encoded_forms(value))}, key=len, reverse=True)
+    # A doubled backslash comes first, or else the second one would stay.
+    written = {form for value in values for form in (value, value.replace("\\", "\\\\"), *encoded_forms(value))}
+    forms = sorted(written, key=len, reverse=True)
     for form in forms:
         text = text.replace(form, _PLACE)
     if forms:

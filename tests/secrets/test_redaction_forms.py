@@ -4,7 +4,7 @@ import base64
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smtpcheck.secrets.escapes import without
@@ -16,6 +16,8 @@ anything = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_charac
 words = st.text(st.sampled_from("abc xyz.,;:'<>\"-"), max_size=20)
 
 
+@example("000000000'\\0", "JSON of HTML", "", "")
+@example("00000000000\\", "JSON", "", "")
 @given(printable.filter(lambda text: MARK not in text) | anything, st.sampled_from(sorted(ESCAPED)), words, words)
 def test_a_secret_is_redacted_however_it_is_escaped(secret: str, form: str, before: str, after: str) -> None:
     escaped = ESCAPED[form](secret)
