@@ -17,6 +17,8 @@ import structlog
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
+from smtpcheck.config.loading import default_state_folder
+
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
@@ -35,6 +37,19 @@ def _is_loopback(host: object) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
+_OF_THIS_MACHINE = str(default_state_folder())
+_WRITES = {"open", "os.mkdir", "sqlite3.connect"}
+
+
+def _refuse_the_state_of_this_machine(event: str, arguments: tuple[object, ...]) -> None:
+    """A test that kept something where an agent of this machine does would find it with its next run."""
+    if event not in _WRITES or not isinstance(arguments[0], str | bytes | os.PathLike):
+        return
+    path = os.fsdecode(arguments[0])
+    if _OF_THIS_MACHINE in path:
+        pytest.fail(f"a test uses {path}: its configuration needs agent.state")
+
+
 def _refuse_the_world(event: str, arguments: tuple[object, ...]) -> None:
     if event not in {"socket.connect", "socket.sendto"}:
         return
@@ -44,6 +59,7 @@ def _refuse_the_world(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_refuse_the_world)
+sys.addaudithook(_refuse_the_state_of_this_machine)
 
 
 _REAL = "tests/real"

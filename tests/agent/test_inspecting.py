@@ -129,8 +129,10 @@ async def test_after_half_an_hour_it_is_looked_at_again(tmp_path: Path, monkeypa
     monkeypatch.setattr(inspecting, "CASE_SECONDS", 0.0)
     async with agent_in(tmp_path, scenario("billing", Flaw.NO_FULL_ACCESS)) as (world, agent):
         await until(lambda: is_proven(agent, "billing"))
-        asked = len(world.issuer.exchange_admin.asked)
-        await until(lambda: len(world.issuer.exchange_admin.asked) > asked)
+        first = [name for name, _ in world.issuer.exchange_admin.asked]
+        await until(lambda: len(world.issuer.exchange_admin.asked) > len(first))
+        assert world.issuer.exchange_admin.asked[len(first)][0] == first[0], "from the first question on"
+        assert is_proven(agent, "billing")
 
 
 async def test_only_what_separates_the_causes_is_asked(tmp_path: Path) -> None:
@@ -197,6 +199,11 @@ async def test_no_check_waits_for_a_provider_that_hangs(tmp_path: Path, monkeypa
         await hanging.wait()
         runs = agent.state.checks["billing"].runs
         await until(lambda: agent.state.checks["billing"].runs > runs)
+        report = report_of(agent, "billing")
+        assert report is not None
+        assert report.outcome is Outcome.CRITICAL
+        assert not is_proven(agent, "billing")
+        assert agent.unhealthy_reason() == ""
 
 
 async def test_a_fault_of_the_inspection_is_counted_and_harms_no_check(

@@ -20,6 +20,7 @@ from tests.real.tokens import Signer
 ANNA = "anna@example.test"
 SAME_MAILBOX = "{{via: imap, mailbox: anna@example.test, server: {server}}}"
 CONFIG = """
+agent: {{state: {state}}}
 credentials:
   anna: {{type: token, from: {{file: token}}}}
 checks:
@@ -62,7 +63,8 @@ class Site:
         )
         places = {"find": find.format(server=server), "bounces": bounces.format(server=server)}
         port, ca = self.postfix.ports.submission, self.certificates.ca
-        (self.folder / "checks.yaml").write_text(CONFIG.format(port=port, ca=ca, to=to, **places))
+        config = CONFIG.format(state=self.folder / "state", port=port, ca=ca, to=to, **places)
+        (self.folder / "checks.yaml").write_text(config)
         settings = load([self.folder / "checks.yaml"]).settings
         assert settings
         kit = await build_kit(settings)
