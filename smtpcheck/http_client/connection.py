@@ -11,7 +11,6 @@ Rules of this file:
 - A proxy is asked for a tunnel (RFC 9110 9.3.6), which counts as connecting; of a proxy only http is spoken.
 """
 
-import asyncio
 import base64
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +28,7 @@ from smtpcheck.http_client.urls import origin_of, user_secrets
 from smtpcheck.model.check import IpVersion, Phase, Server
 from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Fault, FaultKind, TlsFacts
-from smtpcheck.network.connecting import AttemptRecorder, race, summed_up
+from smtpcheck.network.connecting import connect, summed_up
 from smtpcheck.network.network import Network
 from smtpcheck.network.resolver import AddressInfo
 from smtpcheck.network.system_faults import os_fault
@@ -233,7 +232,7 @@ async def _connect(
     """Connect the link to the first address that answers, and through a proxy if there is one."""
     phases.begin(Phase.CONNECT)
     try:
-        reached = await connect(addresses, link, phases)
+        reached = await connect(addresses, link, phases.attempts)
     except OSError as error:
         phases.end(summed_up(phases.attempts) or os_fault(error))
         return None
@@ -242,25 +241,12 @@ async def _connect(
     return None if fault is not None else reached
 
 
-async def connect(addresses: Sequence[AddressInfo], link: Link, phases: Phases) -> AddressInfo:
-    """Connect the link to the first of the addresses that answers, and return it. Raises OSError."""
-    loop = asyncio.get_running_loop()
-    if len(addresses) == 1:
-        address = addresses[0][4]
-        connecting = loop.create_connection(lambda: link, address[0], address[1])
-        await AttemptRecorder(phases.attempts).watch(address, connecting)
-        return addresses[0]
-    sock, reached = await race(addresses, phases.attempts)
-    await loop.create_connection(lambda: link, sock=sock)
-    return sock.family, sock.type, sock.proto, "", reached
-
-
 async def _read_certificate(reached: AddressInfo, server: Server, network: Network) -> TlsFacts | None:
     """Connect again to the same address, shake hands without verification, send nothing more, and return the facts."""
     link = Link()
     try:
         with contextlib.suppress(OSError):
-            await connect([reached], link, Phases(float))
+            await connect([reached], link, [])
             await link.secure(network.contexts.unverified, server.server_name)
     finally:
         link.close()

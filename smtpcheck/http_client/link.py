@@ -7,11 +7,11 @@ Rules of this file:
 """
 
 import asyncio
-import contextlib
 import ssl
 from typing import cast
 
 from smtpcheck.model.report import Fault, FaultKind, TlsFacts
+from smtpcheck.network.connecting import disconnect
 from smtpcheck.network.system_faults import os_fault
 from smtpcheck.network.tls import handshake_fault
 from smtpcheck.network.tls_session import TlsSession
@@ -73,15 +73,7 @@ class Link(asyncio.Protocol):
 
     def close(self) -> None:
         """Close at once; over TLS the close_notify still goes out."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        # uvloop closes the transport of a connection that a time limit cancels as it comes up, and does not say so.
-        with contextlib.suppress(RuntimeError):
-            if self._tls is not None:
-                self._tls.close()
-                self._flush()
-            transport.abort()
+        disconnect(self._transport, self._tls)
 
     # -- what the event loop calls ------------------------------------------------------------------------------------
 

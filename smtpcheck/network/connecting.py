@@ -7,6 +7,7 @@ Rules of this file:
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -19,6 +20,7 @@ from aiohappyeyeballs import start_connection
 from smtpcheck.model.report import Attempt, Fault, FaultKind
 from smtpcheck.network.resolver import AddressInfo, SocketAddress
 from smtpcheck.network.system_faults import os_fault
+from smtpcheck.network.tls_session import TlsSession
 
 NEXT_ADDRESS_SECONDS = 0.25
 """RFC 8305 5: how long one address is tried alone before the next one is tried beside it."""
@@ -30,6 +32,36 @@ _MOST_SPECIFIC = (
 """Of several addresses that failed, the most specific fault represents all."""
 
 _NO_ANSWER = Fault(FaultKind.TIMEOUT, "no answer before the timeout or before another address answered")
+
+
+async def connect(addresses: Sequence[AddressInfo], protocol: asyncio.Protocol, attempts: list[Attempt]) -> AddressInfo:
+    """Connect the protocol to the first address that answers, and return that one. Raises OSError.
+
+    A lone address is connected to by the event loop itself; several are raced (RFC 8305), which costs a task for each.
+    What became of each is added to `attempts`.
+    """
+    loop = asyncio.get_running_loop()
+    if len(addresses) == 1:
+        address = addresses[0][4]
+        connecting = loop.create_connection(lambda: protocol, address[0], address[1])
+        await AttemptRecorder(attempts).watch(address, connecting)
+        return addresses[0]
+    sock, reached = await race(addresses, attempts)
+    await loop.create_connection(lambda: protocol, sock=sock)
+    return sock.family, sock.type, sock.proto, "", reached
+
+
+def disconnect(transport: asyncio.Transport | None, tls: TlsSession | None) -> None:
+    """Close a connection at once, if there is one; over TLS the close_notify still goes out."""
+    if transport is None or transport.is_closing():
+        return
+    # uvloop closes the transport of a connection that a time limit cancels as it comes up, and does not say so.
+    with contextlib.suppress(RuntimeError):
+        if tls is not None:
+            tls.close()
+            if octets := tls.take():
+                transport.write(octets)
+        transport.abort()
 
 
 async def race(addresses: Sequence[AddressInfo], attempts: list[Attempt]) -> tuple[socket.socket, SocketAddress]:

@@ -6,7 +6,6 @@ Rules of this file:
 - Bytes go straight from the transport through TLS into the dialogue, and its answer straight back; the coroutine wakes
   only when the connection is established and when the dialogue has ended.
 - TLS begins in the same callback that read the STARTTLS reply, so that no plain text slips in behind it unseen.
-- A lone address is connected to by the event loop itself; several are raced (RFC 8305), which costs a task for each.
 - After a failed verification one more connection to the same address, without verification, reads the certificate. It
   ends with the handshake and sends nothing more.
 """
@@ -25,7 +24,7 @@ from smtpcheck.mail.message import own_message
 from smtpcheck.model.check import Check, Depth, Phase, Security
 from smtpcheck.model.interning import shared
 from smtpcheck.model.report import Attempt, Fault, FaultKind, Step, TlsFacts
-from smtpcheck.network.connecting import AttemptRecorder, race, summed_up
+from smtpcheck.network.connecting import connect, disconnect, summed_up
 from smtpcheck.network.network import Network
 from smtpcheck.network.resolver import AddressInfo
 from smtpcheck.network.system_faults import os_fault
@@ -129,7 +128,7 @@ class _Run:
         self._begin(Phase.CONNECT)
         self._link = link = _Link(self._dialogue, self._now, alarm, context, server.server_name)
         try:
-            peer = await self._connect(addresses, link)
+            peer = await connect(addresses, link, self._attempts)
         except OSError as error:
             self._end(self._now(), summed_up(self._attempts) or os_fault(error))
             return
@@ -147,18 +146,6 @@ class _Run:
         self._end(self._phase_start + answer.seconds, answer.fault)
         return answer.addresses
 
-    async def _connect(self, addresses: Sequence[AddressInfo], link: "_Link") -> AddressInfo:
-        """Connect the link to the first address that answers, and return it."""
-        loop = asyncio.get_running_loop()
-        if len(addresses) == 1:
-            address = addresses[0][4]
-            connecting = loop.create_connection(lambda: link, address[0], address[1])
-            await AttemptRecorder(self._attempts).watch(address, connecting)
-            return addresses[0]
-        sock, reached = await race(addresses, self._attempts)
-        await loop.create_connection(lambda: link, sock=sock)
-        return sock.family, sock.type, sock.proto, "", reached
-
     async def _read_certificate(self, peer: AddressInfo, alarm: asyncio.Timeout) -> None:
         """Connect again to the same address and shake hands without verification."""
         self.close()
@@ -167,7 +154,7 @@ class _Run:
             dialogue, self._now, alarm, self._network.contexts.unverified, self._server.server_name
         )
         with contextlib.suppress(OSError):
-            await self._connect([peer], link)
+            await connect([peer], link, self._attempts)
             await link.done
 
     def time_out(self) -> None:
@@ -249,15 +236,7 @@ class _Link(asyncio.Protocol):
 
     def close(self) -> None:
         """Close at once; over TLS the close_notify still goes out."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        # uvloop closes the transport of a connection that a time limit cancels as it comes up, and does not say so.
-        with contextlib.suppress(RuntimeError):
-            if self._tls is not None:
-                self._tls.close()
-                self._flush(transport, self._tls)
-            transport.abort()
+        disconnect(self._transport, self._tls)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the dialogue."""
