@@ -6,6 +6,7 @@ Rules of this file:
 - A problem all of whose checks are silenced is counted, not shown.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -110,9 +111,12 @@ def problems_of(
         if not silenced or any(each.check.name not in silenced for each, _ in members)
     }
     began = {key: min(each.since for each, _ in members) for key, members in audible.items()}
-    worst = sorted(audible, key=lambda key: (key.severity is not Severity.CRITICAL, -began[key], key.name))
+    worst = sorted(audible, key=lambda key: (key.severity is not Severity.CRITICAL, -began[key], key.name))[:most]
+    totals = _totals(checks) if worst else Counter()
     return Problems(
-        shown=tuple(_problem(key, audible[key], began[key], checks, catalogue) for key in worst[:most]),
+        shown=tuple(
+            _problem(key, audible[key], began[key], _total(key, totals, len(checks)), catalogue) for key in worst
+        ),
         count=len(audible),
         checks=len({each.check.name for members in audible.values() for each, _ in members}),
         silenced=len(groups) - len(audible),
@@ -120,7 +124,7 @@ def problems_of(
 
 
 def _problem(
-    key: Key, members: list[tuple[CheckNow, Issue]], since: float, checks: Collection[CheckNow], catalogue: Catalogue
+    key: Key, members: list[tuple[CheckNow, Issue]], since: float, total: int, catalogue: Catalogue
 ) -> Problem:
     names = sorted(each.check.name for each, _ in members)
     first, issue = members[0]
@@ -133,7 +137,7 @@ def _problem(
         summary=summary_of(key, described.summary if described else cause.replace("_", " "), 0, 0),
         checks=tuple(names[:MAX_NAMED]),
         count=len(names),
-        total=_total(key, checks),
+        total=total,
         since=since,
         fixed_by=catalogue.entries[cause].fixed_by,
         first_step=described.remedy[0] if described and described.remedy else "",
@@ -141,14 +145,13 @@ def _problem(
     )
 
 
-def _total(key: Key, checks: Collection[CheckNow]) -> int:
+def _totals(checks: Collection[CheckNow]) -> Counter[tuple[Subject, str]]:
+    """Return how many checks there are of each credential and of each host."""
+    totals = Counter((Subject.CREDENTIAL, each.check.credential) for each in checks if each.check.credential)
+    totals.update((Subject.HOST, endpoint(each.check)) for each in checks)
+    return totals
+
+
+def _total(key: Key, totals: Counter[tuple[Subject, str]], checks: int) -> int:
     """Return how many checks could be part of a problem."""
-    match key.subject:
-        case Subject.CREDENTIAL:
-            return sum(each.check.credential == key.name for each in checks)
-        case Subject.HOST:
-            return sum(endpoint(each.check) == key.name for each in checks)
-        case Subject.AGENT:
-            return len(checks)
-        case _:
-            return 1
+    return checks if key.subject is Subject.AGENT else totals.get((key.subject, key.name), 1)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from rich.console import RenderableType
 
-from smtpcheck.alerts.grouping import Key, Subject, issues_of
+from smtpcheck.alerts.grouping import Key, Subject, endpoint, issues_of
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.diagnosis.explain import describe, of_several
 from smtpcheck.model.check import Check
@@ -65,9 +65,8 @@ def _alike(check: Check, report: Report) -> _Alike:
         return tuple(keys)
     finding, reply = _first_finding(report), report.failed_reply
     codes = f"{reply.code} {reply.enhanced}" if reply else ""
-    host = f"{check.server.host}:{check.server.port}"
     warnings = " ".join(each.cause for each in report.warnings)
-    return (report.outcome, host, check.credential or "", finding.rule if finding else "", codes, warnings)
+    return (report.outcome, endpoint(check), check.credential or "", finding.rule if finding else "", codes, warnings)
 
 
 def _first_finding(report: Report) -> Finding | None:

@@ -77,9 +77,10 @@ def availability_report(
     begin = now - days * 24 * HOUR_SECONDS
     spans = {check.name: _span(check, past, days, now) for check in checks}
     outages = {check.name: _outages(check.name, past, begin, now) for check in checks}
-    known = [check for check in checks if check.name in spans]
-    of_checks = [_figures("check", check.name, [check], spans, outages) for check in known]
-    groups = [_figures(kind, name, members, spans, outages) for (kind, name), members in sorted(_groups(known).items())]
+    of_checks = [_figures("check", check.name, [check], spans, outages) for check in checks]
+    groups = [
+        _figures(kind, name, members, spans, outages) for (kind, name), members in sorted(_groups(checks).items())
+    ]
     everything = (*silences, *past.silences)
     shown = [
         (silence, sum(map(silence.covers, checks)))
@@ -90,7 +91,7 @@ def availability_report(
         begin=begin,
         end=now,
         days=days,
-        whole=_figures("all", "all checks", known, spans, outages),
+        whole=_figures("all", "all checks", checks, spans, outages),
         groups=tuple(groups),
         checks=tuple(sorted(of_checks, key=lambda each: (each.availability is None, each.availability, each.name))),
         outages=tuple(sorted((one for each in outages.values() for one in each), key=lambda one: -one.outage.began)),

@@ -39,9 +39,10 @@ _log = structlog.get_logger(__name__)
 REFRESH_SECONDS = 15
 MOST_PROBLEMS = 10
 """How many problems the list shows."""
-MOST_ALERTS = 20
 MOST_INCIDENTS = 5
-"""How many alerts the list shows."""
+"""How many open incidents of providers it shows."""
+MOST_ALERTS = 20
+"""How many alerts it shows."""
 _UNSORTED = frozenset({"runs"})
 _COLUMNS = (
     ("outcome", "Outcome", False),

@@ -218,14 +218,19 @@ def read(agent: AgentView, query: Query, credentials: Iterable[CredentialState])
 
 def row_of(agent: AgentView, check: Check) -> Row:
     """Return the row of one check."""
-    known = {state.name: state for state in agent.credentials()}
-    return _row(agent, check, known, agent.alerting.silences.silenced())
+    return _rows(agent, [check])[0]
 
 
 def rows_beside(agent: AgentView, check: Check) -> tuple[Row, ...]:
     """Return the rows of the checks that go to the mailbox of this one in several ways, its own too; else none."""
     group = check.side_by_side
-    return tuple(row_of(agent, each) for each in agent.settings.checks if group and each.side_by_side == group)
+    return _rows(agent, [each for each in agent.settings.checks if group and each.side_by_side == group])
+
+
+def _rows(agent: AgentView, checks: Iterable[Check]) -> tuple[Row, ...]:
+    known = {state.name: state for state in agent.credentials()}
+    silenced = agent.alerting.silences.silenced()
+    return tuple(_row(agent, check, known, silenced) for check in checks)
 
 
 def _row(agent: AgentView, check: Check, credentials: Mapping[str, CredentialState], silenced: Collection[str]) -> Row:
