@@ -16,6 +16,7 @@ from smtpcheck.log import LogLevel, configure
 
 if TYPE_CHECKING:
     from smtpcheck.config import Settings
+    from smtpcheck.sandbox.scenario import Scenario
     from smtpcheck.sandbox.world import World
 
 FIRST_WITHIN = 3.0
@@ -53,7 +54,7 @@ async def _once(folder: Path) -> int:
     from smtpcheck.output.terminal import scenario_table
     from smtpcheck.sandbox.world import World
 
-    async with World(folder) as world:
+    async with World(folder, _scenarios()) as world:
         settings = _settings(world)
         reports = await run_once(settings, settings.checks, loopbacks=True, inspections=True)
         right = {scenario.name for scenario in world.scenarios if scenario.expects(reports[scenario.name])}
@@ -68,7 +69,7 @@ async def _stay(folder: Path, listen_address: str) -> int:
     from smtpcheck.web import ServeError
 
     stop = stop_event()
-    async with World(folder, listen=listen_address) as world:
+    async with World(folder, _scenarios(), listen=listen_address) as world:
         settings = _settings(world)
         agent = await Agent.create(settings, partial(load, [world.config]), first_within=FIRST_WITHIN)
 
@@ -89,6 +90,19 @@ async def _stay(folder: Path, listen_address: str) -> int:
             print(f"smtpcheck: {error}", file=sys.stderr)
             return 1
     return 0
+
+
+def _scenarios() -> "list[Scenario]":
+    """Return the scenarios that this installation can run, and say which it cannot."""
+    from smtpcheck.mail_api import ses
+    from smtpcheck.sandbox.scenarios import SCENARIOS
+
+    beyond = (
+        [] if ses.is_installed() else [each for each in SCENARIOS if each.check.get("via") == {"api": ses.Ses.name}]
+    )
+    if beyond:
+        print(f"Not shown: {', '.join(each.name for each in beyond)}, which {ses.NOT_INSTALLED}; {ses.INSTALL}")
+    return [each for each in SCENARIOS if each not in beyond]
 
 
 def _settings(world: "World") -> "Settings":

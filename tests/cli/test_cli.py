@@ -70,6 +70,20 @@ def test_the_demo_comes_out_as_its_scenarios_say() -> None:
         assert (scenario.cause or "") in line
 
 
+def test_the_demo_needs_no_extra(tmp_path: Path) -> None:
+    """Without botocore everything is shown but what it is needed for, and that is said."""
+    (tmp_path / "botocore.py").write_text("raise ImportError\n")
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, "-m", "smtpcheck", "demo", "--once"]
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env={**ENVIRONMENT, "PYTHONPATH": path}, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    first, *rest = result.stdout.splitlines()
+    assert first.startswith("Not shown: ses-sandbox, which needs botocore")
+    assert sum("as expected" in line for line in rest) == len(SCENARIOS) - 1
+
+
 def test_check_shows_cause_and_fix(config: Path) -> None:
     result = smtpcheck("check", "-c", config)
     assert result.returncode == 2
