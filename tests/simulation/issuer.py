@@ -60,6 +60,9 @@ class Issuer:
     def _error(self) -> TokenError | None:
         at, endpoint = self._system.wall(), f"https://{self.host}/token"
         of = self._conditions.of
+        if of("no network", "agent"):
+            self._loop.takes(5.0)
+            return TokenError(TokenErrorKind.CONNECT, at, endpoint, description="no connection")
         if of("client refused", self.name):
             return TokenError(TokenErrorKind.OAUTH, at, endpoint, 401, "invalid_client", description="wrong secret")
         if throttled := of("throttling", self.name):
@@ -71,9 +74,6 @@ class Issuer:
         if of("issuer silent", self.name):
             self._loop.takes(25.0)
             return TokenError(TokenErrorKind.TIMEOUT, at, endpoint, description="no answer")
-        if of("no network", "agent"):
-            self._loop.takes(5.0)
-            return TokenError(TokenErrorKind.CONNECT, at, endpoint, description="no connection")
         return None
 
 
