@@ -360,7 +360,7 @@ class Alerting:
     def _is_silenced(self, key: Key, entry: Entry) -> bool:
         """Return whether every check of an alert is silenced; of one that has ended, every check that it named."""
         names = self._alert_state.checks_of(key) if entry.ended_at is None else entry.names
-        return bool(names) and self.silences.silenced().issuperset(names)
+        return self.silences.are_silenced(names)
 
     def _is_alerting(self, name: str, outcome: Outcome) -> bool:
         """Return whether a check is part of an alert that fires for an outcome."""

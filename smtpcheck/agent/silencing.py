@@ -7,7 +7,7 @@ Rules of this file:
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 import structlog
@@ -107,11 +107,16 @@ class Silences:
     def active(self) -> Iterator[Silence]:
         """Yield those that are in force."""
         now = self._wall()
-        return (silence for silence in self.all() if silence.is_active(now))
+        return (each for each in (*self._configured.values(), *self._made.values()) if each.is_active(now))
 
     def silenced(self) -> frozenset[str]:
         """Return the names of all checks that are silenced now."""
         return frozenset().union(*(self._covered[silence.id] for silence in self.active()))
+
+    def are_silenced(self, names: Collection[str]) -> bool:
+        """Return whether there are names, and each is of a check that is silenced now; no walk through all checks."""
+        covered = [self._covered[silence.id] for silence in self.active()]
+        return bool(names and covered) and all(any(name in each for each in covered) for name in names)
 
     def covered(self, silence: Silence) -> frozenset[str]:
         """Return the names of the checks that a silence is for."""

@@ -141,6 +141,20 @@ async def test_a_silence_ends_by_its_time_and_says_so() -> None:
         assert not silences.end(made.id, "anna")
 
 
+async def test_two_silences_cover_the_checks_of_an_alert_together() -> None:
+    clock = Clock()
+    async with alerts(settings(checks=CHECKS), clock=clock) as world:
+        silences = world.alerting.silences
+        assert not silences.are_silenced(["a"])
+        for name in ("a", "b"):
+            silences.add(of(clock, name), until_repaired=False)
+        assert silences.are_silenced(["a", "b"])
+        assert not silences.are_silenced(["a", "c"])
+        assert not silences.are_silenced([])
+        clock.now += HOUR
+        assert not silences.are_silenced(["a", "b"])
+
+
 async def test_silences_outlive_a_restart_and_a_reload(tmp_path: Path) -> None:
     clock = Clock()
     wanted = settings(checks=CHECKS)
