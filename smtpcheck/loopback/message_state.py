@@ -251,10 +251,6 @@ class Record:
         """Return the newest message of which it is known what became of it."""
         return next((message for message in reversed(self.messages) if message.stage in CONCLUDED), None)
 
-    def searched_for(self, now: float) -> tuple[Message, ...]:
-        """Return the messages that are searched for."""
-        return tuple(message for message in self.messages if message.is_searched_for(now))
-
     def pending(self) -> int:
         """Return how many messages are under way: neither found nor lost nor refused."""
         return sum(message.under_way for message in self.messages)
