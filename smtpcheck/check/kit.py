@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from smtpcheck.check.talk import Talk
 from smtpcheck.config import Settings
+from smtpcheck.config.options import OPTIONS
 from smtpcheck.diagnosis.catalogue import Catalogue, load
 from smtpcheck.limits.api_concurrency import LEAST_SPACING, ApiConcurrency
 from smtpcheck.limits.connection_limit import ConnectionLimit
@@ -127,7 +128,8 @@ def _network(settings: Settings) -> Network:
 
 
 def _hints(settings: Settings) -> dict[str, CredentialHints]:
-    return {name: credential.hints(name) for name, credential in settings.credentials.items()}
+    credentials = settings.credentials.items()
+    return {name: credential.hints("" if name == OPTIONS else name) for name, credential in credentials}
 
 
 def _proxies(settings: Settings) -> dict[str, str | None]:

@@ -27,6 +27,7 @@ _PLACEHOLDERS = {
     "tenant": "<tenant id>",
     "client_id": "<client id>",
     "object_id": "<object id of the enterprise application>",
+    "setup": "{credential}",
     "exchange": "outlook.office365.com",
     "endpoint": "<token endpoint>",
     "issuer_host": "<host of the issuer>",
@@ -36,7 +37,7 @@ _PLACEHOLDERS = {
     "tls_target": "<host>:<port>",
     "starttls": "-starttls smtp ",
 }
-"""What is shown where a value is not known; for others the name itself."""
+"""What is shown where a value is not known, with blanks of its own; for others the name itself."""
 _CLOUD_HOSTS = {"gcc-high": "outlook.office365.us", "dod": "outlook-dod.office365.us", "china": "partner.outlook.cn"}
 _IMPLICIT_PORTS = frozenset({443, 465, 993, 995})
 _STARTTLS = {143: "-starttls imap ", 110: "-starttls pop3 "}
@@ -54,7 +55,14 @@ class Step:
 
 def filled(steps: Sequence[Step], values: Mapping[str, str]) -> tuple[str, ...]:
     """Return the steps that help where the finding was made, their blanks filled in."""
-    return tuple(_BLANK.sub(lambda blank: _fill(blank[1], values), step.text) for step in _fitting(steps, values))
+    return tuple(_filled(step.text, values) for step in _fitting(steps, values))
+
+
+def setup_options(values: Mapping[str, str]) -> str:
+    """Return what follows `smtpcheck setup` for an application that no configuration file names."""
+    cloud = values.get("cloud", "")
+    other_cloud = f" --cloud {cloud}" if cloud in _CLOUD_HOSTS else ""
+    return _filled("--tenant {tenant} --client-id {client_id} --mailbox {mailbox}", values) + other_cloud
 
 
 def values_of(seen: Observation) -> dict[str, str]:
@@ -86,6 +94,7 @@ def values_of(seen: Observation) -> dict[str, str]:
     return {
         **plain,
         **scope,
+        **({"setup": setup_options({**plain, "cloud": hints.cloud})} if hints and not hints.name else {}),
         **({"flow": "client_credentials"} if app_only(claims) else {}),
         **_issuer(seen),
         **_tls(seen),
@@ -148,5 +157,9 @@ def _helps(name: str, allowed: frozenset[str], value: str | None, named: Collect
     return value in allowed or ("other" in allowed and value not in named)
 
 
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    return _BLANK.sub(lambda blank: _fill(blank[1], values), text)
+
+
 def _fill(name: str, values: Mapping[str, str]) -> str:
-    return values.get(name, _PLACEHOLDERS.get(name, f"<{name}>"))
+    return values[name] if name in values else _filled(_PLACEHOLDERS.get(name, f"<{name}>"), values)

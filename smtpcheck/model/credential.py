@@ -16,6 +16,7 @@ class CredentialHints:
     """What the configuration says of a credential, for the texts of a remedy: no secret."""
 
     name: str
+    """Its name in the configuration; empty where options of the command line describe it."""
     type: str
     """The credential's `type`, as configured."""
     tenant: str = ""

@@ -10,6 +10,7 @@ from smtpcheck.diagnosis.explain import describe, explain
 from smtpcheck.diagnosis.observation import Observation
 from smtpcheck.diagnosis.remedy import values_of
 from smtpcheck.model.cause import Cause
+from smtpcheck.model.credential import CredentialHints
 from smtpcheck.model.report import Finding
 
 CATALOGUE = load()
@@ -134,3 +135,13 @@ RIGHTS = [
 def test_what_is_about_rights_names_the_script_that_grants_them(cause: Cause) -> None:
     values = {"provider": "microsoft", "issuer": "microsoft", "flow": "client_credentials", "credential": "contoso"}
     assert re.search(r": smtpcheck setup contoso$", _steps(cause, **values), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("cloud", "more"), [("global", ""), ("gcc-high", " --cloud gcc-high")])
+def test_without_a_configuration_file_the_script_is_made_from_options(cloud: str, more: str) -> None:
+    hints = CredentialHints("", "microsoft", tenant="contoso.com", client_id="app-1", cloud=cloud)
+    values = values_of(Observation(provider="microsoft", sasl_user="a@contoso.com", hints=hints))
+    line = f"smtpcheck setup --tenant contoso.com --client-id app-1 --mailbox a@contoso.com{more}"
+    values |= {"provider": "microsoft", "flow": "client_credentials"}
+    steps = _steps(Cause.SMTP_AUTH_DISABLED_MAILBOX, **values)
+    assert re.search(f": {line}$", steps, re.MULTILINE)

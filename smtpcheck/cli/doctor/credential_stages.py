@@ -20,6 +20,7 @@ from smtpcheck.cli.doctor.discovery import authority_of
 from smtpcheck.cli.doctor.evidence import Evidence, claim, words
 from smtpcheck.cli.doctor.result import Examined, Note, Result, Stage, examined, failed, hint, ok, skipped, warning
 from smtpcheck.config.options import OPTIONS
+from smtpcheck.diagnosis.remedy import setup_options
 from smtpcheck.http_client.urls import host_of
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Provider
@@ -145,8 +146,8 @@ def _setup_line(evidence: Evidence) -> str:
     if not isinstance(credential, Microsoft | ManagedIdentity) or credential.authority is not None:
         return ""
     if isinstance(credential, Microsoft) and evidence.check.credential == OPTIONS:
-        mailbox = quote(evidence.check.mailbox)
-        return f"smtpcheck setup --tenant {credential.tenant} --client-id {credential.client_id} --mailbox {mailbox}"
+        given = {"tenant": credential.tenant, "client_id": credential.client_id, "cloud": credential.cloud}
+        return f"smtpcheck setup {setup_options({**given, 'mailbox': quote(evidence.check.mailbox)})}"
     return f"smtpcheck setup {quote(evidence.check.credential or '')}"
 
 
