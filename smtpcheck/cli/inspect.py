@@ -68,7 +68,7 @@ def inspect(
         raise no_such("credential", credential, settings.credentials)
     if credential not in settings.inspections:
         raise typer.BadParameter(
-            f"the credential {credential} has no inspector: add inspect: {{by: CREDENTIAL}} to it, see the README"
+            f"the credential {credential} has no inspector: add inspect: {{by: CREDENTIAL}} to it (docs/inspection.md)"
         )
     return run_loop(_run(settings, credential, output, basic_auth=basic_auth))
 

@@ -27,10 +27,10 @@ def test_each_question_says_what_it_needs_and_what_it_gives() -> None:
         assert all(name.is_of_mailbox is of_mailbox for name in question.gives), question.name
 
 
-def test_the_readme_names_every_permission() -> None:
-    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
+def test_the_documentation_names_every_permission() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "inspection.md").read_text()
     wanted = {permission for question in QUESTIONS for permission in question.needs.permissions}
-    assert {permission for permission in wanted if f"`{permission}`" not in readme} == set()
+    assert {permission for permission in wanted if f"`{permission}`" not in page} == set()
 
 
 async def test_all_that_is_said_to_be_given_is_given_and_no_more(tmp_path: Path) -> None:

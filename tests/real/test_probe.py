@@ -1,4 +1,4 @@
-"""A real Prometheus schedules the checks, by the configuration that the README gives and their own intervals."""
+"""A real Prometheus schedules the checks, by the configuration that docs/operate.md gives and their own intervals."""
 
 import asyncio
 import re
@@ -11,15 +11,16 @@ from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
 from smtpcheck.web import create_app, serve
 from tests.real.prometheus import Prometheus
-from tests.test_readme import README
+from tests.test_readme import TEXT
 from tests.worlds.agents import edit, running
 
+PAGE = TEXT["docs/operate.md"]
 TWO = tuple(scenario for scenario in SCENARIOS if scenario.name in {"healthy", "smtp-auth-disabled"})
 
 
 def job(address: str) -> str:
-    """Return the README's job for this agent, as a further member of `scrape_configs`."""
-    found = re.search(r"```yaml\n(  - job_name: smtpcheck-probe\n.*?)```", README, re.DOTALL)
+    """Return the documented job for this agent, as a further member of `scrape_configs`."""
+    found = re.search(r"```yaml\n(  - job_name: smtpcheck-probe\n.*?)```", PAGE, re.DOTALL)
     assert found
     (written,) = yaml.safe_load(found[1])
     changed = yaml.safe_dump(written, default_flow_style=True, width=10_000).replace("localhost:9587", address)
@@ -29,7 +30,7 @@ def job(address: str) -> str:
 
 def test_the_operators_resource_is_valid() -> None:
     """Every key of it is known to the Operator."""
-    found = re.search(r"```yaml\n(apiVersion: monitoring.coreos.com/v1\nkind: Probe\n.*?)```", README, re.DOTALL)
+    found = re.search(r"```yaml\n(apiVersion: monitoring.coreos.com/v1\nkind: Probe\n.*?)```", PAGE, re.DOTALL)
     assert found
     written = yaml.safe_load(found[1])
     from cloudcoil.models.prometheus_operator import v1 as monitoring  # it takes seconds
