@@ -31,6 +31,6 @@ def _text(board: Callable[[], Dashboard]) -> str:
 FILES: dict[str, Callable[[], str]] = {
     **{name: partial(_text, board) for name, board in BOARDS.items()},
     "smtpcheck.remedies.rules.yaml": remedies.rules,
-    "kubernetes/prometheus-rule.yaml": operator.prometheus_rule,
+    "kubernetes/prometheus-operator/prometheus-rule.yaml": operator.prometheus_rule,
 }
 """What makes the text of each file."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-_HEAD = "# All *.rules.yaml of the folder above, written by `python -m dashboards`.\n"
+_HEAD = "# All *.rules.yaml of dashboards/, written by `python -m dashboards`.\n"
 
 
 class _Dumper(yaml.SafeDumper):
