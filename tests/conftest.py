@@ -72,6 +72,7 @@ TOGETHER = {
     f"{_REAL}/test_oauth_flows.py": "an OpenID provider",
     f"{_REAL}/test_openid.py": "an OpenID provider",
     f"{_REAL}/test_board.py": "a Prometheus with a month of history",
+    "tests/docs/test_commands.py": "a site in the sandbox",
     "tests/test_packaging.py": "a wheel",
     "tests/web/test_accessibility.py": "a browser with axe-core",
     "tests/web/test_browser.py": "a browser",

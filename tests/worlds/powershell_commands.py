@@ -67,6 +67,7 @@ COMMANDS: dict[str, frozenset[str]] = {
         "Add-DistributionGroupMember": "Identity Member BypassSecurityGroupManagerCheck",
         "Remove-DistributionGroupMember": "Identity Member BypassSecurityGroupManagerCheck Confirm",
         "Get-ManagementRoleAssignment": "Identity RoleAssignee Role ErrorAction",
+        "New-ManagementScope": "Name RecipientRestrictionFilter RecipientRoot Confirm",
         "New-ManagementRoleAssignment": (
             "Name Role App RecipientGroupScope RecipientAdministrativeUnitScope CustomResourceScope"
         ),
