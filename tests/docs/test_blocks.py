@@ -61,6 +61,10 @@ def test_every_document_is_reached_from_the_readme() -> None:
     assert set(DOCUMENTS) - reached == set()
 
 
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_bytes()) <= 20_000
+
+
 def test_json_is_json() -> None:
     for block in blocks("json"):
         json.loads(block.text)
