@@ -10,11 +10,11 @@ import yaml
 from smtpcheck.sandbox.scenarios import SCENARIOS
 from smtpcheck.sandbox.world import World
 from smtpcheck.web import create_app, serve
+from tests.docs.documents import ROOT
 from tests.real.prometheus import Prometheus
-from tests.test_readme import TEXT
 from tests.worlds.agents import edit, running
 
-PAGE = TEXT["docs/operate.md"]
+PAGE = (ROOT / "docs" / "operate.md").read_text()
 TWO = tuple(scenario for scenario in SCENARIOS if scenario.name in {"healthy", "smtp-auth-disabled"})
 
 
