@@ -18,6 +18,8 @@ PARSED: dict[tuple[str, ...], str] = {
 }
 """By first words: commands of smtpcheck of which only the words are examined."""
 ENDS: dict[tuple[str, ...], tuple[int, str]] = {
+    ("smtpcheck", "check", "invoices"): (2, "it shows what a failure looks like"),
+    ("smtpcheck", "doctor", "payroll"): (2, "it shows what a failure looks like"),
     ("smtpcheck", "doctor"): (1, "it warns: no agent runs beside it, and the application may read mail too"),
 }
 """By first words: exit codes other than 0."""

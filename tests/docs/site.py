@@ -4,13 +4,16 @@ Rule of this file: what a command needs is there before it is run, and each comm
 """
 
 import asyncio
+import re
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from smtpcheck.sandbox import replies
+from smtpcheck.sandbox.flaws import Flaw
 from smtpcheck.sandbox.scenario import AUDITOR, DOMAIN, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.state.state import State
@@ -29,6 +32,21 @@ CHECKS = (
         check={"loopback": {"every": "5m", "to": f"probe@{DOMAIN}", "authserv_id": ""}},
     ),
 )
+BROKEN = (
+    Scenario(
+        "invoices",
+        "The tenant has SMTP AUTH disabled, and the reply says so.",
+        registration=CONTOSO,
+        refuses={"AUTH": replies.SMTP_AUTH_DISABLED_TENANT},
+    ),
+    Scenario(
+        "payroll",
+        "SMTP AUTH is off for the mailbox, and the reply names no cause.",
+        registration=CONTOSO,
+        flaw=Flaw.SMTP_AUTH_OFF,
+    ),
+)
+"""Checks that fail: they are there only for a command that names them."""
 ALERTS = "alerts: {notify: [{type: log}]}\n"
 AT_MICROSOFT = """
 credentials:
@@ -49,19 +67,27 @@ FILES: Mapping[str, str] = {
 
 
 class Site:
-    """The world of `CHECKS`, running in a thread of its own while the block runs."""
+    """The world of `CHECKS` and `BROKEN`, running in a thread of its own while the block runs."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
-        self._world = World(folder, CHECKS)
+        self._world = World(folder, (*CHECKS, *BROKEN))
 
-    def folder_for(self, command: str, folder: Path) -> None:
+    def folder_for(self, words: Sequence[str], folder: Path) -> None:
         """Write into a folder what a user of this site has where the command is run."""
+        command = words[1]
         shutil.copytree(self._folder, folder, dirs_exist_ok=True)
         config = folder / "checks.yaml"
-        config.write_text(config.read_text().replace(str(self._folder), str(folder)) + ALERTS)
+        text = config.read_text().replace(str(self._folder), str(folder))
+        for scenario in BROKEN:
+            text = (
+                text
+                if scenario.name in words
+                else re.sub(rf"  - name: {scenario.name} (.*\n)+?(?=  - name|\Z)", "", text)
+            )
+        config.write_text(text + ALERTS)
         for name, content in FILES.items():
             (folder / name).write_text(content)
         if command == "login":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from structlog.testing import capture_logs
 
 from smtpcheck.cli import app, main
 from tests.docs.commands import ENDS, NOT_RUN, PARSED, Command, commands, commands_of
@@ -34,10 +35,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def _as_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in a folder, with a plain terminal; the log stays that of the tests."""
+    """Work in a folder, with a plain terminal of 80 columns; the log stays that of the tests."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.delenv("COLUMNS", raising=False)
+    for name, value in {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80", "TTY_COMPATIBLE": "1"}.items():
+        monkeypatch.setenv(name, value)
     for name, module in list(sys.modules.items()):
         if name.startswith("smtpcheck.cli.") and hasattr(module, "configure"):
             monkeypatch.setattr(module, "configure", lambda *_: None)
@@ -67,10 +68,11 @@ def test_a_command_of_smtpcheck_works(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """It ends as it should, and prints what the document shows."""
-    site.folder_for(command.words[1], tmp_path)
+    site.folder_for(command.words, tmp_path)
     text = (tmp_path / command.reads).read_bytes() if command.reads else b""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
-    code = main(list(command.words[1:]))
+    with capture_logs():
+        code = main(list(command.words[1:]))
     printed = capsys.readouterr()
     row = command.row(ENDS)
     assert code == (ENDS[row][0] if row else 0), printed.out + printed.err
