@@ -71,6 +71,7 @@ TOGETHER = {
     f"{_REAL}/test_servers.py": "mail servers",
     f"{_REAL}/test_oauth_flows.py": "an OpenID provider",
     f"{_REAL}/test_openid.py": "an OpenID provider",
+    f"{_REAL}/test_own_identity_provider.py": "an OpenID provider",
     f"{_REAL}/test_board.py": "a Prometheus with a month of history",
     "tests/docs/test_commands.py": "a site in the sandbox",
     "tests/test_packaging.py": "a wheel",

@@ -29,6 +29,7 @@ NOT_RUN: dict[tuple[str, ...], str] = {
     ("kubectl",): "it needs a cluster; tests/dashboards/test_kubernetes.py examines what it is given",
     ("ln",): "it installs for the whole machine",
     ("python3", "-m", "venv"): "tests/test_packaging.py installs the wheel into an environment",
+    ("/opt/smtpcheck/bin/python", "keys.py"): "tests/real/test_own_identity_provider.py runs it",
     ("/opt/smtpcheck/bin/pip",): "tests/test_packaging.py installs the wheel into an environment",
 }
 """By first words: other commands."""

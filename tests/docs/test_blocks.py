@@ -10,8 +10,8 @@ from tests.docs.documents import DOCUMENTS, ROOT, Block, blocks, read
 from tests.worlds import powershell
 from tests.worlds.powershell_commands import COMMANDS
 
-EXAMINED = {"yaml", "promql", "sh", "console", "json", "powershell"}
-"""By the tests of this folder."""
+EXAMINED = {"yaml", "promql", "sh", "console", "json", "powershell", "conf", "python"}
+"""By the tests of this folder; `conf` and `python` by `tests/real/test_own_identity_provider.py`, which runs them."""
 SHOWN = {
     "text": "what a command prints, if it is directly after one; else what a server says or a picture of letters",
     "markdown": "what a user may copy into a page of theirs",
@@ -68,6 +68,10 @@ def test_the_readme_is_short() -> None:
 def test_json_is_json() -> None:
     for block in blocks("json"):
         json.loads(block.text)
+
+
+def test_configuration_of_other_servers_is_where_it_is_run() -> None:
+    assert {block.file for block in blocks("conf", "python")} <= {"docs/own-identity-provider.md"}
 
 
 @pytest.mark.parametrize("block", blocks("powershell"), ids=str)

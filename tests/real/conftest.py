@@ -11,7 +11,7 @@ import trustme
 
 from tests.real.daemon import Daemon, free_port, real_binary
 from tests.real.mail import Certificates, Dovecot, DovecotPorts, Postfix, PostfixPorts, RefusingPostfix
-from tests.real.openid import KEY_ID, OpenIDProvider
+from tests.real.openid import CLIENTS, KEY_ID, OpenIDProvider
 from tests.real.prometheus import Prometheus
 from tests.real.tokens import Signer, trust
 
@@ -118,7 +118,8 @@ def openid_dovecot(
     ports = DovecotPorts(free_port(), free_port(), free_port(), free_port())
     path, relay = folder("openid-dovecot"), postfix_ports.relay
     server = Dovecot(path, certificates, ports, relay_port=relay, issuer=openid.issuer)
-    trust(server.keys, openid.public_pem, kid=KEY_ID)
+    for client in CLIENTS:
+        trust(server.keys, openid.public_pem, kid=KEY_ID, azp=client)
     yield from _until_the_end(server)
 
 

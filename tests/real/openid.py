@@ -20,7 +20,11 @@ from tests.real.tokens import AUDIENCE, SCOPE
 
 MAILBOX = "anna@example.test"
 RESOURCE = "urn:example:smtp"
+OPAQUE = "urn:example:opaque"
+"""The resource whose tokens are introspected."""
 KEY_ID = "issuer-key"
+CLIENTS = ("basic", "post", "assertion", "device")
+"""Those that get tokens; a token names its own as `azp`."""
 _SOURCE = Path(__file__).parent / "issuer"
 _PATH = "/tenant"
 _INSTALL_SECONDS = 300
@@ -38,7 +42,10 @@ class OpenIDProvider(Daemon):
     """
 
     def __init__(self, folder: Path, certificates: Certificates) -> None:
-        """Install and start it. The client `device` is public; all others have client credentials."""
+        """Install and start it.
+
+        The client `device` is public, `dovecot` may only introspect, and all others have client credentials.
+        """
         node, npm = real_binary("node"), real_binary("npm")
         for source in _SOURCE.iterdir():
             shutil.copy(source, folder)
@@ -64,6 +71,7 @@ class OpenIDProvider(Daemon):
             "scope": SCOPE,
             "mailbox": MAILBOX,
             "resource": RESOURCE,
+            "opaque": OPAQUE,
             "cookie": secrets.token_urlsafe(32),
             "key": {**_jwk(own), "kid": KEY_ID},
             "tls": {"key": str(certificates.key), "chain": str(certificates.chain)},
@@ -91,6 +99,7 @@ class OpenIDProvider(Daemon):
             client("post", "client_secret_post", applications, client_secret=self.secret),
             client("assertion", "private_key_jwt", applications, jwks={"keys": [_jwk(key)]}),
             client("device", "none", users, application_type="native"),
+            client("dovecot", "client_secret_basic", [], client_secret=self.secret),
         ]
 
     def session(self) -> requests.Session:

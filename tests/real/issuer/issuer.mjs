@@ -1,6 +1,7 @@
 // A certified OpenID provider (panva's oidc-provider) on loopback, for the tests: `node issuer.mjs settings.json`.
 //
-// Access tokens are JWTs signed RS256 whose header says `typ: JWT` and which name a mailbox, as Dovecot 2.3 wants them.
+// Access tokens are JWTs signed RS256 whose header says `typ: JWT` and which name a mailbox, as Dovecot 2.3 wants them,
+// and the client as `azp`, as Keycloak's do. Those for the resource `opaque` say nothing and are introspected (RFC 7662).
 // The provider lives below a path of its issuer, for MSAL takes no other as `oidc_authority`.
 
 import { readFileSync } from 'node:fs';
@@ -17,7 +18,7 @@ const provider = new Provider(`https://localhost:${port}${path}`, {
   scopes: ['openid', 'offline_access', scope],
   clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
   findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
-  extraTokenClaims: (ctx, token) => ({ email: token.accountId ?? mailbox }),
+  extraTokenClaims: (ctx, token) => ({ email: token.accountId ?? mailbox, azp: token.clientId }),
   rotateRefreshToken: true,
   issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
   formats: { customizers: { jwt: (ctx, token, jwt) => { jwt.header = { typ: 'JWT' }; } } },
@@ -26,13 +27,15 @@ const provider = new Provider(`https://localhost:${port}${path}`, {
     clientCredentials: { enabled: true },
     deviceFlow: { enabled: true },
     devInteractions: { enabled: true },
+    introspection: { enabled: true },
     revocation: { enabled: true },
     resourceIndicators: {
       enabled: true,
       defaultResource: () => settings.resource,
       useGrantedResource: () => true,
-      getResourceServerInfo: () => ({
-        audience, scope, accessTokenFormat: 'jwt', accessTokenTTL: 3600, jwt: { sign: { alg: 'RS256' } },
+      getResourceServerInfo: (ctx, resource) => ({
+        audience, scope, accessTokenFormat: resource === settings.opaque ? 'opaque' : 'jwt', accessTokenTTL: 3600,
+        jwt: { sign: { alg: 'RS256' } },
       }),
     },
   },
