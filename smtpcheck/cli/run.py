@@ -98,6 +98,7 @@ async def serve(
 
     from smtpcheck import web
     from smtpcheck.cli.descriptors import reserve_descriptors
+    from smtpcheck.cli.systemd import supervised
 
     app = web.create_app(agent, hosts={listen[0], socket.gethostname()})
     most = reserve_descriptors(agent.settings)
@@ -106,7 +107,8 @@ async def serve(
         structlog.get_logger(__name__).info("listening", address=bound)
         if listening is not None:
             listening(bound)
-        await agent.run(stop)
+        async with supervised(agent.ready, agent.stuck_reason):
+            await agent.run(stop)
 
 
 def run_loop(main: "Coroutine[object, object, int]") -> int:

@@ -31,10 +31,11 @@ def smtpcheck(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Com
 
 
 @contextmanager
-def started(*arguments: str | Path) -> Iterator["subprocess.Popen[str]"]:
+def started(*arguments: str | Path, **variables: str) -> Iterator["subprocess.Popen[str]"]:
     """Run a command that stays, and kill it in the end if it still does."""
     command = [sys.executable, "-m", "smtpcheck", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    environment = {**ENVIRONMENT, **variables}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         yield process
     finally:
@@ -273,6 +274,15 @@ def test_run_serves_metrics_reloads_and_ends_at_sigterm(config: Path) -> None:
         assert _wait_for(process, "configuration loaded")["checks"] == 1
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
+
+
+def test_run_reports_to_a_service_manager(config: Path, tmp_path: Path) -> None:
+    """First that it is ready, then that it works."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        with started("run", "-c", config, NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="100000"):
+            assert [manager.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
 
 
 def test_run_ends_in_order_at_a_sigterm_before_it_serves(config: Path, tmp_path: Path) -> None:
