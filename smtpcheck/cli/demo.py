@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smtpcheck.cli.options import Level, Style
-from smtpcheck.cli.run import address, run_loop, serve
+from smtpcheck.cli.run import address, refuse_windows, run_loop, serve
 from smtpcheck.cli.signals import exit_on_sigterm, stop_event
 from smtpcheck.log import LogLevel, configure
 
@@ -41,6 +41,8 @@ def demo(
     An issuer answers like Entra, and a server like Exchange Online. Nothing leaves this machine. With --once: exit 0
     if each check has the result of its scenario, else 2.
     """
+    if not once:
+        refuse_windows("smtpcheck demo --once does")
     exit_on_sigterm(0)
     configure(log_level, log_format)
     address(listen_address)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from smtpcheck.cli.failure import NotUsableError
 from smtpcheck.cli.options import ConfigFiles, Level, ShardOf, Style, files_of, settings_or_exit, shard_of
 from smtpcheck.cli.signals import exit_on_sigterm, reload_on_hangup, stop_event
 from smtpcheck.log import LogLevel, configure
@@ -48,6 +49,7 @@ def run(
     """
     from smtpcheck.config import load
 
+    refuse_windows("use smtpcheck check there, or the container image")
     exit_on_sigterm(0)
     configure(log_level, log_format)
     again = partial(load, files_of(config_file), shard=shard_of(shard))
@@ -70,6 +72,12 @@ def run(
         return 0
 
     return run_loop(main())
+
+
+def refuse_windows(instead: str) -> None:
+    """Refuse to stay where an agent cannot: Windows has neither its signals nor its locks. Raises NotUsableError."""
+    if sys.platform == "win32":
+        raise NotUsableError([f"smtpcheck: the agent does not run on Windows; {instead}"], EXIT_FAILURE)
 
 
 def address(text: str) -> tuple[str, int]:
