@@ -1,13 +1,11 @@
 """Every configuration in the documents is one: smtpcheck's own loads, all others pass the check of their program."""
 
-import json
 import re
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -17,6 +15,7 @@ from tests.dashboards.test_kubernetes import VERSIONS, faults
 from tests.docs.configurations import BILLING, completed, is_api, is_configuration, problems_of, value_of
 from tests.docs.documents import Block, blocks
 from tests.real.daemon import real_binary
+from tests.worlds.published_schemas import problems
 
 YAML = blocks("yaml")
 Examiner = Callable[[Block, Any, Path], list[str]]
@@ -66,8 +65,9 @@ def _alertmanager(block: Block, value: Any, folder: Path) -> list[str]:
 
 
 def _compose(block: Block, value: Any, folder: Path) -> list[str]:
-    validator = jsonschema.Draft7Validator(json.loads(COMPOSE.read_text()))
-    return [error.message for error in validator.iter_errors(value)]
+    path = folder / "compose.yaml"
+    path.write_text(block.text)
+    return problems(COMPOSE, path)
 
 
 def _kubernetes(block: Block, value: Any, folder: Path) -> list[str]:
