@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from smtpcheck import __version__
-from smtpcheck.cli import check, config, demo, explain, failure, inspect, login, notify_test, report, run, setup
+from smtpcheck.cli import backup, check, config, demo, explain, failure, inspect, login, notify_test, report, run, setup
 from smtpcheck.cli.doctor import command as doctor
 from smtpcheck.cli.signals import exit_on_sigterm
 
@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, check, doctor, inspect, explain, login, setup, report, notify_test, config, demo):
+for command in (run, check, doctor, inspect, explain, login, setup, report, backup, notify_test, config, demo):
     command.register(app)
 
 

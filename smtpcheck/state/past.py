@@ -1,17 +1,13 @@
 """The past of checks, read from a state file that an agent may have open: what reports are made of.
 
 Rules of this file:
-- An agent has its file for itself, so a copy is read: of the file and of the log beside it (WAL), which together are a
-  state of the database as long as the log was not begun again meanwhile (https://www.sqlite.org/walformat.html). What
-  neither has yet, a minute at most, is not in the report. The copy takes as much room as the file while it is read.
+- An agent has its file for itself, so a snapshot is read. What the file does not have yet, a minute at most, is not in
+  the report.
 - Whole tables are read at once: a report of ten thousand checks is no ten thousand queries.
 - It blocks: callers in an event loop use a thread.
 """
 
-import os
-import shutil
 import sqlite3
-import tempfile
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from contextlib import closing
@@ -22,12 +18,8 @@ from smtpcheck.alerts.silence import Silence
 from smtpcheck.state.history import Day, day, day_of, is_day
 from smtpcheck.state.outage import Outage
 from smtpcheck.state.serialization import UnreadableReportError, unpack_as
+from smtpcheck.state.snapshot import snapshot
 from smtpcheck.state.state import FILE_NAME
-
-_TRIES = 10
-"""How often a copy is begun again because the log was."""
-_LOG_HEADER = 32
-"""Octets, which change when the log is begun again."""
 
 
 class PastUnreadableError(Exception):
@@ -61,10 +53,7 @@ def read_past(folder: Path, names: Collection[str], *, last_days: int, now: floa
     if not path.exists():
         raise PastUnreadableError(f"there is no state file {path}: has an agent run with this configuration?")
     try:
-        with (
-            tempfile.TemporaryDirectory(prefix="report-", dir=_place(folder)) as copy,
-            closing(sqlite3.connect(_copied(path, Path(copy)))) as connection,
-        ):
+        with snapshot(path) as copy, closing(sqlite3.connect(copy)) as connection:
             days = _days(connection, set(names), day_of(now) - last_days)
             outages = _outages(connection, set(names))
             silences = _silences(connection)
@@ -72,32 +61,6 @@ def read_past(folder: Path, names: Collection[str], *, last_days: int, now: floa
         raise PastUnreadableError(f"the state file {path} cannot be read: {error}") from error
     checks = {name: PastOfCheck(tuple(days.get(name, ())), tuple(outages.get(name, ()))) for name in names}
     return Past(checks, silences)
-
-
-def _copied(path: Path, folder: Path) -> Path:
-    """Return a copy of a database and its log. Raises OSError."""
-    log, copy = Path(f"{path}-wal"), folder / path.name
-    for _ in range(_TRIES):
-        before = _header(log)
-        shutil.copyfile(path, copy)
-        if before:
-            shutil.copyfile(log, f"{copy}-wal")
-        if _header(log) == before:
-            return copy
-    raise OSError("it changes too fast to be copied; try again")
-
-
-def _place(folder: Path) -> Path | None:
-    """Return where the copy has room: beside the file, or where temporary files are where nothing may be written."""
-    return folder if os.access(folder, os.W_OK) else None
-
-
-def _header(log: Path) -> bytes:
-    try:
-        with log.open("rb") as opened:
-            return opened.read(_LOG_HEADER)
-    except FileNotFoundError:
-        return b""
 
 
 def _days(connection: sqlite3.Connection, names: Collection[str], first: int) -> Mapping[str, list[Day]]:

@@ -46,6 +46,7 @@ def on_windows(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (("login", "anna", "-c", "checks.yaml"), 0, "anna"),
         (("setup", "-c", "checks.yaml"), 0, "New-ServicePrincipal"),
         (("report", "-c", "checks.yaml"), 0, "100.000%"),
+        (("backup", "-c", "checks.yaml", "--output", "backup.tar"), 0, "backed up: state.db"),
         (("notify-test", "-c", "checks.yaml"), 0, "log"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

@@ -95,7 +95,7 @@ class Site:
             config.write_text("".join(line for line in lines if "refresh_token" not in line))
         if command == "setup":
             config.write_text(AT_MICROSOFT)
-        if command == "report":
+        if command in {"backup", "report"}:
             (folder / "state").mkdir()
             asyncio.run(_one_run(folder / "state"))
 
