@@ -25,9 +25,11 @@ ENDS: dict[tuple[str, ...], tuple[int, str]] = {
 """By first words: exit codes other than 0."""
 NOT_RUN: dict[tuple[str, ...], str] = {
     ("docker",): "it needs a daemon and a registry; tests/dashboards/test_compose.py examines what it is given",
+    ("curl",): "it asks an agent that runs; tests/web/ asks the same",
     ("git", "config"): "it changes the working copy",
     ("kubectl",): "it needs a cluster; tests/dashboards/test_kubernetes.py examines what it is given",
     ("ln",): "it installs for the whole machine",
+    ("pip", "wheel"): "it needs a package index; tests/test_packaging.py builds the wheel",
     ("python3", "-m", "venv"): "tests/test_packaging.py installs the wheel into an environment",
     ("/opt/smtpcheck/bin/python", "keys.py"): "tests/real/test_own_identity_provider.py runs it",
     ("/opt/smtpcheck/bin/pip",): "tests/test_packaging.py installs the wheel into an environment",

@@ -14,6 +14,7 @@ EXAMINED = {"yaml", "promql", "sh", "console", "json", "powershell", "conf", "py
 """By the tests of this folder; `conf` and `python` by `tests/real/test_own_identity_provider.py`, which runs them."""
 SHOWN = {
     "text": "what a command prints, if it is directly after one; else what a server says or a picture of letters",
+    "nginx": "a server of others, in front of ours",
     "markdown": "what a user may copy into a page of theirs",
 }
 """What is not examined for itself."""
