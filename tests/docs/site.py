@@ -29,7 +29,7 @@ CHECKS = (
         "delivery",
         "Mail arrives.",
         registration=CONTOSO,
-        check={"loopback": {"every": "5m", "to": f"probe@{DOMAIN}", "authserv_id": ""}},
+        check={"loopback": {"every": "15m", "to": f"probe@{DOMAIN}", "authserv_id": ""}},
     ),
 )
 BROKEN = (

@@ -15,6 +15,7 @@ EXAMINED = {"yaml", "promql", "sh", "console", "json", "powershell", "conf", "py
 SHOWN = {
     "text": "what a command prints, if it is directly after one; else what a server says or a picture of letters",
     "nginx": "a server of others, in front of ours",
+    "csv": "a table that a configuration names; configurations.py has one like it",
     "markdown": "what a user may copy into a page of theirs",
 }
 """What is not examined for itself."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from trustme import CA
 
 from smtpcheck.web.web_config import load as load_web_config
 from tests.dashboards.test_compose import SCHEMA as COMPOSE
@@ -44,9 +45,10 @@ def _api(block: Block, value: Any, folder: Path) -> list[str]:
 def _web(block: Block, value: Any, folder: Path) -> list[str]:
     path = folder / "web.yaml"
     path.write_text(block.text)
-    for name in ("cert_file", "key_file"):
-        if given := (value.get("tls_server_config") or {}).get(name):
-            (folder / given).write_text("")
+    if given := value.get("tls_server_config"):
+        certificate = CA().issue_cert("smtpcheck.example.org")
+        certificate.cert_chain_pems[0].write_to_path(folder / given["cert_file"])
+        certificate.private_key_pem.write_to_path(folder / given["key_file"])
     return [str(problem) for problem in load_web_config(path)[1]]
 
 
