@@ -14,6 +14,11 @@ from tests.docs.documents import Block, blocks
 
 PARSED: dict[tuple[str, ...], str] = {
     ("smtpcheck", "run"): "it stays; tests/cli/test_cli.py and tests/agent/ run it",
+    (
+        "smtpcheck",
+        "demo",
+        "--once",
+    ): "it takes long; tests/test_packaging.py runs it, and test_outputs.py compares the table",
     ("smtpcheck", "check", "--mailbox"): "it asks Microsoft itself",
 }
 """By first words: commands of smtpcheck of which only the words are examined."""
@@ -29,7 +34,12 @@ NOT_RUN: dict[tuple[str, ...], str] = {
     ("git", "config"): "it changes the working copy",
     ("kubectl",): "it needs a cluster; tests/dashboards/test_kubernetes.py examines what it is given",
     ("ln",): "it installs for the whole machine",
-    ("pip", "wheel"): "it needs a package index; tests/test_packaging.py builds the wheel",
+    **dict.fromkeys((("gunzip",), ("gzip",), ("tar",)), "it packs what the command beside it makes or takes"),
+    **dict.fromkeys(
+        (("cd",), ("install",), ("runuser",), ("systemctl",), ("systemd-sysusers",)),
+        "it installs a service; tests/dashboards/test_systemd.py examines what is installed",
+    ),
+    ("python3", "-m", "pip", "wheel"): "it needs a package index; tests/test_packaging.py builds the wheel",
     ("python3", "-m", "venv"): "tests/test_packaging.py installs the wheel into an environment",
     ("/opt/smtpcheck/bin/python", "keys.py"): "tests/real/test_own_identity_provider.py runs it",
     ("/opt/smtpcheck/bin/pip",): "tests/test_packaging.py installs the wheel into an environment",

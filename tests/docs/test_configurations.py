@@ -14,7 +14,7 @@ from smtpcheck.web.web_config import load as load_web_config
 from tests.dashboards.test_compose import SCHEMA as COMPOSE
 from tests.dashboards.test_kubernetes import VERSIONS, faults
 from tests.docs.configurations import BILLING, completed, is_api, is_configuration, problems_of, value_of
-from tests.docs.documents import Block, blocks
+from tests.docs.documents import ROOT, Block, blocks
 from tests.real.daemon import real_binary
 from tests.worlds.published_schemas import problems
 
@@ -77,6 +77,18 @@ def _kubernetes(block: Block, value: Any, folder: Path) -> list[str]:
     return [fault for resource in resources for version in VERSIONS for fault in faults(resource, version)]
 
 
+def _kustomization(block: Block, value: Any, folder: Path) -> list[str]:
+    """Build it beside this tree; `{file: ...}` of a generator are there."""
+    (folder / "smtpcheck").symlink_to(ROOT)
+    own = folder / "own"
+    own.mkdir()
+    (own / "kustomization.yaml").write_text(block.text)
+    (own / "checks.yaml").write_text("checks: []\n")
+    command = [real_binary("kubectl"), "kustomize", str(own)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return [done.stderr] if done.returncode or done.stderr else []
+
+
 def _has(*keys: str) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, Mapping) and bool(set(keys) & set(value))
 
@@ -89,6 +101,7 @@ KINDS: tuple[tuple[Callable[[Any], bool], Examiner], ...] = (
     (is_configuration, _own),
     (is_api, _api),
     (_has("tls_server_config", "basic_auth_users", "http_server_config"), _web),
+    (lambda value: isinstance(value, Mapping) and value.get("kind") == "Kustomization", _kustomization),
     (_has("apiVersion"), _kubernetes),
     (_has("services"), _compose),
     (_has("groups"), _rules),
