@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from smtpcheck.agent.agent import DRAIN_SECONDS
 from smtpcheck.model.duration import parse_duration
 from tests.real.daemon import real_binary
 from tests.worlds.published_schemas import problems
@@ -88,7 +89,18 @@ def test_what_a_service_mounts_exists_and_cannot_be_changed(service: str) -> Non
             assert source == service
         else:
             assert read_only
-            assert (FOLDER / source).exists() or source in {"../secrets", "${SMTPCHECK_CHECKS:-../checks.yaml}"}
+            assert (FOLDER / source).exists() or source in {"../secrets", "${SMTPCHECK_CONFIG:-../config}"}
+
+
+def test_a_configuration_that_is_replaced_is_seen() -> None:
+    """Of a single file a container keeps what it was given, also after an editor or a script has replaced it."""
+    assert mounts(OURS)["/etc/smtpcheck"] == ("${SMTPCHECK_CONFIG:-../config}", True)
+    assert "--config.file=/etc/smtpcheck/checks.yaml" in SERVICES[OURS]["command"]
+
+
+def test_the_end_of_the_agent_is_waited_for() -> None:
+    """For a reload, the runs by their default limits (20 s, and 10 s for a token), and messages being sent."""
+    assert parse_duration(SERVICES[OURS]["stop_grace_period"]) >= 2 * DRAIN_SECONDS + 20 + 10
 
 
 def test_no_secret_stands_in_it() -> None:
