@@ -125,7 +125,7 @@ async def test_a_locked_account_is_left_alone_until_somebody_asks(tmp_path: Path
             assert (first.report.cause, first.breaker) == (Cause.ACCOUNT_LOCKED, Breaker(1, waits_until))
             assert world.exchange.logins[address] == 1
             assert samples(await shown(agent), "backoff") == [
-                f'smtpcheck_backoff_until_timestamp_seconds{{check="healthy"}} {round(waits_until, 3)!r}'
+                f'smtpcheck_backoff_until_timestamp_seconds{{check="healthy"}} {waits_until:.3f}'
             ]
             assert waits_until <= next_run(agent) <= waits_until + 1.1
         async with running(world.config) as agent:

@@ -1,7 +1,9 @@
 """A check and its state as exposition text, one fragment for each family of `PER_CHECK`.
 
 Rules of this file:
-- Pure. A sample's line is the same in the text format and in OpenMetrics; only the headers of the families differ.
+- Pure. From one run to the next only numbers change: the lines around them are put together once for all checks, and
+  what the configuration says once for each.
+- A sample's line is the same in the text format and in OpenMetrics; only the headers of the families differ.
 - Label values are bounded: from lists, or by pattern and else empty. No reply text, no host of a reply, and no address
   unless the configuration exposes it.
 """
@@ -9,6 +11,7 @@ Rules of this file:
 import functools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from smtpcheck.model import expected_refusal
 from smtpcheck.model.cause import Cause
@@ -69,70 +72,111 @@ ACCOUNT_STATES = {
 
 _ENHANCED_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}", re.ASCII)  # RFC 3463 2
 
-_OUTCOMES = tuple(Outcome)
-
 Row = tuple[bytes, ...]
 """The fragments of one check in the order of its families; empty where it has no sample."""
 
-Samples = Iterator[tuple[Family, tuple[str | None, ...], float]]
+Series = tuple[Family, tuple[str | None, ...]]
+"""A family, and the values of its own labels."""
+
+Sample = tuple[Series, float]
+
+Samples = Iterator[Sample]
+"""In the order of the families."""
 
 
-def render(check: Check, state: CheckState | None, label_names: Collection[str], *, expose_addresses: bool) -> Row:
-    """Return the fragments of a check; `state` is None before its first run.
+def _samples_of(outcome: Outcome) -> tuple[Sample, ...]:
+    """Return the samples that an outcome is."""
+    success: Sample = (families.SUCCESS, ()), int(outcome is not Outcome.CRITICAL)
+    each: list[Sample] = [((families.OUTCOME, (other,)), int(other is outcome)) for other in Outcome]
+    return tuple(each) if outcome is Outcome.UNKNOWN else (success, *each)
+
+
+_OUTCOMES = {outcome: _samples_of(outcome) for outcome in Outcome}
+
+_DURATION: Series = (families.DURATION, ())
+_PHASES: dict[Phase, Series] = {phase: (families.PHASE_DURATION, (phase,)) for phase in Phase}
+_LAST_RUN: Series = (families.LAST_RUN, ())
+_LAST_SUCCESS: Series = (families.LAST_SUCCESS, ())
+_RUNS: Series = (families.RUNS, ())
+_FAILURES: Series = (families.FAILURES, ())
+_CERTIFICATE_EXPIRY: Series = (families.CERTIFICATE_EXPIRY, ())
+_INTERVAL: Series = (families.INTERVAL, ())
+_BACKOFF_UNTIL: Series = (families.BACKOFF_UNTIL, ())
+_PROBE_SUPPRESSED: Series = (families.PROBE_SUPPRESSED, ())
+
+_WHOSE, _END = "{\n", ";\n"
+"""In a form: where the labels of the check belong, and where a family's fragment ends; no value has a line feed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSeries:
+    """What the configuration says of a check's series: the labels of all, and the fragments that no run changes."""
+
+    check: Check
+    labels: str
+    fragments: Row
+
+
+def series_of(check: Check, label_names: Collection[str], *, expose_addresses: bool) -> CheckSeries:
+    """Return what the configuration says of the series of a check.
 
     Of the user's labels those in `label_names` are shown; one that the check lacks is omitted.
     """
-    lines = written(check, _samples(check, state, expose_addresses), label_names)
-    return tuple(lines.get(family, "").encode("utf-8", "replace") for family in families.PER_CHECK)
+    labels = identity(check, label_names)
+    samples = _samples_of_configuration(check, expose_addresses)
+    return CheckSeries(check, labels, written(labels, samples, families.OF_CONFIGURATION))
+
+
+def render(labels: str, state: CheckState | None) -> Row:
+    """Return the fragments of a check's runs; `state` is None before the first."""
+    return written(labels, _samples_of_state(state), families.OF_RUNS)
 
 
 def render_probe(
-    check: Check,
-    report: Report | None,
-    backoff_until: float | None,
-    label_names: Collection[str],
-    *,
-    suppressed: bool,
-    expose_addresses: bool,
-) -> dict[Family, str]:
-    """Return the lines of one run that a request asked for, by family.
+    series: CheckSeries, report: Report | None, backoff_until: float | None, *, suppressed: bool
+) -> Iterator[tuple[Family, bytes]]:
+    """Yield the fragments of one run that a request asked for, each with its family.
 
     Where it was suppressed, `report` is that of the last run, which its time shows, or None.
     """
 
     def samples() -> Samples:
-        yield families.PROBE_SUPPRESSED, (), int(suppressed)
-        yield from _samples_of_configuration(check, expose_addresses)
         if report is not None:
             yield from _samples_of_run(report)
         if backoff_until is not None:
-            yield families.BACKOFF_UNTIL, (), round(backoff_until, 3)
+            yield _BACKOFF_UNTIL, backoff_until
+        yield _PROBE_SUPPRESSED, int(suppressed)
 
-    return written(check, samples(), label_names)
+    described = (*families.OF_RUNS, *families.PER_PROBE)
+    yield from zip(described, written(series.labels, samples(), described), strict=True)
+    yield from zip(families.OF_CONFIGURATION, series.fragments, strict=True)
 
 
-def written(check: Check, samples: Samples, label_names: Collection[str]) -> dict[Family, str]:
-    """Return the lines of a check's samples by family, each with the check's own labels."""
-    whose = identity(check, label_names)
-    lines: dict[Family, str] = {}
-    for family, values, number in samples:
-        before, behind = _frame(family, values)
-        line = f"{before}{whose}{behind}{number!r}\n"
-        lines[family] = lines[family] + line if family in lines else line
-    return lines
+def written(labels: str, samples: Samples, described: tuple[Family, ...]) -> Row:
+    """Return the fragments of these families, each line with the labels of the check."""
+    series, numbers = zip(*samples, strict=True)
+    text = _form(series, described) % numbers
+    return tuple(text.replace(_WHOSE, "{" + labels).encode("utf-8", "replace").split(_END.encode()))
+
+
+@functools.lru_cache(maxsize=1024)
+def _form(series: tuple[Series, ...], described: tuple[Family, ...]) -> str:
+    """Return the lines of these series with places for their numbers; run after run of any check they are the same."""
+    order = [described.index(family) for family, _ in series]
+    if order != sorted(order):
+        raise ValueError("samples in another order than their families")
+    return _END.join("".join(_line(*each) for each in series if each[0] is family) for family in described)
+
+
+def _line(family: Family, values: tuple[str | None, ...]) -> str:
+    own = labels_of(zip(family.labels, values, strict=True)).replace("%", "%%")
+    return f"{family.name}{_WHOSE}{own and ','}{own}}} {family.number}\n"
 
 
 def identity(check: Check, label_names: Collection[str]) -> str:
     """Return the labels that every series of a check has; of the user's own, those in `label_names`."""
     shown = ((name, value) for name, value in check.labels if name in label_names)
     return labels_of((("check", check.name), *shown))
-
-
-@functools.lru_cache(maxsize=1024)
-def _frame(family: Family, values: tuple[str | None, ...]) -> tuple[str, str]:
-    """Return what comes before and after the check's labels in a line; run after run it is the same."""
-    own = labels_of(zip(family.labels, values, strict=True)) if values else ""
-    return f"{family.name}{{", f",{own}}} " if own else "} "
 
 
 def labels_of(labels: Iterable[tuple[str, str | None]]) -> str:
@@ -145,43 +189,54 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _samples(check: Check, state: CheckState | None, expose_addresses: bool) -> Samples:
-    """Yield family, label values and number of every sample of a check."""
-    yield families.RUNS, (), state.runs if state else 0
-    yield families.FAILURES, (), state.failures if state else 0
-    yield from _samples_of_configuration(check, expose_addresses)
-    if state is not None:
-        yield from _samples_of_run(state.report)
-        if state.last_success_at is not None:
-            yield families.LAST_SUCCESS, (), round(state.last_success_at, 3)
-        if state.breaker.until is not None:
-            yield families.BACKOFF_UNTIL, (), round(state.breaker.until, 3)
-
-
 def _samples_of_configuration(check: Check, expose_addresses: bool) -> Samples:
     """Yield the samples that a check has whatever its runs say."""
-    yield families.CHECK_INFO, _check_info(check, expose_addresses), 1
-    yield families.INTERVAL, (), check.interval
+    yield (families.CHECK_INFO, _check_info(check, expose_addresses)), 1
+    yield _INTERVAL, check.interval
+
+
+def _samples_of_state(state: CheckState | None) -> Samples:
+    """Yield the samples of all runs of a check and of the last one."""
+    if state is None:
+        yield _RUNS, 0
+        yield _FAILURES, 0
+        return
+    report = state.report
+    yield from _samples_of_outcome(report)
+    yield _LAST_RUN, report.started_at
+    if state.last_success_at is not None:
+        yield _LAST_SUCCESS, state.last_success_at
+    yield _RUNS, state.runs
+    yield _FAILURES, state.failures
+    yield from _samples_of_server(report)
+    if state.breaker.until is not None:
+        yield _BACKOFF_UNTIL, state.breaker.until
 
 
 def _samples_of_run(report: Report) -> Samples:
-    """Yield the samples that come from the last run."""
-    if report.outcome is not Outcome.UNKNOWN:
-        yield families.SUCCESS, (), int(report.outcome is not Outcome.CRITICAL)
-    for outcome in _OUTCOMES:
-        yield families.OUTCOME, (outcome,), int(outcome is report.outcome)
-    yield families.DURATION, (), round(report.seconds, 6)
-    for phase, seconds in _seconds_of_phases(report).items():
-        yield families.PHASE_DURATION, (phase,), round(seconds, 6)
+    """Yield the samples of one run."""
+    yield from _samples_of_outcome(report)
+    yield _LAST_RUN, report.started_at
+    yield from _samples_of_server(report)
+
+
+def _samples_of_outcome(report: Report) -> Samples:
+    """Yield what came of a run, and how long it took."""
+    yield from _OUTCOMES[report.outcome]
+    yield _DURATION, report.seconds
+    yield from _seconds_of_phases(report).items()
     if report.outcome is Outcome.CRITICAL:
-        yield families.FAILURE_INFO, _failure_info(report), 1
-    for cause in dict.fromkeys(finding.cause for finding in report.warnings):
-        yield families.WARNING_INFO, (cause,), 1
-    yield families.LAST_RUN, (), round(report.started_at, 3)
+        yield (families.FAILURE_INFO, _failure_info(report)), 1
+    for cause in dict.fromkeys([finding.cause for finding in report.warnings]):
+        yield (families.WARNING_INFO, (cause,)), 1
+
+
+def _samples_of_server(report: Report) -> Samples:
+    """Yield what the server, or a mail API, said of itself."""
     if report.tls is not None:
-        yield families.TLS_INFO, (report.tls.version, report.tls.cipher), 1
         if report.tls.certificate is not None:
-            yield families.CERTIFICATE_EXPIRY, (), round(report.tls.certificate.not_after, 3)
+            yield _CERTIFICATE_EXPIRY, report.tls.certificate.not_after
+        yield (families.TLS_INFO, (report.tls.version, report.tls.cipher)), 1
     if report.account:
         yield from _samples_of_account(report.account)
 
@@ -191,10 +246,10 @@ def _samples_of_account(account: Mapping[str, float | str]) -> Samples:
     for fact in ACCOUNT_FACTS:
         value = account.get(fact)
         if isinstance(value, float | int):
-            yield families.API_ACCOUNT, (fact,), value
+            yield (families.API_ACCOUNT, (fact,)), value
     states = tuple(_state(account.get(name), known) for name, known in ACCOUNT_STATES.items())
     if any(states):
-        yield families.API_ACCOUNT_INFO, states, 1
+        yield (families.API_ACCOUNT_INFO, states), 1
 
 
 def _state(value: float | str | None, known: Collection[str]) -> str | None:
@@ -203,11 +258,12 @@ def _state(value: float | str | None, known: Collection[str]) -> str | None:
     return value if value in known else "other"
 
 
-def _seconds_of_phases(report: Report) -> dict[Phase, float]:
+def _seconds_of_phases(report: Report) -> dict[Series, float]:
     """Return the time of each phase; should one have run twice, the sum."""
-    seconds: dict[Phase, float] = {}
+    seconds: dict[Series, float] = {}
     for step in report.steps:
-        seconds[step.phase] = seconds.get(step.phase, 0.0) + step.seconds
+        series = _PHASES[step.phase]
+        seconds[series] = seconds.get(series, 0.0) + step.seconds
     return seconds
 
 

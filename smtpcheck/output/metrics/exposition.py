@@ -10,6 +10,7 @@ Rules of this file:
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from prometheus_client import exposition as text_format
 from prometheus_client.openmetrics import exposition as openmetrics_format
@@ -20,8 +21,8 @@ from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import Report
 from smtpcheck.model.shard import ALONE, ShardAssignment
 from smtpcheck.output.metrics.agent import AgentState, Measurements, Scrape
-from smtpcheck.output.metrics.check import Row, render, render_probe
-from smtpcheck.output.metrics.families import PER_CHECK, PER_LOOPBACK
+from smtpcheck.output.metrics.check import CheckSeries, Row, render, render_probe, series_of
+from smtpcheck.output.metrics.families import OF_CONFIGURATION, OF_RUNS, PER_LOOPBACK
 from smtpcheck.output.metrics.loopback import render_loopback
 from smtpcheck.output.metrics.shard import render_shards
 from smtpcheck.state.check_state import CheckState
@@ -40,7 +41,7 @@ class Metrics:
         self._label_names = frozenset(label_names)
         self._expose_addresses = expose_addresses
         self._rows: dict[str, Row] = {}
-        self._shown: dict[str, Check] = {}
+        self._series: dict[str, CheckSeries] = {}
         self._loopbacks: dict[str, Row] = {}
         self._measurements = Measurements()
         self._shards = render_shards(sharding, self._label_names)
@@ -55,8 +56,10 @@ class Metrics:
 
     def show(self, check: Check, state: CheckState) -> None:
         """Render a check, and count nothing."""
-        self._rows[check.name] = self._row(check, state)
-        self._shown[check.name] = check
+        series = self._series.get(check.name)
+        if series is None or series.check is not check:
+            series = self._series[check.name] = self._series_of(check)
+        self._rows[check.name] = render(series.labels, state)
 
     def record_loopback(self, check: Check, loopback_status: LoopbackStatus) -> None:
         """Render what is known of a check's loopback."""
@@ -84,13 +87,15 @@ class Metrics:
         self._label_names = frozenset(label_names)
         self._expose_addresses = expose_addresses
         self._shards = render_shards(sharding, self._label_names)
-        shown = self._shown if before == (self._label_names, expose_addresses) else {}
-        self._shown = {check.name: check for check in checks}
-        self._loopbacks = {}
-        self._rows = {
-            name: self._rows[name] if shown.get(name) == check else self._row(check, states.get(name))
-            for name, check in self._shown.items()
-        }
+        shown = self._series if before == (self._label_names, expose_addresses) else {}
+        rows, self._series, self._rows, self._loopbacks = self._rows, {}, {}, {}
+        for check in checks:
+            known, name = shown.get(check.name), check.name
+            if known is not None and known.check == check:
+                self._series[name], self._rows[name] = replace(known, check=check), rows[name]
+            else:
+                self._series[name] = series = self._series_of(check)
+                self._rows[name] = render(series.labels, states.get(name))
 
     def observe_lag(self, seconds: float, trace_id: str = "") -> None:
         """Count how long after it was due a scheduled run began; `trace_id` as that of `record`."""
@@ -99,8 +104,10 @@ class Metrics:
     def expose(self, *, openmetrics: bool, credentials: tuple[CredentialState, ...], agent: AgentState) -> bytes:
         """Return all metrics as OpenMetrics 1.0 or as text format 0.0.4."""
         parts: list[bytes] = []
-        for families, rows in ((PER_CHECK, self._rows.copy()), (PER_LOOPBACK, self._loopbacks.copy())):
-            for family, fragments in zip(families, zip(*rows.values(), strict=True), strict=False):
+        configured = [series.fragments for series in self._series.copy().values()]
+        runs, loopbacks = self._rows.copy().values(), self._loopbacks.copy().values()
+        for families, rows in ((OF_RUNS, runs), (OF_CONFIGURATION, configured), (PER_LOOPBACK, loopbacks)):
+            for family, fragments in zip(families, zip(*rows, strict=True), strict=False):
                 if any(fragments):
                     parts += (family.header(openmetrics), *fragments)
         for family, samples in self._shards:
@@ -119,19 +126,12 @@ class Metrics:
         openmetrics: bool,
     ) -> bytes:
         """Return the metrics of one run that a request asked for, or where it was suppressed those of the last one."""
-        lines = render_probe(
-            check,
-            report,
-            backoff_until,
-            self._label_names,
-            suppressed=suppressed,
-            expose_addresses=self._expose_addresses,
-        )
-        parts = [family.header(openmetrics) + text.encode("utf-8", "replace") for family, text in lines.items()]
+        fragments = render_probe(self._series_of(check), report, backoff_until, suppressed=suppressed)
+        parts = [family.header(openmetrics) + fragment for family, fragment in fragments if fragment]
         return b"".join((*parts, b"# EOF\n" if openmetrics else b""))
 
-    def _row(self, check: Check, state: CheckState | None) -> Row:
-        return render(check, state, self._label_names, expose_addresses=self._expose_addresses)
+    def _series_of(self, check: Check) -> CheckSeries:
+        return series_of(check, self._label_names, expose_addresses=self._expose_addresses)
 
 
 def wants_openmetrics(accept: str) -> bool:

@@ -31,6 +31,8 @@ class Family:
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
     """The upper bounds of a histogram, in seconds, without the infinite one."""
+    number: str = "%r"
+    """How a check's sample is written."""
 
     def header(self, openmetrics: bool) -> bytes:
         """Return the HELP and TYPE lines; the text format knows no infos (it calls them gauges)."""
@@ -53,12 +55,13 @@ OUTCOME = Family(
     "The outcome of the last scheduled run: 1 for the current one, 0 for the others.",
     ("outcome",),
 )
-DURATION = Family("smtpcheck_duration_seconds", Kind.GAUGE, "How long the last scheduled run took.")
+DURATION = Family("smtpcheck_duration_seconds", Kind.GAUGE, "How long the last scheduled run took.", number="%.6f")
 PHASE_DURATION = Family(
     "smtpcheck_phase_duration_seconds",
     Kind.GAUGE,
     "How long each phase of the last scheduled run took; a phase that did not run is absent.",
     ("phase",),
+    number="%.6f",
 )
 FAILURE_INFO = Family(
     "smtpcheck_failure_info",
@@ -73,12 +76,16 @@ WARNING_INFO = Family(
     ("cause",),
 )
 LAST_RUN = Family(
-    "smtpcheck_last_run_timestamp_seconds", Kind.GAUGE, "When the last scheduled run started, as Unix time."
+    "smtpcheck_last_run_timestamp_seconds",
+    Kind.GAUGE,
+    "When the last scheduled run started, as Unix time.",
+    number="%.3f",
 )
 LAST_SUCCESS = Family(
     "smtpcheck_last_success_timestamp_seconds",
     Kind.GAUGE,
     "When the last scheduled run that reached its depth started, as Unix time.",
+    number="%.3f",
 )
 RUNS = Family("smtpcheck_runs_total", Kind.COUNTER, "Scheduled runs that have ended.")
 FAILURES = Family("smtpcheck_failures_total", Kind.COUNTER, "Scheduled runs that ended critical.")
@@ -86,6 +93,7 @@ CERTIFICATE_EXPIRY = Family(
     "smtpcheck_tls_certificate_expiry_timestamp_seconds",
     Kind.GAUGE,
     "When the server's certificate expires, as the last scheduled run saw it, as Unix time.",
+    number="%.3f",
 )
 TLS_INFO = Family(
     "smtpcheck_tls_info",
@@ -118,6 +126,7 @@ BACKOFF_UNTIL = Family(
     "smtpcheck_backoff_until_timestamp_seconds",
     Kind.GAUGE,
     "Until when the check is in back-off because the server refused it, as Unix time; absent otherwise.",
+    number="%.3f",
 )
 
 PROBE_SUPPRESSED = Family(
@@ -146,6 +155,10 @@ PER_CHECK = (
     BACKOFF_UNTIL,
 )
 
+OF_CONFIGURATION = (CHECK_INFO, INTERVAL)
+"""Of `PER_CHECK`, those that no run changes."""
+OF_RUNS = tuple(family for family in PER_CHECK if family not in OF_CONFIGURATION)
+
 PER_PROBE = (PROBE_SUPPRESSED,)
 """Of a run that a request asked for, besides those of `PER_CHECK` that describe one run."""
 
@@ -158,6 +171,7 @@ LOOPBACK_DELIVERY = Family(
     "smtpcheck_loopback_delivery_duration_seconds",
     Kind.GAUGE,
     "How long the last message that arrived took, from its acceptance by the server.",
+    number="%.3f",
 )
 LOOPBACK_PENDING = Family(
     "smtpcheck_loopback_pending", Kind.GAUGE, "Pending messages: neither found nor lost nor refused."

@@ -136,22 +136,22 @@ smtpcheck_outcome{check="orders",team="sales",outcome="ok"} 0
 smtpcheck_outcome{check="orders",team="sales",outcome="warning"} 0
 smtpcheck_outcome{check="orders",team="sales",outcome="critical"} 1
 smtpcheck_outcome{check="orders",team="sales",outcome="unknown"} 0
-smtpcheck_duration_seconds{check="billing",site="north",team="finance"} 0.375
-smtpcheck_duration_seconds{check="orders",team="sales"} 0.5
+smtpcheck_duration_seconds{check="billing",site="north",team="finance"} 0.375000
+smtpcheck_duration_seconds{check="orders",team="sales"} 0.500000
 smtpcheck_phase_duration_seconds{check="billing",site="north",team="finance",phase="dns"} 0.007812
-smtpcheck_phase_duration_seconds{check="billing",site="north",team="finance",phase="connect"} 0.03125
-smtpcheck_phase_duration_seconds{check="billing",site="north",team="finance",phase="auth"} 0.25
-smtpcheck_phase_duration_seconds{check="orders",team="sales",phase="connect"} 0.0625
-smtpcheck_phase_duration_seconds{check="orders",team="sales",phase="auth"} 0.25
+smtpcheck_phase_duration_seconds{check="billing",site="north",team="finance",phase="connect"} 0.031250
+smtpcheck_phase_duration_seconds{check="billing",site="north",team="finance",phase="auth"} 0.250000
+smtpcheck_phase_duration_seconds{check="orders",team="sales",phase="connect"} 0.062500
+smtpcheck_phase_duration_seconds{check="orders",team="sales",phase="auth"} 0.250000
 smtpcheck_failure_info{check="orders",team="sales",phase="auth",cause="user_mismatch",smtp_code="535",enhanced_code="5.7.3",oauth_error="",oauth_code=""} 1
-smtpcheck_last_run_timestamp_seconds{check="billing",site="north",team="finance"} 1700000000.25
-smtpcheck_last_run_timestamp_seconds{check="orders",team="sales"} 1700000001.0
-smtpcheck_last_success_timestamp_seconds{check="billing",site="north",team="finance"} 1700000000.25
+smtpcheck_last_run_timestamp_seconds{check="billing",site="north",team="finance"} 1700000000.250
+smtpcheck_last_run_timestamp_seconds{check="orders",team="sales"} 1700000001.000
+smtpcheck_last_success_timestamp_seconds{check="billing",site="north",team="finance"} 1700000000.250
 smtpcheck_runs_total{check="billing",site="north",team="finance"} 1
 smtpcheck_runs_total{check="orders",team="sales"} 1
 smtpcheck_failures_total{check="billing",site="north",team="finance"} 0
 smtpcheck_failures_total{check="orders",team="sales"} 1
-smtpcheck_tls_certificate_expiry_timestamp_seconds{check="billing",site="north",team="finance"} 1800000000.0
+smtpcheck_tls_certificate_expiry_timestamp_seconds{check="billing",site="north",team="finance"} 1800000000.000
 smtpcheck_tls_info{check="billing",site="north",team="finance",version="TLSv1.3",cipher="TLS_AES_256_GCM_SHA384"} 1
 smtpcheck_check_info{check="billing",site="north",team="finance",provider="microsoft",credential="contoso",host="smtp.office365.com",port="587",depth="auth"} 1
 smtpcheck_check_info{check="orders",team="sales",provider="microsoft",credential="contoso",host="smtp.office365.com",port="587",depth="auth"} 1
@@ -254,7 +254,7 @@ def test_a_refused_check_shows_until_when_it_waits() -> None:
     locked = replace(REFUSED, check="billing", cause=Cause.ACCOUNT_LOCKED)
     name = "smtpcheck_backoff_until_timestamp_seconds"
     labels = '{check="billing",site="north",team="finance"}'
-    assert lines(scraped((CHECK, locked)), name) == [f"{labels} {1700000001.5 + 900}"]
+    assert lines(scraped((CHECK, locked)), name) == [f"{labels} {1700000001.5 + 900:.3f}"]
     assert lines(scraped((CHECK, locked), (CHECK, GOOD)), name) == []
 
 
@@ -337,7 +337,7 @@ def test_an_unknown_outcome_has_no_success_and_no_failure() -> None:
         f"smtpcheck_failures_total{{{labels}}} 0"
     ]
     assert lines(metrics, "smtpcheck_outcome")[3] == f'{{{labels},outcome="unknown"}} 1'
-    assert lines(metrics, "smtpcheck_last_success_timestamp_seconds") == [f"{{{labels}}} 1700000000.25"]
+    assert lines(metrics, "smtpcheck_last_success_timestamp_seconds") == [f"{{{labels}}} 1700000000.250"]
 
 
 def test_a_failure_is_gone_on_recovery() -> None:
