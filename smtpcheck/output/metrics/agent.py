@@ -4,15 +4,12 @@ Rules of this file:
 - They are few, so they are collected at every scrape: from plain values that other rooms count, or from the
   histograms and counters here.
 - Recording and collecting may happen in different threads: prometheus_client locks its values.
-- What has a trace becomes the exemplar of its bucket, with the trace's id. Exemplars are OpenMetrics': the text format
-  leaves them out.
 """
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from prometheus_client import Counter, Histogram, ProcessCollector
+from prometheus_client import Counter, ProcessCollector
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -23,7 +20,8 @@ from smtpcheck.model.inspection import Incident
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.output.metrics import families
 from smtpcheck.output.metrics.check import failed_cause, failed_phase
-from smtpcheck.output.metrics.families import Family, Kind
+from smtpcheck.output.metrics.families import Family
+from smtpcheck.output.metrics.histogram import Histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,36 +62,37 @@ class Measurements:
     """What is counted and measured over all runs, by provider."""
 
     def __init__(self) -> None:
-        self._lag = _histogram(families.SCHEDULE_LAG)
-        self._phases = _histogram(families.PHASE_SECONDS)
-        self._phase = functools.cache(self._phases.labels)
-        self._deliveries = _histogram(families.LOOPBACK_SECONDS)
+        self._lag = Histogram(families.SCHEDULE_LAG)
+        self._phases = Histogram(families.PHASE_SECONDS)
+        self._deliveries = Histogram(families.LOOPBACK_SECONDS)
         family = families.FAILURES_BY_CAUSE
         self._failures = Counter(family.name, family.help, family.labels, registry=None)
         self._process = ProcessCollector(registry=None)
 
     def observe_lag(self, seconds: float, trace_id: str) -> None:
         """Count how long after it was due a run began."""
-        self._lag.observe(seconds, _exemplar(trace_id))
+        self._lag.observe(seconds, trace_id=trace_id)
 
     def observe_delivery(self, check: Check, seconds: float, trace_id: str) -> None:
         """Count how long a message took from its acceptance to its mailbox; the trace is that of its sending."""
-        self._deliveries.labels(check.provider).observe(seconds, _exemplar(trace_id))
+        self._deliveries.observe(seconds, (check.provider,), trace_id)
 
     def observe(self, check: Check, report: Report, trace_id: str) -> None:
         """Count a run's phases and its failure."""
-        exemplar = _exemplar(trace_id)
         for step in report.steps:
-            self._phase(check.provider, step.phase).observe(step.seconds, exemplar)
+            self._phases.observe(step.seconds, (check.provider, step.phase), trace_id)
         if report.outcome is Outcome.CRITICAL:
             self._failures.labels(check.provider, failed_phase(report), failed_cause(report)).inc()
 
     def collect(self) -> Iterator[Metric]:
         """Yield what was measured, and the process's own metrics where the system reports them."""
-        for source in (self._phases, self._deliveries, self._failures, self._lag, self._process):
-            for metric in source.collect():
-                metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
-                yield metric
+        yield self._phases.collect()
+        yield self._deliveries.collect()
+        for metric in self._failures.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+        yield self._lag.collect()
+        yield from self._process.collect()
 
 
 class Scrape(Collector):
@@ -168,13 +167,3 @@ def _samples_of_agent(agent: AgentState) -> _Samples:
 def _metric(family: Family) -> Metric:
     """Return the metric of a family without samples; prometheus_client names it without the sample's suffix."""
     return Metric(family.name.removesuffix("_total").removesuffix("_info"), family.help, family.kind)
-
-
-def _exemplar(trace_id: str) -> dict[str, str] | None:
-    return {"trace_id": trace_id} if trace_id else None
-
-
-def _histogram(family: Family) -> Histogram:
-    if family.kind is not Kind.HISTOGRAM:
-        raise ValueError(f"{family.name} is no histogram")
-    return Histogram(family.name, family.help, family.labels, buckets=family.buckets, registry=None)
