@@ -19,6 +19,7 @@ PARSED: dict[tuple[str, ...], str] = {
         "demo",
         "--once",
     ): "it takes long; tests/test_packaging.py runs it, and test_outputs.py compares the table",
+    ("smtpcheck", "login", "gmail"): "it waits for a browser; tests/oauth/test_google.py plays one",
     ("smtpcheck", "check", "--mailbox"): "it asks Microsoft itself",
 }
 """By first words: commands of smtpcheck of which only the words are examined."""
@@ -29,6 +30,7 @@ ENDS: dict[tuple[str, ...], tuple[int, str]] = {
 }
 """By first words: exit codes other than 0."""
 NOT_RUN: dict[tuple[str, ...], str] = {
+    ("bash", "setup.sh"): "it needs a project of Google Cloud; tests/setup/ plays the scripts with a stand-in",
     ("docker",): "it needs a daemon and a registry; tests/dashboards/test_compose.py examines what it is given",
     ("curl",): "it asks an agent that runs; tests/web/ asks the same",
     ("git", "config"): "it changes the working copy",
@@ -40,6 +42,7 @@ NOT_RUN: dict[tuple[str, ...], str] = {
         "it installs a service; tests/dashboards/test_systemd.py examines what is installed",
     ),
     ("python3", "-m", "pip", "wheel"): "it needs a package index; tests/test_packaging.py builds the wheel",
+    ("pwsh",): "it needs a tenant; tests/setup/ reads and plays the scripts",
     ("python3", "-m", "venv"): "tests/test_packaging.py installs the wheel into an environment",
     ("/opt/smtpcheck/bin/python", "keys.py"): "tests/real/test_own_identity_provider.py runs it",
     ("/opt/smtpcheck/bin/pip",): "tests/test_packaging.py installs the wheel into an environment",

@@ -78,6 +78,13 @@ def completed(value: Mapping[str, Any], document: str) -> dict[str, Any]:
     return {**whole, "credentials": {**known, **own}, "checks": checks or [BILLING]}
 
 
+def shown_before(block: Block) -> str | None:
+    """Return the last configuration with credentials above a block of its document, completed; None without one."""
+    above = [each for each in read(block.file).blocks if each.language == "yaml" and each.line < block.line]
+    values = [value for each in above if is_configuration(value := value_of(each)[0]) and "credentials" in value]
+    return yaml.safe_dump(completed(values[-1], block.file), sort_keys=False) if values else None
+
+
 def _check_of(name: str, credential: Mapping[str, Any]) -> dict[str, Any]:
     kind = str(credential.get("type"))
     where = {} if kind.startswith(IMPLIED) else WHERE.get(kind, {"server": {"host": "mail.example.org"}})

@@ -8,7 +8,8 @@ What a writer needs to know; the other files of this folder run it:
   secrets that the reader does not have. It may be a part: `configurations.py` says how a part is completed.
 - A line of `...` alone stands for what is not shown.
 - A `sh` block has commands, each with its comment after `#`. Those of smtpcheck are run in a folder with a good
-  `checks.yaml`, against the sandbox; all others are run, or `commands.py` says why not.
+  `checks.yaml`, against the sandbox; all others are run, or `commands.py` says why not. `smtpcheck setup` reads the
+  last configuration with credentials above it.
 - A `text` block directly after a `sh` block is what its last command prints, and is compared with what it prints. `…`
   in a line stands for what changes (times, ports, ids), and a line of `…` alone for any number of lines. A `console`
   block has both: `$ command`, then what it prints.

@@ -14,7 +14,7 @@ from typing import Self
 
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.flaws import Flaw
-from smtpcheck.sandbox.scenario import AUDITOR, DOMAIN, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenario import AUDITOR, DOMAIN, RECIPIENT, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.state.state import State
 from tests.worlds.samples import check, run
@@ -23,7 +23,7 @@ CONTOSO = Registration(
     "contoso", inspected_by=AUDITOR, roles=("SMTP.SendAsApp", "IMAP.AccessAsApp"), graph_roles=("Mail.ReadWrite",)
 )
 CHECKS = (
-    Scenario("billing", "A mailbox.", registration=CONTOSO),
+    Scenario("billing", "A mailbox.", registration=CONTOSO, check={"recipient": RECIPIENT}),
     Scenario("anna", "A user's.", registration=Registration("anna", CredentialKind.USER)),
     Scenario(
         "delivery",

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from smtpcheck.cli import app, main
 from tests.docs.commands import ENDS, NOT_RUN, PARSED, Command, commands, commands_of
+from tests.docs.configurations import shown_before
 from tests.docs.documents import DOCUMENTS, ROOT, Block, blocks, read
 from tests.docs.outputs import matches, shown_in
 from tests.docs.site import Site
@@ -69,6 +70,8 @@ def test_a_command_of_smtpcheck_works(
 ) -> None:
     """It ends as it should, and prints what the document shows."""
     site.folder_for(command.words, tmp_path)
+    if command.words[1] == "setup" and (shown := shown_before(command.block)):
+        (tmp_path / "checks.yaml").write_text(shown)
     text = (tmp_path / command.reads).read_bytes() if command.reads else b""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
     with capture_logs():
