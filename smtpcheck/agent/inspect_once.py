@@ -8,7 +8,8 @@ from smtpcheck.agent.investigation import investigate, trace
 from smtpcheck.check.kit import Kit
 from smtpcheck.config import Settings
 from smtpcheck.diagnosis.drift import next_reading, warnings_of
-from smtpcheck.diagnosis.inspected import acts_for_itself, candidates
+from smtpcheck.diagnosis.inspected.causes import candidates
+from smtpcheck.diagnosis.inspected.defects import acts_for_itself
 from smtpcheck.diagnosis.inspection_status import InspectionStatus, Proof, merged, signature
 from smtpcheck.diagnosis.traced import lost_message, traced
 from smtpcheck.inspection.inspector import Inspector

@@ -20,7 +20,8 @@ from smtpcheck.agent.investigation import investigate, is_late, show, trace
 from smtpcheck.check.kit import Kit
 from smtpcheck.config import Settings
 from smtpcheck.diagnosis.explain import CERTAIN
-from smtpcheck.diagnosis.inspected import acts_for_itself, candidates, is_certain
+from smtpcheck.diagnosis.inspected.causes import candidates, is_certain
+from smtpcheck.diagnosis.inspected.defects import acts_for_itself
 from smtpcheck.diagnosis.inspection_status import InspectionStatus, Proof, merged, signature
 from smtpcheck.diagnosis.traced import lost_message, traced
 from smtpcheck.inspection.inspector import Inspector

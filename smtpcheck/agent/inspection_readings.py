@@ -15,7 +15,7 @@ from typing import Any
 from smtpcheck.agent.schedule import hash_fraction
 from smtpcheck.check.kit import Kit
 from smtpcheck.diagnosis.drift import causes_of, next_reading, warnings_of
-from smtpcheck.diagnosis.inspected import acts_for_itself
+from smtpcheck.diagnosis.inspected.defects import acts_for_itself
 from smtpcheck.inspection.inspector import Inspector
 from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.inspection.questions.service_health import SERVICE_HEALTH

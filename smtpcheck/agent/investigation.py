@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from smtpcheck.diagnosis.explain import CERTAIN
-from smtpcheck.diagnosis.inspected import proven, view_of, wanted
+from smtpcheck.diagnosis.inspected.causes import proven, view_of, wanted
 from smtpcheck.diagnosis.traced import lost_message
 from smtpcheck.inspection.inspector import Inspector
 from smtpcheck.inspection.question import About, Question

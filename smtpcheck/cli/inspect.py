@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from smtpcheck.config import Settings
-    from smtpcheck.diagnosis.inspected import Defect
+    from smtpcheck.diagnosis.inspected.view import Defect
     from smtpcheck.inspection.inspector import Inspector
     from smtpcheck.model.inspection import Inspection
 
@@ -131,7 +131,7 @@ async def _read(inspector: "Inspector") -> "Inspection":
 
 
 def _defects(found: "Inspection", settings: "Settings", credential: str, now: float) -> "tuple[Defect, ...]":
-    from smtpcheck.diagnosis.inspected import defects_of
+    from smtpcheck.diagnosis.inspected.defects import defects_of
 
     plan, hints = settings.inspections[credential], settings.credentials[credential].hints(credential)
     return defects_of(found, plan.mailboxes, hints, now)

@@ -11,7 +11,8 @@ Rules of this file:
 from collections.abc import Collection, Iterator, Mapping
 from hashlib import sha256
 
-from smtpcheck.diagnosis.inspected import PROVEN, View, defects, evidence_of
+from smtpcheck.diagnosis.inspected.defects import defects, evidence_of
+from smtpcheck.diagnosis.inspected.view import PROVEN, View
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.inspection import Fact, FactName, Inspection, Value
 from smtpcheck.model.inspection_reading import KeptFact, KeptReading, Note

@@ -9,7 +9,7 @@ Rules of this file:
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from smtpcheck.diagnosis.inspected import is_certain
+from smtpcheck.diagnosis.inspected.causes import is_certain
 from smtpcheck.diagnosis.traced import lost_message
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase

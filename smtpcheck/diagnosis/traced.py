@@ -5,7 +5,7 @@ Rules of this file:
 - A trace shows itself after some minutes: that there is none is said, and proves nothing.
 """
 
-from smtpcheck.diagnosis.inspected import PROVEN
+from smtpcheck.diagnosis.inspected.view import PROVEN
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.inspection import Fact, FactName, Inspection

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.diagnosis.explain import meaning
-from smtpcheck.diagnosis.inspected import Defect
+from smtpcheck.diagnosis.inspected.view import Defect
 from smtpcheck.model.inspection import Fact, Incident, Inspection, Value
 from smtpcheck.model.printable import printable
 from smtpcheck.model.timestamp import rfc3339, utc_text

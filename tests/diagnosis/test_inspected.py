@@ -6,16 +6,9 @@ from dataclasses import replace
 import pytest
 
 from smtpcheck.diagnosis.explain import CERTAIN, LIKELY
-from smtpcheck.diagnosis.inspected import (
-    OF_FAILURES_ALONE,
-    RULES,
-    View,
-    candidates,
-    defects,
-    evidence_of,
-    proven,
-    wanted,
-)
+from smtpcheck.diagnosis.inspected.causes import candidates, proven, wanted
+from smtpcheck.diagnosis.inspected.defects import OF_FAILURES_ALONE, RULES, defects, evidence_of
+from smtpcheck.diagnosis.inspected.view import View
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.inspection import Fact, FactName, Inspection, Value

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpcheck.diagnosis.inspected import View, defects
+from smtpcheck.diagnosis.inspected.defects import defects
+from smtpcheck.diagnosis.inspected.view import View
 from smtpcheck.inspection.exchange import Cmdlet, ExchangeReader
 from smtpcheck.inspection.graph import GraphItem, GraphPath, GraphReader, Listing
 from smtpcheck.inspection.not_readable import NotReadableError

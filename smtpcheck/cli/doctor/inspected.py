@@ -3,7 +3,7 @@
 from smtpcheck.agent.investigation import investigate
 from smtpcheck.check.kit import Kit
 from smtpcheck.config import Settings
-from smtpcheck.diagnosis.inspected import candidates
+from smtpcheck.diagnosis.inspected.causes import candidates
 from smtpcheck.diagnosis.inspection_status import InspectionStatus, Proof, merged, signature
 from smtpcheck.inspection.inspectors import Inspectors
 from smtpcheck.model.check import Check
