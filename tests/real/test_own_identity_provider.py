@@ -21,13 +21,13 @@ from smtpcheck.oauth.oauth2 import OAuth2
 from smtpcheck.oauth.refresh import first_login
 from smtpcheck.oauth.token_store import TokenStore
 from tests.docs.documents import ROOT, Block, read
-from tests.real.chapter import NAME, ChapterDovecot, ChapterPostfix, Place, files, place
+from tests.real.chapter import ISSUER, NAME, ChapterDovecot, ChapterPostfix, Place, files, place
 from tests.real.mail import Certificates
 from tests.real.openid import CLIENTS, MAILBOX, OPAQUE, OpenIDProvider
 from tests.real.tokens import Signer, trust
 
 PAGE = read(NAME)
-CONFIGURATIONS = [block for block in PAGE.blocks if block.language == "yaml"]
+CONFIGURATIONS = [block for block in PAGE.blocks if block.language == "yaml" and ISSUER in block.text]
 WAYS = {"local": 0, "introspection": 1}
 """Which of the two files of the same name."""
 
