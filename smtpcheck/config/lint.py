@@ -35,7 +35,7 @@ from smtpcheck.oauth.credential import Credential, issuer_of
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.oauth.microsoft_user import MicrosoftUser
 from smtpcheck.oauth.oauth2 import OAuth2
-from smtpcheck.secrets.source import SecretSource, SecretUnreadableError, SecretWarning
+from smtpcheck.secrets.source import VARIABLE, SecretSource, SecretUnreadableError, SecretWarning
 
 _Member = TypeVar("_Member")
 _GRAPH_HOSTS = frozenset(facts.graph for facts in CLOUDS.values())
@@ -106,6 +106,7 @@ def _is_readable(file: Path) -> bool:
 
 def lint_secret(source: SecretSource, place: Place, problems: Problems) -> None:
     """Report what is wrong with a secret, or suspicious about it."""
+    _check_variables(source, place, problems)
     try:
         warnings = source.warnings()
     except SecretUnreadableError as error:
@@ -117,6 +118,9 @@ def lint_secret(source: SecretSource, place: Place, problems: Problems) -> None:
             f"{source} contains a GUID, which is the id of a client secret and not its value",
             hint='copy the column "Value" of the portal; it is shown only once, so make a new secret if it is gone',
         )
+    if SecretWarning.VARIABLE in warnings:
+        hint = "variables are not replaced in the source of a secret: write {env: NAME}"
+        problems.error(place, f"{source} contains nothing but a variable of the environment", hint=hint)
     if SecretWarning.LINE_END in warnings:
         problems.warning(
             place,
@@ -131,6 +135,13 @@ def lint_secret(source: SecretSource, place: Place, problems: Problems) -> None:
             f"{source} starts with a byte order mark, which is dropped here",
             hint="another application that reads it may send it: save it as UTF-8 without BOM",
         )
+
+
+def _check_variables(source: SecretSource, place: Place, problems: Problems) -> None:
+    """Report a variable of the environment where none is replaced."""
+    texts = (str(source.file or ""), *(source.command or ()), getattr(source, "url", None) or "")
+    if any(VARIABLE.search(text) for text in texts):
+        problems.warning(place, "variables are not replaced in the source of a secret", hint="write it without one")
 
 
 def _check_expiry(credential: Microsoft, place: Place, problems: Problems) -> None:

@@ -19,6 +19,7 @@ from smtpcheck.config.inspection import inspection_plans
 from smtpcheck.config.lint import lint_check, lint_credential, lint_secret
 from smtpcheck.config.loopback import LoopbackResolver
 from smtpcheck.config.mailboxes import Entry, expand
+from smtpcheck.config.mistakes import type_hint
 from smtpcheck.config.models import AgentSection, CheckSection, DefaultsSection, OtlpSection
 from smtpcheck.config.problems import KeyPath, Place, Problems, Source, nearest
 from smtpcheck.config.resolve import Resolver
@@ -27,6 +28,7 @@ from smtpcheck.config.settings import AgentSettings, Loaded, Settings
 from smtpcheck.config.sharding import short_shares, split
 from smtpcheck.config.tracing import INSTALL, NOT_INSTALLED, Otlp, is_installed
 from smtpcheck.config.validation import ConfigSection, Model, keys_of, validated
+from smtpcheck.config.variables import expanded
 from smtpcheck.config.yaml_reader import Document, read
 from smtpcheck.loopback.plan import Loopback
 from smtpcheck.model.check import Check
@@ -36,6 +38,8 @@ from smtpcheck.oauth.credential import Credential
 
 _SUFFIXES = {".yaml", ".yml"}
 _PARTS = ("agent", "defaults", "credentials", "checks", "alerts")
+IGNORED = "x-"
+"""How a key beside the parts begins that holds nothing but anchors, and is ignored."""
 
 
 def load(paths: Sequence[Path], *, strict: bool = False, shard: Shard = WHOLE) -> Loaded:
@@ -49,7 +53,7 @@ def load(paths: Sequence[Path], *, strict: bool = False, shard: Shard = WHOLE) -
     documents = [document for path in files if (document := read(path, problems))]
     loading = Loading(problems)
     for document in documents:
-        loading.add(document, document.value, Path(document.name).parent)
+        loading.add(document, expanded(document, problems), Path(document.name).parent)
     settings = loading.settings()
     own = None if problems.any_error else loading.split(settings, shard)
     return Loaded(None if problems.any_error else own, problems.in_order(map(str, [*files, *loading.files])))
@@ -105,6 +109,8 @@ class Loading:
     def _add_parts(self, value: Mapping[str, Any], place: Place, folder: Path | None) -> None:
         for key, part in value.items():
             at = place / key
+            if key.startswith(IGNORED):
+                continue
             if key not in _PARTS:
                 self._problems.error(at, "unknown key", hint=_part_hint(key) or nearest(key, _PARTS))
             elif part is None:
@@ -145,9 +151,8 @@ class Loading:
         kind = types.get(given) if isinstance(given, str) else None
         if kind is None:
             message = "there is no such type" if "type" in raw else "is missing"
-            self._problems.error(
-                place / "type", message, value=given, hint=nearest(given if isinstance(given, str) else "", types)
-            )
+            word = given if isinstance(given, str) else ""
+            self._problems.error(place / "type", message, value=given, hint=type_hint(word) or nearest(word, types))
             return None
         return validated(kind, raw, place.__add__, self._problems, folder)
 

@@ -94,6 +94,7 @@ class DefaultsSection(ConfigSection):
     depth: DepthName = Field(default=Depth.AUTH, description="How far a check goes.")
     schedule: bool = Field(default=True, description="false: a check runs only when /probe or a user requests it.")
     warn: WarnSection = Field(default=WarnSection(), description="When a check that still works becomes a warning.")
+    labels: Labels = Field(default={}, description="Labels of every check's metrics; a check's own win.")
 
 
 class ServerSection(ConfigSection):

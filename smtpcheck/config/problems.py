@@ -2,14 +2,16 @@
 
 Rules of this file:
 - A problem names file, line, key, the offending value and what to do. Every problem is reported at once, each one once.
-- A value is shown only where it can be no secret; the place decides (`Place.shows`).
+- A value is shown only where it can be no secret; the place decides (`Place.shows`). What a variable of the environment
+  holds is never shown, but its name.
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from smtpcheck.model.printable import printable
 
@@ -18,6 +20,11 @@ KeyPath = tuple[str | int, ...]
 """Keys and indices from the top of a document down to a value."""
 
 _LONGEST_VALUE = 80
+_SHORTEST_IN_WORDS = 4
+"""Letters of what a variable holds that is concealed in sentences; what is shorter is a part of any word."""
+_SHORTEST_PART = 8
+"""Letters of a part of what a variable holds that is concealed by itself."""
+_SEPARATORS = re.compile(r"[\s,;:@/<>]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,8 @@ class Problems:
         """With `strict` every warning is an error."""
         self._strict = strict
         self._found: dict[tuple[object, ...], Problem] = {}
+        self._held: dict[tuple[str, KeyPath], dict[str, str]] = {}
+        self._closed: set[tuple[str, KeyPath]] = set()
 
     def error(self, place: Place, message: str, *, value: object = None, hint: str = "") -> None:
         """Add an error at `place`."""
@@ -106,15 +115,29 @@ class Problems:
         """Add a warning at `place`."""
         self._add("warning", place, message, value, hint)
 
+    def conceal(self, place: Place, variables: Mapping[str, str]) -> None:
+        """Show these variables of the environment by name in problems of this place and of those around it."""
+        for end in range(len(place.path) + 1 if variables else 0):
+            self._held.setdefault((place.source.name, place.path[:end]), {}).update(variables)
+
+    def report_nothing_more(self, place: Place) -> None:
+        """Drop what is found wrong at this place from now on."""
+        self._closed.add((place.source.name, place.path))
+
     def _add(self, severity: Severity, place: Place, message: str, value: object, hint: str) -> None:
+        at = (place.source.name, place.path)
+        if at in self._closed:
+            return
+        held = self._held.get(at, {})
+        shown = shown_value(_concealed(value, held)) if place.shows and not _may_hold_a_password(place, value) else None
         problem = Problem(
             severity="error" if self._strict else severity,
-            message=printable(message),
+            message=printable(_concealed(message, held, _SHORTEST_IN_WORDS)),
             file=place.source.name,
             line=place.source.line(place.path),
             path=printable(place.source.shown(place.path)),
-            value=shown_value(value) if place.shows and not _may_hold_a_password(place, value) else None,
-            hint=printable(hint),
+            value=shown,
+            hint=printable(_concealed(hint, held, _SHORTEST_IN_WORDS)),
         )
         self._found.setdefault((problem.file, problem.line, problem.path, problem.message), problem)
 
@@ -127,6 +150,21 @@ class Problems:
         """Return them by file, in the order of `files`, and by line."""
         rank = {name: index for index, name in enumerate(dict.fromkeys(files))}
         return tuple(sorted(self._found.values(), key=lambda p: (rank.get(p.file, len(rank)), p.line or 0)))
+
+
+_Value = TypeVar("_Value", bound=object)
+
+
+def _concealed(value: _Value, variables: Mapping[str, str], shortest: int = 1) -> _Value | str:
+    """Return a value with the names of variables in place of what they hold, or of a part with `shortest` letters."""
+    if not variables or not isinstance(value, str | int | float):
+        return value
+    names: dict[str, str] = {}
+    for name, held in variables.items():
+        parts = {part for part in _SEPARATORS.split(held) if len(part) >= _SHORTEST_PART}
+        names |= {form: f"${{{name}}}" for form in (held.strip(" \t\r\n,;"), *parts) if len(form) >= shortest}
+    longest_first = sorted(names, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest_first)) or "(?!)", lambda found: names[found[0]], str(value))
 
 
 def _may_hold_a_password(place: Place, value: object) -> bool:

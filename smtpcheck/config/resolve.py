@@ -89,7 +89,7 @@ class Resolver:
             recipient=section.recipient,
             mechanism=section.mechanism,
             warn=_warn(section.warn, self._warn),
-            labels=tuple(sorted(section.labels.items())),
+            labels=tuple(sorted((self._defaults.labels | section.labels).items())),
             granted_at=section.granted,
             password=credential is not None and not credential.gives_tokens and via is None,
             user=(credential.user if isinstance(credential, Password) else None) or "",

@@ -7,14 +7,15 @@ Rules of this file:
 - An unknown key is an error everywhere, and no error shows what was given (`hide_input_in_errors`): it may be a secret.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from smtpcheck.config.annotations import model_at, models_in
+from smtpcheck.config.mistakes import SOURCES, key_hint, meant_by, text_hint
 from smtpcheck.config.problems import KeyPath, Place, Problems, closest, nearest
 from smtpcheck.secrets.source import SecretSource
 
@@ -64,30 +65,39 @@ def validated(model: type[Model], raw: object, at: At, problems: Problems, folde
         return model.model_validate(raw, context={"folder": folder})
     except ValidationError as error:
         details = error.errors(include_url=False)
-    for detail in details:
-        _report(model, detail, at, problems)
     unknown = [_path(detail) for detail in details if detail["type"] == _UNKNOWN_KEY]
-    if not unknown or any(issubclass(_owner(model, path) or BaseModel, SecretSource) for path in unknown):
+    meant, renamed = _without_unknown_keys(model, raw, unknown)
+    for detail in details:
+        if detail["type"] != "missing" or _path(detail) not in renamed:
+            _report(model, detail, at, problems)
+    if not unknown:
         return None
     try:
-        return model.model_validate(_without_unknown_keys(model, raw, unknown), context={"folder": folder})
+        return model.model_validate(meant, context={"folder": folder})
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             _report(model, detail, at, problems)
         return None
 
 
-def _without_unknown_keys(model: type[BaseModel], raw: object, unknown: list[KeyPath]) -> object:
-    """Return the part as it is probably meant, so that an unknown key hides no other problem."""
-    meant = _copied(raw)
+def _without_unknown_keys(
+    model: type[BaseModel], raw: object, unknown: list[KeyPath]
+) -> tuple[object, Collection[KeyPath]]:
+    """Return the part as it is probably meant, so that an unknown key hides no other problem, and the keys meant."""
+    meant, renamed = _copied(raw), set()
     for path in unknown:
         owner, key, section = _owner(model, path), str(path[-1]), _value_at(meant, path[:-1])
-        if isinstance(section, dict) and key in section:
-            value = section.pop(key)
-            close = closest(key, keys_of(owner)) if owner else ""
-            if close and close not in section:
-                section[close] = value
-    return meant
+        if owner is None or not isinstance(section, dict) or key not in section:
+            continue
+        value = section.pop(key)
+        right = meant_by(owner, key, keys_of(owner)) or closest(key, keys_of(owner))
+        if issubclass(owner, SecretSource):
+            section.clear()
+            section["command"] = ["unknown"]  # a source of which nothing is read here
+        elif right and right not in section:
+            section[right] = value
+            renamed.add((*path[:-1], right))
+    return meant, renamed
 
 
 def _copied(value: object) -> object:
@@ -113,14 +123,18 @@ def _report(model: type[BaseModel], detail: ErrorDetails, at: At, problems: Prob
         _report_unknown_key(model, path, at, problems)
         return
     message, hint = _message_and_hint(model, path, detail)
+    if detail["type"] in {"model_type", "dict_type", "model_attributes_type"} and isinstance(detail["input"], str):
+        hint = text_hint(model_at(model, path), path[-1] if path else "", detail["input"], shows=at(path).shows) or hint
     value = None if detail["type"] == "missing" else detail["input"]
     problems.error(at(path), message, value=value, hint=hint)
 
 
 def _report_unknown_key(model: type[BaseModel], path: KeyPath, at: At, problems: Problems) -> None:
     owner = _owner(model, path)
-    hint = _elsewhere(model, path) or nearest(str(path[-1]), keys_of(owner) if owner else [])
-    secretive = owner is not None and issubclass(owner, SecretSource) and not hint.startswith("did you mean")
+    known = key_hint(owner, str(path[-1]), keys_of(owner)) if owner else ""
+    hint = known or _elsewhere(model, path) or nearest(str(path[-1]), keys_of(owner) if owner else [])
+    likely = known or hint.startswith("did you mean")
+    secretive = owner is not None and issubclass(owner, SecretSource) and not likely
     problems.error(at(path[:-1] if secretive else path), "unknown key", hint=hint)
 
 
@@ -128,12 +142,12 @@ def _elsewhere(model: type[BaseModel], path: KeyPath) -> str:
     """Return where an unknown key would be a known one: within a part beside it, or further up; else nothing."""
     key, owner = str(path[-1]), _owner(model, path)
     for name, field in owner.model_fields.items() if owner else ():
-        part = _model_in(field.annotation)
+        part = next(iter(models_in(field.annotation)), None)
         if part and not issubclass(part, SecretSource) and key in keys_of(part):
             beside = field.alias or name
             return f"it belongs under {beside}: {beside}: {{{key}: ...}}"
     for depth in range(len(path) - 2, -1, -1):
-        above = _model_at(model, path[:depth])
+        above = model_at(model, path[:depth])
         if above and key in keys_of(above):
             return f"it does not belong under {path[depth]}, but beside it"
     return ""
@@ -156,30 +170,19 @@ def _message_and_hint(model: type[BaseModel], path: KeyPath, detail: ErrorDetail
     message = _SENTENCES.get(kind, "").format(**context) or detail["msg"].replace("Input should be", "must be")
     if kind == "string_type" and isinstance(value, bool | int | float):
         return message, "write it in quotes"
-    if kind == "model_type" and issubclass(_model_at(model, path) or BaseModel, SecretSource):
-        return message, "write {file: PATH}, {env: NAME}, {command: [PROGRAM, ...]} or {value: TEXT}"
+    if kind == "string_type" and isinstance(value, dict | list):
+        return message, _description(model, path)
+    if kind in {"list_type", "tuple_type"} and isinstance(value, str | int):
+        return message, "write it in brackets: [...]"
+    if kind == "model_type" and issubclass(model_at(model, path) or BaseModel, SecretSource):
+        return message, SOURCES
     if kind in {"missing", "string_pattern_mismatch"}:
         return message, _description(model, path)
     return message, ""
 
 
 def _owner(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
-    return _model_at(model, path[:-1])
-
-
-def _model_at(model: type[BaseModel] | None, path: KeyPath) -> type[BaseModel] | None:
-    for key in path:
-        annotation = _field(model, key).annotation if model and _field(model, key) else None
-        model = _model_in(annotation)
-    return model
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in {Union, UnionType}:
-        return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
-    return None
+    return model_at(model, path[:-1])
 
 
 def _field(model: type[BaseModel], key: str | int) -> Any:

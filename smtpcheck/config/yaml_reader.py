@@ -2,6 +2,7 @@
 
 Rules of this file:
 - A mapping is a `Section`, a list is `Items`: a dict and a list that know the line of each member. Lines count from 1.
+  What an alias or a merge key repeats has the line where it is written, for there it is mended.
 - They are built from the parser's events, so that nesting is bounded before anything recurses: libyaml's own composer
   overflows the stack on a deep document. What aliases (`*name`) repeat is bounded too.
 - A key that is repeated in one mapping is an error: YAML 1.2 forbids it (3.2.1.1), and one of the two would be lost.
@@ -52,9 +53,11 @@ class Items(list[Any]):
 class Document:
     """One YAML file; a `Source` of problems."""
 
-    def __init__(self, name: str, value: Any = None) -> None:
+    def __init__(self, name: str, value: Any = None, *, has_variables: bool = False) -> None:
         self.name = name
         self.value = value
+        self.has_variables = has_variables
+        """Whether there may be variables of the environment in it."""
 
     def line(self, path: KeyPath) -> int | None:
         """Return the line of the value at `path`, or of the nearest thing around it."""
@@ -123,7 +126,7 @@ def parse(content: bytes, name: str, problems: Problems) -> Document | None:
         return None
     loader = yaml.CSafeLoader(text)
     try:
-        return Document(name, _Builder(loader, name, problems).document())
+        return Document(name, _Builder(loader, name, problems).document(), has_variables="${" in text)
     except _Refused as refused:
         problems.error(Place(_Line(name, refused.line)), refused.message, hint=refused.hint)
     except yaml.MarkedYAMLError as error:
@@ -133,7 +136,8 @@ def parse(content: bytes, name: str, problems: Problems) -> Document | None:
         # libyaml scans ahead of its events, and newer ones have a limit of their own.
         too_deep = "nesting depth" in reason
         message = _TOO_DEEP if too_deep else f"is not valid YAML: {reason}"
-        problems.error(Place(at), message, hint=_hint(error.problem or ""))
+        within = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark else ""
+        problems.error(Place(at), message, hint=_hint(error.problem or "", within))
     except yaml.YAMLError:
         first = next((index for index, character in enumerate(text) if not _allowed(character)), 0)
         at = _Line(name, text.count("\n", 0, first) + 1)
@@ -147,7 +151,10 @@ def _allowed(character: str) -> bool:
     return character in "\t\n\r\x85" or " " <= character <= "~" or character >= "\xa0"
 
 
-def _hint(problem: str) -> str:
+def _hint(problem: str, line: str = "") -> str:
+    before, variable, _ = line.partition("${")
+    if variable and before[-1:] not in {'"', "'", "$"} and ("{" in before or "[" in before):
+        return 'inside { } and [ ] write a variable of the environment in quotes: "${NAME}"'
     if "cannot start any token" in problem:
         return "indent with spaces, not with tabs; write a value that starts with @, % or ` in quotes"
     if "mapping values are not allowed" in problem:
@@ -227,7 +234,9 @@ class _Builder:
             elif event.value in section:
                 first = section.lines[event.value]
                 twice = Place(_Line(self._name, line))
-                self._problems.error(twice, f"duplicate key in a mapping: it is already in line {first}")
+                self._problems.error(
+                    twice, f"duplicate key in a mapping: it is already in line {first}", hint="keep one"
+                )
             else:
                 section[event.value] = value
                 section.lines[event.value] = line
@@ -241,7 +250,7 @@ class _Builder:
                 raise _Refused("<< takes a mapping or a list of mappings", line)
             for key in part.keys() - section.keys():
                 section[key] = part[key]
-                section.lines[key] = line
+                section.lines[key] = part.lines[key]
 
     def _items(self, depth: int) -> Items:
         items = Items()

@@ -8,6 +8,19 @@ import re
 
 _UNITS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION = re.compile(r"(?=.)" + "".join(rf"(?:([0-9]+){unit})?" for unit in _UNITS))
+_IN_WORDS = re.compile(r"([0-9]{1,9}) ?([a-z]+)")
+_WORDS = {
+    "week": "w",
+    "day": "d",
+    "hour": "h",
+    "hr": "h",
+    "minute": "m",
+    "min": "m",
+    "second": "s",
+    "sec": "s",
+    "millisecond": "ms",
+    "msec": "ms",
+}
 _LONGEST = 10 * 365 * 86400.0
 
 DURATION_JSON = {"type": "string", "pattern": rf"^(?=.){''.join(f'([0-9]+{unit})?' for unit in _UNITS)}$"}
@@ -21,14 +34,29 @@ def parse_duration(value: object) -> float:
         ValueError: It is not a valid duration, or longer than ten years.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError(f"a duration needs a unit\nwrite {value}s for seconds")  # noqa: TRY004 - pydantic knows no other
+        hint = f"write {value}s for seconds, {value}m for minutes"
+        raise ValueError(f"a duration needs a unit\n{hint}")  # noqa: TRY004 - pydantic knows no other
     match = _DURATION.fullmatch(value) if isinstance(value, str) and value.isascii() and len(value) < 64 else None
     if match is None:
-        raise ValueError("is not a valid duration\nwrite 500ms, 60s, 15m, 1h30m or 7d")
+        meant = _meant(value[:64]) if isinstance(value, str) else ""
+        raise ValueError(f"is not a valid duration\nwrite {meant or '500ms, 60s, 15m, 1h30m or 7d'}")
     seconds = sum(int(count) * unit for count, unit in zip(match.groups(), _UNITS.values(), strict=True) if count)
     if seconds > _LONGEST:
         raise ValueError("is longer than ten years")
     return seconds
+
+
+def _meant(text: str) -> str:
+    """Return a duration as it is to be written where it is written in words, such as `5 minutes`; else nothing."""
+    parts = [(count, _unit(word)) for count, word in _IN_WORDS.findall(text.lower())]
+    whole = not _IN_WORDS.sub("", text.lower()).strip(" ,")
+    written = "".join(f"{count}{unit}" for count, unit in parts)
+    return written if whole and all(unit for _, unit in parts) and _DURATION.fullmatch(written) else ""
+
+
+def _unit(word: str) -> str:
+    """Return the unit that a word means, empty for any other word."""
+    return word if word in _UNITS else _WORDS.get(word.removesuffix("s"), "")
 
 
 def parse_period(value: object) -> float:

@@ -45,6 +45,8 @@ COMMAND_SPACING_SECONDS = 60.0
 
 _MAX_BYTES = 64 * 1024
 _GUID = re.compile(r"\{?[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?")
+VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}")
+"""A variable of the environment as the configuration writes it; no secret is replaced by one."""
 _BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -59,6 +61,8 @@ class SecretWarning(StrEnum):
     """The file begins with a byte order mark, which is dropped."""
     GUID = "guid"
     """It has the form of a GUID: Microsoft shows the id of a client secret beside its value."""
+    VARIABLE = "variable"
+    """It is written as a variable of the environment, which nothing has replaced."""
 
 
 class ReadSecret(Secret):
@@ -73,7 +77,7 @@ class ReadSecret(Secret):
             value = value.removesuffix("\r") if text.endswith("\r\n") else value
         super().__init__(value)
         self.warnings = frozenset(_warnings(text))
-        """See `SecretHazard`."""
+        """See `SecretWarning`."""
 
 
 def _warnings(text: str) -> list[SecretWarning]:
@@ -88,6 +92,8 @@ def _warnings(text: str) -> list[SecretWarning]:
         found.append(SecretWarning.BLANK)
     if _GUID.fullmatch(core.strip()):
         found.append(SecretWarning.GUID)
+    if VARIABLE.fullmatch(core.strip()):
+        found.append(SecretWarning.VARIABLE)
     return found
 
 

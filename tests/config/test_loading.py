@@ -134,6 +134,46 @@ checks:
     assert settings.label_names == ("area", "team")
 
 
+def test_labels_of_the_defaults_are_those_of_every_check_and_its_own_win(tmp_path: Path) -> None:
+    settings = _load(
+        tmp_path,
+        """
+defaults: {labels: {site: fra1, team: mail}}
+checks:
+  - {name: a, depth: connect, server: {host: a.de}}
+  - {name: b, depth: connect, server: {host: a.de}, labels: {team: finance, tier: "1"}}
+""",
+    )
+    assert [check.labels for check in settings.checks] == [
+        (("site", "fra1"), ("team", "mail")),
+        (("site", "fra1"), ("team", "finance"), ("tier", "1")),
+    ]
+    assert settings.label_names == ("site", "team", "tier")
+
+
+def test_keys_that_begin_with_x_hold_anchors_and_are_ignored_otherwise(tmp_path: Path) -> None:
+    settings = _load(
+        tmp_path,
+        """
+x-anything: [1, {a: b}]
+x-server: &server {host: a.example.org, port: 25}
+x-check: &check
+  depth: connect
+  interval: 5m
+  server: *server
+checks:
+  - {<<: *check, name: a}
+  - <<: [*check, {labels: {team: mail}}]
+    name: b
+    interval: 1h
+    server: {<<: *server, port: 587}
+""",
+    )
+    seen = [(check.name, check.interval, check.server.host, check.server.port) for check in settings.checks]
+    assert seen == [("a", 300.0, "a.example.org", 25), ("b", 3600.0, "a.example.org", 587)]
+    assert settings.checks[1].labels == (("team", "mail"),)
+
+
 @pytest.mark.parametrize(
     ("host", "credential", "provider"),
     [

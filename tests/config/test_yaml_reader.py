@@ -36,11 +36,11 @@ def test_a_value_that_is_missing_has_the_line_of_what_is_around_it() -> None:
     assert [document.line(("a", "b", "c")), document.line(("a", 7)), document.line(("x",))] == [2, 1, None]
 
 
-def test_merged_keys_are_overridden_and_stand_where_they_are_merged() -> None:
+def test_merged_keys_are_overridden_and_have_the_line_where_they_are_written() -> None:
     document = _parsed("a: &a {x: 1, y: 2}\nb:\n  <<: *a\n  y: 3\nc: {<<: [*a, {z: 4}]}\n")
     assert document.value["b"] == {"x": 1, "y": 3}
     assert document.value["c"] == {"x": 1, "y": 2, "z": 4}
-    assert [document.line(("b", "x")), document.line(("b", "y"))] == [3, 4]
+    assert [document.line(("b", "x")), document.line(("b", "y"))] == [1, 4]
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates()
