@@ -12,11 +12,13 @@ Rules of this file:
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Self
 
 from smtpcheck.agent.agent_state import AgentParts, agent_state
 from smtpcheck.agent.alerting import Alerting
+from smtpcheck.agent.config_watch import ConfigWatch
 from smtpcheck.agent.health import Health
 from smtpcheck.agent.inspecting import READ_SECONDS, InspectionService
 from smtpcheck.agent.loopback import LoopbackService
@@ -99,6 +101,7 @@ class Agent:
         self._requests = Requests(state, self._runner.run_requested, wall=kit.wall, monotonic=kit.monotonic)
         self._stopping = False
         self._reloader = Reloader(settings.agent, load, self._swap, kit.wall)
+        self._watch: ConfigWatch | None = None
         self._jobs = PeriodicJobs(kit.wall)
         self._clock = ClockFollower(
             kit.system, self._jobs.follow, state.clock_set, self.alerting.clock_set, self._loopback.clock_set
@@ -202,6 +205,10 @@ class Agent:
         """Load the configuration and swap it in when it is whole; return the errors that kept the old one, if any."""
         return await self._reloader.reload()
 
+    def watch_files(self, paths: Sequence[Path], loaded: Mapping[Path, str]) -> None:
+        """Have `run` reload the configuration when a file of it changes; `loaded` is what was read of each so far."""
+        self._watch = ConfigWatch(paths, loaded, self._reloader, self._health)
+
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -220,11 +227,14 @@ class Agent:
         self._jobs.start()
         ticking = asyncio.create_task(every(TICK_SECONDS, self._tick, self._health), name="tick")
         sending = asyncio.create_task(every(LOOPBACK_SECONDS, self._tick_loopback, self._health), name="loopback")
+        watching = asyncio.create_task(self._watch.run(), name="config watch") if self._watch else None
         try:
             await stop.wait()
         finally:
             self._stopping = True
             self._jobs.stop()
+            if watching is not None:
+                await end(watching)
             await end(sending)
             await self._drain()
             await end(ticking)

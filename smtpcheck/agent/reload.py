@@ -8,9 +8,10 @@ Rules of this file:
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
+from pathlib import Path
 
 import structlog
 
@@ -37,6 +38,8 @@ class Reloader:
         """Whether the last reload was."""
         self.succeeded_at = wall()
         """When the settings that are in force were loaded (Unix seconds)."""
+        self.tried: Mapping[Path, str] | None = None
+        """A digest of each file that the last reload has read; None before the first."""
         self._used = used
         self._load = load
         self._swap = swap
@@ -47,6 +50,7 @@ class Reloader:
         """Load the configuration and swap it in when it is whole; return the errors that kept the old one, if any."""
         async with self._one_at_a_time:
             loaded = await asyncio.to_thread(self._load)
+            self.tried = loaded.contents
             if loaded.settings is None:
                 self.successful = False
                 errors = tuple(problem for problem in loaded.problems if problem.severity == "error")

@@ -39,6 +39,10 @@ def run(
             "--web.config.file", metavar="PATH", help="TLS and users of the page (exporter-toolkit's format)."
         ),
     ] = None,
+    auto_reload: Annotated[
+        bool,
+        typer.Option("--config.auto-reload", help="Load the configuration again when a file of it changes."),
+    ] = False,
     shard: ShardOf = None,
     log_level: Level = LogLevel.INFO,
     log_format: Style = None,
@@ -52,8 +56,12 @@ def run(
     refuse_windows("use smtpcheck check there, or the container image")
     exit_on_sigterm(0)
     configure(log_level, log_format)
-    again = partial(load, files_of(config_file), shard=shard_of(shard))
-    settings = settings_or_exit(again(), EXIT_FAILURE)
+    files = files_of(config_file)
+    again = partial(load, files, shard=shard_of(shard))
+    loaded = again()
+    settings = settings_or_exit(loaded, EXIT_FAILURE)
+    if auto_reload and not all(path.is_file() or path.is_dir() for path in files):
+        raise typer.BadParameter("--config.auto-reload needs files and folders: a pipe can be read only once")
     listen = address(listen_address) if listen_address else settings.agent.listen
 
     async def main() -> int:
@@ -64,6 +72,8 @@ def run(
         stop = stop_event()
         try:
             agent = await Agent.create(settings, again)
+            if auto_reload:
+                agent.watch_files(files, loaded.contents)
             reload_on_hangup(stop, agent.reload)
             await serve(agent, listen, stop, web_config_file)
         except (StateFolderError, ServeError) as error:

@@ -4,7 +4,7 @@ What credentials, notifiers and finders are is in `oauth/`, `alerts/` and `loopb
 """
 
 from smtpcheck.config.fields import parse_listen
-from smtpcheck.config.loading import load
+from smtpcheck.config.loading import contents_now, load
 from smtpcheck.config.options import for_mailboxes, from_options
 from smtpcheck.config.problems import Problem
 from smtpcheck.config.schema import api_json_schema, json_schema
@@ -21,6 +21,7 @@ __all__ = [
     "Settings",
     "Traffic",
     "api_json_schema",
+    "contents_now",
     "for_mailboxes",
     "from_options",
     "json_schema",

@@ -5,6 +5,7 @@ Rule of this file: what a description may say is its own model's to decide (`mai
 
 from pathlib import Path
 
+from smtpcheck.config.contents import Contents
 from smtpcheck.config.problems import Place, Problems
 from smtpcheck.config.validation import validated
 from smtpcheck.config.yaml_reader import read
@@ -14,8 +15,9 @@ from smtpcheck.mail_api.description import Description
 class ApiFiles:
     """The files of one configuration."""
 
-    def __init__(self, problems: Problems) -> None:
-        """Report what is wrong to `problems`."""
+    def __init__(self, problems: Problems, contents: Contents) -> None:
+        """Report what is wrong to `problems`; `contents` notes what was read."""
+        self._contents = contents
         self._problems = problems
         self._read: dict[Path, str] = {}
 
@@ -31,7 +33,7 @@ class ApiFiles:
         return self._read[path]
 
     def _described(self, path: Path) -> str:
-        document = read(path, self._problems)
+        document = read(path, self._problems, self._contents)
         if document is None:
             return ""
         place = Place(document)

@@ -8,13 +8,14 @@ Rules of this file:
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from smtpcheck.config.alerts import AlertSettings, alert_settings
+from smtpcheck.config.contents import Contents, digest_of
 from smtpcheck.config.inspection import inspection_plans
 from smtpcheck.config.lint import lint_check, lint_credential, lint_secret
 from smtpcheck.config.loopback import LoopbackResolver
@@ -48,15 +49,26 @@ def load(paths: Sequence[Path], *, strict: bool = False, shard: Shard = WHOLE) -
     The settings are those of `shard`; problems are those of the whole. With `strict` every warning is an error.
     Blocks on files; never raises for what is in them.
     """
-    problems = Problems(strict=strict)
+    problems, contents = Problems(strict=strict), Contents()
     files = _files(paths, problems)
-    documents = [document for path in files if (document := read(path, problems))]
-    loading = Loading(problems)
+    documents = [document for path in files if (document := read(path, problems, contents))]
+    loading = Loading(problems, contents)
     for document in documents:
         loading.add(document, expanded(document, problems), Path(document.name).parent)
     settings = loading.settings()
     own = None if problems.any_error else loading.split(settings, shard)
-    return Loaded(None if problems.any_error else own, problems.in_order(map(str, [*files, *loading.files])))
+    found = problems.in_order(map(str, [*files, *loading.files]))
+    return Loaded(None if problems.any_error else own, found, MappingProxyType(contents.digests))
+
+
+def contents_now(paths: Sequence[Path], known: Iterable[Path]) -> Mapping[Path, str] | None:
+    """Return what `load` would note of the files of `paths`, and of further ones that are known, as they are now.
+
+    None where a file of `paths` is not there or cannot be read. Blocks on files.
+    """
+    named = _files(paths, Problems())
+    digests = {path: digest_of(path) for path in dict.fromkeys([*named, *known])}
+    return digests if named and all(digests[path] for path in named) else None
 
 
 def _files(paths: Sequence[Path], problems: Problems) -> list[Path]:
@@ -82,8 +94,9 @@ def _inside(folder: Path) -> list[Path]:
 class Loading:
     """One configuration as it comes together."""
 
-    def __init__(self, problems: Problems) -> None:
-        """Report what is found to `problems`."""
+    def __init__(self, problems: Problems, contents: Contents | None = None) -> None:
+        """Report what is found to `problems`; `contents` notes what is read."""
+        self._contents = contents or Contents()
         self.files: list[Path] = []
         self._problems = problems
         self._parts: dict[str, tuple[Place, Any, Path | None]] = {}
@@ -164,7 +177,7 @@ class Loading:
             if not isinstance(raw, Mapping):
                 self._problems.error(place / index, "must be a mapping", hint="start it with name:")
                 continue
-            entries, table = expand(raw, place / index, folder, self._problems)
+            entries, table = expand(raw, place / index, folder, self._contents, self._problems)
             self._entries += [(entry, folder) for entry in entries]
             if table is not None and table not in self.files:
                 self.files.append(table)
@@ -232,7 +245,7 @@ class Loading:
         return validated(model, raw, place.__add__, self._problems, folder)
 
     def _checks(self, defaults: DefaultsSection) -> tuple[tuple[Check, ...], dict[str, Loopback]]:
-        resolver = Resolver(defaults, self._credentials, self._credential_places, self._problems)
+        resolver = Resolver(defaults, self._credentials, self._credential_places, self._problems, self._contents)
         sending = LoopbackResolver(self._credentials, self._credential_places, self._problems)
         checks: list[Check] = []
         loopbacks: dict[str, Loopback] = {}

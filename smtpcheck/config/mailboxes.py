@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from smtpcheck.config.contents import Contents
 from smtpcheck.config.expect import ExpectSection
 from smtpcheck.config.fields import NAME
 from smtpcheck.config.models import CheckSection, MailboxesFile, ServerSection, WarnSection
@@ -65,7 +66,7 @@ class Table:
 
 
 def expand(
-    raw: Mapping[str, Any], place: Place, folder: Path | None, problems: Problems
+    raw: Mapping[str, Any], place: Place, folder: Path | None, contents: Contents, problems: Problems
 ) -> tuple[list[Entry], Path | None]:
     """Return the single checks that one item of `checks` stands for, and the CSV file if one was named."""
     if "mailboxes" not in raw:
@@ -81,7 +82,7 @@ def expand(
     elif isinstance(given, Mapping):
         named = validated(MailboxesFile, given, at.__add__, problems, folder)
         file = named.file if named else None
-        entries = list(_of_file(rest, file, place, at / "file", problems)) if file else []
+        entries = list(_of_file(rest, file, place, contents, problems)) if file else []
     else:
         problems.error(at, "must be a list of addresses, or {file: PATH}", value=given)
         return [], None
@@ -97,9 +98,12 @@ def _of_list(rest: Mapping[str, Any], given: list[Any], place: Place) -> list[En
     ]
 
 
-def _of_file(rest: Mapping[str, Any], file: Path, place: Place, at: Place, problems: Problems) -> Iterator[Entry]:
+def _of_file(
+    rest: Mapping[str, Any], file: Path, place: Place, contents: Contents, problems: Problems
+) -> Iterator[Entry]:
+    at = place / "mailboxes" / "file"
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        text = contents.read(file).decode("utf-8-sig")
     except UnicodeDecodeError:
         problems.error(at, "is not UTF-8 text", value=str(file), hint="save the file as UTF-8")
         return

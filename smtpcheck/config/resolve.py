@@ -13,6 +13,7 @@ from functools import cached_property
 from urllib.parse import urlsplit
 
 from smtpcheck.config.api_files import ApiFiles
+from smtpcheck.config.contents import Contents
 from smtpcheck.config.expect import DEFAULT_INTERVAL, check_depth, check_interval
 from smtpcheck.config.fields import parse_domain
 from smtpcheck.config.mailboxes import Entry
@@ -45,6 +46,7 @@ class Resolver:
         credentials: Mapping[str, Credential],
         named: Collection[str],
         problems: Problems,
+        contents: Contents,
     ) -> None:
         self._defaults = defaults
         self._credentials = credentials
@@ -52,7 +54,7 @@ class Resolver:
         self._problems = problems
         self._warn = _warn(defaults.warn, _WARN)
         self._servers: dict[tuple[ServerSection, str], Server] = {}
-        self.api_files = ApiFiles(problems)
+        self.api_files = ApiFiles(problems, contents)
         """The descriptions of mail APIs that the checks name."""
 
     def check(self, section: CheckSection, entry: Entry) -> Check | None:

@@ -81,3 +81,5 @@ class Loaded:
     """None when any problem is an error."""
     problems: tuple[Problem, ...] = ()
     """By file and line."""
+    contents: Mapping[Path, str] = field(default_factory=dict)
+    """A digest of each file that was read, empty for one that could not be: also where there are no settings."""

@@ -22,6 +22,7 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
+from smtpcheck.config.contents import Contents
 from smtpcheck.config.problems import KeyPath, Place, Problems
 
 _DEEPEST = 24
@@ -104,11 +105,11 @@ def _tagged(line: int) -> _Refused:
     return _Refused("a tag (a word that starts with !) has no meaning here", line, "write the value in quotes")
 
 
-def read(path: Path, problems: Problems) -> Document | None:
-    """Read one YAML file, or report why it cannot be read and return None."""
+def read(path: Path, problems: Problems, contents: Contents | None = None) -> Document | None:
+    """Read one YAML file, or report why it cannot be read and return None; `contents` notes what was read."""
     name = str(path)
     try:
-        content = path.read_bytes()
+        content = (contents or Contents()).read(path)
     except OSError as error:
         hint = "name the file or folder with -c (--config.file)" if isinstance(error, FileNotFoundError) else ""
         problems.error(Place(_Line(name, None)), f"cannot be read: {(error.strerror or 'refused').lower()}", hint=hint)

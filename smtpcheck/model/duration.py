@@ -46,6 +46,13 @@ def parse_duration(value: object) -> float:
     return seconds
 
 
+def duration_text(seconds: float) -> str:
+    """Return seconds as a duration is written, in the largest unit that gives a whole number: `90d`, `60s` as `1m`."""
+    exact = (name for name in ("d", "h", "m", "s") if seconds / _UNITS[name] == seconds // _UNITS[name])
+    unit = next(exact, "ms")
+    return f"{round(seconds / _UNITS[unit])}{unit}"
+
+
 def _meant(text: str) -> str:
     """Return a duration as it is to be written where it is written in words, such as `5 minutes`; else nothing."""
     parts = [(count, _unit(word)) for count, word in _IN_WORDS.findall(text.lower())]

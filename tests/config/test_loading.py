@@ -287,7 +287,16 @@ def test_the_example_is_right_but_for_its_secrets() -> None:
     loaded = load([EXAMPLE])
     assert {problem.severity for problem in loaded.problems} == {"warning"}
     assert all("cannot be read" in problem.message for problem in loaded.problems)
-    assert _settings(loaded).label_names == ("team",)
+    assert _settings(loaded).label_names == ("site", "team")
+    assert EXAMPLE.read_text().startswith("# yaml-language-server: $schema=checks.schema.json\n")
+
+
+def test_the_example_takes_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SITE", "ams1")
+    monkeypatch.setenv("OWN_SERVER_PORT", "4650")
+    checks = {check.name: check for check in _settings(load([EXAMPLE])).checks}
+    assert (checks["own-server"].labels, checks["own-server"].server.port) == ((("site", "ams1"),), 4650)
+    assert checks["gateway"].server.min_tls == "1.2"
 
 
 def test_the_state_lies_where_the_user_may_write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

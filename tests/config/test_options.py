@@ -220,6 +220,51 @@ def test_the_schema_describes_every_key() -> None:
     assert bare == []
 
 
+def test_the_schema_shows_the_form_of_every_key() -> None:
+    """By a default, its choices, or an example that the schema itself accepts."""
+    schema = json_schema()
+    assert (schema["$id"], schema["$schema"].endswith("/2020-12/schema")) == ("urn:smtpcheck:checks:0.2", True)
+    bare, refused = [], []
+    for name, part in {"Checks": schema, **schema["$defs"]}.items():
+        for key, value in part.get("properties", {}).items():
+            if not _shows_its_form(value):
+                bare.append(f"{name}.{key}")
+            validator = jsonschema.Draft202012Validator({**value, "$defs": schema["$defs"]})
+            shown = [*value.get("examples", ()), *([value["default"]] if "default" in value else ())]
+            refused += [f"{name}.{key}: {each}" for each in shown if not validator.is_valid(each)]
+    assert (bare, refused) == ([], [])
+
+
+def _shows_its_form(value: dict[str, Any]) -> bool:
+    if value.keys() & {"default", "examples", "enum", "const", "$ref", "oneOf"} or value.get("type") == "boolean":
+        return True
+    inner = [*value.get("anyOf", ()), value.get("items"), value.get("additionalProperties")]
+    variable = {"$ref": "#/$defs/Variable"}
+    return any(_shows_its_form(each) for each in inner if isinstance(each, dict) and each != variable)
+
+
+def test_defaults_in_the_schema_are_written_as_in_the_file() -> None:
+    definitions = json_schema()["$defs"]
+    agent, defaults = definitions["AgentSection"]["properties"], definitions["DefaultsSection"]["properties"]
+    assert (agent["listen"]["default"], agent["fresh_every"]["default"]) == ("127.0.0.1:9587", "1h")
+    assert (defaults["interval"]["default"], defaults["depth"]["default"]) == ("1m", "auth")
+    assert definitions["Alerts"]["properties"]["remind_every"]["default"] == "12h"
+
+
+def test_the_schema_takes_variables_and_a_place_for_anchors() -> None:
+    document = _example()
+    document["x-anything"] = [1]
+    document["agent"] |= {"max_open_connections": "${MOST}", "expose_addresses": "${SHOWN:-false}"}
+    document["defaults"] |= {"interval": "${EVERY}", "depth": "${DEPTH}"}
+    document["credentials"]["contoso"] |= {"tenant": "${TENANT}", "client_secret_expires": "${DAY}"}
+    document["checks"][0]["server"] = {"port": "${PORT:-587}", "security": "${SECURITY}", "host": "mx.${DOMAIN}"}
+    document["checks"][0]["name"] = "${SITE}-a"
+    assert _errors(document) == []
+    document["checks"][0]["server"]["port"] = "$PORT"
+    document["credentials"]["contoso"]["client_secret"] = {"env": ""}
+    assert _errors(document) == ["$.checks[0].server.port", "$.credentials.contoso"]
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [

@@ -22,7 +22,7 @@ import structlog
 from apscheduler.schedulers import base as apscheduler
 
 from smtpcheck.agent import agent as agent_module
-from smtpcheck.agent import witnesses
+from smtpcheck.agent import config_watch, witnesses
 from smtpcheck.agent.agent import Agent
 from smtpcheck.alerts import dispatcher
 from smtpcheck.check.kit import Kit
@@ -53,6 +53,7 @@ PACE = (
     (agent_module, "LOOPBACK_SECONDS", 2.0),
     (agent_module, "REFRESH_SECONDS", 60.0),
     (dispatcher, "POLL_SECONDS", 30.0),
+    (config_watch, "POLL_SECONDS", 60.0),
 )
 """How often the agent looks for what is due; more often costs time and shows nothing more."""
 
