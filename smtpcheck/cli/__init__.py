@@ -66,11 +66,17 @@ def main(arguments: list[str] | None = None) -> int:
     return code if arguments is not None else failure.leave(code)
 
 
+def _sentence(error: typer.TyperException) -> str:
+    """Return what is wrong with the arguments; what a command itself says of them is a sentence already."""
+    own = isinstance(error, typer.BadParameter) and error.param is None
+    return error.message if own else error.format_message()
+
+
 def _invoke(arguments: list[str]) -> int:
     try:
         code = app(args=arguments, prog_name="smtpcheck", standalone_mode=False)
     except typer.TyperException as error:
-        return failure.wrong_use(arguments, error.format_message())
+        return failure.wrong_use(arguments, _sentence(error))
     except failure.NotUsableError as error:
         return failure.not_usable(arguments, error)
     except (typer.Abort, KeyboardInterrupt):

@@ -107,7 +107,7 @@ async def _login(
     from smtpcheck.model.report import TokenError
     from smtpcheck.oauth.refresh import first_login
 
-    answer = await _signed_in(credential, port, _scopes_of_finders(settings, file.name))
+    answer = await _signed_in(credential, port, _further_scopes(settings, file.name))
     if isinstance(answer, TokenError):
         return _explained(credential, answer)
     kept = first_login(answer, issuer=credential.login_issuer, client_id=credential.client_id, now=time.time())
@@ -127,10 +127,12 @@ async def _login(
     return await asyncio.to_thread(_keep, file, kept, tried=bool(reports) and not any(map(_has_failed, reports)))
 
 
-def _scopes_of_finders(settings: "Settings", name: str) -> list[str]:
-    """Return the scopes for which finders will ask tokens of the credential, besides its own."""
+def _further_scopes(settings: "Settings", name: str) -> list[str]:
+    """Return the scopes for which checks by a mail API and finders will ask tokens of the credential."""
     finds = [find for plan in settings.loopbacks.values() for find in plan.searched]
-    return sorted({find.scope for find in finds if find.credential == name and find.scope})
+    scopes = {find.scope for find in finds if find.credential == name}
+    scopes |= {check.via.scope for check in settings.checks if check.via and check.credential == name}
+    return sorted(scopes - {""})
 
 
 async def _signed_in(credential: "UserCredential", port: int, further: list[str]) -> "TokenResponse | TokenError":

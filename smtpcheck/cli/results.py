@@ -70,4 +70,4 @@ def _alike(check: Check, report: Report) -> _Alike:
 
 
 def _first_finding(report: Report) -> Finding | None:
-    return next(iter(report.findings or report.warnings), None)
+    return next(iter(report.shown), None)

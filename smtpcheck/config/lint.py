@@ -56,8 +56,6 @@ def lint_credential(credential: Credential, place: Place, problems: Problems) ->
         problems.warning(place / "issuer", "is the address of the discovery document, not the issuer's", hint=hint)
     if isinstance(credential, Microsoft):
         _check_expiry(credential, place / "client_secret_expires", problems)
-        if credential.authority is None:
-            _check_scope(credential, place / "scope", problems)
 
 
 def lint_check(check: Check, credential: Credential | None, entry: Entry, problems: Problems) -> None:
@@ -150,9 +148,12 @@ def _check_expiry(credential: Microsoft, place: Place, problems: Problems) -> No
         problems.warning(place, "is past: the client secret has expired", value=str(expires), hint="make a new secret")
 
 
-def _check_scope(credential: Microsoft, place: Place, problems: Problems) -> None:
+def lint_scope(credential: Credential, place: Place, *, for_smtp: bool, problems: Problems) -> None:
+    """Report a scope that cannot work; one of Microsoft Graph can where no check by SMTP uses the credential."""
+    if not isinstance(credential, Microsoft) or credential.authority is not None:
+        return
     right = CLOUDS[credential.cloud].scope
-    if urlsplit(credential.scope).hostname in _GRAPH_HOSTS:
+    if urlsplit(credential.scope).hostname in _GRAPH_HOSTS and for_smtp:
         problems.error(place, "is for Microsoft Graph, whose tokens SMTP refuses (535 5.7.3)", hint=f"write {right}")
     elif not credential.scope.endswith("/.default"):
         hint = f"write {right}"

@@ -17,7 +17,7 @@ from typing import Any
 from smtpcheck.config.alerts import AlertSettings, alert_settings
 from smtpcheck.config.contents import Contents, digest_of
 from smtpcheck.config.inspection import inspection_plans
-from smtpcheck.config.lint import lint_check, lint_credential, lint_secret
+from smtpcheck.config.lint import lint_check, lint_credential, lint_scope, lint_secret
 from smtpcheck.config.loopback import LoopbackResolver
 from smtpcheck.config.mailboxes import Entry, expand
 from smtpcheck.config.mistakes import type_hint
@@ -191,6 +191,7 @@ class Loading:
         for name, credential in self._credentials.items():
             lint_credential(credential, self._credential_places[name], self._problems)
         checks, loopbacks = self._checks(defaults)
+        self._lint_scopes(checks, loopbacks)
         if not self._entries and self._top is not None and not self._problems.any_error:
             self._problems.error(self._top / "checks", "there is no check")
         return Settings(
@@ -215,6 +216,17 @@ class Loading:
             alerts=self._alerts(checks),
             files=tuple(self.files),
         )
+
+    def _lint_scopes(self, checks: tuple[Check, ...], loopbacks: Mapping[str, Loopback]) -> None:
+        """Report scopes that cannot work, by what uses the credential: SMTP, or a mail API, a finder, an inspection."""
+        by_smtp = {check.credential for check in checks if check.via is None}
+        by_api = {check.credential for check in checks if check.via is not None}
+        by_api |= {find.credential for loopback in loopbacks.values() for find in loopback.searched}
+        by_api |= {keys.by for each in self._credentials.values() if (keys := getattr(each, "inspect", None))}
+        for name, credential in self._credentials.items():
+            for_smtp = name in by_smtp or name not in by_api
+            place = self._credential_places[name] / "scope"
+            lint_scope(credential, place, for_smtp=for_smtp, problems=self._problems)
 
     def split(self, settings: Settings, shard: Shard) -> Settings:
         """Return what a shard runs of the settings; a problem for each share of a cap that is too small."""

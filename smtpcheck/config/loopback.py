@@ -19,6 +19,7 @@ from smtpcheck.config.providers import provider_of_host
 from smtpcheck.config.validation import At, ConfigSection
 from smtpcheck.limits.send_limits import MAILBOX, Limits
 from smtpcheck.loopback.plan import Find, FindVia, Loopback
+from smtpcheck.mail_api.apis import api_of
 from smtpcheck.model.check import Check, Provider
 from smtpcheck.oauth.credential import Credential
 
@@ -120,6 +121,10 @@ class LoopbackResolver:
             )
         if not usable or find is None:
             return None
+        if check.via is not None and not api_of(check.via).carries_headers and find.via is not FindVia.NONE:
+            hint = "write find: {via: none}, or send by SMTP or another API"
+            message = f"cannot find its messages: {check.via.api} sends none of the headers by which they are found"
+            self._problems.warning(at(("find",)), message, hint=hint)
         return Loopback(
             every=section.every,
             sender=sender,

@@ -75,6 +75,8 @@ class MailApi(ABC):
     """Why not, where it cannot."""
     needs_secret: bool = False
     """Whether a key has two halves."""
+    carries_headers: bool = True
+    """Whether a message arrives with the headers that it was given, by which a loopback finds it."""
     base_hint: str = ""
     """What to write as `base`, where the API has no address that is the same for all."""
     repeats: bool = False

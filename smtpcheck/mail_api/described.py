@@ -41,6 +41,7 @@ class Described(MailApi):
         self.base = next(iter(description.regions.values()))
         self.permissions = tuple(right.name for right in description.permissions if right.for_ == "send")
         self.proves, self.unprovable = bool(description.proof), description.unprovable
+        self.carries_headers = description.send.carries_headers
         self.needs_secret = description.key.needs_secret
         self.takes = frozenset(_options(description))
         self.needs = frozenset({"template"}) if description.needs_template else frozenset()

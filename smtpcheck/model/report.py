@@ -339,6 +339,11 @@ class Report:
     """What a mail API says of the account, by stable names: quota, states."""
 
     @property
+    def shown(self) -> tuple[Finding, ...]:
+        """Return what is said of the run, best first: why it failed, else what will break."""
+        return self.findings or self.warnings
+
+    @property
     def failed_step(self) -> Step | None:
         """Return the first step with a fault: the token's comes before the connection's."""
         return next((step for step in self.steps if step.fault is not None), None)

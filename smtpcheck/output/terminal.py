@@ -186,7 +186,7 @@ def nagios(reports: Sequence[Report], catalogue: Catalogue) -> str:
 
 def _in_words(report: Report, catalogue: Catalogue) -> str:
     """Return a check's name, its cause in words, and the reply that showed it."""
-    finding = next(iter(report.findings or report.warnings), None)
+    finding = next(iter(report.shown), None)
     cause = describe(finding, catalogue).summary if finding else _causes(report)
     reply = f" ({report.refusal})" if finding and report.refusal else ""
     return f"{report.check}: {cause}{reply}"

@@ -20,18 +20,11 @@ NOT_AUTHENTICATED = (
     "530 5.7.0  https://support.google.com/mail/?p=WantAuthError"
 )
 STARTTLS_FIRST = "530 5.7.0 Must issue a STARTTLS command first."
-AUTH_TEMPORARY = "454 4.7.0 Cannot authenticate due to temporary system problem. Try again later."
 TOO_MANY_LOGINS = "454 4.7.0 Too many login attempts, please try again later."
 DAILY_LIMIT = (
     "550-5.4.5 Daily user sending limit exceeded. For more information on Gmail\n"
     "550-5.4.5 sending limits go to\n"
     "550 5.4.5  https://support.google.com/a/answer/166852"
-)
-RECIPIENT_UNKNOWN = (
-    "550-5.1.1 The email account that you tried to reach does not exist. Please try\n"
-    "550-5.1.1 double-checking the recipient's email address for typos or\n"
-    "550-5.1.1 unnecessary spaces. For more information, go to\n"
-    "550 5.1.1  https://support.google.com/mail/?p=NoSuchUser"
 )
 HELLO_FIRST = "503 5.5.1 EHLO/HELO first."
 BAD_SEQUENCE = "503 5.5.1 Bad sequence of commands."

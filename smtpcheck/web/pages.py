@@ -221,7 +221,7 @@ def _main_finding(report: Report | None) -> Finding | None:
     """Return what a list says of a report: the best finding of a failure, or the first warning."""
     if report is None or report.outcome is Outcome.OK:
         return None
-    return next(iter(report.findings or report.warnings), None)
+    return next(iter(report.shown), None)
 
 
 def template(name: str) -> jinja2.Template:

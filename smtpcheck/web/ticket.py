@@ -35,7 +35,7 @@ def _lines(check: Check, report: Report, since: float, catalogue: Catalogue) -> 
         yield f"Issuer: {error.error or error.kind} {error.description}".rstrip()
         if error.correlation_id:
             yield f"Correlation id: {error.correlation_id}"
-    findings = report.findings or report.warnings
+    findings = report.shown
     for number, finding in enumerate(findings[:3]):
         yield from _finding(finding, catalogue, is_first=number == 0)
 
