@@ -32,7 +32,7 @@ ENDS: dict[tuple[str, ...], tuple[int, str]] = {
 NOT_RUN: dict[tuple[str, ...], str] = {
     ("bash", "setup.sh"): "it needs a project of Google Cloud; tests/setup/ plays the scripts with a stand-in",
     ("docker",): "it needs a daemon and a registry; tests/dashboards/test_compose.py examines what it is given",
-    ("curl",): "it asks an agent that runs; tests/web/ asks the same",
+    ("curl",): "tests/docs/test_requests.py makes the request",
     ("git", "config"): "it changes the working copy",
     ("kubectl",): "it needs a cluster; tests/dashboards/test_kubernetes.py examines what it is given",
     ("ln",): "it installs for the whole machine",
