@@ -72,6 +72,7 @@ TOGETHER = {
     f"{_REAL}/test_oauth_flows.py": "an OpenID provider",
     f"{_REAL}/test_openid.py": "an OpenID provider",
     f"{_REAL}/test_own_identity_provider.py": "an OpenID provider",
+    f"{_REAL}/test_debian.py": "fresh Debians",
     f"{_REAL}/test_board.py": "a Prometheus with a month of history",
     "tests/cli/test_windows.py": "another site in the sandbox",
     "tests/docs/test_commands.py": "a site in the sandbox",

@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 
-from smtpcheck import __version__
 from smtpcheck.cli import backup, check, config, demo, explain, failure, inspect, login, notify_test, report, run, setup
 from smtpcheck.cli.doctor import command as doctor
 from smtpcheck.cli.signals import exit_on_sigterm
@@ -33,7 +32,9 @@ for command in (run, check, doctor, inspect, explain, login, setup, report, back
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"smtpcheck {__version__}")
+        from smtpcheck.cli.version import describe
+
+        typer.echo(describe())
         raise typer.Exit
 
 
@@ -41,7 +42,10 @@ def _show_version(wanted: bool) -> None:
 def _root(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and what it runs on, and exit."
+        ),
     ] = False,
 ) -> None:
     del version  # its own callback has answered it
