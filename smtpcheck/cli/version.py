@@ -1,7 +1,6 @@
 """`smtpcheck --version`: the version, and what it runs on, for a bug report or a question about a handshake."""
 
 import platform
-import sqlite3
 import ssl
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -15,14 +14,14 @@ _LIBRARIES = (
 
 
 def describe() -> str:
-    """Return three lines: smtpcheck's version; Python, OpenSSL, SQLite and the system; the libraries."""
+    """Return three lines: smtpcheck's version; Python, OpenSSL and the system; the libraries."""
     openssl = " ".join(ssl.OPENSSL_VERSION.split()[:2])
     system = f"{platform.system()} {platform.machine()}"
     python = f"{platform.python_implementation().replace('CPython', 'Python')} {platform.python_version()}"
     return "\n".join(
         (
             f"smtpcheck {__version__}",
-            f"{python}, {openssl}, SQLite {sqlite3.sqlite_version}, {system}",
+            f"{python}, {openssl}, {system}",
             ", ".join(_libraries()),
         )
     )
