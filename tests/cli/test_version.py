@@ -16,9 +16,8 @@ def test_the_version_comes_first_and_then_what_it_runs_on() -> None:
     ).stdout
     first, second, third = said.splitlines()
     assert first == f"smtpcheck {__version__}"
-    assert second.startswith(
-        f"Python {platform.python_version()}, {' '.join(ssl.OPENSSL_VERSION.split()[:2])}, SQLite "
-    )
+    openssl = " ".join(ssl.OPENSSL_VERSION.split()[:2])
+    assert second.startswith(f"Python {platform.python_version()}, {openssl}, {platform.system()} ")
     assert f"msal {version('msal')}" in third.split(", ")
     assert main(["--version"]) == 0
 

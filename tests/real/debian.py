@@ -3,7 +3,8 @@
 Rules of this file:
 - Where packages come from is this machine's affair: the mirror is debootstrap's own, and pip's settings, proxies and
   certificate authorities are handed in. Nothing of them is stored in the project.
-- Commands run as root in the folder by chroot, or as another user, without this machine's environment.
+- Commands run as root in the folder by chroot, without this machine's environment.
+- It is kept in memory where there is room: dpkg waits for the disk after each file, and a disk takes minutes.
 """
 
 import os
@@ -18,6 +19,8 @@ import pytest
 from tests.real.daemon import need_root, real_binary
 
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+MEMORY = Path("/dev/shm")
+ROOM = 6 * 2**30
 PIP_SETTINGS = Path("/etc/pip.conf")
 MINUTES = 15
 """What takes longer is considered hanging."""
@@ -54,9 +57,14 @@ def downloading() -> dict[str, str]:
     return wanted | ({"PIP_CERT": str(AUTHORITIES)} if AUTHORITIES.exists() else {})
 
 
+def place() -> Path | None:
+    """Return where large folders are quickly written; None is where temporary files belong."""
+    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM else None
+
+
 @dataclass(frozen=True)
 class Debian:
-    """A Debian with nothing but what the README asks for, and a copy of the project in it."""
+    """A Debian with nothing but what it was asked for."""
 
     root: Path
 
@@ -66,20 +74,19 @@ class Debian:
         environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", **downloading()}
         return run(*(chroot, self.root, "/bin/sh", "-euc", f'cd "$1"; {script}', "sh", folder), environment=environment)
 
-    def remove(self) -> None:
-        """Delete it, which needs nothing unmounted: nothing was mounted."""
-        shutil.rmtree(self.root)
+    def copy(self, root: Path) -> "Debian":
+        """Return another one like it, that can download: it has this machine's name servers and authorities."""
+        run("cp", "--archive", self.root, root)
+        for path in (Path("/etc/resolv.conf"), Path("/etc/hosts"), PIP_SETTINGS, AUTHORITIES):
+            if path.exists():
+                shutil.copyfile(path, root / path.relative_to("/"))
+        return Debian(root)
 
 
 def bootstrap(release: str, packages: str, root: Path) -> Debian:
     """Make a minimal Debian of a release, with some packages, in an empty folder."""
     need_root("debootstrap")
     run(real_binary("debootstrap"), "--variant=minbase", f"--include={packages}", release, root)
-    for path in (Path("/etc/resolv.conf"), Path("/etc/hosts"), PIP_SETTINGS, AUTHORITIES):
-        if path.exists():
-            shutil.copyfile(path, root / path.relative_to("/"))
-    # Python wants chance, and the shells a place to send what nobody reads; debootstrap makes both where it can.
-    assert (root / "dev" / "urandom").exists() and (root / "dev" / "null").exists()
     return Debian(root)
 
 

@@ -9,9 +9,9 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ import pytest
 from smtpcheck import __version__
 from tests.docs.documents import ROOT, blocks
 from tests.real.daemon import need_root, real_binary
-from tests.real.debian import AUTHORITIES, PIP_SETTINGS, Debian, bootstrap, copy_project, need_patience, run
+from tests.real.debian import AUTHORITIES, PIP_SETTINGS, Debian, bootstrap, copy_project, need_patience, place, run
 
 RELEASES = {"bookworm": "3.11", "trixie": "3.13"}
 """Each with its Python."""
@@ -34,16 +34,22 @@ def folder() -> Iterator[Path]:
     """Return a folder for all that is large."""
     need_patience()
     need_root("debootstrap")
-    path = Path(tempfile.mkdtemp(prefix="smtpcheck-debian-"))
+    path = Path(tempfile.mkdtemp(prefix="smtpcheck-debian-", dir=place()))
     path.chmod(0o755)
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
 
-@pytest.fixture(scope="module", params=RELEASES)
-def debian(request: pytest.FixtureRequest, folder: Path) -> Debian:
+@pytest.fixture(scope="module")
+def fresh(folder: Path) -> Callable[[str], Debian]:
+    """Return a maker of Debians by release, each made once: whoever changes one takes a copy."""
+    return cache(lambda release: bootstrap(release, f"ca-certificates,{NEEDED}", folder / f"fresh-{release}"))
+
+
+@pytest.fixture(params=RELEASES)
+def debian(request: pytest.FixtureRequest, fresh: Callable[[str], Debian], folder: Path) -> Debian:
     """Return a fresh Debian with the project in /src."""
-    made = bootstrap(request.param, f"ca-certificates,{NEEDED}", folder / request.param)
+    made = fresh(request.param).copy(folder / request.param)
     copy_project(ROOT, made.root / "src")
     return made
 
@@ -111,14 +117,12 @@ class Image:
 
 
 @pytest.fixture(scope="module")
-def image(folder: Path) -> Image:
+def image(fresh: Callable[[str], Debian], folder: Path) -> Image:
     """Return the image as buildah builds it from the Dockerfile, on a base made by debootstrap."""
     made = Image(folder / "storage")
-    base = bootstrap("trixie", "ca-certificates,python3,python3-venv", folder / "base")
     container = made.buildah("from", "scratch").strip()
-    made.buildah("add", "--quiet", container, base.root, "/")
+    made.buildah("add", "--quiet", container, fresh("trixie").root, "/")
     made.buildah("commit", "--quiet", "--rm", container, BASE)
-    base.remove()
     settings = folder / "pip.conf"
     settings.write_text(PIP_SETTINGS.read_text() if PIP_SETTINGS.exists() else "[global]\n")
     settings.write_text(f"{settings.read_text()}# {SECRET}\n")
