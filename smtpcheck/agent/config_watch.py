@@ -57,5 +57,5 @@ class ConfigWatch:
             return
         self._waits = False
         if now != tried:
-            _log.info("the configuration has changed and is loaded")
+            _log.info("configuration files have changed, loading them")
             await asyncio.shield(self._reloader.reload())

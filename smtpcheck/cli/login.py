@@ -132,7 +132,7 @@ def _further_scopes(settings: "Settings", name: str) -> list[str]:
     finds = [find for plan in settings.loopbacks.values() for find in plan.searched]
     scopes = {find.scope for find in finds if find.credential == name}
     scopes |= {check.via.scope for check in settings.checks if check.via and check.credential == name}
-    return sorted(scopes - {""})
+    return sorted(scopes - {"", settings.credentials[name].scope})
 
 
 async def _signed_in(credential: "UserCredential", port: int, further: list[str]) -> "TokenResponse | TokenError":

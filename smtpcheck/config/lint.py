@@ -78,6 +78,7 @@ def lint_check(check: Check, credential: Credential | None, entry: Entry, proble
         _check_cloud(check, credential, entry, problems)
     if isinstance(credential, MicrosoftUser) and not private:
         _check_personal(check, credential, entry, problems)
+        _check_consent(check, credential, entry, problems)
     if credential is not None and not private:
         _check_provider(check, credential, entry, problems)
 
@@ -248,6 +249,17 @@ def _check_personal(check: Check, credential: MicrosoftUser, entry: Entry, probl
             "is a personal account, whose refresh token from tenant: common expires at its first refresh",
             value=check.mailbox,
             hint=f"write tenant: consumers in credential {check.credential}, then log in again",
+        )
+
+
+def _check_consent(check: Check, credential: MicrosoftUser, entry: Entry, problems: Problems) -> None:
+    """Warn where the login of a user asks for the consent of another resource than that which the check needs."""
+    needed = check.via.scope if check.via else ""
+    if needed and urlsplit(needed).netloc != urlsplit(credential.scope).netloc:
+        problems.warning(
+            entry.at(("credential",)),
+            f"needs {needed}, and a login of credential {check.credential} asks for {credential.scope} only",
+            hint=f"write scope: {needed} in the credential and log in again, or have an administrator consent to it",
         )
 
 

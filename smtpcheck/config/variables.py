@@ -45,6 +45,8 @@ def _expanded(value: Any, kind: Any, place: Place, problems: Problems) -> Any:
     type_name = value.get("type") if isinstance(value, Mapping) else None
     changed: dict[Any, Any] = {}
     for key, member in value.items() if isinstance(value, Mapping) else enumerate(value):
+        if not isinstance(member, Mapping | list) and not (isinstance(member, str) and START in member):
+            continue
         inner = kind_of_member(kind, key, type_name)
         new = member if inner is None else _expanded(member, inner, place / key, problems)
         if new is not member:

@@ -13,6 +13,8 @@ from pathlib import Path
 import jwt
 import pytest
 
+from smtpcheck.cli.login import _further_scopes
+from smtpcheck.config import load
 from smtpcheck.oauth.token_store import TokenStore
 from smtpcheck.sandbox.directory import User
 from smtpcheck.sandbox.scenario import CredentialKind
@@ -22,6 +24,12 @@ from tests.oauth.test_sandbox import SCENARIOS
 from tests.worlds.https_issuer import HttpsIssuer, as_json, serving
 
 ROOT = Path(__file__).parent.parent.parent
+BY_GRAPH = """
+credentials:
+  anna: {{type: microsoft-user, client_id: x{}}}
+checks:
+  - {{name: a, mailbox: a@contoso.com, credential: anna, via: {{api: graph}}}}
+"""
 PENDING = as_json(400, {"error": "authorization_pending"})
 
 
@@ -226,3 +234,16 @@ def test_a_login_that_fails_is_explained(issuer: HttpsIssuer, tmp_path: Path) ->
     assert ended.stderr.startswith(f"The login failed: HTTP 503 from {issuer.url}/device: ")
     for part in ("cause", "issuer_unavailable", "fix"):
         assert part in ended.stdout
+
+
+@pytest.mark.parametrize(("scope", "warned"), [(", scope: https://graph.microsoft.com/Mail.Send", False), ("", True)])
+def test_a_check_by_graph_needs_consent_to_send(tmp_path: Path, scope: str, warned: bool) -> None:
+    """The login asks for it, as far as it is for Graph; else `validate` says so."""
+    file = tmp_path / "checks.yaml"
+    file.write_text(BY_GRAPH.format(scope))
+    loaded = load([file])
+    assert loaded.settings
+    assert _further_scopes(loaded.settings, "anna") == ["https://graph.microsoft.com/Mail.Send"] * warned
+    assert ["needs https://graph.microsoft.com/Mail.Send" in each.message for each in loaded.problems] == [
+        True
+    ] * warned
