@@ -10,11 +10,12 @@ from dataclasses import replace
 
 from smtpcheck.diagnosis.explain import CERTAIN
 from smtpcheck.diagnosis.inspected.causes import proven, view_of, wanted
-from smtpcheck.diagnosis.traced import lost_message
+from smtpcheck.diagnosis.traced import lost_message, may_be_quarantined
 from smtpcheck.inspection.inspector import Inspector
 from smtpcheck.inspection.question import About, Question
 from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.inspection.questions.message_trace import TRACES
+from smtpcheck.inspection.questions.quarantine import QUARANTINE
 from smtpcheck.loopback.plan import Loopback
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialHints
@@ -56,7 +57,10 @@ def correlation_of(report: Report) -> str:
 
 
 async def trace(inspector: Inspector, report: Report, plan: Loopback) -> Inspection:
-    """Return what the provider says of the message that a check has lost: by the first way that answers."""
+    """Return what the provider says of the message that a check has lost.
+
+    The trace is read by the first way that answers; where it says quarantined, or nothing, the quarantine is read too.
+    """
     subject = replace(
         await inspector.subject(),
         mailbox=plan.recipient,
@@ -68,6 +72,8 @@ async def trace(inspector: Inspector, report: Report, plan: Loopback) -> Inspect
     for question in TRACES:
         if not found.facts and inspector.plan.asks(question.option):
             found = found.joined(await inspector.ask(question, subject, found))
+    if may_be_quarantined(found) and inspector.plan.asks(QUARANTINE.option):
+        found = found.joined(await inspector.ask(QUARANTINE, subject, found))
     return found
 
 

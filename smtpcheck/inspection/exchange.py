@@ -55,6 +55,7 @@ class Cmdlet(Enum):
     BLOCKED_SENDER = ("Get-BlockedSenderAddress", "SenderAddress")
     MESSAGE_TRACE = ("Get-MessageTraceV2", "MessageId", "StartDate", "EndDate")
     MESSAGE_TRACE_DETAIL = ("Get-MessageTraceDetailV2", "MessageTraceId", "RecipientAddress")
+    QUARANTINE = ("Get-QuarantineMessage", "MessageId")
 
     @property
     def source(self) -> str:

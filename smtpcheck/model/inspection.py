@@ -68,6 +68,11 @@ class FactName(StrEnum):
     SIGN_IN_KEY = "sign_in.key_id"
     TRACE_STATUS = "message.status"
     TRACE_REASON = "message.reason"
+    QUARANTINED = "message.quarantined"
+    QUARANTINE_TYPE = "message.quarantine_type"
+    QUARANTINE_POLICY = "message.quarantine_policy_type"
+    QUARANTINE_RELEASE = "message.release_status"
+    QUARANTINE_EXPIRES = "message.quarantine_expires"
 
     @property
     def is_of_mailbox(self) -> bool:

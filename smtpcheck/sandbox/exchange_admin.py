@@ -228,7 +228,12 @@ def _message_trace_detail(admin: ExchangeAdmin, parameters: Mapping[str, Any]) -
     return [{"Event": "FAIL", "Detail": admin.trace.detail(parameters["MessageTraceId"])}]
 
 
+def _quarantine(admin: ExchangeAdmin, parameters: Mapping[str, Any]) -> _Rows:
+    return admin.trace.quarantine_rows(parameters["MessageId"])
+
+
 _CMDLETS = {
+    "Get-QuarantineMessage": _quarantine,
     "Get-MessageTraceV2": _message_trace,
     "Get-MessageTraceDetailV2": _message_trace_detail,
     "Get-TransportConfig": _transport,

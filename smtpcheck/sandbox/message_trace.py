@@ -15,6 +15,9 @@ from smtpcheck.sandbox.mail_store import MailStore, Trace
 _MESSAGE_ID = re.compile(r"messageId eq '((?:[^']|'')*)'")
 
 
+_QUARANTINE_SECONDS = 30 * 86400.0
+
+
 class MessageTrace:
     """The trace of one mail store."""
 
@@ -50,6 +53,26 @@ class MessageTrace:
                 "Status": trace.status[:1].upper() + trace.status[1:],
             }
             for trace in self._found(str(message_id))
+        ]
+
+    def quarantine_rows(self, message_id: object) -> list[dict[str, object]]:
+        """Return the rows of Get-QuarantineMessage."""
+        return [
+            {
+                "Identity": f"{_identity(trace)}\\{_identity(trace)}",
+                "MessageId": message_id,
+                "SenderAddress": trace.sender,
+                "RecipientAddress": [trace.recipient],
+                "RecipientAddress@odata.type": "#Collection(String)",
+                "QuarantineTypes": "HighConfPhish",
+                "Type": "High Confidence Phish",
+                "PolicyType": "HostedContentFilterPolicy",
+                "PolicyName": "Standard Preset Security Policy",
+                "ReleaseStatus": "NOTRELEASED",
+                "Expires": _time(trace.at + _QUARANTINE_SECONDS),
+            }
+            for trace in self._found(str(message_id))
+            if trace.status == "quarantined"
         ]
 
     def detail(self, identity: object) -> str:

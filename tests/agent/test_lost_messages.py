@@ -75,6 +75,23 @@ async def test_where_graph_has_no_trace_exchange_is_asked(tmp_path: Path) -> Non
     assert "Get-MessageTraceV2" in {name for name, _ in world.issuer.exchange_admin.asked}
 
 
+async def test_of_a_message_in_quarantine_it_is_said_why_and_until_when(tmp_path: Path) -> None:
+    report, world = await traced(tmp_path, "quarantined")
+    where, state, until_when = report.findings[0].evidence[:3]
+    assert "it is in quarantine as high confidence phishing, by the anti-spam policy" in where
+    assert "(Get-QuarantineMessage)" in where
+    assert state == "its state is: not released"
+    assert until_when.startswith("it is deleted from quarantine on 20")
+    assert "Standard Preset" not in " ".join(report.findings[0].evidence)
+    asked = [parameters for name, parameters in world.issuer.exchange_admin.asked if name == "Get-QuarantineMessage"]
+    assert [set(parameters) for parameters in asked] == [{"MessageId"}]
+
+
+async def test_a_delivered_message_is_not_looked_for_in_quarantine(tmp_path: Path) -> None:
+    _, world = await traced(tmp_path, "delivered")
+    assert "Get-QuarantineMessage" not in {name for name, _ in world.issuer.exchange_admin.asked}
+
+
 async def test_one_lost_message_is_asked_for_once(tmp_path: Path) -> None:
     _, world = await traced(tmp_path, "quarantined")
     assert sum("messageTraces" in each for each in world.issuer.graph_directory.asked) == 1

@@ -17,6 +17,7 @@ from smtpcheck.inspection.not_readable import NotReadableError
 from smtpcheck.inspection.question import Asked, Question, Subject
 from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.inspection.questions.message_trace import TRACES
+from smtpcheck.inspection.questions.quarantine import QUARANTINE
 from smtpcheck.model.inspection import Fact, FactName, Incident, Inspection
 
 CLIENT_ID = "229f932b-7d6c-407a-b4fa-f8380adb6410"
@@ -32,6 +33,7 @@ MEMBERS = (
     *("id", "appId", "AppId", "ObjectId", "accountEnabled", "value", "status", "service", "title", "displayName"),
     *("principalId", "resourceId", "scope", "appRoles", "passwordCredentials", "keyId", "endDateTime", "conditions"),
     *("User", "AccessRights", "Deny", "InScope", "RoleName", "SmtpClientAuthenticationDisabled", "isEnabled"),
+    *("MessageId", "RecipientAddress", "QuarantineTypes", "PolicyType", "ReleaseStatus", "Expires"),
     *("proxyAddresses", "assignedPlans", "createdDateTime", "messageId", "recipientAddress", "WhenCreatedUTC"),
 )
 VALUES = st.recursive(
@@ -61,7 +63,7 @@ class Liar:
         return self._items
 
 
-@pytest.mark.parametrize("question", [*QUESTIONS, *TRACES], ids=lambda question: question.name)
+@pytest.mark.parametrize("question", [*QUESTIONS, *TRACES, QUARANTINE], ids=lambda question: question.name)
 @given(objects=st.lists(OBJECTS, max_size=3))
 def test_any_answer_is_facts_or_not_readable(question: Question, objects: list[Mapping[str, Any]]) -> None:
     liar = Liar(objects)

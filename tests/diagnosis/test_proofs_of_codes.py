@@ -1,0 +1,77 @@
+"""Each code whose cause the provider's word can show: which fact decides for which cause, as a table without gaps."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from smtpcheck.diagnosis.explain import CERTAIN, LIKELY
+from smtpcheck.diagnosis.inspected.causes import candidates, proven
+from smtpcheck.model.cause import Cause
+from smtpcheck.model.check import Phase
+from smtpcheck.model.inspection import Value
+from smtpcheck.model.report import Report
+from tests.diagnosis.test_inspected import DROP, OTHER_ID, inspected, no_token, refused, view
+
+Facts = Mapping[str, Value]
+CODES: dict[str, Report] = {
+    "535 5.7.3": refused(535, "5.7.3"),
+    "535 5.7.139": refused(535, "5.7.139"),
+    "430 4.2.0": refused(430, "4.2.0", Phase.DATA),
+    "550 5.1.8": refused(550, "5.1.8", Phase.DATA),
+    "550 5.7.60": refused(550, "5.7.60", Phase.DATA),
+    "554 5.2.252": refused(554, "5.2.252", Phase.DATA),
+    **{
+        f"AADSTS{code}": no_token(code)
+        for code in (50105, 53003, 65001, 500011, 700016, 7000112, 7000215, 7000222, 70021, 700211, 700212, 700213)
+    },
+}
+UNREGISTERED: Facts = {"REGISTERED": False, "REGISTERED_ID": DROP}
+DECIDING: dict[Cause, Facts] = {
+    Cause.SERVICE_PRINCIPAL_NOT_REGISTERED: UNREGISTERED,
+    Cause.WRONG_OBJECT_ID_SERVICE_PRINCIPAL: {"REGISTERED_ID": OTHER_ID},
+    Cause.MAILBOX_MISSING_OR_UNLICENSED: {"MAILBOX_EXISTS": False},
+    Cause.SMTP_AUTH_DISABLED_MAILBOX: {"SMTP_AUTH_OFF_MAILBOX": True},
+    Cause.SMTP_AUTH_DISABLED_TENANT: {"SMTP_AUTH_OFF_TENANT": True},
+    Cause.MISSING_SMTP_PERMISSION: {"APPLICATION_ROLES": ()},
+    Cause.MAILBOX_PERMISSION_MISSING: {"FULL_ACCESS": False},
+    Cause.CONDITIONAL_ACCESS: {"SIGN_IN_CODE": "53003"},
+    Cause.SECURITY_DEFAULTS: {"SECURITY_DEFAULTS": True},
+    Cause.ACCOUNT_BLOCKED_OUTBOUND_SPAM: {"BLOCKED_SENDER": True},
+    Cause.APP_NOT_IN_TENANT: {"PRINCIPAL_EXISTS": False},
+    Cause.APP_DISABLED: {"PRINCIPAL_ENABLED": False},
+    Cause.RESOURCE_NOT_IN_TENANT: {"EXCHANGE_IN_TENANT": False},
+    Cause.SECRET_INVALID: {"SECRET_EXPIRES": DROP},
+    Cause.SECRET_EXPIRED: {"SECRET_EXPIRES": "2026-11-01T00:00:00Z"},
+    Cause.FEDERATED_ASSERTION_MISMATCH: {"FEDERATED_MATCH": False},
+}
+"""The fact that makes a cause certain."""
+OF_CONSENT: dict[str, tuple[Facts, bool]] = {
+    "AADSTS50105": ({"ASSIGNMENT_REQUIRED": True}, True),
+    "AADSTS65001": ({"DELEGATED_PERMISSIONS": ()}, False),
+}
+"""A missing consent is shown by another fact for each code; and whether the application acts for itself."""
+SHOWN_IN_PART: dict[Cause, Facts] = {Cause.SENDER_NOT_ALLOWED: {"SEND_AS": False}}
+"""Stays likely: how Get-RecipientPermission names a service principal is not documented."""
+
+PAIRS = [(code, cause) for code, report in CODES.items() for cause in candidates(report)]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_has_causes_that_facts_can_show(code: str) -> None:
+    assert candidates(CODES[code])
+
+
+@pytest.mark.parametrize(("code", "cause"), PAIRS)
+def test_each_cause_of_a_code_becomes_certain_by_its_fact(code: str, cause: Cause) -> None:
+    if cause in SHOWN_IN_PART:
+        best = proven(CODES[code], view(inspected(SHOWN_IN_PART[cause])), {})[0]
+        assert (best.cause, LIKELY <= best.certainty < CERTAIN) == (cause, True)
+        return
+    facts, app_only = OF_CONSENT[code] if cause is Cause.CONSENT_MISSING else (DECIDING[cause], True)
+    best = proven(CODES[code], view(inspected(facts), app_only=app_only), {})[0]
+    assert (best.cause, best.certainty >= CERTAIN) == (cause, True)
+
+
+def test_no_fact_is_listed_for_a_cause_that_no_code_has() -> None:
+    listed = {*DECIDING, *SHOWN_IN_PART, Cause.CONSENT_MISSING}
+    assert listed == {cause for _, cause in PAIRS}
