@@ -109,11 +109,12 @@ def test_no_secret_stands_in_it() -> None:
 
 
 def test_the_agent_runs_as_its_image_does() -> None:
-    """With the paths and the port of the Dockerfile."""
+    """With the paths and the port of the Dockerfile; what changes in the configuration's folder, it reloads."""
     image = (ROOT / "Dockerfile").read_text()
     (command,) = re.findall(r"^CMD (\[.*\])$", image, re.MULTILINE)
     (default,) = re.findall(r"^\${SMTPCHECK_COMMAND:-(.*)}$", SERVICES[OURS]["command"])
-    assert default.split() == json.loads(command)
+    assert [each for each in default.split() if each != "--config.auto-reload"] == json.loads(command)
+    assert "--config.auto-reload" in default.split()
     assert set(re.findall(r"^(?:VOLUME|EXPOSE) (\S+)$", image, re.MULTILINE)) <= {*mounts(OURS), *map(str, ports(OURS))}
 
 

@@ -163,9 +163,29 @@ def test_the_configuration_is_good(base: Resources) -> None:
 
 
 def test_a_configuration_that_is_changed_in_place_is_reloaded(base: Resources) -> None:
-    """Where the agent does not reload it, the name has a hash, and a change restarts the agent."""
-    reloads = "--config.auto-reload" in container(base)["args"]
-    assert reloads == (base["ConfigMap"]["metadata"]["name"] == "smtpcheck")
+    """A name without a hash stays the same, so nothing restarts the agent."""
+    assert base["ConfigMap"]["metadata"]["name"] == "smtpcheck"
+    assert "--config.auto-reload" in container(base)["args"]
+
+
+def test_an_overlay_brings_its_own_configuration_and_image(tmp_path: Path, base: Resources) -> None:
+    """Under the name that the base gives the ConfigMap, so that it is reloaded there too."""
+    built = overlay(
+        tmp_path,
+        (),
+        images=[{"name": "registry.example.org/smtpcheck", "newName": "example/smtpcheck", "newTag": "1.0"}],
+        configMapGenerator=[
+            {
+                "name": "smtpcheck",
+                "namespace": "smtpcheck",
+                "behavior": "replace",
+                "literals": ["checks.yaml=checks: []"],
+            }
+        ],
+    )
+    assert container(built)["image"] == "example/smtpcheck:1.0"
+    assert built["ConfigMap"]["data"] == {"checks.yaml": "checks: []"}
+    assert built["ConfigMap"]["metadata"]["name"] == base["ConfigMap"]["metadata"]["name"]
 
 
 def test_one_agent_runs_all_checks_and_nothing_keeps_its_node_from_being_drained(base: Resources) -> None:
