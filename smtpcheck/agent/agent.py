@@ -64,17 +64,20 @@ class Agent:
         *,
         first_within: float = 60.0,
         tracer: Tracer | None = None,
+        settled: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin with the settings, what `build_kit` made of them and what is remembered; `load` loads them again.
 
         `correlation_ids` marks the messages of the loopbacks and recognizes them.
 
-        The first run of each check falls within min(its interval, `first_within` seconds) of the start.
+        The first run of each check falls within min(its interval, `first_within` seconds) of the start. `settled` is
+        called where what lives long has been replaced: at the start, after a reload and at each retention.
         """
         self.settings = settings
         self.state = state
         self._kit = kit
         self._tracer = tracer
+        self._settled = settled
         self._first_within = first_within
         self._checks = {check.name: check for check in settings.checks}
         self._schedule = Schedule(first_within)
@@ -109,7 +112,13 @@ class Agent:
 
     @classmethod
     async def create(
-        cls, settings: Settings, load: Callable[[], Loaded], *, first_within: float = 60.0, system: System = SYSTEM
+        cls,
+        settings: Settings,
+        load: Callable[[], Loaded],
+        *,
+        first_within: float = 60.0,
+        system: System = SYSTEM,
+        settled: Callable[[], None] = lambda: None,
     ) -> Self:
         """Return an agent for the settings. Raises StateFolderError where another agent has its state folder.
 
@@ -121,7 +130,9 @@ class Agent:
         await state.fetch([check.name for check in settings.checks])
         correlation_ids = CorrelationIds(await asyncio.to_thread(load_signing_key, folder, system.octets))
         traces = await tracer(settings.agent.otlp)
-        return cls(settings, kit, state, load, correlation_ids, first_within=first_within, tracer=traces)
+        return cls(
+            *(settings, kit, state, load, correlation_ids), first_within=first_within, tracer=traces, settled=settled
+        )
 
     # -- what the web page and the commands ask -----------------------------------------------------------------------
 
@@ -277,6 +288,7 @@ class Agent:
         self._plan()
         self._show_all()
         await self.alerting.replace(settings)
+        self._settled()
         return True
 
     def _plan(self) -> None:
@@ -298,6 +310,7 @@ class Agent:
 
     def _retain(self) -> None:
         self.state.forget_old(self._kit.wall())
+        self._settled()
 
     def _loopback_changed(self, name: str) -> None:
         if check := self._checks.get(name):

@@ -16,9 +16,10 @@ from smtpcheck.cli.signals import exit_on_sigterm, reload_on_hangup, stop_event
 from smtpcheck.log import LogLevel, configure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from smtpcheck.agent.agent import Agent
+    from smtpcheck.config import Loaded, Settings
 
 EXIT_FAILURE = 1
 
@@ -51,37 +52,43 @@ def run(
 
     SIGHUP reloads the configuration; SIGTERM and Ctrl-C end it, and so does closing the terminal it was started on.
     """
+    from smtpcheck.agent import collector
     from smtpcheck.config import load
 
+    collector.keep_pauses_short()
     refuse_windows("use smtpcheck check there, or the container image")
     exit_on_sigterm(0)
     configure(log_level, log_format)
     files = files_of(config_file)
     again = partial(load, files, shard=shard_of(shard))
-    loaded = again()
-    settings = settings_or_exit(loaded, EXIT_FAILURE)
-    if auto_reload and not all(path.is_file() or path.is_dir() for path in files):
+    if auto_reload and any(path.exists() and not (path.is_file() or path.is_dir()) for path in files):
         raise typer.BadParameter("--config.auto-reload needs files and folders: a pipe can be read only once")
-    listen = address(listen_address) if listen_address else settings.agent.listen
+    listen = address(listen_address) if listen_address else None
 
-    async def main() -> int:
+    async def main(settings: "Settings", contents: "Mapping[Path, str]") -> int:
         from smtpcheck.agent.agent import Agent
         from smtpcheck.agent.opened_state import StateFolderError
         from smtpcheck.web import ServeError
 
         stop = stop_event()
         try:
-            agent = await Agent.create(settings, again)
+            agent = await Agent.create(settings, again, settled=collector.settle)
+            del settings  # a reload replaces them, and frees them if nobody else has them
             if auto_reload:
-                agent.watch_files(files, loaded.contents)
+                agent.watch_files(files, contents)
             reload_on_hangup(stop, agent.reload)
-            await serve(agent, listen, stop, web_config_file)
+            await serve(agent, listen or agent.settings.agent.listen, stop, web_config_file)
         except (StateFolderError, ServeError) as error:
             print(f"smtpcheck: {error}", file=sys.stderr)
             return EXIT_FAILURE
         return 0
 
-    return run_loop(main())
+    return run_loop(main(*_usable(again())))
+
+
+def _usable(loaded: "Loaded") -> "tuple[Settings, Mapping[Path, str]]":
+    """Return the settings and the digests of the files that they were read from; problems that are errors exit."""
+    return settings_or_exit(loaded, EXIT_FAILURE), loaded.contents
 
 
 def refuse_windows(instead: str) -> None:

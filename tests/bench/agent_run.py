@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 
 from tests.bench.table import Row
 from tests.bench.world import CHECKS, HERE, World, cpu_of, memory_of, waited_of
@@ -34,6 +35,7 @@ class _Agent:
 
     pid: int
     url: str
+    pauses_file: Path
     scrapes: list[tuple[float, float]] = field(default_factory=list)
     """When each scrape began and ended, as Unix time."""
 
@@ -46,13 +48,17 @@ class _Agent:
         self.scrapes.append((begin, time.time()))
         return gzip.decompress(body).decode()
 
+    def pauses(self) -> list[float]:
+        """Return how long each pause of the collector was that was not short, in seconds."""
+        return [float(line) for line in self.pauses_file.read_text().splitlines()]
+
 
 def run_agent(world: World) -> Iterator[Row]:
     """Yield what the agent needed, how late its checks began, and what scrapes and a reload did to them."""
     with _agent(world) as agent:
         time.sleep(SETTLE)
         before, cpu, begin = agent.scrape(), cpu_of(agent.pid), time.time()
-        waiting = waited_of(agent.pid)
+        waiting, paused = waited_of(agent.pid), len(agent.pauses())
         time.sleep(QUIET)
         used = (cpu_of(agent.pid) - cpu) / (time.time() - begin)
         waited = (waited_of(agent.pid) - waiting) / (time.time() - begin)
@@ -60,6 +66,7 @@ def run_agent(world: World) -> Iterator[Row]:
         runs = _runs(after) - _runs(before)
         yield Row("agent, 10,000 checks a minute: cores", used * (CHECKS / 60) / (runs / QUIET), "", 0.5)
         yield Row("agent: part of the time that others held its core", 100 * waited, "%")
+        yield from _pauses(agent, paused)
         yield Row("agent: memory", memory_of(agent.pid, "VmRSS"), "MB", 200)
         yield Row("agent: schedule lag, p99 at most", _p99(_lags(after, before)), "s", 1.0)
         agent.scrapes.clear()
@@ -69,6 +76,13 @@ def run_agent(world: World) -> Iterator[Row]:
             time.sleep(SCRAPE_EVERY)
         yield from _reload(agent, world)
         yield from _during_scrapes(agent, scraping)
+
+
+def _pauses(agent: _Agent, before: int) -> Iterator[Row]:
+    """Yield what the collector did to the event loop since there were so many pauses."""
+    pauses = agent.pauses()[before:]
+    yield Row("agent: longest pause of the garbage collector, CPU", 1e3 * max(pauses, default=0.0), "ms", 20)
+    yield Row("agent: its pauses above 20 ms in a minute", 60 * sum(each > 0.02 for each in pauses) / QUIET, "", 0)
 
 
 def _reload(agent: _Agent, world: World) -> Iterator[Row]:
@@ -111,7 +125,9 @@ def _during_scrapes(agent: _Agent, since: float) -> Iterator[Row]:
 def _agent(world: World) -> Iterator[_Agent]:
     """Run an agent on the measured core until the block ends."""
     log = world.folder / "agent.log"
-    command = [sys.executable, "-m", "smtpcheck", "run", "-c", str(world.configuration(CHECKS)), "--log.format", "json"]
+    pauses = world.folder / "pauses"
+    command = [sys.executable, "-m", "tests.bench.watched", str(pauses)]
+    command += ["run", "-c", str(world.configuration(CHECKS)), "--log.format", "json"]
     with log.open("w") as file:
         process = subprocess.Popen(command, stderr=file)
     os.sched_setaffinity(process.pid, {HERE})
@@ -120,7 +136,7 @@ def _agent(world: World) -> Iterator[_Agent]:
             if process.poll() is not None:
                 raise RuntimeError(log.read_text())
             time.sleep(0.1)
-        yield _Agent(process.pid, f"http://{found[1]}")
+        yield _Agent(process.pid, f"http://{found[1]}", pauses)
     finally:
         process.terminate()
         process.wait()

@@ -29,12 +29,14 @@ SILENT = only("silent")
 
 
 @asynccontextmanager
-async def running(config: Path, *, first_within: float = 0.2) -> AsyncIterator[Agent]:
+async def running(
+    config: Path, *, first_within: float = 0.2, settled: Callable[[], None] = lambda: None
+) -> AsyncIterator[Agent]:
     """Run an agent on a configuration until the block ends. A slow machine excuses none of its runs."""
     again = partial(load, [config])
     settings = again().settings
     assert settings
-    agent = await Agent.create(settings, again, first_within=first_within)
+    agent = await Agent.create(settings, again, first_within=first_within, settled=settled)
     stop = asyncio.Event()
     with patch("smtpcheck.agent.health.EXCUSING_SECONDS", math.inf):
         task = asyncio.create_task(agent.run(stop))

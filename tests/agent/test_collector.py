@@ -1,0 +1,55 @@
+"""The garbage collector visits new objects only, and garbage is freed all the same; only `run` changes the collector."""
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+
+from smtpcheck.sandbox.world import World
+from tests.worlds.agents import HEALTHY, running
+from tests.worlds.waiting import until
+
+FROZEN = """
+import gc, weakref
+from smtpcheck.agent import collector
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+
+assert gc.get_freeze_count() == 0
+collector.keep_pauses_short()
+survivor, garbage = Cycle(), Cycle()
+seen = weakref.ref(garbage)
+gc.collect()
+assert all(each is not survivor for each in gc.get_objects())
+del garbage
+gc.collect()
+assert seen() is not None
+collector.settle()
+assert seen() is None
+assert all(each is not survivor for each in gc.get_objects())
+"""
+
+
+def test_what_survived_is_not_visited_again_and_garbage_among_it_is_freed_at_last() -> None:
+    subprocess.run([sys.executable, "-c", FROZEN], check=True)
+
+
+async def test_an_agent_settles_at_its_start_and_after_a_reload(tmp_path: Path) -> None:
+    settled: list[None] = []
+    async with (
+        World(tmp_path, HEALTHY) as world,
+        running(world.config, settled=lambda: settled.append(None)) as agent,
+    ):
+        await until(lambda: agent.ready() and len(settled) == 1)
+        assert await agent.reload() == ()
+        assert len(settled) == 2
+
+
+async def test_an_agent_inside_another_program_leaves_the_collector_alone(tmp_path: Path) -> None:
+    before = gc.get_freeze_count(), gc.get_threshold(), list(gc.callbacks)
+    async with World(tmp_path, HEALTHY) as world, running(world.config) as agent:
+        await until(agent.ready)
+        assert await agent.reload() == ()
+    assert (gc.get_freeze_count(), gc.get_threshold(), list(gc.callbacks)) == before
