@@ -1,4 +1,4 @@
-"""The garbage collector visits new objects only, and garbage is freed all the same; only `run` changes the collector."""
+"""The garbage collector visits new objects only, and garbage is freed all the same; only `run` changes it."""
 
 import gc
 import subprocess
