@@ -150,7 +150,8 @@ def _changes(before: KeptReading, found: Inspection, now: float, until: float) -
         if old is not None and old.digest != kept.digest and _is_harmful(fact, old):
             said = f"{_words(fact.name)} was {old.shown or 'another'} ({utc_text(old.at)}) and is {_now(kept)}"
         elif old is None and fact.name in _LISTED and fact.name in before.answered:
-            said = f"a new one was added: {_words(fact.name)} {kept.shown}".rstrip()
+            added = f"a new one was added: {_words(fact.name)} {kept.shown}".rstrip()
+            said = f"{added}, not there on {utc_text(before.at)}"
         if said:
             about = digest(fact.subject) if fact.subject else ""
             yield Note(Cause.SETTING_CHANGED, about, (f"{fact.source}: {said} ({utc_text(fact.read_at)})",), now, until)

@@ -36,6 +36,7 @@ def said(reading: KeptReading, mailbox: str = MAILBOX, at: float = NOW + DAY) ->
 
 
 HARMFUL = [
+    (FactName.SMTP_AUTH_OFF_TENANT, False, True, "tenant smtp auth disabled was no"),
     (FactName.SECURITY_DEFAULTS, False, True, "tenant security defaults was no"),
     (FactName.MAILBOX_FORWARDS, False, True, "mailbox forwards was no"),
     (FactName.MAILBOX_KIND, "UserMailbox", "SharedMailbox", "mailbox type was UserMailbox"),
@@ -59,7 +60,7 @@ def test_a_change_that_may_harm_is_a_warning_with_both_values_and_times(
     assert said(first) == [each for each in said(first) if each[0] is not Cause.SETTING_CHANGED]
 
 
-@pytest.mark.parametrize(("name", "before", "after", "words"), HARMFUL[:2] + HARMFUL[3:])
+@pytest.mark.parametrize(("name", "before", "after", "words"), HARMFUL[:3] + HARMFUL[4:])
 def test_the_way_back_is_good_news(name: FactName, before: Value, after: Value, words: str) -> None:
     del words
     second = read(read(None, fact(name, after)), fact(name, before, at=NOW + DAY), at=NOW + DAY)
@@ -87,6 +88,7 @@ def test_a_certificate_that_comes_or_goes_is_a_change() -> None:
     one, two = (fact(FactName.CERTIFICATE_EXPIRES, FAR, item=item) for item in "ab")
     added = read(read(None, one), one, two, at=NOW + DAY)
     assert "a new one was added: application certificate expires 2028" in dict(said(added))[Cause.SETTING_CHANGED]
+    assert "not there on 2026-11-27 03:00 UTC" in dict(said(added))[Cause.SETTING_CHANGED]
     removed = read(read(None, one, two), one, at=NOW + DAY)
     assert "one was removed" in dict(said(removed))[Cause.SETTING_CHANGED]
 
