@@ -1,3 +1,3 @@
 """A monitoring agent for SMTP with OAuth2."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

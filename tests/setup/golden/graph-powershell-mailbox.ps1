@@ -1,4 +1,4 @@
-# Sets tenant contoso.onmicrosoft.com up for smtpcheck. Made by smtpcheck 0.1.0.
+# Sets tenant contoso.onmicrosoft.com up for smtpcheck. Made by smtpcheck 0.2.0.
 #
 # Read it, and run it in PowerShell 7 as an administrator of the tenant:
 #   ./setup.ps1 -CheckOnly    checks everything and changes nothing
