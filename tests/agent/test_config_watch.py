@@ -171,7 +171,9 @@ async def test_a_change_during_a_load_is_seen_after_it(watched: Watched, monkeyp
 
     monkeypatch.setattr(loading_module.Loading, "settings", slow)
     watched.paths[0].write_text(watched.text("second"))
-    await until(lambda: watched.names() == ["third"])
+    await until(lambda: watched.names() != ["first"])
+    await until(lambda: watched.names() != ["second"])
+    assert watched.names() == ["third"]
 
 
 async def test_a_fault_of_the_look_is_counted_and_ends_nothing(
@@ -183,8 +185,10 @@ async def test_a_fault_of_the_look_is_counted_and_ends_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(config_watch, "contents_now", broken)
         await until(lambda: watched.agent._health.internal_errors > 1)
+    before = watched.names()
     watched.paths[0].write_text(watched.text("second"))
-    await until(lambda: watched.names() == ["second"])
+    await until(lambda: watched.names() != before)
+    assert watched.names() == ["second"]
 
 
 async def test_a_pipe_is_not_read_again(tmp_path: Path) -> None:

@@ -241,4 +241,5 @@ def test_an_unquoted_one_in_a_flow_mapping_gets_a_hint(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANY", "a\udcff")
     [problem] = _problems(tmp_path, 'checks: [{name: a, depth: connect, server: {host: "${ANY}"}}]')
-    problem.encode()
+    assert problem.encode().decode() == problem
+    assert 'checks[0].server.host: "${ANY}": is neither a host name nor an address' in problem

@@ -67,9 +67,9 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_bytes()) <= 20_000
 
 
-def test_json_is_json() -> None:
-    for block in blocks("json"):
-        json.loads(block.text)
+@pytest.mark.parametrize("block", blocks("json"), ids=str)
+def test_json_is_json(block: Block) -> None:
+    assert isinstance(json.loads(block.text), dict | list)
 
 
 def test_configuration_of_other_servers_is_where_it_is_run() -> None:
