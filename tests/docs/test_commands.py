@@ -52,18 +52,18 @@ def _as_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(module, "configure", lambda *_: None)
 
 
-def _parse(words: Sequence[str]) -> typer.Context:
-    """Parse a command of smtpcheck without running it. Raises TyperException where its parser refuses it."""
+def _parse(words: Sequence[str]) -> str | None:
+    """Parse a command of smtpcheck without running it, and return its name. Raises TyperException if refused."""
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
     _, command, rest = group.resolve_command(group.make_context("smtpcheck", ["demo"]), list(words[1:]))
     assert command
-    return command.make_context(words[1], rest)
+    return command.make_context(words[1], rest).info_name
 
 
 @pytest.mark.parametrize("command", [command for command in OWN if command.row(PARSED)], ids=str)
 def test_a_command_of_smtpcheck_is_well_formed(command: Command) -> None:
-    assert _parse(command.words).info_name == command.words[1]
+    assert _parse(command.words) == command.words[1]
 
 
 @pytest.mark.parametrize("command", RUN, ids=str)
