@@ -8,6 +8,7 @@ Rules of this file:
 - Bounces arrive in the sender's mailbox. Where that is the one that the messages go to, one search serves both.
 - Nothing here waits: `tick` starts what is due as tasks, and those end by their own time limits.
 - Times are of the wall clock, as the messages' are; `clock_set` moves them with it.
+- A search has not seen what came due while it lasted, and one that failed has seen nothing: both are made up for soon.
 """
 
 import asyncio
@@ -51,6 +52,8 @@ class SearchedMailbox:
     due_at: float
     """When it is searched next (Unix seconds)."""
     purge_at: float
+    searched_until: float
+    """When the last search began that succeeded; what came due since then is due."""
     not_before: float = 0.0
     """It is not searched earlier, whatever is due."""
     state: FinderState | None = None
@@ -135,6 +138,7 @@ class MailSearch:
             mailbox.purge_at = min(mailbox.purge_at + step, max(mailbox.purge_at, now + PURGE_EVERY))
             longest = LONGEST_WAIT if mailbox.required else PURGE_EVERY
             mailbox.not_before = min(mailbox.not_before + step, now + longest)
+            mailbox.searched_until += step
             mailbox.due_at = self._due(mailbox, now)
 
     async def all_ended(self) -> None:
@@ -171,7 +175,7 @@ class MailSearch:
         for find in names.keys() | returned.keys() | purged.keys():
             known = self.mailboxes.get(find)
             first_purge = now + _FIRST_PURGE_SECONDS * (1 + hash_fraction(purged[find])) if find in purged else math.inf
-            boxes[find] = mailbox = known or SearchedMailbox(find, frozenset(), math.inf, first_purge)
+            boxes[find] = mailbox = known or SearchedMailbox(find, frozenset(), math.inf, first_purge, now)
             mailbox.names = frozenset(names.get(find, ()))
             if mailbox.returned != frozenset(returned.get(find, ())):
                 mailbox.returned, mailbox.foreign = frozenset(returned.get(find, ())), frozenset()
@@ -192,8 +196,9 @@ class MailSearch:
 
     def _due(self, mailbox: SearchedMailbox, now: float) -> float:
         """Return when a mailbox is searched next."""
+        since = min(mailbox.searched_until, now)
         under_way = (*self._searched_for(mailbox, now), *self._returnable(mailbox, now))
-        searches = (self._next_search_of(each, self._senders[each.check].plan, now) for each in under_way)
+        searches = (self._next_search_of(each, self._senders[each.check].plan, since) for each in under_way)
         return max(mailbox.not_before, min((mailbox.purge_at, *searches)))
 
     # -- one search ---------------------------------------------------------------------------------------------------
@@ -217,8 +222,10 @@ class MailSearch:
                     foreign=mailbox.foreign,
                 )
                 search = await self._search(mailbox, request)
-                ended = kit.wall()
-                await self._update_messages(mailbox, search, ended - (kit.monotonic() - begin), kit)
+                began = kit.wall() - (kit.monotonic() - begin)
+                if search.error is None:
+                    mailbox.searched_until = began
+                await self._update_messages(mailbox, search, began, kit)
                 self._note_search(mailbox, search.error or await self._delete(mailbox, search, kit.wall), kit.wall())
                 if purge and search.error is None:
                     mailbox.purge_at = kit.wall() + PURGE_EVERY

@@ -3,12 +3,13 @@
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from smtpcheck.limits.send_limits import Limits
-from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind
+from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind, Search
 from smtpcheck.loopback.message_state import Message, Stage, Totals
 from smtpcheck.loopback.status import success
 from smtpcheck.loopback.timing import search_ages
@@ -264,6 +265,8 @@ async def test_nothing_is_sent_without_its_intent_on_the_disk(tmp_path: Path, mo
 
 
 RARE = replace(PLAN, every=7200.0)
+SLOWLY_LOST = replace(RARE, lost_after=3000.0)
+"""Considered lost long after the first purge, which searches too."""
 STEPS = [-1000 * PLAN.every, -10 * PLAN.every, -PLAN.every, -7.0, 7.0, PLAN.every, 10 * PLAN.every, 1000 * PLAN.every]
 
 
@@ -319,6 +322,44 @@ async def test_a_message_that_is_lost_is_considered_lost_in_time_whatever_the_cl
         it.set_clock(-10 * PLAN.every)
         await it.until(lambda: it.message.stage is Stage.LOST, most=PLAN.lost_after + 60)
         assert it.message.lost_at is not None
+
+
+async def test_a_search_that_lasts_until_mail_would_be_lost_delays_no_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes due while a search lasts is searched for soon after it, and not only an hour later."""
+    async with setting(tmp_path, SLOWLY_LOST) as it:
+        it.searcher.kinds = ()
+        await it.settle()
+        await it.until(lambda: it.now() - it.message.begun_at > 2940, step=5, most=3000)
+        searched = it.searcher.search
+
+        async def slow(*arguments: Any, **limits: float) -> Search:
+            monkeypatch.setattr(it.searcher, "search", searched)
+            it.ahead[0] += 60
+            it.passed[0] += 60
+            return await searched(*arguments, **limits)
+
+        monkeypatch.setattr(it.searcher, "search", slow)
+        await it.until(lambda: it.searcher.search is not slow, step=5)
+        assert it.now() - it.message.begun_at > SLOWLY_LOST.lost_after
+        assert it.message.stage is Stage.ACCEPTED
+        await it.until(lambda: it.message.stage is Stage.LOST, most=30)
+        assert it.message.lost_at == pytest.approx(it.message.begun_at + SLOWLY_LOST.lost_after, abs=60)
+
+
+async def test_a_search_that_fails_when_mail_would_be_lost_is_repeated_soon(tmp_path: Path) -> None:
+    async with setting(tmp_path, SLOWLY_LOST) as it:
+        it.searcher.kinds = ()
+        await it.settle()
+        await it.until(lambda: it.now() - it.message.begun_at > 2990, step=5, most=3000)
+        it.searcher.error = FinderError(FinderStep.SEARCH, "no answer")
+        asked = len(it.searcher.requests)
+        await it.until(lambda: len(it.searcher.requests) >= asked + 3, most=120)
+        assert it.message.stage is Stage.ACCEPTED
+        it.searcher.error = None
+        await it.until(lambda: it.message.stage is Stage.LOST, most=60)
+        assert it.message.lost_at == pytest.approx(it.message.begun_at + SLOWLY_LOST.lost_after, abs=120)
 
 
 async def test_a_restart_under_a_clock_that_is_behind_forgets_no_message(tmp_path: Path) -> None:

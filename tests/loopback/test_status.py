@@ -349,7 +349,7 @@ def test_the_metrics_of_a_loopback_are_these() -> None:
     shown = metrics.expose(openmetrics=False, credentials=(), agent=AGENT).decode()
     assert [line for line in shown.splitlines() if line.startswith("smtpcheck_loopback") and "bucket" not in line] == [
         'smtpcheck_loopback_success{check="billing"} 1',
-        'smtpcheck_loopback_delivery_duration_seconds{check="billing"} 5.0',
+        'smtpcheck_loopback_delivery_duration_seconds{check="billing"} 5.000',
         'smtpcheck_loopback_pending{check="billing"} 0',
         'smtpcheck_loopback_sent_total{check="billing"} 7',
         'smtpcheck_loopback_found_total{check="billing"} 5',
