@@ -332,16 +332,17 @@ async def test_a_search_that_lasts_until_mail_would_be_lost_delays_no_loss(
         it.searcher.kinds = ()
         await it.settle()
         await it.until(lambda: it.now() - it.message.begun_at > 2940, step=5, most=3000)
-        searched = it.searcher.search
+        searched, lasted = it.searcher.search, list[float]()
 
         async def slow(*arguments: Any, **limits: float) -> Search:
+            lasted.append(60.0)
             monkeypatch.setattr(it.searcher, "search", searched)
-            it.ahead[0] += 60
-            it.passed[0] += 60
+            it.ahead[0] += lasted[0]
+            it.passed[0] += lasted[0]
             return await searched(*arguments, **limits)
 
         monkeypatch.setattr(it.searcher, "search", slow)
-        await it.until(lambda: it.searcher.search is not slow, step=5)
+        await it.until(lambda: bool(lasted), step=5)
         assert it.now() - it.message.begun_at > SLOWLY_LOST.lost_after
         assert it.message.stage is Stage.ACCEPTED
         await it.until(lambda: it.message.stage is Stage.LOST, most=30)
