@@ -334,7 +334,7 @@ async def test_a_search_that_lasts_until_mail_would_be_lost_delays_no_loss(
         await it.until(lambda: it.now() - it.message.begun_at > 2940, step=5, most=3000)
         searched, lasted = it.searcher.search, list[float]()
 
-        async def slow(*arguments: Any, **limits: float) -> Search:
+        async def slow(*arguments: Any, **limits: Any) -> Search:
             lasted.append(60.0)
             monkeypatch.setattr(it.searcher, "search", searched)
             it.ahead[0] += lasted[0]
