@@ -65,6 +65,7 @@ class Client:
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,9 +76,11 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Close what is open."""
-        if self._session is not None:
-            await self._session.close()
+        """Close what is open, and what is being opened; each exchange after that is a fault."""
+        async with self._opening:
+            self._closed = True
+            if self._session is not None:
+                await self._session.close()
 
     async def request(
         self,
@@ -140,6 +143,8 @@ class Client:
 
     async def _opened(self) -> aiohttp.ClientSession:
         async with self._opening:
+            if self._closed:
+                raise RuntimeError("Session is closed")
             if self._session is None:
                 context = self._context or await asyncio.to_thread(client_context, self._ca_file)
                 limits = self._limits

@@ -122,6 +122,7 @@ async def test_a_failure_during_an_incident_says_so_and_a_fault_at_the_provider_
         await until(lambda: len(agent.inspection.readings.all_incidents()) == 1)
         world.exchange._permits_application = lambda *_: False
         await agent.check_now("billing")
+        await until(lambda: report_of(agent).outcome is Outcome.CRITICAL)
         report = report_of(agent)
         fault = next(each for each in report.findings if each.cause is Cause.TRANSIENT_SERVER_ERROR)
         assert any("Microsoft reports the incident EX226792" in sentence for sentence in fault.evidence)

@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -481,6 +482,30 @@ async def test_one_client_makes_several_exchanges_at_once_and_one_that_is_cancel
             with pytest.raises(asyncio.CancelledError):
                 await hanging
     assert {got(each).body for each in both} == {b"a", b"b"}
+
+
+async def test_a_client_that_is_closed_while_it_opens_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not closed warns when it is collected, in whichever test runs then."""
+    opening, may_open = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow_context(ca_file: Path | None) -> ssl.SSLContext:
+        loop.call_soon_threadsafe(opening.set)
+        may_open.wait()
+        return ssl.create_default_context()
+
+    monkeypatch.setattr("smtpcheck.http_client.client.client_context", slow_context)
+    client = Client()
+    asking = asyncio.create_task(client.request("GET", "https://127.0.0.1:1/"))
+    await opening.wait()
+    closing = asyncio.create_task(client.close())
+    await asyncio.sleep(0)
+    may_open.set()
+    await closing
+    assert client._session is not None
+    assert client._session.closed
+    assert isinstance(await asking, Fault)
+    assert isinstance(await client.request("GET", "https://127.0.0.1:1/"), Fault)
 
 
 def test_each_exchange_has_the_whole_time() -> None:

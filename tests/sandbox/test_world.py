@@ -104,17 +104,15 @@ class Client:
     def __init__(self, world: World) -> None:
         self.settings: dict[str, Any] = yaml.safe_load(world.config.read_text())
         self.folder = world.config.parent
-        self.mailbox = ""
 
     def see(self, name: str) -> str:
         check = next(check for check in self.settings["checks"] if check["name"] == name)
-        self.mailbox = check.get("mailbox", "")
         keys = self.settings["credentials"][check["credential"]] if "credential" in check else {}
         if keys.get("type") in {"api-key", "aws"}:
             return self.ask(check, keys)
         if not keys or keys["type"] == "password":
             return self.converse_without_token(check, keys)
-        token, error = self.token(keys, GRAPH_SCOPE if "via" in check else EXCHANGE_SCOPE, check.get("via", {}))
+        token, error = self.token(check, keys)
         if "via" in check:
             return error or self.request(check, keys, token)
         try:
@@ -164,14 +162,15 @@ class Client:
             answer = session.post(url, json={"raw": ""}, headers=headers, verify=str(self.folder / keys["ca_file"]))
         return f"{answer.status_code} {answer.json()['error']['errors'][0]['reason']}"
 
-    def token(self, keys: dict[str, Any], scope: str, via: dict[str, Any]) -> tuple[str, str]:
+    def token(self, check: dict[str, Any], keys: dict[str, Any]) -> tuple[str, str]:
         """Return a token, or why there is none."""
         with requests.Session() as session:
             session.trust_env = False
             session.verify = str(self.folder / keys["ca_file"])
             if keys["type"].startswith("google"):
-                return self.google_token(keys, session, via.get("scope", "https://mail.google.com/"))
-            answer = self.microsoft_token(keys, session, keys.get("scope", scope))
+                return self.google_token(check, keys, session)
+            scope = keys.get("scope", GRAPH_SCOPE if "via" in check else EXCHANGE_SCOPE)
+            answer = self.microsoft_token(keys, session, scope)
         return answer.get("access_token", ""), answer.get("error_description", "").partition(":")[0]
 
     def microsoft_token(self, keys: dict[str, Any], session: requests.Session, scope: str) -> dict[str, Any]:
@@ -199,11 +198,12 @@ class Client:
         answer = client.acquire_token_for_client([scope])
         return answer
 
-    def google_token(self, keys: dict[str, Any], session: requests.Session, scope: str) -> tuple[str, str]:
+    def google_token(self, check: dict[str, Any], keys: dict[str, Any], session: requests.Session) -> tuple[str, str]:
+        scope = check.get("via", {}).get("scope", "https://mail.google.com/")
         credentials: Any
         if keys["type"] == "google-service-account":
             credentials = google.oauth2.service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
-                json.loads(self.read(keys["key_file"])), scopes=[scope], subject=self.mailbox
+                json.loads(self.read(keys["key_file"])), scopes=[scope], subject=check["mailbox"]
             )
         else:
             credentials = google.oauth2.credentials.Credentials(  # type: ignore[no-untyped-call]

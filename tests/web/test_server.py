@@ -367,7 +367,7 @@ basic_auth_users: {anna: hunter2}
 """,
             [
                 "1: tls_server_config.cert_file: 7: must be text\n  hint: write it in quotes",
-                '1: tls_server_config.client_allowed_sans: "a": must be a list',
+                '1: tls_server_config.client_allowed_sans: "a": must be a list\n  hint: write it in brackets: [...]',
                 "1: tls_server_config.min_version: 9: must be one of TLS10, TLS11, TLS12, TLS13",
                 '2: http_server_config.headers.X-Frame-Options: "allow": must be deny or sameorigin',
                 "3: basic_auth_users.anna: must be a bcrypt hash\n  hint: create one with: htpasswd -nB USER",
