@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from smtpcheck.config.alerts import AlertSettings, alert_settings
+from smtpcheck.config.api_limits import lint_api_limits
 from smtpcheck.config.contents import Contents, digest_of
 from smtpcheck.config.inspection import inspection_plans
 from smtpcheck.config.lint import lint_check, lint_credential, lint_scope, lint_secret
@@ -192,6 +193,7 @@ class Loading:
             lint_credential(credential, self._credential_places[name], self._problems)
         checks, loopbacks = self._checks(defaults)
         self._lint_scopes(checks, loopbacks)
+        lint_api_limits(checks, loopbacks, self._credential_places, self._problems)
         if not self._entries and self._top is not None and not self._problems.any_error:
             self._problems.error(self._top / "checks", "there is no check")
         return Settings(

@@ -159,7 +159,8 @@ class Resolver:
         if section.mailbox is not None or not depth.needs_token:
             return True
         if section.credential is not None or section.expect is None:
-            self._problems.error(entry.at(("mailbox",)), "is missing", hint="name the mailbox to log in as")
+            hint = "name the mailbox to log in as" if section.via.api == SMTP else "name the address to send as"
+            self._problems.error(entry.at(("mailbox",)), "is missing", hint=hint)
             return False
         if section.sender is None:
             self._problems.error(entry.at(("sender",)), "is missing", hint="name whom the message claims to be from")

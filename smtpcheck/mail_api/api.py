@@ -18,6 +18,18 @@ from smtpcheck.model.check import Check
 from smtpcheck.model.report import ApiAnswer
 from smtpcheck.secrets.secret import Secret
 
+
+@dataclass(frozen=True, slots=True)
+class StatedLimit:
+    """A limit that a service states for an account or a key."""
+
+    what: str
+    """What is counted: `requests`, or `messages` alone."""
+    count: int
+    seconds: int
+    """In how many seconds."""
+
+
 Facts = Mapping[str, float | str]
 """What an API says of an account, by stable names."""
 NOTHING: Facts = MappingProxyType({})
@@ -81,6 +93,8 @@ class MailApi(ABC):
     """What to write as `base`, where the API has no address that is the same for all."""
     repeats: bool = False
     """Whether a message with the same key is sent once however often it is requested."""
+    limits: tuple[StatedLimit, ...] = ()
+    """What the service states, where it is known as a number."""
     kept_headers: tuple[str, ...] = ()
     """Headers of a response that `read_*` need, in lower case."""
     takes: frozenset[str] = frozenset()

@@ -13,7 +13,7 @@ from email.policy import SMTPUTF8
 from smtpcheck.http_client.connection import HttpRequest
 from smtpcheck.http_client.exchange import Response
 from smtpcheck.mail_api.answer import Answer, Meaning, read_answer
-from smtpcheck.mail_api.api import NOTHING, Facts, MailApi, Outgoing, Reading, Ruling, answer_of
+from smtpcheck.mail_api.api import NOTHING, Facts, MailApi, Outgoing, Reading, Ruling, StatedLimit, answer_of
 from smtpcheck.mail_api.description import Call, Description, Send
 from smtpcheck.mail_api.key_placement import keyed
 from smtpcheck.mail_api.template import as_form, as_json, filled, filled_path, filled_text
@@ -45,6 +45,7 @@ class Described(MailApi):
         self.needs_secret = description.key.needs_secret
         self.takes = frozenset(_options(description))
         self.needs = frozenset({"template"}) if description.needs_template else frozenset()
+        self.limits = tuple(StatedLimit(each.what, each.count, each.seconds) for each in description.limits)
         self.repeats = description.send.idempotency_header is not None
         header = description.send.message_id_header
         self.kept_headers = ("location", *((header.lower(),) if header else ()))

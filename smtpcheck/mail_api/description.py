@@ -219,9 +219,9 @@ class AnswerForm(Part):
 
 
 class Limit(Part):
-    """A limit that the service states."""
+    """A limit that the service states for an account or a key."""
 
-    what: str = Field(max_length=80, description="What is counted, such as messages.")
+    what: Literal["requests", "messages"] = Field(description="What is counted.")
     count: int = Field(gt=0, description="How many.")
     seconds: int = Field(gt=0, description="In how many seconds.")
 
@@ -252,7 +252,10 @@ class Description(Part):
     errors: tuple[ErrorRow, ...] = Field(
         default=(), max_length=_MOST_ROWS, description="What errors mean; the first row that fits decides."
     )
-    limits: tuple[Limit, ...] = Field(default=(), description="Limits that the service states.")
+    limits: tuple[Limit, ...] = Field(
+        default=(),
+        description="Limits that the service states; validate warns of checks that exceed them.",
+    )
     permissions: tuple[Permission, ...] = Field(default=(), description="The rights that the key needs.")
 
     @property

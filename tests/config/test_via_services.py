@@ -156,3 +156,56 @@ def test_the_schema_for_editors_takes_what_is_shipped() -> None:
     for api in SHIPPED:
         described = json.loads(json.dumps(yaml.safe_load((package / f"{api}.yaml").read_text())))
         assert [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(described)] == [], api
+
+
+@pytest.mark.parametrize(
+    ("limit", "more", "warned"),
+    [
+        (
+            "{what: messages, count: 3, seconds: 3600}",
+            SEND,
+            "4 messages every 3600 s on average",
+        ),
+        (
+            "{what: requests, count: 3, seconds: 3600}",
+            SEND,
+            "4 requests every 3600 s on average",
+        ),
+        ("{what: messages, count: 4, seconds: 3600}", SEND, ""),
+        ("{what: messages, count: 1, seconds: 3600}", ", interval: 15m", ""),
+        ("{what: requests, count: 3, seconds: 3600}", ", interval: 15m", "4 requests every 3600 s on average"),
+        ("{what: requests, count: 1, seconds: 86400}", ", interval: 15m, schedule: false", ""),
+    ],
+)
+def test_checks_that_exceed_a_limit_which_the_service_states_are_warned_of(
+    tmp_path: Path, limit: str, more: str, warned: str
+) -> None:
+    (tmp_path / "api.yaml").write_text(GATEWAY + f"limits: [{limit}]\n")
+    settings, problems = loaded(tmp_path, "{api: http, file: api.yaml}", "key", more)
+    assert settings is not None
+    found = [problem for problem in problems if "states a limit" in problem]
+    assert len(found) == (1 if warned else 0)
+    assert all(warned in problem and "credentials.key" in problem for problem in found)
+
+
+def test_the_checks_of_one_key_are_counted_together(tmp_path: Path) -> None:
+    checks = "".join(
+        f"- {{name: c{number}, mailbox: a@example.org, credential: {key}, via: {{api: resend}}}}\n"
+        for number, key in enumerate(["other", *["key"] * 1800])
+    )
+    other = "  other: {type: api-key, key: {value: k}}\n"
+    (tmp_path / "checks.yaml").write_text(f"credentials:\n{CREDENTIALS}{other}checks:\n{checks}")
+    found = load([tmp_path / "checks.yaml"])
+    assert found.settings is not None
+    warned = [str(problem) for problem in found.problems if "states a limit" in str(problem)]
+    assert len(warned) == 1
+    assert (
+        "credentials.key: its checks cause 6 requests every 1 s on average, and resend states a limit of 5" in warned[0]
+    )
+
+
+def test_what_a_missing_mailbox_is_for_is_said_for_an_api_too(tmp_path: Path) -> None:
+    check = "{name: a, credential: key, via: {api: resend}}"
+    (tmp_path / "checks.yaml").write_text(f"credentials:\n{CREDENTIALS}checks:\n- {check}\n")
+    problems = load([tmp_path / "checks.yaml"]).problems
+    assert any("mailbox: is missing\n  hint: name the address to send as" in str(problem) for problem in problems)
