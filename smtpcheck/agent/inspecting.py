@@ -117,6 +117,10 @@ class InspectionService:
         """Return the open incidents that providers have published."""
         return self.readings.all_incidents()
 
+    def found(self, credential: str) -> Inspection:
+        """Return what the last reading since the start brought, for those who may see it."""
+        return self.readings.found(credential)
+
     def inspects(self, check: Check) -> bool:
         """Return whether anything can become known of a check."""
         return check.name in self._checks

@@ -52,7 +52,10 @@ class AgentSection(ConfigSection):
     )
     state: ConfiguredPath | None = Field(default=None, description="The folder of what survives a restart.")
     max_open_connections: int = Field(default=200, ge=1, le=10_000, description="SMTP connections open at once.")
-    expose_addresses: bool = Field(default=False, description="Whether metrics may show mailboxes.")
+    expose_addresses: bool = Field(
+        default=False,
+        description="Whether metrics may show mailboxes, and the page to its users what the provider says.",
+    )
     fresh_every: Period = Field(
         default=3600.0, description="A token is force-refreshed, bypassing caches, at least this often."
     )

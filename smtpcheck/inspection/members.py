@@ -2,6 +2,7 @@
 
 Rules of this file:
 - Pure, and nothing raises: a member that is missing or of another type is absent (None, empty).
+- What looks like a token is taken out of every text, for a provider may repeat what it was asked with.
 - Times are Unix seconds by this machine's clock, where the offset of the provider's is known.
 """
 
@@ -11,11 +12,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from smtpcheck.model.printable import printable
+from smtpcheck.secrets.redaction import redact
 
 LONGEST = 300
 """Characters that are kept of a text."""
 MOST = 1000
 """Items that are read of a list within an answer."""
+_MOST_REDACTED = 20_000
+"""Characters that are looked at for tokens: a token that is cut is not recognized, and none is so long."""
+_SUSPECT = re.compile("eyJ|[:=%]")
+"""What every form of a token or password has that is taken out; most texts have none of it."""
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MILLISECONDS = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/")
 
@@ -23,7 +29,7 @@ _MILLISECONDS = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/")
 def text(of: Mapping[str, Any], key: str, limit: int = LONGEST) -> str:
     """Return a text, empty where there is none."""
     value = of.get(key)
-    return printable(value, limit=limit) if isinstance(value, str) else ""
+    return _text(value, limit) if isinstance(value, str) else ""
 
 
 def flag(of: Mapping[str, Any], key: str) -> bool | None:
@@ -52,7 +58,7 @@ def texts(of: Mapping[str, Any], key: str) -> tuple[str, ...]:
     if isinstance(value, str):
         value = value.split(",")
     found = value[:MOST] if isinstance(value, list) else []
-    return tuple(printable(each.strip(), limit=LONGEST) for each in found if isinstance(each, str))
+    return tuple(_text(each.strip(), LONGEST) for each in found if isinstance(each, str))
 
 
 def objects(of: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], ...]:
@@ -86,3 +92,8 @@ def moment(of: Mapping[str, Any], key: str, offset: float = 0.0) -> float | None
 def is_guid(value: str) -> bool:
     """Return whether the text is an id as directories have them."""
     return _GUID.fullmatch(value) is not None
+
+
+def _text(value: str, limit: int) -> str:
+    known = value[:_MOST_REDACTED]
+    return printable(redact(known, ()) if _SUSPECT.search(known) else known, limit=limit)

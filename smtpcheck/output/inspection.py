@@ -8,7 +8,8 @@ Rules of this file:
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -37,8 +38,10 @@ def value_text(value: Value) -> str:
     return "not set" if value is None else value
 
 
-def fact_rows(inspection: Inspection, defects: Iterable[Defect], *, personal: bool) -> list[dict[str, object]]:
-    """Return each fact as values that `json` can write, those that show something wrong first."""
+def fact_rows(
+    inspection: Inspection, defects: Iterable[Defect], *, personal: bool, time: Callable[[float], object] = rfc3339
+) -> list[dict[str, object]]:
+    """Return each fact as values that `json` can write, those that show something wrong first; `time` writes times."""
     wrong = {id(fact): defect.cause for defect in defects for fact in defect.facts[:1]}
     return [
         {
@@ -49,17 +52,22 @@ def fact_rows(inspection: Inspection, defects: Iterable[Defect], *, personal: bo
             "wrong": str(wrong.get(id(fact), "")),
             "source": fact.source,
             "asked": fact.asked,
-            "read_at": rfc3339(fact.read_at),
-            "changed_at": None if fact.changed_at is None else rfc3339(fact.changed_at),
+            "read_at": time(fact.read_at),
+            "changed_at": None if fact.changed_at is None else time(fact.changed_at),
         }
         for fact in sorted(inspection.facts, key=lambda fact: (id(fact) not in wrong, fact.subject, _section(fact)))
     ]
 
 
 def inspection_json(
-    credential: str, inspection: Inspection, defects: Sequence[Defect], *, personal: bool = True
-) -> dict[str, object]:
-    """Return all of it as values that `json` can write."""
+    credential: str,
+    inspection: Inspection,
+    defects: Sequence[Defect],
+    *,
+    personal: bool = True,
+    time: Callable[[float], object] = rfc3339,
+) -> dict[str, Any]:
+    """Return all of it as values that `json` can write; `time` writes times."""
     return {
         "credential": credential,
         "wrong": [
@@ -71,24 +79,30 @@ def inspection_json(
             }
             for each in defects
         ],
-        "facts": fact_rows(inspection, defects, personal=personal),
+        "facts": fact_rows(inspection, defects, personal=personal, time=time),
         "not_readable": [
-            {"question": each.question, "about": each.subject, "reason": str(each.obstacle), "detail": each.detail}
+            {
+                "question": each.question,
+                "about": each.subject,
+                "reason": str(each.obstacle),
+                "detail": each.detail,
+                "read_at": time(each.read_at),
+            }
             for each in inspection.not_readable
         ],
-        "incidents": [incident_json(each) for each in inspection.incidents],
+        "incidents": [incident_json(each, time) for each in inspection.incidents],
     }
 
 
-def incident_json(incident: Incident) -> dict[str, object]:
-    """Return an incident as values that `json` can write."""
+def incident_json(incident: Incident, time: Callable[[float], object] = rfc3339) -> dict[str, object]:
+    """Return an incident as values that `json` can write; `time` writes times."""
     return {
         "provider": incident.provider,
         "service": incident.service,
         "id": incident.id,
         "status": str(incident.status),
         "title": incident.title,
-        "began_at": None if incident.began_at is None else rfc3339(incident.began_at),
+        "began_at": None if incident.began_at is None else time(incident.began_at),
     }
 
 
@@ -146,10 +160,10 @@ def _table(subject: str, inspection: Inspection, wrong: set[int]) -> Table:
     for fact in sorted(facts, key=lambda fact: (id(fact) not in wrong, _section(fact))):
         value = printable(value_text(fact.value), limit=_LONGEST_CELL)
         shown = f"{value} ({fact.item})" if fact.item else value
-        table.add_row(_words(fact.name.value), Text(shown, "bold red" if id(fact) in wrong else ""), fact.source)
+        table.add_row(fact_words(fact.name.value), Text(shown, "bold red" if id(fact) in wrong else ""), fact.source)
     for each in inspection.not_readable:
         if each.subject == subject:
-            table.add_row(_words(each.question), Text(f"not readable: {each.detail}", "yellow"), "")
+            table.add_row(fact_words(each.question), Text(f"not readable: {each.detail}", "yellow"), "")
     return table
 
 
@@ -158,5 +172,6 @@ def _section(fact: Fact) -> tuple[str, str, str]:
     return section, name, fact.item
 
 
-def _words(name: str) -> str:
+def fact_words(name: str) -> str:
+    """Return the name of a fact or a question as people read it."""
     return name.replace("enterprise_application", "enterprise app").replace(".", " ").replace("_", " ")

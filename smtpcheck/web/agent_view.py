@@ -15,7 +15,7 @@ from smtpcheck.config.settings import Settings
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.loopback.status import LoopbackStatus
 from smtpcheck.model.credential import CredentialState
-from smtpcheck.model.inspection import Incident
+from smtpcheck.model.inspection import Incident, Inspection
 from smtpcheck.model.report import Report
 from smtpcheck.state.state import State
 
@@ -60,6 +60,9 @@ class InspectionView(Protocol):
 
     def incidents(self) -> tuple[Incident, ...]:
         """Return the open incidents that they have published."""
+
+    def found(self, credential: str) -> Inspection:
+        """Return what was read last about a credential and its mailboxes, nothing where nothing was read."""
 
 
 class AgentView(Protocol):

@@ -8,7 +8,7 @@ Rules of this file:
 `GET /api/v1/checks` takes the parameters of the page (`q`, `outcome`, `cause`, `label`, `sort`, `page`, `per_page` up
 to 1000) and answers `{"total", "found", "page", "pages", "counts": {status: n}, "checks": [CHECK]}`.
 `GET /api/v1/checks/NAME` answers one CHECK with `report`, `last_failure`, `history` and `loopback` (null, or as
-`loopback_json` has it) besides.
+`loopback_json` has it) besides, and `inspection` where `inspected` shows it.
 `GET /api/v1/checks/NAME/history` answers `{"availability": {"1d", "7d", "30d", "90d": FIGURES}, "hours": [FIGURES with
 "begin"], "outages": [{"number", "began", "ended", "cause"}], "failures": [{"at", "outage", "cause"}]}`, the last two
 newest first; FIGURES are `{"availability": 0 to 1, "runs", "failures", "unknown", "mean_seconds", "longest_seconds"}`.
@@ -41,6 +41,7 @@ from smtpcheck.output.loopback_json import loopback_as_json
 from smtpcheck.output.report_json import Json, report_as_json
 from smtpcheck.web import pages
 from smtpcheck.web.agent_view import AgentView
+from smtpcheck.web.inspected import inspected
 from smtpcheck.web.keys import AGENT
 from smtpcheck.web.table import Query, Row, read, row_of
 
@@ -85,6 +86,9 @@ async def check(request: web.Request) -> web.Response:
         "loopback": loopback_as_json(loopback_status, agent.catalogue) if loopback_status else None,
         "history": [run._asdict() for run in state.history()] if state else [],
     }
+    inspection = await inspected(request, found)
+    if inspection is not None and inspection.content is not None:
+        answer["inspection"] = inspection.content
     return web.json_response(answer)
 
 

@@ -16,7 +16,7 @@ from aiohttp import web
 from smtpcheck.web import api, availability, endpoints, history, pages, probe, problems, silences
 from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.auth import Guard, TooManyAttemptsError
-from smtpcheck.web.keys import AGENT, CLOCK, GUARD, HOSTS
+from smtpcheck.web.keys import AGENT, CLOCK, GUARD, HOSTS, IDENTIFIED
 from smtpcheck.web.security import Handler, harden, is_allowed_host, same_origin_posts
 
 _log = structlog.get_logger(__name__)
@@ -85,8 +85,8 @@ async def _answers(request: web.Request, handler: Handler) -> web.StreamResponse
 @web.middleware
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let through who may ask: by name and password where there are users, else by the host that is asked for."""
-    guard = request.app[GUARD]
-    if not guard.allows_certificate(_from_transport(request, "peercert") or {}):
+    guard, certificate = request.app[GUARD], _from_transport(request, "peercert") or {}
+    if not guard.allows_certificate(certificate):
         raise web.HTTPForbidden(text="refused: this client certificate has no name that is allowed\n")
     if guard.authenticates:
         try:
@@ -99,6 +99,7 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         raise web.HTTPMisdirectedRequest(
             text="refused: this host name is not configured; ask for the address, or set agent.external_url\n"
         )
+    request[IDENTIFIED] = guard.identifies(certificate)
     return await handler(request)
 
 

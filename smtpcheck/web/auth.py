@@ -117,6 +117,14 @@ class Guard:
             return True
         return any(name in tls.allowed_sans for _, name in certificate.get("subjectAltName", ()))
 
+    def identifies(self, certificate: Mapping[str, Any]) -> bool:
+        """Return whether a request that was admitted is a user's, or of a client with a certificate that is required.
+
+        A connection may be older than the requirement, and have none.
+        """
+        config = self._config()
+        return bool(config.users) or (config.authenticates and bool(certificate))
+
     def headers(self) -> Mapping[str, str]:
         """Return the headers that the operator adds to every answer."""
         return self._config().headers

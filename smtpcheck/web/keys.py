@@ -11,3 +11,5 @@ AGENT: web.AppKey[AgentView] = web.AppKey("agent")
 CLOCK: web.AppKey[Callable[[], float]] = web.AppKey("clock")
 HOSTS: web.AppKey[Collection[str]] = web.AppKey("hosts")
 GUARD: web.AppKey[Guard] = web.AppKey("guard", Guard)
+IDENTIFIED: web.RequestKey[bool] = web.RequestKey("identified", bool)
+"""Of a request: whether a user's password or a client certificate has admitted it."""

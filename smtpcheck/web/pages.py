@@ -27,8 +27,10 @@ from smtpcheck.loopback.timeline import timeline
 from smtpcheck.model.cause import WHY_FOLLOWS
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Finding, Outcome, Report
+from smtpcheck.output.inspection import fact_words
 from smtpcheck.web import drawing, formatting
 from smtpcheck.web.agent_view import AgentView
+from smtpcheck.web.inspected import inspected, shown_value, subjects
 from smtpcheck.web.keys import AGENT, CLOCK
 from smtpcheck.web.problems import current
 from smtpcheck.web.side_by_side import comparison, way_name
@@ -130,6 +132,7 @@ async def check(request: web.Request) -> web.Response:
         report=report,
         bars=drawing.waterfall(report) if report else (),
         loopback_status=agent.loopback(found.name),
+        inspection=await inspected(request, found),
         chart=drawing.chart(state.history()) if state else None,
         notice=_notice(request.query),
         refresh=refresh,
@@ -249,6 +252,9 @@ def _environment() -> jinja2.Environment:
         finding=_main_finding,
         way=way_name,
         comparison=comparison,
+        said=fact_words,
+        value=shown_value,
+        subjects=subjects,
     )
     environment.globals.update(
         drawing=drawing,

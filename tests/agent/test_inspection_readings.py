@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from smtpcheck.agent.agent import Agent
 from smtpcheck.alerts.grouping import Subject, issues_of
 from smtpcheck.model.cause import Cause
@@ -152,3 +154,32 @@ async def test_a_warning_about_the_application_is_one_alert_of_its_credential(tm
         check = agent.settings.checks[0]
         (issue,) = issues_of(check, report_of(agent)).values()
         assert (issue.key.subject, issue.key.name) == (Subject.CREDENTIAL, "contoso")
+
+
+async def test_names_and_addresses_are_in_no_metric_alert_or_log_and_outlive_nothing(tmp_path: Path) -> None:
+    """What the provider names is known to the agent, for the page of those who may see it, and goes nowhere else."""
+    async with world_of(tmp_path) as world:
+        edit(world.config, lambda document: document.update(alerts={"fail_after": 1, "notify": [{"type": "log"}]}))
+        edit(world.config, lambda document: document["agent"].update(expose_addresses=True))
+        with capture_logs() as logs:
+            async with running(world.config) as agent:
+                await until(lambda: "billing" in agent.state.checks)
+                client_id = agent.settings.credentials["contoso"].hints("contoso").client_id
+                principal = world.issuer.tenants[0].apps[client_id]
+                clients = {"clientApplications": {"includeServicePrincipals": [principal.principal_id]}}
+                policy = {"id": principal.principal_id, "displayName": "evil-policy", "state": "enabled"}
+                world.issuer.tenants[0].policies.append({**policy, "conditions": clients})
+                box = world.administration.mailboxes[MAILBOX]
+                box.forwards_to, box.closed_to = "anna@evil.example", {client_id}
+                await read(agent)
+                await until(lambda: report_of(agent).outcome is Outcome.CRITICAL)
+                await until(lambda: bool(agent.alerting.firing()))
+                known = repr(agent.inspection.found("contoso"))
+                kept = repr((agent.state.inspections.readings, report_of(agent)))
+                said = await shown(agent) + repr([each.as_json() for each in agent.alerting.each_firing()])
+        written = "".join(
+            path.read_bytes().decode(errors="replace") for path in (tmp_path / "state").rglob("*") if path.is_file()
+        )
+    for name in ("anna@evil.example", "evil-policy", "203.0.113.7"):
+        assert name in known
+        assert name not in said + kept + repr(logs) + written

@@ -264,6 +264,24 @@ async def test_a_wrong_password_and_an_unknown_user_cost_one_comparison_each(com
     assert (wrong, unknown, compared) == ([False] * 2, [False] * 2, [HASH] * 4)
 
 
+@pytest.mark.parametrize(
+    ("client_auth", "certificate", "identified"),
+    [
+        ("RequireAndVerifyClientCert", {"subject": ()}, True),
+        ("RequireAndVerifyClientCert", {}, False),  # a connection that is older than the requirement
+        ("VerifyClientCertIfGiven", {"subject": ()}, False),
+    ],
+)
+def test_a_client_is_known_by_a_certificate_that_is_required(
+    folder: Path, client_auth: str, certificate: dict[str, object], *, identified: bool
+) -> None:
+    config, problems = load(_write(folder, MUTUAL.replace("RequireAndVerifyClientCert", client_auth)))
+    assert config, problems
+    assert Guard(lambda: config).identifies(certificate) is identified
+    assert not Guard().identifies(certificate)
+    assert Guard(lambda: WebConfig(users={"anna": HASH})).identifies({})
+
+
 async def test_unknown_names_cost_what_known_ones_do_whatever_that_is(compared: list[str]) -> None:
     """With hashes of several costs, each unknown name always has the same one."""
     guard = Guard(lambda: WebConfig(users={"anna": HASH, "berta": OTHER}))

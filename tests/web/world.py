@@ -1,6 +1,6 @@
 """A small world for the pages: an agent that has the shape of the real one and runs nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from smtpcheck.model.check import (
     Warn,
 )
 from smtpcheck.model.credential import CredentialState
-from smtpcheck.model.inspection import Incident
+from smtpcheck.model.inspection import Incident, Inspection
 from smtpcheck.model.report import (
     CertificateFacts,
     Exchange,
@@ -54,9 +54,13 @@ class _Inspection:
     """What providers say, written down."""
 
     seen: tuple[Incident, ...]
+    read: Mapping[str, Inspection]
 
     def incidents(self) -> tuple[Incident, ...]:
         return self.seen
+
+    def found(self, credential: str) -> Inspection:
+        return self.read.get(credential, Inspection())
 
 
 @dataclass
@@ -77,6 +81,8 @@ class World:
     standings: dict[str, LoopbackStatus] = field(default_factory=dict)
     incidents: tuple[Incident, ...] = ()
     """What providers have published."""
+    read: dict[str, Inspection] = field(default_factory=dict)
+    """What the last reading brought, by credential."""
 
     def __post_init__(self) -> None:
         self.alerting = Alerting(
@@ -85,7 +91,7 @@ class World:
 
     @property
     def inspection(self) -> InspectionView:
-        return _Inspection(self.incidents)
+        return _Inspection(self.incidents, self.read)
 
     def ready(self) -> bool:
         return self.is_ready
