@@ -1,6 +1,7 @@
 """What the provider says of checks that are run once: what the agent would come to know over time."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from smtpcheck.agent.inspecting import remedy_values
@@ -18,11 +19,35 @@ from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.loopback.plan import Loopback
 from smtpcheck.model.check import Check
 from smtpcheck.model.inspection import Inspection
+from smtpcheck.model.inspection_reading import KeptReading
 from smtpcheck.model.report import Finding, Outcome, Report
 
+NOTHING_READ: Mapping[str, KeptReading] = MappingProxyType({})
 
-async def with_inspections(settings: Settings, reports: Mapping[str, Report], kit: Kit) -> dict[str, Report]:
-    """Return the reports with what the provider says besides."""
+
+async def readings_dated(
+    settings: Settings, kit: Kit, credentials: Collection[str], seconds_ago: float
+) -> dict[str, KeptReading]:
+    """Read about these credentials, and return what is kept of that as if it had been read so many seconds ago."""
+
+    def wall() -> float:
+        return kit.wall() - seconds_ago
+
+    plans = {name: plan for name, plan in settings.inspections.items() if name in credentials}
+    inspectors = Inspectors(plans, settings.credentials, kit.tokens, wall=wall, monotonic=kit.monotonic)
+    try:
+        return {
+            name: _kept(inspector, await inspector.read(QUESTIONS, inspector.plan.mailboxes), None, kit, wall())
+            for name, inspector in inspectors.all().items()
+        }
+    finally:
+        await inspectors.close()
+
+
+async def with_inspections(
+    settings: Settings, reports: Mapping[str, Report], kit: Kit, before: Mapping[str, KeptReading] = NOTHING_READ
+) -> dict[str, Report]:
+    """Return the reports with what the provider says besides, and what has changed since the readings `before`."""
     inspectors = Inspectors(
         settings.inspections, settings.credentials, kit.tokens, wall=kit.wall, monotonic=kit.monotonic
     )
@@ -37,7 +62,7 @@ async def with_inspections(settings: Settings, reports: Mapping[str, Report], ki
             if inspector is not None and check.name in found:
                 reading = readings[check.credential or ""]
                 plan = settings.loopbacks.get(check.name)
-                seen = _Seen(check, found[check.name], plan, kit)
+                seen = _Seen(check, found[check.name], plan, kit, before.get(check.credential or ""))
                 found[check.name] = await _inspected(seen, inspector, reading)
     finally:
         await inspectors.close()
@@ -51,10 +76,12 @@ class _Seen(NamedTuple):
     report: Report
     plan: Loopback | None
     kit: Kit
+    before: KeptReading | None
+    """What was read before about its credential."""
 
 
 async def _inspected(seen: _Seen, inspector: Inspector, reading: Inspection) -> Report:
-    check, report, plan, kit = seen
+    check, report, plan, kit, before = seen
     hints, causes = kit.hints.get(check.credential or ""), tuple[Finding, ...]()
     warnings = tuple[Finding, ...]()
     if lost_message(report) and plan is not None:
@@ -62,13 +89,19 @@ async def _inspected(seen: _Seen, inspector: Inspector, reading: Inspection) -> 
     elif candidates(report):
         _, causes = await investigate(inspector, check, report, hints, Inspection(), began=report.started_at)
     elif report.outcome in (Outcome.OK, Outcome.WARNING) and hints is not None:
-        kept = next_reading(
-            *(None, reading, inspector.plan.mailboxes),
-            answered=frozenset(fact.name for fact in reading.facts),
-            app_only=acts_for_itself(hints),
-            now=kit.wall(),
-            every=inspector.plan.every,
-        )
+        kept = _kept(inspector, reading, before, kit, kit.wall())
         warnings = warnings_of(kept, check.mailbox, remedy_values(check, hints), kit.wall())
     proof = Proof(signature(report), causes) if causes else None
     return merged(report, InspectionStatus(proof, warnings, reading.incidents))
+
+
+def _kept(inspector: Inspector, reading: Inspection, before: KeptReading | None, kit: Kit, now: float) -> KeptReading:
+    """Return what is kept of a reading that ended at Unix time `now`."""
+    plan = inspector.plan
+    return next_reading(
+        *(before, reading, plan.mailboxes),
+        answered=frozenset(fact.name for fact in reading.facts),
+        app_only=acts_for_itself(kit.hints.get(plan.credential)),
+        now=now,
+        every=plan.every,
+    )

@@ -4,9 +4,9 @@ Rule of this file: it is the agent's work without its schedule; the runs themsel
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from smtpcheck.agent.inspect_once import with_inspections
+from smtpcheck.agent.inspect_once import NOTHING_READ, with_inspections
 from smtpcheck.agent.loopback_once import run_loopback
 from smtpcheck.agent.send_once import send_once
 from smtpcheck.agent.witnesses import ask, has_default_route
@@ -17,6 +17,7 @@ from smtpcheck.check.probe import probe
 from smtpcheck.config import Settings
 from smtpcheck.limits.mailbox_lock import MailboxLocks
 from smtpcheck.model.check import Check, Depth
+from smtpcheck.model.inspection_reading import KeptReading
 from smtpcheck.model.report import Report
 from smtpcheck.state.send_journal import SendJournal
 
@@ -29,12 +30,13 @@ async def run_once(
     seen: Callable[[Report], None] = lambda _: None,
     loopbacks: bool = False,
     inspections: bool = False,
+    before: Mapping[str, KeptReading] = NOTHING_READ,
 ) -> dict[str, Report]:
     """Run each of `checks` once and return the reports by name, in the order of `checks`.
 
     `seen` is called with each report as it comes in. With `loopbacks` a check that has one sends its message, and its
     report says what became of that; without, nobody sends but a check of depth `send`. With `inspections` the reports
-    have what the provider says besides.
+    have what the provider says besides, and what has changed since the readings `before`.
 
     Where the agent itself has no connectivity (see `check.connectivity`), the runs that failed for that are `unknown`.
     """
@@ -43,7 +45,7 @@ async def run_once(
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_run(check, kit, seen, settings, loopbacks=loopbacks)) for check in checks]
         reports = await _with_connectivity(settings, checks, [task.result() for task in tasks], kit)
-        return await with_inspections(settings, reports, kit) if inspections else reports
+        return await with_inspections(settings, reports, kit, before) if inspections else reports
     finally:
         await kit.close()
 

@@ -16,9 +16,11 @@ from smtpcheck.log import LogLevel, configure
 
 if TYPE_CHECKING:
     from smtpcheck.config import Settings
+    from smtpcheck.model.inspection_reading import KeptReading
     from smtpcheck.sandbox.scenario import Scenario
     from smtpcheck.sandbox.world import World
 
+_DAY = 86400.0
 FIRST_WITHIN = 3.0
 """Seconds until the last first run starts."""
 
@@ -53,14 +55,16 @@ def demo(
 async def _once(folder: Path) -> int:
     from smtpcheck.agent.run_once import run_once
     from smtpcheck.output.finding import show
-    from smtpcheck.output.terminal import scenario_table
+    from smtpcheck.output.terminal import changes_text, scenario_table
     from smtpcheck.sandbox.world import World
 
     async with World(folder, _scenarios()) as world:
         settings = _settings(world)
-        reports = await run_once(settings, settings.checks, loopbacks=True, inspections=True)
+        before = await _read_yesterday(world, settings)
+        reports = await run_once(settings, settings.checks, loopbacks=True, inspections=True, before=before)
         right = {scenario.name for scenario in world.scenarios if scenario.expects(reports[scenario.name])}
         show(scenario_table(reports, world.scenarios, right))
+        show(changes_text(reports))
         return 0 if len(right) == len(reports) else 2
 
 
@@ -73,7 +77,10 @@ async def _stay(folder: Path, listen_address: str) -> int:
     stop = stop_event()
     async with World(folder, _scenarios(), listen=listen_address) as world:
         settings = _settings(world)
+        before = await _read_yesterday(world, settings)
         agent = await Agent.create(settings, partial(load, [world.config]), first_within=FIRST_WITHIN)
+        for credential, reading in before.items():
+            agent.state.inspections.put(credential, reading)
 
         def listening(bound: str) -> None:
             print(f"{len(settings.checks)} checks run against simulated servers; nothing leaves this machine.")
@@ -92,6 +99,19 @@ async def _stay(folder: Path, listen_address: str) -> int:
             print(f"smtpcheck: {error}", file=sys.stderr)
             return 1
     return 0
+
+
+async def _read_yesterday(world: "World", settings: "Settings") -> "dict[str, KeptReading]":
+    """Return what an inspection has read a day ago, before the tenant drifted."""
+    from smtpcheck.agent.inspect_once import readings_dated
+    from smtpcheck.check.kit import build_kit
+
+    kit = await build_kit(settings)
+    try:
+        with world.before_drift() as credentials:
+            return await readings_dated(settings, kit, credentials, _DAY)
+    finally:
+        await kit.close()
 
 
 def _scenarios() -> "list[Scenario]":

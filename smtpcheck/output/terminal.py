@@ -21,6 +21,7 @@ from smtpcheck.diagnosis.explain import describe, of_several
 from smtpcheck.loopback.graph.limits import BOUNCE_LISTS, BOUNCE_REQUESTS, DELETIONS, LISTS, MESSAGES_PER_REQUEST
 from smtpcheck.loopback.plan import FindVia
 from smtpcheck.model import expected_refusal
+from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check
 from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Outcome, Report
@@ -105,6 +106,18 @@ def scenario_table(reports: Mapping[str, Report], scenarios: Sequence[Expectatio
         cause = _last_columns(report)[0]
         table.add_row(_symbol(report.outcome), report.check, _outcome(report.outcome), phase, cause, verdict)
     return table
+
+
+def changes_text(reports: Mapping[str, Report]) -> RenderableType:
+    """Return what has changed at the provider, with both values and times."""
+    changed = (
+        printable(f"{name}: {sentence}", limit=_LONGEST_LINE)
+        for name, report in reports.items()
+        for warning in report.warnings
+        if warning.cause is Cause.SETTING_CHANGED
+        for sentence in warning.evidence
+    )
+    return Text("\n".join(changed))
 
 
 def _inspection_text(inspection: InspectionTraffic) -> str:

@@ -70,8 +70,8 @@ INSPECTION_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "drift",
-        "A right was withdrawn a moment ago; the mail servers do not know it yet.",
-        warnings=frozenset({Cause.MAILBOX_PERMISSION_MISSING}),
+        "A right was withdrawn since yesterday's reading; the mail servers do not know it yet.",
+        warnings=frozenset({Cause.MAILBOX_PERMISSION_MISSING, Cause.SETTING_CHANGED}),
         registration=_INSPECTED,
         flaw=Flaw.RIGHT_WITHDRAWN,
     ),

@@ -9,7 +9,8 @@ import json
 import os
 import ssl
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -154,6 +155,23 @@ class World:
         own = (text for one in self._credentials for text in one.secrets())
         entra = (*self.issuer.minted, *self.issuer.assertions, *self.issuer.sign_ins.issued)
         return frozenset({*own, *entra, *self.google.issued, *self.google.assertions})
+
+    @contextmanager
+    def before_drift(self) -> Iterator[frozenset[str]]:
+        """Have the rights that scenarios have withdrawn be there in the block, as when they were last read.
+
+        The value is the names of the credentials that they are of.
+        """
+        drifting = [scenario for scenario in self.scenarios if scenario.flaw is Flaw.RIGHT_WITHDRAWN]
+        entries = [entry for each in drifting if (entry := self.administration.mailbox(_address(each))) is not None]
+        withdrawn = [entry.closed_to for entry in entries]
+        for entry in entries:
+            entry.closed_to = set()
+        try:
+            yield frozenset(each.registration.name for each in drifting)
+        finally:
+            for entry, rights in zip(entries, withdrawn, strict=True):
+                entry.closed_to = rights
 
     def _registrations(self) -> Iterable[tuple[Registration, list[str]]]:
         """Return each registration with the addresses of its checks."""

@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import jsonschema
@@ -69,6 +70,11 @@ def test_the_demo_comes_out_as_its_scenarios_say() -> None:
         (line,) = [line for line in result.stdout.splitlines() if f" {scenario.name} " in line]
         assert "as expected" in line
         assert (scenario.cause or "") in line
+    said = r"^drift: Exchange: mailbox full access was yes \((.*) UTC\) and is no \((.*) UTC\)"
+    change = re.search(said, result.stdout, re.MULTILINE)
+    assert change
+    yesterday, today = (datetime.fromisoformat(at) for at in change.groups())
+    assert timedelta(hours=23) < today - yesterday < timedelta(hours=25)
 
 
 def test_the_demo_needs_no_extra(tmp_path: Path) -> None:
@@ -358,6 +364,11 @@ def test_the_demo_says_where_its_page_is_and_shows_every_check() -> None:
             waiting = answer["counts"].get("waiting", 0)
             time.sleep(0.2)
         assert (waiting, answer["total"]) == (0, len(SCENARIOS))
+        shown = ""
+        while "mailbox full access was yes (" not in shown and time.monotonic() < deadline:
+            shown = urllib.request.urlopen(f"{page}checks/drift", timeout=10).read().decode()
+            time.sleep(0.2)
+        assert re.search(r"mailbox full access was yes \(.* UTC\) and is no \(.* UTC\)", shown)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
 

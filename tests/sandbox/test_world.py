@@ -348,7 +348,7 @@ def test_the_scenarios_cover_what_must_be_shown() -> None:
         "bare-535-no-mailbox": (Outcome.CRITICAL, Cause.MAILBOX_MISSING_OR_UNLICENSED),
         "inspector-blind": (Outcome.CRITICAL, Cause.SERVICE_PRINCIPAL_NOT_REGISTERED),
         "inspector-no-licence": (Outcome.OK, set()),
-        "drift": (Outcome.WARNING, {Cause.MAILBOX_PERMISSION_MISSING}),
+        "drift": (Outcome.WARNING, {Cause.MAILBOX_PERMISSION_MISSING, Cause.SETTING_CHANGED}),
         "incident": (Outcome.CRITICAL, Cause.TRANSIENT_SERVER_ERROR),
         "mail-quarantined": (Outcome.CRITICAL, Cause.MAIL_QUARANTINED),
         "ses-sandbox": (Outcome.WARNING, {Cause.API_ACCOUNT_IN_SANDBOX}),

@@ -5,12 +5,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from smtpcheck.agent.inspect_once import readings_dated
 from smtpcheck.check.kit import Kit, build_kit
 from smtpcheck.config import Settings, load
 from smtpcheck.inspection.inspector import Inspector
 from smtpcheck.inspection.inspectors import Inspectors
 from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.model.inspection import Fact, FactName, Inspection
+from smtpcheck.model.inspection_reading import KeptReading
 from smtpcheck.sandbox.directory import App
 from smtpcheck.sandbox.exchange_directory import MailboxEntry
 from smtpcheck.sandbox.scenario import AUDITOR, DOMAIN, Registration, Scenario
@@ -79,3 +81,15 @@ async def tenant(folder: Path, registration: Registration = INSPECTED, **scenari
         finally:
             await inspectors.close()
             await kit.close()
+
+
+async def read_yesterday(world: World) -> dict[str, KeptReading]:
+    """Return what was read of a world before it drifted."""
+    settings = load([world.config]).settings
+    assert settings
+    kit = await build_kit(settings)
+    try:
+        with world.before_drift() as credentials:
+            return await readings_dated(settings, kit, credentials, 86400.0)
+    finally:
+        await kit.close()
