@@ -22,7 +22,7 @@ Rules of this file:
   it yields to any rule of 0.5 and more that is not general. Rules that ask only for code, error, phase, provider,
   flow, kind, protocol, server or issuer are general without saying so.
 - A step of a remedy is a text, or a mapping of `do` to the text with any of `provider`, `issuer`, `flow`, `protocol`,
-  `server`: it is shown where that is in the list; `other` stands for any that no step of the cause names, or for an
+  `server`, `aadsts`: it is shown where that is in the list; `other` stands for any that no step of the cause names, or for an
   unknown one.
 """
 
@@ -72,7 +72,7 @@ _TEXTS = ("text", "with_text", "without_text")
 _CONDITIONS = {*_SETS, *_LISTS, *_TEXTS, "pattern"}
 _RULE = {*_CONDITIONS, "id", "cause", "certainty", "also", "reference", "retry", "general"}
 _GROUP = {"about", "when", "reference", "retry", "general", "rules"}
-_STEP = ("provider", "issuer", "flow", "protocol", "server", "why")
+_STEP = ("provider", "issuer", "flow", "protocol", "server", "aadsts", "why")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 

@@ -211,7 +211,8 @@ def _where(signals: Signals, values: Mapping[str, str]) -> dict[str, str]:
     }
     server = f" from {values['host']}:{values['port']}" if {"host", "port"} <= values.keys() else ""
     step = f" in the step {signals.the('phase')}" if signals.the("phase") else ""
-    return {name: value for name, value in {**known, "where": f"{server}{step}"}.items() if value}
+    number = str(next(iter(signals.aadsts))) if len(signals.aadsts) == 1 else ""
+    return {name: value for name, value in {**known, "where": f"{server}{step}", "aadsts": number}.items() if value}
 
 
 def _tell_apart(finding: Finding, entry: Entry, rule: Rule | None, catalogue: Catalogue) -> str:

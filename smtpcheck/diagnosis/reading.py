@@ -71,7 +71,7 @@ _STATUS = Expression.of(
     r"\b(?:http(?:/[\d.]{1,3})?(?: status)?(?: code)?|status(?:[ _]code)?)[\"']?[ :=]{1,3}"
     r"([2-5]\d\d)\b(?![.-])"
     r"|\btoken response: {0,2}([45]\d\d)\b"
-    r"|\b([45]\d\d) (?:bad gateway|service (?:temporarily )?unavailable|too many requests|unauthorized"
+    r"|(?<![\w.])([45]\d\d) (?:bad gateway|service (?:temporarily )?unavailable|too many requests|unauthorized"
     r"|gateway time-?out|client error|server error|forbidden|not found|internal server error|bad request)"
 )
 """An HTTP status where it is named as one, or beside its phrase (RFC 9110 15)."""

@@ -136,6 +136,7 @@ PATTERN_SAMPLES = {
     "delivery.spam-address": "spam from 192.0.2.1",
     "fallback.bye": "* bye closing",
     "fallback.discovery": "discovery failed",
+    "fallback.exception": "timeouterror: timed out",
     "fallback.issuer-waited": "timeout",
     "fallback.limits": "rate limit",
     "fallback.login": "login failed",
@@ -529,7 +530,7 @@ def test_a_remedy_is_filled_with_what_is_known(catalogue: Catalogue) -> None:
         "SMTP AUTH is off for the mailbox.",
         ("seen",),
         (
-            "All that its checks need, by a script to read and run: smtpcheck setup <credential>",
+            "Let setup write the script that grants it; read the script, then run it: smtpcheck setup <credential>",
             (
                 "Enable it for this mailbox alone: Set-CASMailbox -Identity a@example.org"
                 " -SmtpClientAuthenticationDisabled $false"

@@ -15,7 +15,7 @@ from smtpcheck.diagnosis.explain import as_json, explain
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.observation import MAX_TEXT, Observation, from_case, from_text
 from smtpcheck.diagnosis.phase import phase_of
-from smtpcheck.diagnosis.reading import codes_of, enhanced_of, plain_text
+from smtpcheck.diagnosis.reading import codes_of, enhanced_of, plain_text, read
 from smtpcheck.model.cause import Cause
 
 CATALOGUE = load()
@@ -143,6 +143,18 @@ def test_the_scope_of_a_challenge_is_not_the_one_that_was_asked_for() -> None:
 )
 def test_codes_are_told_from_other_numbers(text: str, codes: set[int], enhanced: set[str]) -> None:
     assert (set(codes_of(text)), set(enhanced_of(text, prose=True))) == (codes, enhanced)
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("550 5.7.501 Service unavailable. Access denied", None),
+        ("the gateway said 503 Service Unavailable", 503),
+        ("HTTP/1.1 407 Proxy Authentication Required", 407),
+    ],
+)
+def test_an_http_status_is_no_part_of_an_enhanced_code(text: str, status: int | None) -> None:
+    assert read(text).http_status == status
 
 
 def test_text_is_made_plain() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from smtpcheck.diagnosis.catalogue import load
 from smtpcheck.diagnosis.explain import describe, explain
-from smtpcheck.diagnosis.observation import Observation
+from smtpcheck.diagnosis.observation import Observation, from_text
 from smtpcheck.diagnosis.remedy import values_of
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.credential import CredentialHints
@@ -97,6 +97,20 @@ def test_the_steps_of_both_flows_are_shown_where_the_flow_is_not_known() -> None
     assert "delegated permission" not in _steps(
         Cause.MISSING_SMTP_PERMISSION, provider="microsoft", flow="client_credentials"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("AADSTS50105: Your administrator has configured the application to block users", "Assign the user"),
+        ("AADSTS65001: The user or administrator has not consented", "Let setup write the script"),
+    ],
+)
+def test_the_number_of_entra_decides_which_steps_are_shown(text: str, first: str) -> None:
+    finding = explain(from_text(text), CATALOGUE)[0]
+    remedy = describe(finding, CATALOGUE).remedy
+    assert first in remedy[0]
+    assert ("Users and groups" in remedy[0]) == ("API permissions" not in " ".join(remedy))
 
 
 def test_every_provider_and_issuer_of_a_step_is_one_that_there_is() -> None:
