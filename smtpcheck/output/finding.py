@@ -7,7 +7,7 @@ Rules of this file:
   the one behind it is shown whole too, for it says why.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -39,7 +39,7 @@ def show(text: RenderableType) -> None:
 
 
 def findings_text(findings: Sequence[Finding], catalogue: Catalogue) -> RenderableType:
-    """Return the first finding whole, those of the same reply in one line, and each of the next few in one line."""
+    """Return the first finding whole, with those that look the same, and each of the next few in one line."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True, min_width=10)
     grid.add_column(overflow="fold")
@@ -79,17 +79,22 @@ def _add_whole(grid: Table, finding: Finding, alike: Sequence[Finding], catalogu
     for number, step in enumerate(explanation.remedy):
         grid.add_row("" if number else "fix", Text(printable(f"{number + 1}. {step}", keep="\n")))
     if alike and finding.certainty < CERTAIN:
-        names = ", ".join(item.cause.value for item in alike)
-        grid.add_row("or", Text(f"the same is seen with: {names}"))
-        causes = reasons_first([item.cause for item in (finding, *alike)], catalogue)
-        order = "; ".join(f"{cause.value}: {catalogue.entries[cause].tell_apart}" for cause in causes)
-        credential = finding.values.get("inspect", "")
-        asked = f"; what the provider itself says: smtpcheck inspect {credential}" if credential else ""
-        grid.add_row("confirm", Text(f"check in this order: {order}; then all at once: smtpcheck doctor{asked}"))
+        for number, line in enumerate(_confirming(finding, alike, catalogue)):
+            grid.add_row("" if number else "confirm", Text(line))
     elif explanation.tell_apart and finding.cause is not Cause.UNKNOWN:
         grid.add_row("confirm", Text(explanation.tell_apart))
     if explanation.reference:
         grid.add_row("see", _reference(explanation.reference))
+
+
+def _confirming(finding: Finding, alike: Sequence[Finding], catalogue: Catalogue) -> Iterator[str]:
+    """Yield how to find out which of the causes it is that look the same: one line each, in the order to check them."""
+    yield "these look the same; check them in this order:"
+    for cause in reasons_first([item.cause for item in (finding, *alike)], catalogue):
+        yield f"- {cause.value}: {catalogue.entries[cause].tell_apart}"
+    yield f"or all at once: smtpcheck doctor {finding.values.get('check', '<check>')}"
+    if credential := finding.values.get("inspect"):
+        yield f"or ask the provider itself: smtpcheck inspect {credential}"
 
 
 def _reference(reference: str) -> Text:

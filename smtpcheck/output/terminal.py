@@ -49,9 +49,8 @@ class Expectation(Protocol):
     def name(self) -> str:
         """The name of its check."""
 
-    @property
-    def outcome(self) -> Outcome:
-        """The outcome that must come out."""
+    def expects(self, report: Report) -> bool:
+        """Return whether the report is what must come out."""
 
 
 def report_table(reports: Sequence[Report]) -> Table:
@@ -96,16 +95,22 @@ def summary(reports: Sequence[Report]) -> str:
     return f"{len(reports)} check{'s' * (len(reports) != 1)}: {said or 'nothing to do'}"
 
 
-def scenario_table(reports: Mapping[str, Report], scenarios: Sequence[Expectation], right: set[str]) -> Table:
-    """Return one row a scenario of the demo: what came out, and whether it is what the scenario says."""
-    table = _table("check", "outcome", "phase", "cause", "expected")
+def scenario_table(reports: Mapping[str, Report], scenarios: Sequence[Expectation]) -> Table:
+    """Return one row a scenario of the demo, in eighty columns."""
+    table = _table("check", "outcome", "phase", "cause", gap=1)
     for scenario in scenarios:
         report = reports[scenario.name]
-        phase = expected_refusal.phase_of(report) or ""
-        verdict = Text("as expected", "green") if scenario.name in right else Text("NOT as expected", "bold red")
-        cause = _last_columns(report)[0]
-        table.add_row(_symbol(report.outcome), report.check, _outcome(report.outcome), phase, cause, verdict)
+        phase, refusal = expected_refusal.phase_of(report) or "", report.refused_as_expected
+        cause = f"refused as expected: {refusal.head}" if refusal else _last_columns(report)[0].replace(", ", ",\n")
+        table.add_row(_symbol(report.outcome), report.check, _outcome(report.outcome), phase, cause)
     return table
+
+
+def scenario_verdict(reports: Mapping[str, Report], scenarios: Sequence[Expectation]) -> Text:
+    """Return whether each check of the demo came out as its scenario says, and which did not."""
+    wrong = [scenario.name for scenario in scenarios if not scenario.expects(reports[scenario.name])]
+    verdict = Text(f"NOT as expected: {', '.join(wrong)}", "bold red") if wrong else Text("all as expected", "green")
+    return Text.assemble(f"{len(scenarios)} checks: ", verdict)
 
 
 def changes_text(reports: Mapping[str, Report]) -> RenderableType:
@@ -223,8 +228,8 @@ def _last_columns(report: Report) -> tuple[str, str]:
     return said if len(said) <= _LONGEST_CAUSE else f"{said[:_LONGEST_CAUSE]}...", f"{report.seconds:.2f}"
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+def _table(*columns: str, gap: int = 2) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
     table.add_column("", no_wrap=True)
     for column in columns:
         table.add_column(column, overflow="fold")

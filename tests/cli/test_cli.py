@@ -66,9 +66,11 @@ def test_the_demo_comes_out_as_its_scenarios_say() -> None:
     """Every scenario shows its cause, in eighty columns, and the exit code is 0."""
     result = smtpcheck("demo", "--once")
     assert (result.returncode, result.stderr) == (0, "")
+    *lines, last = result.stdout.splitlines()
+    assert max(len(line) for line in lines if line.startswith(("✓", "!", "✗"))) <= 80
+    assert last == f"{len(SCENARIOS)} checks: all as expected"
     for scenario in SCENARIOS:
-        (line,) = [line for line in result.stdout.splitlines() if f" {scenario.name} " in line]
-        assert "as expected" in line
+        (line,) = [line for line in lines if f" {scenario.name} " in line]
         assert (scenario.cause or "") in line
     said = r"^drift: Exchange: mailbox full access was yes \((.*) UTC\) and is no \((.*) UTC\)"
     change = re.search(said, result.stdout, re.MULTILINE)
@@ -88,7 +90,7 @@ def test_the_demo_needs_no_extra(tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     first, *rest = result.stdout.splitlines()
     assert first.startswith("Not shown: ses-sandbox, which needs botocore")
-    assert sum("as expected" in line for line in rest) == len(SCENARIOS) - 1
+    assert rest[-1] == f"{len(SCENARIOS) - 1} checks: all as expected"
 
 
 def test_check_shows_cause_and_fix(config: Path) -> None:

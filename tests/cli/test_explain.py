@@ -104,7 +104,7 @@ def test_certainty_is_said_in_words_and_equal_replies_are_separated_by_doctor() 
     )
     assert "(smtp_auth_disabled_tenant, certain)" in certain
     assert ", possible)" in possible
-    assert "then all at once: smtpcheck doctor" in " ".join(possible.split())
+    assert "or all at once: smtpcheck doctor <check>" in " ".join(possible.split())
     assert "%" not in certain + possible
 
 

@@ -42,7 +42,8 @@ def test_the_words_before_each_fact_stand_in_one_column(check: Check, capsys: py
     assert head == "office  a@example.org via [::1]:587"
     facts = {line[2:14].strip(): line[14:] for line in lines if line[2:14].strip()}
     assert facts["evidence"] == "system: 127.0.0.1: Connection refused"
-    assert facts["or"] == "the same is seen with: timeout"
+    assert facts["confirm"] == "these look the same; check them in this order:"
+    assert [line[14:] for line in lines if "- timeout: " in line] == ["- timeout: the phase that was open"]
     assert [line for line in lines if line != line.rstrip() or line[:2].strip() or line[12:14].strip()] == []
 
 
@@ -121,5 +122,5 @@ def test_the_order_of_checks_ends_in_the_inspection_where_there_is_an_inspector(
     findings = tuple(Finding(cause, 0.6, "exchange.rejected-token-of-app", values=values) for cause in causes)
     show(terminal.details(replace(REFUSED, cause=causes[0], findings=findings), check, RULES))
     text = " ".join(capsys.readouterr().out.split())
-    assert ("what the provider itself says: smtpcheck inspect contoso" in text) is named
-    assert "then all at once: smtpcheck doctor" in text
+    assert ("or ask the provider itself: smtpcheck inspect contoso" in text) is named
+    assert "or all at once: smtpcheck doctor <check>" in text
