@@ -22,8 +22,8 @@ Rules of this file:
   it yields to any rule of 0.5 and more that is not general. Rules that ask only for code, error, phase, provider,
   flow, kind, protocol, server or issuer are general without saying so.
 - A step of a remedy is a text, or a mapping of `do` to the text with any of `provider`, `issuer`, `flow`, `protocol`,
-  `server`, `aadsts`: it is shown where that is in the list; `other` stands for any that no step of the cause names, or for an
-  unknown one.
+  `server`, `aadsts`: it is shown where that is in the list; `other` stands for any that no step of the cause names, or
+  for an unknown one.
 """
 
 import re
