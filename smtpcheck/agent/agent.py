@@ -216,6 +216,10 @@ class Agent:
         """Load the configuration and swap it in when it is whole; return the errors that kept the old one, if any."""
         return await self._reloader.reload()
 
+    def web_config_read(self, usable: bool) -> None:
+        """Take note whether the web configuration was usable when the page read it again."""
+        self._reloader.is_web_config_usable = usable
+
     def watch_files(self, paths: Sequence[Path], loaded: Mapping[Path, str]) -> None:
         """Have `run` reload the configuration when a file of it changes; `loaded` is what was read of each so far."""
         self._watch = ConfigWatch(paths, loaded, self._reloader, self._health)

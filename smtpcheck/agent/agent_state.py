@@ -50,7 +50,7 @@ def agent_state(parts: AgentParts, *, checks: int, unhealthy_reason: str, state_
         + parts.loopback.internal_errors
         + parts.inspection.internal_errors
         + parts.jobs.internal_errors,
-        config_last_reload_successful=parts.reloader.successful,
+        config_last_reload_successful=parts.reloader.successful and parts.reloader.is_web_config_usable,
         config_last_reload_success_timestamp=parts.reloader.succeeded_at,
         notifications={(each.name, result): count for each in notifiers for result, count in each.counts.items()},
         notifiers_failing={each.name: bool(each.failure) for each in notifiers},

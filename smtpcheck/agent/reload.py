@@ -36,6 +36,8 @@ class Reloader:
         """Compare with `used`, the settings of the start; `swap` returns whether it was still time to swap."""
         self.successful = True
         """Whether the last reload was."""
+        self.is_web_config_usable = True
+        """Whether the web configuration was usable when the page last read it."""
         self.succeeded_at = wall()
         """When the settings that are in force were loaded (Unix seconds)."""
         self.tried: Mapping[Path, str] | None = None

@@ -127,7 +127,8 @@ async def serve(
 
     app = web.create_app(agent, hosts={listen[0], socket.gethostname()})
     most = reserve_descriptors(agent.settings)
-    async with web.serve(app, listen, web_config_file, most_connections=most) as (host, port):
+    served = web.serve(app, listen, web_config_file, most_connections=most, on_web_config=agent.web_config_read)
+    async with served as (host, port):
         bound = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         structlog.get_logger(__name__).info("listening", address=bound)
         if listening is not None:

@@ -97,6 +97,12 @@ class SendJournal:
         with self._open() as file:
             file.executemany(_MISSING, map(_folded, messages))
 
+    def prove_writable(self) -> None:
+        """Write a row and take it away again, which needs room on the disk as a message does. Raises NotKeptError."""
+        with self._open() as file:
+            added = file.execute(_SENT, (0.0, "", ""))
+            file.execute("DELETE FROM sent WHERE rowid = ?", (added.lastrowid,))
+
     def note_receivers(self, names: Mapping[str, str]) -> None:
         """Note by what name the receivers of these checks' messages give their results. Raises NotKeptError."""
         with self._open() as file:

@@ -3,10 +3,12 @@
 Rules of this file:
 - What memory knows to be too much is refused at once; what it allows, the journal confirms, which knows of others.
 - What was counted stays counted if the one who asked no longer waits for the answer: too few messages harm nobody.
+- Where the journal cannot be written it is tried again until it can, so that `error` does not outlive its reason.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import structlog
 
@@ -14,6 +16,8 @@ from smtpcheck.limits.send_limits import Caps, Limits, Shares
 from smtpcheck.state.database import NotKeptError
 from smtpcheck.state.send_journal import SendJournal, Sent
 
+RETRY_SECONDS = 10.0
+"""How long after a failure the journal is tried again."""
 _log = structlog.get_logger(__name__)
 
 
@@ -31,6 +35,7 @@ class SentMessages:
         self._step = 0.0
         """By how many seconds the journal's messages are still to be moved."""
         self._moving: asyncio.Task[None] | None = None
+        self._recovering: asyncio.Task[None] | None = None
 
     def divide(self, shares: Shares | None) -> None:
         """Allow no more than these shares from now on; None: the whole caps."""
@@ -94,7 +99,7 @@ class SentMessages:
         except NotKeptError as error:
             self._failed(error)
             raise
-        self.error = ""
+        self._recovered()
         return until
 
     async def release(self, sent: Sent) -> None:
@@ -118,6 +123,29 @@ class SentMessages:
         else:
             self._receivers |= news
 
+    def close(self) -> None:
+        """Try no more to write the journal."""
+        if self._recovering is not None:
+            self._recovering.cancel()
+            self._recovering = None
+
     def _failed(self, error: NotKeptError) -> None:
         self.error = f"messages cannot be counted, so none is sent: {error}"
         _log.error(self.error)
+        if self._recovering is None and self._journal is not None:
+            self._recovering = asyncio.create_task(self._recover(self._journal), name="journal")
+
+    async def _recover(self, journal: SendJournal) -> None:
+        while self.error:
+            await asyncio.sleep(RETRY_SECONDS)
+            with suppress(NotKeptError):
+                if not journal.is_there:
+                    await asyncio.to_thread(journal.add, self.caps.counted())
+                await asyncio.to_thread(journal.prove_writable)
+                self._recovered()
+        self._recovering = None
+
+    def _recovered(self) -> None:
+        if self.error:
+            self.error = ""
+            _log.info("messages can be counted again")

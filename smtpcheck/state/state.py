@@ -8,6 +8,7 @@ Rules of this file:
   was renamed by mistake, finds its counts again.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
@@ -38,6 +39,7 @@ from smtpcheck.state.send_journal import FUTURE_SECONDS, SendJournal
 from smtpcheck.state.sent_messages import SentMessages
 from smtpcheck.state.serialization import UnreadableReportError, pack, unpack
 from smtpcheck.state.silences import SilenceRows
+from smtpcheck.state.snapshot import remove_left_over
 
 FILE_NAME = "state.db"
 KEEP_DAYS = 90
@@ -117,6 +119,7 @@ class State:
         state.inspections = InspectionRows(file)
         state.archive = Archive(file)
         await file.open()
+        await asyncio.to_thread(remove_left_over, folder)
         await state.inspections.fetch()
         now = wall() + FUTURE_SECONDS
         sent = await file.read("SELECT at, mailbox, tenant FROM sent WHERE at <= ? ORDER BY at", (now,))
@@ -297,6 +300,7 @@ class State:
 
     async def close(self) -> None:
         """Bring everything into the file, and let go of it."""
+        self._sent.close()
         if self._file is not None:
             await self._file.close()
 

@@ -10,7 +10,7 @@ Rules of this file:
 import asyncio
 import errno
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -35,9 +35,12 @@ class ServeError(Exception):
 class LiveWebConfig:
     """The web configuration that is in force."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        """Read the file; None for no file. Raises ServeError with every problem."""
-        self._path = path
+    def __init__(self, path: Path | None = None, on_read: Callable[[bool], object] = bool) -> None:
+        """Read the file; None for no file. Raises ServeError with every problem.
+
+        `on_read` gets to know, each time that the file is read again, whether it is in force.
+        """
+        self._path, self._on_read = path, on_read
         self._config = WebConfig()
         self._context: ssl.SSLContext | None = None
         self._stamp: tuple[object, ...] = ()
@@ -70,6 +73,9 @@ class LiveWebConfig:
         else:
             self._take(config)
             _log.info("web configuration reloaded")
+            self._on_read(True)
+            return
+        self._on_read(False)
 
     def _take(self, config: WebConfig) -> None:
         self._stamp = (self._stamp[0], *self._stamps(config)[1:])
@@ -89,12 +95,14 @@ async def serve(
     web_config_file: Path | None = None,
     *,
     most_connections: int = MOST_CONNECTIONS,
+    on_web_config: Callable[[bool], object] = bool,
 ) -> AsyncIterator[tuple[str, int]]:
     """Serve the application until the block ends; the value is the address that is bound (port 0 takes a free one).
 
+    `on_web_config` gets to know, each time that the web configuration is read again, whether it is in force.
     Raises ServeError when the address cannot be bound or the web configuration cannot be used.
     """
-    live = LiveWebConfig(web_config_file)
+    live = LiveWebConfig(web_config_file, on_web_config)
     app[GUARD] = Guard(live.current)
     if warning := exposure_warning(listen, live.current()):
         _log.warning(warning)

@@ -85,6 +85,13 @@ async def test_a_bad_file_keeps_the_old_configuration(tmp_path: Path) -> None:
         await until(lambda: "healthy" in agent.state.checks)
 
 
+async def test_a_bad_web_configuration_is_in_the_same_metric(tmp_path: Path) -> None:
+    async with World(tmp_path, HEALTHY) as world, running(world.config) as agent:
+        for usable, value in ((False, 0), (True, 1)):
+            agent.web_config_read(usable)
+            assert f"smtpcheck_config_last_reload_successful {value}" in await shown(agent)
+
+
 async def test_a_run_on_request_has_a_fresh_token_and_is_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """The caps on messages hold for all who send on behalf of one state folder, at the same moment too."""
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -17,7 +18,9 @@ from smtpcheck.model.shard import Sender
 from smtpcheck.state.database import NotKeptError
 from smtpcheck.state.outbox import Held
 from smtpcheck.state.send_journal import FILE_NAME, SendJournal
+from smtpcheck.state.sent_messages import SentMessages
 from smtpcheck.state.state import State
+from tests.worlds.waiting import until
 
 NOON = 1_800_000_000.0
 BILLING = ("billing@example.org", "example.org")
@@ -140,6 +143,44 @@ def test_where_it_cannot_be_written_nothing_is_sent(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(NotKeptError):
         SendJournal(tmp_path / "file").reserve((NOON, *BILLING), LIMITS)
+
+
+def test_to_prove_that_it_can_be_written_is_to_write(tmp_path: Path) -> None:
+    """On a full disk a transaction that changes nothing succeeds. The file counts its changes (its header, at 24)."""
+    journal = SendJournal(tmp_path)
+    journal.add([])
+    before = journal.path.read_bytes()[24:28]
+    journal.prove_writable()
+    assert journal.path.read_bytes()[24:28] != before
+    assert journal.reserve((NOON, *BILLING), Limits(per_hour=1, per_day=1)) is None
+
+
+async def test_a_disk_that_has_room_again_is_noticed_without_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smtpcheck.state.sent_messages.RETRY_SECONDS", 0.01)
+    (tmp_path / FILE_NAME).mkdir()
+    sent = SentMessages(SendJournal(tmp_path))
+    for _ in range(2):
+        with pytest.raises(NotKeptError):
+            await sent.confirm((NOON, *BILLING), LIMITS)
+    await asyncio.sleep(0.1)
+    assert FILE_NAME in sent.error
+    (tmp_path / FILE_NAME).rmdir()
+    await until(lambda: not sent.error)
+    assert await sent.confirm((NOON, *BILLING), LIMITS) is None
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "journal"] == []
+
+
+async def test_at_its_end_the_journal_is_tried_no_more(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()
+    sent = SentMessages(SendJournal(tmp_path))
+    with pytest.raises(NotKeptError):
+        await sent.confirm((NOON, *BILLING), LIMITS)
+    sent.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "journal"] == []
 
 
 def test_another_that_writes_is_waited_for_only_so_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

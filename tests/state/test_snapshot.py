@@ -1,14 +1,19 @@
 """A snapshot is whole though the log is begun again while it is copied."""
 
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from smtpcheck.state.snapshot import snapshot
+from smtpcheck.state.snapshot import remove_left_over, snapshot
+from smtpcheck.state.state import State
+from tests.worlds.kills import ROOT
 
 
 @pytest.fixture
@@ -64,3 +69,38 @@ def test_one_that_is_begun_again_without_end_is_an_error(
     with pytest.raises(OSError, match="it changes too fast"):
         rows(tmp_path / "state.db")
     assert {each.name for each in tmp_path.iterdir()} == {"state.db", "state.db-wal"}
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from smtpcheck.state.snapshot import snapshot
+with snapshot(Path(sys.argv[1])) as copy:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def left_over(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if "snapshot" in path.name]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_in_use_stays(
+    database: sqlite3.Connection, tmp_path: Path
+) -> None:
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path / "state.db")], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(left_over(tmp_path)) == 1
+    (tmp_path / "snapshot-before-the-upgrade").mkdir()  # somebody else's
+    with snapshot(tmp_path / "state.db") as copy:
+        remove_left_over(tmp_path)
+        assert sorted(left_over(tmp_path)) == sorted([copy.parent.name, "snapshot-before-the-upgrade"])
+    assert left_over(tmp_path) == ["snapshot-before-the-upgrade"]
+
+
+async def test_an_agent_that_starts_removes_it_too(tmp_path: Path) -> None:
+    left = tmp_path / ".smtpcheck-snapshot-abcdefgh"
+    left.mkdir()
+    (left / "state.db").write_bytes(b"x")
+    state = await State.kept(tmp_path)
+    await state.close()
+    assert not left.exists()

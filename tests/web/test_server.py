@@ -167,13 +167,17 @@ async def test_users_and_headers_change_without_a_restart(world: World, folder: 
 
 
 async def test_a_file_that_turns_bad_changes_nothing(world: World, folder: Path) -> None:
-    """A broken file must not open what a password guarded."""
+    """A broken file must not open what a password guarded; the agent gets to know of it, and of its repair."""
     path = _write(folder, f"basic_auth_users: {{anna: '{HASH}'}}\n")
-    async with serve(create_app(world), ("127.0.0.1", 0), path) as (_, port):
+    usable = list[bool]()
+    async with serve(create_app(world), ("127.0.0.1", 0), path, on_web_config=usable.append) as (_, port):
         for broken in ("basic_auth_users: {anna: plain}\n", "{", None):
             path.unlink() if broken is None else _write(folder, broken)
             answers = [await _status(port), await _status(port, Authorization=_basic("anna", "right"))]
             assert answers == [401, 200]
+        _write(folder, f"basic_auth_users: {{anna: '{HASH}'}}\n\n")
+        assert await _status(port) == 401
+    assert usable == [False, False, False, True]
 
 
 async def _around_a_new_certificate(world: World, folder: Path, ca: trustme.CA) -> tuple[int, int]:

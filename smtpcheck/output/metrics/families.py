@@ -398,7 +398,9 @@ LOOP_STALLED = Family(
 RUNS_SKIPPED = Family("smtpcheck_runs_skipped_total", Kind.COUNTER, "Skipped scheduled runs, by reason.", ("reason",))
 INTERNAL_ERRORS = Family("smtpcheck_internal_errors_total", Kind.COUNTER, "Internal errors of smtpcheck.")
 LAST_RELOAD_SUCCESSFUL = Family(
-    "smtpcheck_config_last_reload_successful", Kind.GAUGE, "Whether the last load of the configuration succeeded."
+    "smtpcheck_config_last_reload_successful",
+    Kind.GAUGE,
+    "Whether the last load of the configuration, and of the web configuration, succeeded.",
 )
 LAST_RELOAD_SUCCESS = Family(
     "smtpcheck_config_last_reload_success_timestamp_seconds",
