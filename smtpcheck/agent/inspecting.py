@@ -30,7 +30,7 @@ from smtpcheck.loopback.plan import Loopback
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialHints
-from smtpcheck.model.inspection import Incident, Inspection
+from smtpcheck.model.inspection import Announcement, Incident, Inspection
 from smtpcheck.model.report import Finding, Outcome, Report
 from smtpcheck.state.inspections import InspectionRows
 
@@ -116,6 +116,10 @@ class InspectionService:
     def incidents(self) -> tuple[Incident, ...]:
         """Return the open incidents that providers have published."""
         return self.readings.all_incidents()
+
+    def announcements(self) -> tuple[Announcement, ...]:
+        """Return the changes that providers have announced."""
+        return self.readings.all_announcements()
 
     def found(self, credential: str) -> Inspection:
         """Return what the last reading since the start brought, for those who may see it."""

@@ -4,11 +4,13 @@ Rules of this file:
 - A reading is spread over the time until the next one, and takes half of it at most: where that does not suffice for
   all mailboxes, the next reading goes on with those that are left.
 - A restart begins no reading before it is due. Where nothing at all could be read, what was known stays.
-- Incidents are looked for more often, once for all credentials that one inspector reads about.
+- Incidents are looked for more often and announcements once a day, once for all credentials that one inspector reads
+  about; neither is part of a reading.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from math import inf
 from typing import Any
 
@@ -17,16 +19,23 @@ from smtpcheck.check.kit import Kit
 from smtpcheck.diagnosis.drift import causes_of, next_reading, warnings_of
 from smtpcheck.diagnosis.inspected.defects import acts_for_itself
 from smtpcheck.inspection.inspector import Inspector
+from smtpcheck.inspection.question import Question
 from smtpcheck.inspection.questions import QUESTIONS
+from smtpcheck.inspection.questions.message_centre import MESSAGE_CENTRE
 from smtpcheck.inspection.questions.service_health import SERVICE_HEALTH
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check
-from smtpcheck.model.inspection import FactName, Incident, Inspection
+from smtpcheck.model.inspection import Announcement, FactName, Incident, Inspection, Obstacle
 from smtpcheck.model.report import Finding
 from smtpcheck.state.inspections import InspectionRows
 
-INCIDENT_SECONDS = 600.0
-"""How often incidents are looked for."""
+INCIDENT_SECONDS, ANNOUNCEMENT_SECONDS = 600.0, 86400.0
+"""How often incidents and announcements are looked for."""
+_RETRY_SECONDS = 3600.0
+"""After how long at most that is done again where the provider gave no answer."""
+_PASSING = frozenset({Obstacle.NO_TOKEN, Obstacle.THROTTLED, Obstacle.UNREACHABLE})
+"""Obstacles that may be gone before a day is over."""
+_READ = tuple(question for question in QUESTIONS if question not in (SERVICE_HEALTH, MESSAGE_CENTRE))
 LONGEST_GAP = 600.0
 """Seconds from one question of a reading to the next one, at most."""
 _FIRST_WITHIN = 300.0
@@ -47,6 +56,21 @@ class _Progress:
     """What the last reading brought; in memory alone."""
 
 
+@dataclass(slots=True)
+class _Watch:
+    """What is looked for by itself, by the credentials that ask."""
+
+    question: Question
+    seconds: float
+    due: dict[str, float] = field(default_factory=dict)
+    """Monotonic seconds."""
+    found: dict[str, Inspection] = field(default_factory=dict)
+
+    def all(self) -> Inspection:
+        """Return all that was found."""
+        return reduce(Inspection.joined, self.found.values(), Inspection())
+
+
 class Readings:
     """Reads about each credential when it is due."""
 
@@ -55,8 +79,8 @@ class Readings:
         self._rows = rows
         self._changed = changed
         self._progress: dict[str, _Progress] = {}
-        self._incidents: dict[str, tuple[Incident, ...]] = {}
-        self._incidents_due: dict[str, float] = {}
+        self._incidents = _Watch(SERVICE_HEALTH, INCIDENT_SECONDS)
+        self._announcements = _Watch(MESSAGE_CENTRE, ANNOUNCEMENT_SECONDS)
         self._kit: Kit | None = None
 
     def replace(self, inspectors: Mapping[str, Inspector], kit: Kit) -> None:
@@ -68,12 +92,13 @@ class Readings:
             self._progress[name] = known.get(name) or _Progress(self._first(name, inspector, kit))
             self._progress[name].reading = False
         by = {inspector.plan.by for inspector in inspectors.values()}
-        self._incidents = {name: each for name, each in self._incidents.items() if name in by}
+        for watch in (self._incidents, self._announcements):
+            watch.found = {name: each for name, each in watch.found.items() if name in by}
 
     def due(
         self, inspectors: Mapping[str, Inspector], sleep: Callable[[float], Awaitable[object]]
     ) -> list[Coroutine[Any, Any, None]]:
-        """Return the readings and the looks for incidents that are due, to be run beside everything else."""
+        """Return the readings, and the looks for what is published, that are due, to be run beside everything else."""
         if self._kit is None:
             return []
         now, work = self._kit.monotonic(), list[Coroutine[Any, Any, None]]()
@@ -82,9 +107,10 @@ class Readings:
             if now >= progress.due_at and not progress.reading:
                 progress.reading = True
                 work.append(self._read(name, inspector, progress, self._kit, sleep))
-            if now >= self._incidents_due.get(inspector.plan.by, -inf):
-                self._incidents_due[inspector.plan.by] = now + INCIDENT_SECONDS
-                work.append(self._look_for_incidents(inspector))
+            for watch in (self._incidents, self._announcements):
+                if now >= watch.due.get(inspector.plan.by, -inf):
+                    watch.due[inspector.plan.by] = now + watch.seconds
+                    work.append(self._look(watch, inspector, self._kit))
         return work
 
     def warnings(self, check: Check, values: Mapping[str, str], now: float) -> tuple[Finding, ...]:
@@ -94,12 +120,16 @@ class Readings:
 
     def incidents(self, inspector: Inspector) -> tuple[Incident, ...]:
         """Return the open incidents that an inspector has seen."""
-        return self._incidents.get(inspector.plan.by, ())
+        return self._incidents.found.get(inspector.plan.by, Inspection()).incidents
 
     def all_incidents(self) -> tuple[Incident, ...]:
         """Return every open incident once."""
-        found = {(each.provider, each.id): each for seen in self._incidents.values() for each in seen}
-        return tuple(found.values())
+        return tuple({(each.provider, each.id): each for each in self._incidents.all().incidents}.values())
+
+    def all_announcements(self) -> tuple[Announcement, ...]:
+        """Return every announcement once: first where it is asked to act, then those that were changed last."""
+        found = {(each.provider, each.id): each for each in self._announcements.all().announcements}
+        return tuple(sorted(found.values(), key=lambda each: (each.act_by or inf, -(each.changed_at or 0.0))))
 
     def success(self) -> Mapping[str, bool]:
         """Return by credential whether its last reading brought anything."""
@@ -157,7 +187,7 @@ class Readings:
     async def _ask_all(
         self, inspector: Inspector, mailboxes: tuple[str, ...], sleep: Callable[[float], Awaitable[object]]
     ) -> tuple[Inspection, frozenset[FactName]]:
-        steps = inspector.steps(QUESTIONS, mailboxes)
+        steps = inspector.steps(_READ, mailboxes)
         gap = 0.0 if inspector.is_local else min(inspector.plan.every / 2 / max(len(steps), 1), LONGEST_GAP)
         found, answered, failed = Inspection(), set[FactName](), set[FactName]()
         subject = await inspector.subject()
@@ -178,12 +208,15 @@ class Readings:
         progress.next_mailbox = begin + most
         return mailboxes[begin : begin + most]
 
-    async def _look_for_incidents(self, inspector: Inspector) -> None:
-        before = self._incidents.get(inspector.plan.by, ())
-        answer = await inspector.ask(SERVICE_HEALTH, await inspector.subject(), Inspection())
-        if answer.not_readable or self._kit is None:
+    async def _look(self, watch: _Watch, inspector: Inspector, kit: Kit) -> None:
+        by = inspector.plan.by
+        before = watch.found.get(by, Inspection())
+        answer = await inspector.ask(watch.question, await inspector.subject(), Inspection())
+        if answer.not_readable:
+            if answer.not_readable[0].obstacle in _PASSING:
+                watch.due[by] = min(watch.due[by], kit.monotonic() + _RETRY_SECONDS)
             return
-        self._incidents[inspector.plan.by] = answer.incidents
-        if {each.id for each in before} != {each.id for each in answer.incidents}:
+        watch.found[by] = answer
+        if {each.id for each in before.incidents} != {each.id for each in answer.incidents}:
             for name in self._progress:
                 self._changed(name)

@@ -37,6 +37,8 @@ _NOT_THERE = frozenset(
 )
 """What Graph says of an object that does not exist; any other 404 is somebody else's."""
 _EVENTUAL = {"ConsistencyLevel": "eventual"}
+_LONG_PAGES = {"Prefer": "odata.maxpagesize=250"}
+"""For a collection of hundreds: what fits into one answer, with their bodies."""
 
 
 class GraphPath(StrEnum):
@@ -75,6 +77,7 @@ class GraphPath(StrEnum):
         " and clientAppUsed eq 'Authenticated SMTP' and createdDateTime ge {since}&$top=500"
     )
     HEALTH = "/v1.0/admin/serviceAnnouncement/issues?$filter=isResolved eq false"
+    MESSAGES = "/v1.0/admin/serviceAnnouncement/messages?$filter=lastModifiedDateTime ge {since}"
     TRACE = (
         "/v1.0/admin/exchange/tracing/messageTraces?$filter=messageId eq '{message_id}'"
         " and receivedDateTime ge {since} and receivedDateTime le {until}&$top=50"
@@ -105,6 +108,7 @@ _SOURCES = {
     "TRACE": "Exchange",
     "TRACE_DETAILS": "Exchange",
     "HEALTH": "Microsoft 365",
+    "MESSAGES": "Microsoft 365",
     "SIGN_INS": "Entra sign-in log",
     "SIGN_INS_BY_CORRELATION": "Entra sign-in log",
     "PASSWORD_SIGN_INS": "Entra sign-in log",
@@ -174,7 +178,7 @@ class GraphReader:
 
     async def _ask(self, url: str, path: GraphPath) -> Response | None:
         token = await self.reader.token(self.scope)
-        headers = _EVENTUAL if "$count=true" in path.value else {}
+        headers = _EVENTUAL if "$count=true" in path.value else _LONG_PAGES if path is GraphPath.MESSAGES else {}
         answer = await self.reader.exchange("GET", url, token, headers=headers, keep=("request-id",))
         if isinstance(answer, Fault):
             raise unreachable(answer)

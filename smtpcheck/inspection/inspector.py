@@ -23,7 +23,7 @@ from smtpcheck.inspection.plan import InspectionPlan
 from smtpcheck.inspection.question import About, Api, Asked, Question, Subject
 from smtpcheck.inspection.questions.sign_ins import SIGN_INS
 from smtpcheck.inspection.reader import LIMITS, Reader, ReaderToken
-from smtpcheck.model.inspection import Fact, Inspection, NotReadable, Obstacle
+from smtpcheck.model.inspection import Announcement, Fact, Incident, Inspection, NotReadable, Obstacle
 from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.claims import token_facts
 from smtpcheck.oauth.cloud_credential import CloudCredential
@@ -122,8 +122,11 @@ class Inspector:
         except Exception:  # noqa: BLE001 - an inspection never harms who asks
             _log.exception("internal error", question=question.name, credential=self.plan.credential)
             return _not_readable(question, subject, Obstacle.UNEXPECTED, "the answer could not be understood", now)
-        facts = tuple(each for each in answer if isinstance(each, Fact))
-        return Inspection(facts, incidents=tuple(each for each in answer if not isinstance(each, Fact)))
+        return Inspection(
+            tuple(each for each in answer if isinstance(each, Fact)),
+            incidents=tuple(each for each in answer if isinstance(each, Incident)),
+            announcements=tuple(each for each in answer if isinstance(each, Announcement)),
+        )
 
     def _check_cloud(self, question: Question) -> None:
         if self._by.cloud not in question.needs.clouds and self._by.authority is None:

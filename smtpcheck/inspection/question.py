@@ -13,7 +13,7 @@ from enum import StrEnum
 from smtpcheck.inspection.exchange import Cmdlet, ExchangeReader
 from smtpcheck.inspection.graph import GraphPath, GraphReader
 from smtpcheck.inspection.plan import Option
-from smtpcheck.model.inspection import Fact, FactName, Incident, Inspection, Value
+from smtpcheck.model.inspection import Announcement, Fact, FactName, Incident, Inspection, Value
 from smtpcheck.oauth.clouds import Cloud
 
 EVERY_CLOUD = frozenset(Cloud)
@@ -117,7 +117,7 @@ class Asked:
         )
 
 
-Answer = tuple[Fact | Incident, ...]
+Answer = tuple[Fact | Incident | Announcement, ...]
 
 
 @dataclass(frozen=True, slots=True)

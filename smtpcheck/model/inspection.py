@@ -164,12 +164,30 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a provider announces of a change to come: something to know, and no proof of anything."""
+
+    provider: str
+    service: str
+    """`exchange_online`, as of an incident."""
+    id: str
+    """The provider's own, such as MC786329."""
+    title: str
+    """In the provider's words, printable and bounded."""
+    act_by: float | None
+    """Until when the provider asks to act (Unix seconds)."""
+    changed_at: float | None
+    read_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """All that was read at one time."""
 
     facts: tuple[Fact, ...] = ()
     not_readable: tuple[NotReadable, ...] = ()
     incidents: tuple[Incident, ...] = ()
+    announcements: tuple[Announcement, ...] = ()
 
     def find(self, name: FactName, subject: str = "", item: str | None = None) -> Fact | None:
         """Return the newest fact of this name about the subject, None where it was not read."""
@@ -187,6 +205,7 @@ class Inspection:
             (*self.facts, *other.facts),
             (*self.not_readable, *other.not_readable),
             (*self.incidents, *other.incidents),
+            (*self.announcements, *other.announcements),
         )
 
     def about(self, subjects: Iterable[str]) -> "Inspection":
@@ -196,4 +215,5 @@ class Inspection:
             tuple(fact for fact in self.facts if fact.subject.casefold() in wanted),
             tuple(each for each in self.not_readable if each.subject.casefold() in wanted),
             self.incidents,
+            self.announcements,
         )

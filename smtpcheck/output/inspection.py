@@ -19,7 +19,7 @@ from rich.text import Text
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.diagnosis.explain import meaning
 from smtpcheck.diagnosis.inspected.view import Defect
-from smtpcheck.model.inspection import Fact, Incident, Inspection, Value
+from smtpcheck.model.inspection import Announcement, Fact, Incident, Inspection, Value
 from smtpcheck.model.printable import printable
 from smtpcheck.model.timestamp import rfc3339, utc_text
 
@@ -91,6 +91,7 @@ def inspection_json(
             for each in inspection.not_readable
         ],
         "incidents": [incident_json(each, time) for each in inspection.incidents],
+        "announcements": [_announcement_json(each, time) for each in inspection.announcements],
     }
 
 
@@ -103,6 +104,17 @@ def incident_json(incident: Incident, time: Callable[[float], object] = rfc3339)
         "status": str(incident.status),
         "title": incident.title,
         "began_at": None if incident.began_at is None else time(incident.began_at),
+    }
+
+
+def _announcement_json(announcement: Announcement, time: Callable[[float], object]) -> dict[str, object]:
+    return {
+        "provider": announcement.provider,
+        "service": announcement.service,
+        "id": announcement.id,
+        "title": announcement.title,
+        "act_by": None if announcement.act_by is None else time(announcement.act_by),
+        "changed_at": None if announcement.changed_at is None else time(announcement.changed_at),
     }
 
 
@@ -141,6 +153,7 @@ def inspection_text(inspection: Inspection, defects: Sequence[Defect], catalogue
     if not defects:
         parts.append(Text("Nothing that was read is wrong.", "green" if inspection.facts else ""))
     parts += [Text(f"incident {each.id}: {each.title} ({each.status})", "yellow") for each in inspection.incidents]
+    parts += [Text(_announced(each)) for each in inspection.announcements]
     subjects = sorted({fact.subject for fact in inspection.facts} | {each.subject for each in inspection.not_readable})
     for subject in subjects:
         parts += [Text(), Text(subject or "Application and tenant", "bold")]
@@ -149,6 +162,12 @@ def inspection_text(inspection: Inspection, defects: Sequence[Defect], catalogue
         first, last = (edge(fact.read_at for fact in inspection.facts) for edge in (min, max))
         parts += [Text(), Text(f"Read from {utc_text(first)} to {utc_text(last)}.", "dim")]
     return Group(*parts)
+
+
+def _announced(announcement: Announcement) -> str:
+    times = (("to act by", announcement.act_by), ("changed", announcement.changed_at))
+    said = ", ".join(f"{what} {rfc3339(at)[:10]}" for what, at in times if at is not None)
+    return f"announced {announcement.id}: {announcement.title}{f' ({said})' if said else ''}"
 
 
 def _table(subject: str, inspection: Inspection, wrong: set[int]) -> Table:

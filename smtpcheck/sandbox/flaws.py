@@ -30,7 +30,7 @@ class Flaw(StrEnum):
     NO_LICENCE = "no_licence"
     """The tenant has no Entra ID P1."""
     INCIDENT = "incident"
-    """Microsoft has published an incident of Exchange Online."""
+    """Microsoft has published an incident of Exchange Online, and announced a change."""
     ASSIGNMENT_REQUIRED = "assignment_required"
     """The enterprise application wants an assignment that nobody made."""
 

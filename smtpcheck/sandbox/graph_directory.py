@@ -30,6 +30,7 @@ ROLES = {
 }
 _EXCHANGE_PRINCIPAL = "6a1c5c5e-3a6f-4b59-a1e2-6a0f3c2b9d10"
 _BY_APP_ID = re.compile(r"(servicePrincipals|applications)\(appId='([^']*)'\)")
+_CHANGED_SINCE = re.compile(r"lastModifiedDateTime ge ([\dTZ:.-]+)")
 _ADDRESS = re.compile(r"'(?:smtp:)?((?:[^']|'')+)'")
 
 _Answer = Callable[[web.Request, Tenant], Awaitable[web.Response]]
@@ -49,6 +50,7 @@ class GraphDirectory:
         answers: bodies that are sent instead, by path.
         sign_ins: the log of sign-ins.
         incidents: open incidents, as Graph shows them.
+        messages: the message centre, as Graph shows it.
         asked: path and query of the last requests.
     """
 
@@ -59,6 +61,7 @@ class GraphDirectory:
         self.page_size, self.endless, self.next_page = 100, False, ""
         self.sign_ins = SignInLog()
         self.incidents: list[Mapping[str, object]] = []
+        self.messages: list[Mapping[str, object]] = []
         self.statuses: dict[str, int] = {}
         self.answers: dict[str, object] = {}
         self.asked: deque[str] = deque(maxlen=10_000)
@@ -79,6 +82,7 @@ class GraphDirectory:
         add("/v1.0/policies/identitySecurityDefaultsEnforcementPolicy", self._for(policies, self._security_defaults))
         add("/v1.0/identity/conditionalAccess/policies", self._for(policies, self._policies))
         add("/v1.0/admin/serviceAnnouncement/issues", self._for(("ServiceHealth.Read.All",), self._issues))
+        add("/v1.0/admin/serviceAnnouncement/messages", self._for(("ServiceMessage.Read.All",), self._messages))
         tracing, traces = "/v1.0/admin/exchange/tracing/messageTraces", ("ExchangeMessageTrace.Read.All",)
         add(tracing, self._for(traces, self._traces))
         add(tracing + "/{id}/{details}", self._for(traces, self._trace_details))
@@ -217,6 +221,11 @@ class GraphDirectory:
     async def _issues(self, request: web.Request, _tenant: Tenant) -> web.Response:
         return self._page(request, self.incidents)
 
+    async def _messages(self, request: web.Request, _tenant: Tenant) -> web.Response:
+        match = _CHANGED_SINCE.fullmatch(request.query.get("$filter", ""))
+        since = match[1] if match else ""
+        return self._page(request, [each for each in self.messages if str(each.get("lastModifiedDateTime")) >= since])
+
     def _present(self) -> Iterable[MailboxEntry]:
         return (each for each in self.exchange.mailboxes.values() if each.exists)
 
@@ -244,6 +253,32 @@ def incident(identity: str = "EX226792", service: str = "Exchange Online") -> di
         "lastModifiedDateTime": "2026-11-27T09:00:00Z",
         "isResolved": False,
         "posts": [{"description": {"contentType": "html", "content": "<p>We're investigating.</p>"}}],
+    }
+
+
+def announcement(
+    identity: str = "MC786329",
+    title: str = "(Updated) Exchange Online to retire Basic Auth for Client Submission (SMTP AUTH)",
+    *,
+    act_by: str | None = None,
+) -> dict[str, object]:
+    """Return a message of the message centre as Graph shows it to an application."""
+    return {
+        "id": identity,
+        "startDateTime": "2024-04-26T00:16:47Z",
+        "endDateTime": "2026-03-30T07:00:00Z",
+        "lastModifiedDateTime": _now(),
+        "title": title,
+        "category": "planForChange",
+        "severity": "normal",
+        "tags": ["Updated message", "User impact", "Admin impact", "Retirement"],
+        "isMajorChange": True,
+        "actionRequiredByDateTime": act_by,
+        "services": ["Exchange Online"],
+        "hasAttachments": False,
+        "viewPoint": None,
+        "details": [{"name": "Summary", "value": "Applications must use OAuth."}],
+        "body": {"contentType": "html", "content": "<p>550 5.7.30 Basic authentication is not supported.</p>"},
     }
 
 

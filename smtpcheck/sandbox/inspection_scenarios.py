@@ -77,7 +77,7 @@ INSPECTION_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "incident",
-        "The service is not available, and Microsoft has published an incident.",
+        "The service is not available; Microsoft has published an incident, and announced a change.",
         Cause.TRANSIENT_SERVER_ERROR,
         registration=_INSPECTED,
         refuses={"AUTH": replies.SERVICE_NOT_AVAILABLE},

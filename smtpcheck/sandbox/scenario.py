@@ -104,7 +104,8 @@ AUDITOR = Registration(
     roles=("Exchange.ManageAsApp",),
     graph_roles=(
         *("Application.Read.All", "Directory.Read.All", "User.Read.All", "MailboxSettings.Read", "Policy.Read.All"),
-        *("AuditLog.Read.All", "ServiceHealth.Read.All", "ExchangeMessageTrace.Read.All"),
+        *("AuditLog.Read.All", "ServiceHealth.Read.All", "ServiceMessage.Read.All"),
+        "ExchangeMessageTrace.Read.All",
     ),
 )
 """An application that may read what the provider says, and nothing else."""

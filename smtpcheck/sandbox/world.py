@@ -23,7 +23,7 @@ from smtpcheck.sandbox.exchange import Exchange, by_permission
 from smtpcheck.sandbox.flaws import FLAWS, Flaw
 from smtpcheck.sandbox.gmail import Gmail
 from smtpcheck.sandbox.google import GoogleIssuer
-from smtpcheck.sandbox.graph_directory import incident
+from smtpcheck.sandbox.graph_directory import announcement, incident
 from smtpcheck.sandbox.imap import ExchangeAuthenticator, GmailAuthenticator, ImapServer
 from smtpcheck.sandbox.imap_session import GMAIL_IMAP, ImapListener
 from smtpcheck.sandbox.issuer import Issuer
@@ -199,6 +199,7 @@ class World:
                 self._tenant.premium = False
             elif scenario.flaw is Flaw.INCIDENT:
                 self.issuer.graph_directory.incidents = [incident()]
+                self.issuer.graph_directory.messages = [announcement()]
             elif scenario.flaw is not None and entry is not None:
                 FLAWS[scenario.flaw](self.administration, apps[scenario.registration.name], entry)
 

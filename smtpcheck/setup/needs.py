@@ -6,13 +6,13 @@ Rules of this file:
 - What each way of sending, finding and asking needs is declared where it is; here it is added up.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from smtpcheck.config.settings import Settings
-from smtpcheck.inspection.plan import InspectionPlan, Option
-from smtpcheck.inspection.question import Needs
-from smtpcheck.inspection.questions import QUESTIONS
+from smtpcheck.inspection.plan import InspectionPlan
+from smtpcheck.inspection.question import Needs, Question
+from smtpcheck.inspection.questions import OF_LOST_MESSAGES, QUESTIONS
 from smtpcheck.loopback.permissions import PERMISSIONS as FINDER_PERMISSIONS
 from smtpcheck.loopback.plan import FindVia, Loopback
 from smtpcheck.mail_api.apis import api_of
@@ -67,7 +67,7 @@ def needs_of(settings: Settings, name: str) -> Iterator[Need]:
     if isinstance(credential, CloudCredential):
         for plan in settings.inspections.values():
             if plan.by == name:
-                yield from _to_inspect(plan, credential.cloud)
+                yield from _to_inspect(plan, questions_of(settings, plan), credential.cloud)
 
 
 def _to_send(check: Check, loopback: Loopback | None) -> Iterator[Need]:
@@ -95,10 +95,16 @@ def _of_api(via: Via) -> tuple[Permission, ...]:
     return tuple(Permission(Api.GRAPH, each, exchange_role=f"Application {each}") for each in api.permissions)
 
 
-def _to_inspect(plan: InspectionPlan, cloud: Cloud) -> Iterator[Need]:
-    wanted = {Option.ALWAYS: True, Option.EXCHANGE: plan.exchange, Option.SIGN_INS: plan.sign_ins}
-    for question in QUESTIONS:
-        if not wanted[question.option] or cloud not in question.needs.clouds:
+def questions_of(settings: Settings, plan: InspectionPlan) -> tuple[Question, ...]:
+    """Return what the inspector may ask: of lost messages only where a check of the credential has a loopback."""
+    sends = any(check.credential == plan.credential and check.name in settings.loopbacks for check in settings.checks)
+    questions = (*QUESTIONS, *OF_LOST_MESSAGES) if sends else QUESTIONS
+    return tuple(question for question in questions if plan.asks(question.option))
+
+
+def _to_inspect(plan: InspectionPlan, questions: Iterable[Question], cloud: Cloud) -> Iterator[Need]:
+    for question in questions:
+        if cloud not in question.needs.clouds:
             continue
         for permission in _of_question(question.needs, cloud):
             mailboxes = plan.mailboxes if permission.exchange_role else ("",)

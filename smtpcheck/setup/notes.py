@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from smtpcheck.config.settings import Settings
+from smtpcheck.inspection.questions.quarantine import QUARANTINE
 from smtpcheck.model.check import Provider
 from smtpcheck.model.permission import Permission
 from smtpcheck.oauth.clouds import Cloud
 from smtpcheck.setup.choices import Grant
-from smtpcheck.setup.needs import READING_GROUP, must_be_refused
+from smtpcheck.setup.needs import READING_GROUP, must_be_refused, questions_of
 from smtpcheck.setup.plan import Application
 
 MANY_MAILBOXES = 500
@@ -70,6 +71,17 @@ def _reach_of_roles(grant: Grant) -> str:
 
 def _reach_of_consent(consent: Permission) -> str:
     return f"{consent.name} of {consent.api.title} is for the whole tenant: it cannot be limited."
+
+
+def notes_on_inspector(settings: Settings, name: str) -> Iterator[str]:
+    """Yield what the questions that the credential called `name` asks need, and a script does not grant."""
+    for plan in settings.inspections.values():
+        if plan.by == name and QUARANTINE in questions_of(settings, plan):
+            roles = " or ".join(QUARANTINE.needs.directory_roles)
+            yield (
+                f"Not in this script: why a lost message is in quarantine may be read by who has {roles} in Entra. "
+                "Both read much more than that; without them the message trace still says that it is there."
+            )
 
 
 def notes_on_checks(settings: Settings, name: str) -> Iterator[str]:

@@ -20,7 +20,7 @@ from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.setup.choices import Grant
 from smtpcheck.setup.grants import Granted, granted
 from smtpcheck.setup.needs import Need, needs_of
-from smtpcheck.setup.notes import notes_on_checks, notes_on_plan
+from smtpcheck.setup.notes import notes_on_checks, notes_on_inspector, notes_on_plan
 from smtpcheck.setup.plan import Application, MailboxRights, Proof, ScopedRole, SetupError, SetupPlan
 from smtpcheck.setup.proofs import ProofWishes, proof_for
 
@@ -64,7 +64,7 @@ def microsoft_plan(settings: Settings, wishes: Wishes) -> SetupPlan:
             applications.append(_application(settings, name, wishes, cloud))
         except SetupError as error:
             problems += error.problems
-        notes += notes_on_checks(settings, name)
+        notes += [*notes_on_checks(settings, name), *notes_on_inspector(settings, name)]
     problems += _shared_groups(applications)
     if problems:
         raise SetupError(*problems)

@@ -15,7 +15,7 @@ from smtpcheck.config.settings import Settings
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.loopback.status import LoopbackStatus
 from smtpcheck.model.credential import CredentialState
-from smtpcheck.model.inspection import Incident, Inspection
+from smtpcheck.model.inspection import Announcement, Incident, Inspection
 from smtpcheck.model.report import Report
 from smtpcheck.state.state import State
 
@@ -60,6 +60,9 @@ class InspectionView(Protocol):
 
     def incidents(self) -> tuple[Incident, ...]:
         """Return the open incidents that they have published."""
+
+    def announcements(self) -> tuple[Announcement, ...]:
+        """Return the changes that they have announced."""
 
     def found(self, credential: str) -> Inspection:
         """Return what was read last about a credential and its mailboxes, nothing where nothing was read."""

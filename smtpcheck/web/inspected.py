@@ -9,7 +9,7 @@ Rules of this file:
 
 JSON: `{"credential", "by", "wrong": [{"cause", "about", "says", "source"}], "facts": [{"about", "fact", "item",
 "value", "wrong": a cause or "", "source", "asked", "read_at", "changed_at"}], "left_out": how many facts are not in it,
-"not_readable": [{"question", "about", "reason", "detail", "read_at"}], "incidents"}`.
+"not_readable": [{"question", "about", "reason", "detail", "read_at"}], "incidents", "announcements"}`.
 """
 
 import asyncio
@@ -56,7 +56,11 @@ async def inspected(request: web.Request, check: Check) -> Inspected | None:
         return None
     if hidden := _why_hidden(request, agent.settings):
         return Inspected(credential, hidden)
-    found = replace(agent.inspection.found(credential), incidents=agent.inspection.incidents())
+    found = replace(
+        agent.inspection.found(credential),
+        incidents=agent.inspection.incidents(),
+        announcements=agent.inspection.announcements(),
+    )
     now = request.app[CLOCK]()
     return Inspected(credential, content=await asyncio.to_thread(_content, agent.settings, check, found, now))
 

@@ -43,6 +43,8 @@ MOST_PROBLEMS = 10
 """How many problems the list shows."""
 MOST_INCIDENTS = 5
 """How many open incidents of providers it shows."""
+MOST_ANNOUNCEMENTS = 3
+"""How many announced changes it shows."""
 MOST_ALERTS = 20
 """How many alerts it shows."""
 _UNSORTED = frozenset({"runs"})
@@ -99,6 +101,7 @@ async def checks(request: web.Request) -> web.Response:
         problems=await current(agent, MOST_PROBLEMS),
         expiry=next_expiry(credentials),
         incidents=agent.inspection.incidents()[:MOST_INCIDENTS],
+        announcements=agent.inspection.announcements()[:MOST_ANNOUNCEMENTS],
         alerts_configured=agent.alerting.is_configured,
         firing=sum(agent.alerting.counts().values()),
         notifiers=agent.alerting.notifiers(),

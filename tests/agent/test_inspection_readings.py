@@ -10,7 +10,7 @@ from smtpcheck.agent.agent import Agent
 from smtpcheck.alerts.grouping import Subject, issues_of
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
-from smtpcheck.sandbox.graph_directory import incident
+from smtpcheck.sandbox.graph_directory import announcement, incident
 from smtpcheck.sandbox.scenario import DOMAIN, Scenario
 from smtpcheck.sandbox.world import World
 from tests.worlds.agents import edit, running, shown, unhurried
@@ -34,7 +34,8 @@ async def read(agent: Agent) -> None:
     progress = readings._progress["contoso"]
     before = progress.found
     progress.due_at = 0.0
-    readings._incidents_due.clear()
+    readings._incidents.due.clear()
+    readings._announcements.due.clear()
     agent.inspection.read_due()
     await until(lambda: progress.found is not before and not progress.reading)
 
@@ -183,3 +184,33 @@ async def test_names_and_addresses_are_in_no_metric_alert_or_log_and_outlive_not
     for name in ("anna@evil.example", "evil-policy", "203.0.113.7"):
         assert name in known
         assert name not in said + kept + repr(logs) + written
+
+
+async def test_an_announced_change_is_known_once_a_day_and_warns_of_nothing(tmp_path: Path) -> None:
+    async with world_of(tmp_path) as world, running(world.config) as agent:
+        await until(lambda: "billing" in agent.state.checks)
+        graph = world.issuer.graph_directory
+        graph.messages = [announcement("MC1", "SMTP AUTH: a change", act_by="2026-12-31T08:00:00Z"), announcement()]
+        await read(agent)
+        await until(lambda: len(agent.inspection.announcements()) == 2)
+        assert [each.id for each in agent.inspection.announcements()] == ["MC1", "MC786329"]
+        assert (report_of(agent).outcome, warned(agent)) == (Outcome.OK, set())
+        assert "MC786329" not in await shown(agent)
+        asked = sum("serviceAnnouncement/messages" in each for each in graph.asked)
+        agent.inspection.readings._progress["contoso"].due_at = 0.0
+        agent.inspection.read_due()
+        await until(lambda: not agent.inspection.readings._progress["contoso"].reading)
+        assert sum("serviceAnnouncement/messages" in each for each in graph.asked) == asked
+
+
+async def test_where_the_message_centre_gives_no_answer_it_is_asked_again_within_an_hour(tmp_path: Path) -> None:
+    async with world_of(tmp_path) as world, running(world.config) as agent:
+        await until(lambda: "billing" in agent.state.checks)
+        watch = agent.inspection.readings._announcements
+        await until(lambda: "auditor" in watch.found)
+        world.issuer.graph_directory.statuses["/v1.0/admin/serviceAnnouncement/messages"] = 500
+        watch.due.clear()
+        agent.inspection.read_due()
+        now = agent._kit.monotonic()
+        await until(lambda: now < watch.due["auditor"] < now + 3700)
+        assert "auditor" in watch.found

@@ -18,7 +18,7 @@ from smtpcheck.inspection.question import Asked, Question, Subject
 from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.inspection.questions.message_trace import TRACES
 from smtpcheck.inspection.questions.quarantine import QUARANTINE
-from smtpcheck.model.inspection import Fact, FactName, Incident, Inspection
+from smtpcheck.model.inspection import Announcement, Fact, FactName, Incident, Inspection
 
 CLIENT_ID = "229f932b-7d6c-407a-b4fa-f8380adb6410"
 SID = Fact(FactName.REGISTERED_SID, "S-1-5-21-1-2-3-4", "Exchange", "Get-ServicePrincipal", 0.0)
@@ -34,6 +34,7 @@ MEMBERS = (
     *("principalId", "resourceId", "scope", "appRoles", "passwordCredentials", "keyId", "endDateTime", "conditions"),
     *("User", "AccessRights", "Deny", "InScope", "RoleName", "SmtpClientAuthenticationDisabled", "isEnabled"),
     *("MessageId", "RecipientAddress", "QuarantineTypes", "PolicyType", "ReleaseStatus", "Expires"),
+    *("lastModifiedDateTime", "actionRequiredByDateTime", "services"),
     *("proxyAddresses", "assignedPlans", "createdDateTime", "messageId", "recipientAddress", "WhenCreatedUTC"),
 )
 VALUES = st.recursive(
@@ -74,7 +75,7 @@ def test_any_answer_is_facts_or_not_readable(question: Question, objects: list[M
     except NotReadableError:
         return
     for each in answer:
-        if isinstance(each, Incident):
+        if isinstance(each, Incident | Announcement):
             assert each.title.isprintable()
             continue
         assert each.name in question.gives

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smtpcheck.agent import investigation
 from smtpcheck.config import for_mailboxes
+from smtpcheck.inspection.question import Question
+from smtpcheck.inspection.questions import OF_LOST_MESSAGES
 from smtpcheck.oauth.clouds import Cloud
 from smtpcheck.setup.choices import Grant
 from smtpcheck.setup.plan import Application, MailboxRights, Proof, ProofKind, SetupError, SetupPlan
@@ -329,6 +332,37 @@ def test_an_inspector_is_granted_what_its_questions_need(tmp_path: Path) -> None
     (role,) = auditor.roles
     assert (role.role, role.mailboxes) == ("Application MailboxSettings.Read", ("billing@contoso.com",))
     assert (auditor.role_groups, [each.full_access for each in auditor.mailboxes]) == ((), [False])
+
+
+@pytest.mark.parametrize("exchange", [False, True])
+def test_an_inspector_may_trace_messages_where_some_are_sent(tmp_path: Path, *, exchange: bool) -> None:
+    audited = {**AUDITED, "contoso": application(inspect={"by": "auditor", "exchange": exchange})}
+    trace = "ExchangeMessageTrace.Read.All"
+    plain = plan_of(tmp_path, check(), credentials=audited)
+    assert trace not in consents(auditor_of(plain))
+    assert not [note for note in plain.notes if "quarantine" in note]
+    sending = plan_of(tmp_path, check(loopback=loopback()), credentials=audited)
+    assert trace in consents(auditor_of(sending))
+    assert any("New-MgServicePrincipal -AppId 8bd644d1" in note for note in sending.notes)
+    noted = [note for note in sending.notes if "quarantine" in note and "Security Reader or Global Reader" in note]
+    assert len(noted) == exchange
+
+
+def test_where_graph_has_no_message_trace_its_permission_is_not_granted(tmp_path: Path) -> None:
+    audited = {
+        "contoso": application(inspect={"by": "auditor", "exchange": True}, cloud="gcc-high"),
+        "auditor": application(client_id=OTHER_CLIENT, cloud="gcc-high"),
+    }
+    auditor = auditor_of(plan_of(tmp_path, check(loopback=loopback()), credentials=audited))
+    assert "ExchangeMessageTrace.Read.All" not in consents(auditor)
+    assert "Exchange.ManageAsApp" in consents(auditor)
+
+
+def test_every_question_that_is_asked_of_messages_is_one_that_setup_knows() -> None:
+    """What the agent asks beside the readings declares its permissions where setup adds them up."""
+    used = vars(investigation)
+    asked = {value.name for value in used.values() if isinstance(value, Question)}
+    assert asked | {each.name for each in used["TRACES"]} == {each.name for each in OF_LOST_MESSAGES}
 
 
 def test_an_inspector_of_exchange_also_joins_the_role_group_that_reads(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Expect, Phase
-from smtpcheck.model.inspection import Incident, IncidentStatus
+from smtpcheck.model.inspection import Announcement, Incident, IncidentStatus
 from smtpcheck.model.report import Finding, Outcome, Report
 from smtpcheck.web.table import Query, read
 from tests.web.conftest import Client
@@ -303,6 +303,24 @@ def _with_expiry(report: Report, expiry: object) -> Report:
     facts = replace(report.token, expires_at=expiry, claims={"exp": expiry})  # type: ignore[arg-type]
     certificate = replace(report.tls.certificate, not_after=expiry)  # type: ignore[arg-type]
     return replace(report, token=facts, tls=replace(report.tls, certificate=certificate))
+
+
+@pytest.mark.parametrize(("days", "near"), [(10, True), (90, False), (-3, False)])
+async def test_an_announced_change_is_named_and_cannot_break_the_page(
+    world: World, client: Client, days: int, *, near: bool
+) -> None:
+    title = "SMTP AUTH <b>changes</b>"
+    act_by = NOW + days * 86400
+    world.announcements = (
+        Announcement("microsoft", "exchange_online", "MC786329", title, act_by, NOW - 7200, NOW),
+        Announcement("microsoft", "exchange_online", "MC1", "Another", None, None, NOW),
+    )
+    page = await _page(client, "/")
+    assert "Microsoft announces a change: SMTP AUTH &lt;b&gt;changes&lt;/b&gt; (MC786329, <span" in page
+    assert ('<span class="over warning">to act by' in page) is near
+    assert "Microsoft announces a change: Another (MC1)" in page
+    world.announcements = ()
+    assert "announces a change" not in await _page(client, "/")
 
 
 async def test_an_open_incident_of_a_provider_is_named_and_cannot_break_the_page(world: World, client: Client) -> None:

@@ -18,7 +18,7 @@ from smtpcheck.model.check import (
     Warn,
 )
 from smtpcheck.model.credential import CredentialState
-from smtpcheck.model.inspection import Incident, Inspection
+from smtpcheck.model.inspection import Announcement, Incident, Inspection
 from smtpcheck.model.report import (
     CertificateFacts,
     Exchange,
@@ -54,10 +54,14 @@ class _Inspection:
     """What providers say, written down."""
 
     seen: tuple[Incident, ...]
+    announced: tuple[Announcement, ...]
     read: Mapping[str, Inspection]
 
     def incidents(self) -> tuple[Incident, ...]:
         return self.seen
+
+    def announcements(self) -> tuple[Announcement, ...]:
+        return self.announced
 
     def found(self, credential: str) -> Inspection:
         return self.read.get(credential, Inspection())
@@ -81,6 +85,7 @@ class World:
     standings: dict[str, LoopbackStatus] = field(default_factory=dict)
     incidents: tuple[Incident, ...] = ()
     """What providers have published."""
+    announcements: tuple[Announcement, ...] = ()
     read: dict[str, Inspection] = field(default_factory=dict)
     """What the last reading brought, by credential."""
 
@@ -91,7 +96,7 @@ class World:
 
     @property
     def inspection(self) -> InspectionView:
-        return _Inspection(self.incidents, self.read)
+        return _Inspection(self.incidents, self.announcements, self.read)
 
     def ready(self) -> bool:
         return self.is_ready

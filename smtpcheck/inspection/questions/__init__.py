@@ -14,7 +14,10 @@ from smtpcheck.inspection.questions.exchange_registration import EXCHANGE_REGIST
 from smtpcheck.inspection.questions.federated_credentials import FEDERATED_CREDENTIALS
 from smtpcheck.inspection.questions.mailbox_rights import MAILBOX_RIGHTS
 from smtpcheck.inspection.questions.mailbox_user import MAILBOX_USER
+from smtpcheck.inspection.questions.message_centre import MESSAGE_CENTRE
+from smtpcheck.inspection.questions.message_trace import TRACES
 from smtpcheck.inspection.questions.organisation import ORGANISATION
+from smtpcheck.inspection.questions.quarantine import QUARANTINE
 from smtpcheck.inspection.questions.role_assignments import ROLE_ASSIGNMENTS
 from smtpcheck.inspection.questions.role_scope import ROLE_SCOPE
 from smtpcheck.inspection.questions.security_defaults import SECURITY_DEFAULTS
@@ -43,4 +46,7 @@ QUESTIONS: tuple[Question, ...] = (
     CONDITIONAL_ACCESS,
     ORGANISATION,
     SERVICE_HEALTH,
+    MESSAGE_CENTRE,
 )
+OF_LOST_MESSAGES: tuple[Question, ...] = (*TRACES, QUARANTINE)
+"""What is asked of a message that a loopback has lost, and of nothing else."""

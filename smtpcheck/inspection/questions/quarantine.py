@@ -2,9 +2,11 @@
 
 Asked by Message-ID. Of the policy only its kind is kept, not the name that an administrator gave it.
 https://learn.microsoft.com/powershell/module/exchangepowershell/get-quarantinemessage
+Who may read it: https://learn.microsoft.com/defender-office-365/quarantine-admin-manage-messages-files
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from smtpcheck.inspection import members
@@ -80,7 +82,7 @@ QUARANTINE = Question(
     "quarantine",
     "why a message is in quarantine",
     About.MESSAGE,
-    EXCHANGE_NEEDS,
+    replace(EXCHANGE_NEEDS, directory_roles=("Security Reader", "Global Reader")),
     _ask,
     (
         FactName.QUARANTINED,
