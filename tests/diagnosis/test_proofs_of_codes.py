@@ -22,7 +22,21 @@ CODES: dict[str, Report] = {
     "554 5.2.252": refused(554, "5.2.252", Phase.DATA),
     **{
         f"AADSTS{code}": no_token(code)
-        for code in (50105, 53003, 65001, 500011, 700016, 7000112, 7000215, 7000222, 70021, 700211, 700212, 700213)
+        for code in (
+            50105,
+            501051,
+            53003,
+            65001,
+            500011,
+            700016,
+            7000112,
+            7000215,
+            7000222,
+            70021,
+            700211,
+            700212,
+            700213,
+        )
     },
 }
 UNREGISTERED: Facts = {"REGISTERED": False, "REGISTERED_ID": DROP}
@@ -75,3 +89,18 @@ def test_each_cause_of_a_code_becomes_certain_by_its_fact(code: str, cause: Caus
 def test_no_fact_is_listed_for_a_cause_that_no_code_has() -> None:
     listed = {*DECIDING, *SHOWN_IN_PART, Cause.CONSENT_MISSING}
     assert listed == {cause for _, cause in PAIRS}
+
+
+@pytest.mark.parametrize(
+    ("code", "facts"),
+    [
+        ("AADSTS65001", {"ASSIGNMENT_REQUIRED": True, "DELEGATED_PERMISSIONS": ("SMTP.Send",)}),
+        ("AADSTS501051", {"ASSIGNMENT_REQUIRED": True}),
+        ("AADSTS50105", {"DELEGATED_PERMISSIONS": ()}),
+        ("AADSTS53003", {"ASSIGNMENT_REQUIRED": True, "DELEGATED_PERMISSIONS": ()}),
+    ],
+)
+@pytest.mark.parametrize("app_only", [False, True])
+def test_a_fact_of_another_code_shows_nothing(code: str, facts: Facts, *, app_only: bool) -> None:
+    """That an application wants an assignment is no missing consent, and is about itself, not about Exchange."""
+    assert proven(CODES[code], view(inspected(facts), app_only=app_only), {}) == ()

@@ -7,11 +7,12 @@ Rules of this file:
   Exchange may still act on its cache, is likely, and so is what a fact can show only in part.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from smtpcheck.diagnosis.explain import CERTAIN
 from smtpcheck.diagnosis.inspected.defects import OF_FAILURES_ALONE, RULES, acts_for_itself, evidence_of
-from smtpcheck.diagnosis.inspected.view import PROBABLE, Defect, View
+from smtpcheck.diagnosis.inspected.entra import OF_CODES
+from smtpcheck.diagnosis.inspected.view import PROBABLE, Defect, Rule, View
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialHints
@@ -53,7 +54,7 @@ _BY_AADSTS: Mapping[int, tuple[Cause, ...]] = {
     7000112: (Cause.APP_DISABLED,),
     500011: (Cause.RESOURCE_NOT_IN_TENANT,),
     50105: (Cause.CONSENT_MISSING,),
-    501051: (Cause.CONSENT_MISSING,),
+    501051: (Cause.MISSING_SMTP_PERMISSION,),
     53003: (Cause.CONDITIONAL_ACCESS,),
     65001: (Cause.CONSENT_MISSING, Cause.MISSING_SMTP_PERMISSION),
     7000215: _UNRECOGNIZED,
@@ -64,9 +65,8 @@ _BY_AADSTS: Mapping[int, tuple[Cause, ...]] = {
 
 def candidates(report: Report) -> tuple[Cause, ...]:
     """Return the causes of a failure that the provider's own word can show, none where it can show none."""
-    if report.token_error is not None and report.failed_reply is None:
-        found = (_BY_AADSTS.get(code, ()) for code in report.token_error.error_codes)
-        return next((causes for causes in found if causes), ())
+    if (code := _code_of(report)) is not None:
+        return _BY_AADSTS.get(code, ())
     reply = report.failed_reply
     return _BY_REPLY.get((reply.code, reply.enhanced), ()) if reply is not None else ()
 
@@ -78,9 +78,7 @@ def is_certain(report: Report) -> bool:
 
 def wanted(report: Report) -> tuple[FactName, ...]:
     """Return the facts that separate the candidates of a failure, in the order in which to read them."""
-    causes = candidates(report)
-    rules = (rule for rule in (*RULES, *OF_FAILURES_ALONE) if rule.causes & set(causes))
-    return tuple(dict.fromkeys(name for rule in rules for name in rule.facts))
+    return tuple(dict.fromkeys(name for rule in _rules(report) for name in rule.facts))
 
 
 def proven(report: Report, view: View, values: Mapping[str, str], *, began: float | None = None) -> tuple[Finding, ...]:
@@ -91,13 +89,25 @@ def proven(report: Report, view: View, values: Mapping[str, str], *, began: floa
     everywhere is likely.
     """
     causes = candidates(report)
-    rules = (rule for rule in (*RULES, *OF_FAILURES_ALONE) if rule.causes & set(causes))
-    found = [defect for rule in rules if (defect := rule(view)) is not None and defect.cause in causes]
+    found = [defect for rule in _rules(report) if (defect := rule(view)) is not None and defect.cause in causes]
     since = report.started_at if began is None else began
     findings = [_finding(each, since, view, values) for each in found]
     if not findings and causes == _REFUSED and (changed := _recent_change(view)) is not None:
         findings = [_not_propagated(changed, view, values)]
     return tuple(sorted(findings, key=lambda finding: -finding.certainty))
+
+
+def _rules(report: Report) -> Iterator[Rule]:
+    """Yield the rules that may show a cause of a failure."""
+    causes, of_code = set(candidates(report)), OF_CODES.get(_code_of(report) or 0, ())
+    return (rule for rule in (*RULES, *OF_FAILURES_ALONE, *of_code) if rule.causes & causes)
+
+
+def _code_of(report: Report) -> int | None:
+    """Return the AADSTS code of a refused token, 0 where none is known; None where no token was refused."""
+    if report.token_error is None or report.failed_reply is not None:
+        return None
+    return next((code for code in report.token_error.error_codes if code in _BY_AADSTS), 0)
 
 
 def view_of(inspection: Inspection, check: Check, report: Report, hints: CredentialHints | None, now: float) -> View:

@@ -3,6 +3,8 @@
 Rule of this file: pure. The evidence names no person, address or place.
 """
 
+from collections.abc import Mapping
+
 from smtpcheck.diagnosis.inspected.view import Defect, Rule, View, state
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.inspection import FactName
@@ -83,14 +85,20 @@ CREDENTIALS = (
 """Whether what the application proves itself by can work."""
 REFUSED_SIGN_INS = (Rule(frozenset(_BY_SIGN_IN.values()), (FactName.SIGN_IN_CODE,), _refused_sign_in),)
 """What the log of sign-ins says of a refusal."""
-POLICIES = (
-    state(Cause.SECURITY_DEFAULTS, FactName.SECURITY_DEFAULTS, "security defaults are on", value=True),
-    state(
-        Cause.CONSENT_MISSING,
-        FactName.ASSIGNMENT_REQUIRED,
-        "the enterprise application requires an assignment",
-        value=True,
-    ),
-    Rule(frozenset({Cause.CONSENT_MISSING}), (FactName.PRINCIPAL_ID, FactName.DELEGATED_PERMISSIONS), _no_consent),
-)
+POLICIES = (state(Cause.SECURITY_DEFAULTS, FactName.SECURITY_DEFAULTS, "security defaults are on", value=True),)
 """What may be as it is, and explains a failure that fits."""
+OF_CODES: Mapping[int, tuple[Rule, ...]] = {
+    50105: (
+        state(
+            Cause.CONSENT_MISSING,
+            FactName.ASSIGNMENT_REQUIRED,
+            "the enterprise application requires an assignment",
+            value=True,
+        ),
+    ),
+    65001: (
+        Rule(frozenset({Cause.CONSENT_MISSING}), (FactName.PRINCIPAL_ID, FactName.DELEGATED_PERMISSIONS), _no_consent),
+    ),
+}
+"""What explains one refusal of Entra, by its AADSTS code, and no other: that an assignment is required does not show
+that a consent is missing, nor the other way round."""
