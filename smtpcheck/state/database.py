@@ -59,7 +59,7 @@ _REFUSED = (
     *(ValueError, TypeError, OverflowError),
 )
 """Errors of one row, whatever the disk does: a value that does not fit, or a text with a lone surrogate."""
-_CACHE_KIB = 8192
+_CACHE_KIB = 2048
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 

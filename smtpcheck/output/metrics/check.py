@@ -3,6 +3,8 @@
 Rules of this file:
 - Pure. From one run to the next only numbers change: the lines around them are put together once for all checks, and
   what the configuration says once for each.
+- A fragment is kept without the labels of its check, which a scrape puts in: so most fragments are the same for many
+  checks, and are held once.
 - A sample's line is the same in the text format and in OpenMetrics; only the headers of the families differ.
 - Label values are bounded: from lists, or by pattern and else empty. No reply text, no host of a reply, and no address
   unless the configuration exposes it.
@@ -12,6 +14,7 @@ import functools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 
 from smtpcheck.model import expected_refusal
 from smtpcheck.model.cause import Cause
@@ -73,7 +76,7 @@ ACCOUNT_STATES = {
 _ENHANCED_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}", re.ASCII)  # RFC 3463 2
 
 Row = tuple[bytes, ...]
-"""The fragments of one check in the order of its families; empty where it has no sample."""
+"""The labels of one check, then its fragments in the order of its families; empty where it has no sample."""
 
 Series = tuple[Family, tuple[str | None, ...]]
 """A family, and the values of its own labels."""
@@ -106,15 +109,18 @@ _PROBE_SUPPRESSED: Series = (families.PROBE_SUPPRESSED, ())
 
 _WHOSE, _END = "{\n", ";\n"
 """In a form: where the labels of the check belong, and where a family's fragment ends; no value has a line feed."""
+_WHOSE_BYTES, _END_BYTES = _WHOSE.encode(), _END.encode()
+_HELD = 4096
+"""How many fragments are remembered. What only one check has (its times) is among them, and gives way."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckSeries:
-    """What the configuration says of a check's series: the labels of all, and the fragments that no run changes."""
+    """What the configuration says of a check's series: the labels of all, and the row that no run changes."""
 
     check: Check
-    labels: str
-    fragments: Row
+    labels: bytes
+    row: Row
 
 
 def series_of(check: Check, label_names: Collection[str], *, expose_addresses: bool) -> CheckSeries:
@@ -122,13 +128,13 @@ def series_of(check: Check, label_names: Collection[str], *, expose_addresses: b
 
     Of the user's labels those in `label_names` are shown; one that the check lacks is omitted.
     """
-    labels = identity(check, label_names)
+    labels = written_labels(check, label_names)
     samples = _samples_of_configuration(check, expose_addresses)
     return CheckSeries(check, labels, written(labels, samples, families.OF_CONFIGURATION))
 
 
-def render(labels: str, state: CheckState | None) -> Row:
-    """Return the fragments of a check's runs; `state` is None before the first."""
+def render(labels: bytes, state: CheckState | None) -> Row:
+    """Return the row of a check's runs; `state` is None before the first."""
     return written(labels, _samples_of_state(state), families.OF_RUNS)
 
 
@@ -148,15 +154,26 @@ def render_probe(
         yield _PROBE_SUPPRESSED, int(suppressed)
 
     described = (*families.OF_RUNS, *families.PER_PROBE)
-    yield from zip(described, written(series.labels, samples(), described), strict=True)
-    yield from zip(families.OF_CONFIGURATION, series.fragments, strict=True)
+    labels, *fragments = (*written(series.labels, samples(), described), *series.row[1:])
+    yield from zip((*described, *families.OF_CONFIGURATION), labelled(fragments, repeat(labels)), strict=True)
 
 
-def written(labels: str, samples: Samples, described: tuple[Family, ...]) -> Row:
-    """Return the fragments of these families, each line with the labels of the check."""
+def written(labels: bytes, samples: Samples, described: tuple[Family, ...]) -> Row:
+    """Return the row of these families."""
     series, numbers = zip(*samples, strict=True)
     text = _form(series, described) % numbers
-    return tuple(text.replace(_WHOSE, "{" + labels).encode("utf-8", "replace").split(_END.encode()))
+    return (labels, *map(_first, text.encode("utf-8", "replace").split(_END_BYTES)))
+
+
+def labelled(fragments: Iterable[bytes], labels: Iterable[bytes]) -> list[bytes]:
+    """Return the fragments with the labels of the check of each in all its lines."""
+    return [fragment.replace(_WHOSE_BYTES, own) for fragment, own in zip(fragments, labels, strict=False)]
+
+
+@functools.lru_cache(maxsize=_HELD)
+def _first(fragment: bytes) -> bytes:
+    """Return the copy of an equal fragment that came first."""
+    return fragment
 
 
 @functools.lru_cache(maxsize=1024)
@@ -177,6 +194,11 @@ def identity(check: Check, label_names: Collection[str]) -> str:
     """Return the labels that every series of a check has; of the user's own, those in `label_names`."""
     shown = ((name, value) for name, value in check.labels if name in label_names)
     return labels_of((("check", check.name), *shown))
+
+
+def written_labels(check: Check, label_names: Collection[str]) -> bytes:
+    """Return the labels that every series of a check has as they begin a row."""
+    return ("{" + identity(check, label_names)).encode("utf-8", "replace")
 
 
 def labels_of(labels: Iterable[tuple[str, str | None]]) -> str:

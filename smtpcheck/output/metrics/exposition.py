@@ -9,7 +9,7 @@ Rules of this file:
   https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md (1.0).
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from prometheus_client import exposition as text_format
@@ -21,7 +21,7 @@ from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import Report
 from smtpcheck.model.shard import ALONE, ShardAssignment
 from smtpcheck.output.metrics.agent import AgentState, Measurements, Scrape
-from smtpcheck.output.metrics.check import CheckSeries, Row, render, render_probe, series_of
+from smtpcheck.output.metrics.check import CheckSeries, Row, labelled, render, render_probe, series_of
 from smtpcheck.output.metrics.families import OF_CONFIGURATION, OF_RUNS, PER_LOOPBACK
 from smtpcheck.output.metrics.loopback import render_loopback
 from smtpcheck.output.metrics.shard import render_shards
@@ -29,6 +29,9 @@ from smtpcheck.state.check_state import CheckState
 
 CONTENT_TYPE_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 CONTENT_TYPE_OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+_AT_A_TIME = 512
+"""The fragments of how many checks get their labels at a time: those of all would take as much memory again."""
 
 
 class Metrics:
@@ -104,12 +107,13 @@ class Metrics:
     def expose(self, *, openmetrics: bool, credentials: tuple[CredentialState, ...], agent: AgentState) -> bytes:
         """Return all metrics as OpenMetrics 1.0 or as text format 0.0.4."""
         parts: list[bytes] = []
-        configured = [series.fragments for series in self._series.copy().values()]
+        configured = [series.row for series in self._series.copy().values()]
         runs, loopbacks = self._rows.copy().values(), self._loopbacks.copy().values()
         for families, rows in ((OF_RUNS, runs), (OF_CONFIGURATION, configured), (PER_LOOPBACK, loopbacks)):
-            for family, fragments in zip(families, zip(*rows, strict=True), strict=False):
-                if any(fragments):
-                    parts += (family.header(openmetrics), *fragments)
+            labels, *fragments = zip(*rows, strict=True) if rows else ((),)
+            for family, of_family in zip(families, fragments, strict=False):
+                if any(of_family):
+                    parts += (family.header(openmetrics), *_joined(of_family, labels))
         for family, samples in self._shards:
             parts += (family.header(openmetrics), samples)
         encode = openmetrics_format.generate_latest if openmetrics else text_format.generate_latest
@@ -132,6 +136,13 @@ class Metrics:
 
     def _series_of(self, check: Check) -> CheckSeries:
         return series_of(check, self._label_names, expose_addresses=self._expose_addresses)
+
+
+def _joined(fragments: tuple[bytes, ...], labels: tuple[bytes, ...]) -> Iterator[bytes]:
+    """Yield the samples of a family, those of some checks at a time."""
+    for first in range(0, len(fragments), _AT_A_TIME):
+        some = slice(first, first + _AT_A_TIME)
+        yield b"".join(labelled(fragments[some], labels[some]))
 
 
 def wants_openmetrics(accept: str) -> bool:

@@ -11,12 +11,12 @@ from smtpcheck.mail.authentication_results import best
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check
 from smtpcheck.output.metrics import families
-from smtpcheck.output.metrics.check import Row, Samples, codes_of, identity, written
+from smtpcheck.output.metrics.check import Row, Samples, codes_of, written, written_labels
 
 
 def render_loopback(check: Check, loopback_status: LoopbackStatus, label_names: Collection[str]) -> Row:
-    """Return the fragments of a check that has a loopback."""
-    return written(identity(check, label_names), _samples(loopback_status), families.PER_LOOPBACK)
+    """Return the row of a check that has a loopback."""
+    return written(written_labels(check, label_names), _samples(loopback_status), families.PER_LOOPBACK)
 
 
 def _samples(loopback_status: LoopbackStatus) -> Samples:
