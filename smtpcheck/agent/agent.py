@@ -71,7 +71,7 @@ class Agent:
         `correlation_ids` marks the messages of the loopbacks and recognizes them.
 
         The first run of each check falls within min(its interval, `first_within` seconds) of the start. `settled` is
-        called where what lives long has been replaced: at the start, after a reload and at each retention.
+        called at the start and at each retention, when a pause may be made.
         """
         self.settings = settings
         self.state = state
@@ -292,7 +292,6 @@ class Agent:
         self._plan()
         self._show_all()
         await self.alerting.replace(settings)
-        self._settled()
         return True
 
     def _plan(self) -> None:
