@@ -76,6 +76,7 @@ PURE_FILES = frozenset(
         "diagnosis/inspected/defects.py",
         "diagnosis/inspected/entra.py",
         "diagnosis/inspected/exchange.py",
+        "diagnosis/inspected/google.py",
         "diagnosis/inspected/mailbox.py",
         "diagnosis/inspected/view.py",
         "diagnosis/inspection_status.py",

@@ -21,6 +21,7 @@ from smtpcheck.diagnosis.inspected.defects import acts_for_itself
 from smtpcheck.inspection.inspector import Inspector
 from smtpcheck.inspection.question import Question
 from smtpcheck.inspection.questions import QUESTIONS
+from smtpcheck.inspection.questions.gmail_incidents import GMAIL_INCIDENTS
 from smtpcheck.inspection.questions.message_centre import MESSAGE_CENTRE
 from smtpcheck.inspection.questions.service_health import SERVICE_HEALTH
 from smtpcheck.model.cause import Cause
@@ -35,7 +36,8 @@ _RETRY_SECONDS = 3600.0
 """After how long at most that is done again where the provider gave no answer."""
 _PASSING = frozenset({Obstacle.NO_TOKEN, Obstacle.THROTTLED, Obstacle.UNREACHABLE})
 """Obstacles that may be gone before a day is over."""
-_READ = tuple(question for question in QUESTIONS if question not in (SERVICE_HEALTH, MESSAGE_CENTRE))
+_INCIDENTS, _ANNOUNCEMENTS = (SERVICE_HEALTH, GMAIL_INCIDENTS), (MESSAGE_CENTRE,)
+_READ = tuple(question for question in QUESTIONS if question not in (*_INCIDENTS, *_ANNOUNCEMENTS))
 LONGEST_GAP = 600.0
 """Seconds from one question of a reading to the next one, at most."""
 _FIRST_WITHIN = 300.0
@@ -60,7 +62,8 @@ class _Progress:
 class _Watch:
     """What is looked for by itself, by the credentials that ask."""
 
-    question: Question
+    questions: tuple[Question, ...]
+    """One for each provider that publishes it."""
     seconds: float
     due: dict[str, float] = field(default_factory=dict)
     """Monotonic seconds."""
@@ -79,8 +82,8 @@ class Readings:
         self._rows = rows
         self._changed = changed
         self._progress: dict[str, _Progress] = {}
-        self._incidents = _Watch(SERVICE_HEALTH, INCIDENT_SECONDS)
-        self._announcements = _Watch(MESSAGE_CENTRE, ANNOUNCEMENT_SECONDS)
+        self._incidents = _Watch(_INCIDENTS, INCIDENT_SECONDS)
+        self._announcements = _Watch(_ANNOUNCEMENTS, ANNOUNCEMENT_SECONDS)
         self._kit: Kit | None = None
 
     def replace(self, inspectors: Mapping[str, Inspector], kit: Kit) -> None:
@@ -108,9 +111,10 @@ class Readings:
                 progress.reading = True
                 work.append(self._read(name, inspector, progress, self._kit, sleep))
             for watch in (self._incidents, self._announcements):
-                if now >= watch.due.get(inspector.plan.by, -inf):
+                question = next((each for each in watch.questions if each.is_asked(inspector.plan)), None)
+                if question is not None and now >= watch.due.get(inspector.plan.by, -inf):
                     watch.due[inspector.plan.by] = now + watch.seconds
-                    work.append(self._look(watch, inspector, self._kit))
+                    work.append(self._look(watch, question, inspector, self._kit))
         return work
 
     def warnings(self, check: Check, values: Mapping[str, str], now: float) -> tuple[Finding, ...]:
@@ -208,10 +212,10 @@ class Readings:
         progress.next_mailbox = begin + most
         return mailboxes[begin : begin + most]
 
-    async def _look(self, watch: _Watch, inspector: Inspector, kit: Kit) -> None:
+    async def _look(self, watch: _Watch, question: Question, inspector: Inspector, kit: Kit) -> None:
         by = inspector.plan.by
         before = watch.found.get(by, Inspection())
-        answer = await inspector.ask(watch.question, await inspector.subject(), Inspection())
+        answer = await inspector.ask(question, await inspector.subject(), Inspection())
         if answer.not_readable:
             if answer.not_readable[0].obstacle in _PASSING:
                 watch.due[by] = min(watch.due[by], kit.monotonic() + _RETRY_SECONDS)

@@ -70,9 +70,9 @@ async def trace(inspector: Inspector, report: Report, plan: Loopback) -> Inspect
     )
     found = Inspection()
     for question in TRACES:
-        if not found.facts and inspector.plan.asks(question.option):
+        if not found.facts and question.is_asked(inspector.plan):
             found = found.joined(await inspector.ask(question, subject, found))
-    if may_be_quarantined(found) and inspector.plan.asks(QUARANTINE.option):
+    if may_be_quarantined(found) and QUARANTINE.is_asked(inspector.plan):
         found = found.joined(await inspector.ask(QUARANTINE, subject, found))
     return found
 
@@ -84,7 +84,7 @@ def needed(inspector: Inspector, report: Report, known: Inspection) -> Iterator[
     for question in QUESTIONS:
         useful = names & set(question.gives)
         is_known = question.about is not About.MAILBOX and useful <= answered
-        if useful and not is_known and inspector.plan.asks(question.option):
+        if useful and not is_known and question.is_asked(inspector.plan):
             yield question
 
 

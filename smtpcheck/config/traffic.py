@@ -166,7 +166,7 @@ def _inspection(plan: InspectionPlan) -> InspectionTraffic:
     needs = [
         (question.needs, len(plan.mailboxes) if question.about is About.MAILBOX else 1)
         for question in QUESTIONS
-        if plan.asks(question.option)
+        if question.is_asked(plan)
     ]
     return InspectionTraffic(
         *(plan.credential, plan.by, plan.every),

@@ -48,7 +48,12 @@ def signature(report: Report) -> Signature:
     """Return what two failures have in common that fail alike: step, kind of fault, reply or codes of the issuer."""
     step, reply = report.failed_step, report.failed_reply
     answer = f"{reply.code} {reply.enhanced}" if reply is not None else lost_message(report)
-    codes = report.token_error.error_codes if report.token_error is not None else ()
+    error = report.token_error
+    codes = error.error_codes if error is not None else ()
+    if error is not None and reply is None and not codes:
+        answer = f"{error.error} {error.description}".strip()
+    elif (refused := report.failed_answer) is not None:
+        answer = refused.head
     kind = step.fault.kind.value if step is not None and step.fault is not None else ""
     return step.phase.value if step is not None else "", kind, answer, codes
 
@@ -85,8 +90,8 @@ def _with_incidents(report: Report, incidents: tuple[Incident, ...]) -> Report:
     step = report.failed_step
     if step is None or (step.fault is not None and step.fault.kind in _NETWORK_FAULTS):
         return report
-    service = "entra" if step.phase is Phase.TOKEN else "exchange_online"
-    open_ones = [each for each in incidents if each.service == service]
+    services = {"entra"} if step.phase is Phase.TOKEN else {"exchange_online", "gmail"}
+    open_ones = [each for each in incidents if each.service in services]
     if not open_ones:
         return report
     cause = Cause.ISSUER_UNAVAILABLE if step.phase is Phase.TOKEN else Cause.TRANSIENT_SERVER_ERROR

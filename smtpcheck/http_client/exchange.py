@@ -74,6 +74,16 @@ class Response:
     @property
     def json(self) -> dict[str, Any] | None:
         """Return the body as a JSON object whose texts can all be encoded; None if it is not one."""
+        value = self._json_value()
+        return value if isinstance(value, dict) else None
+
+    @property
+    def json_list(self) -> list[Any] | None:
+        """Return the body as a JSON list whose texts can all be encoded; None if it is not one."""
+        value = self._json_value()
+        return value if isinstance(value, list) else None
+
+    def _json_value(self) -> Any:
         text = self.text
         try:
             value = json.loads(text) if self.is_whole else None
@@ -81,7 +91,7 @@ class Response:
                 value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
         except (ValueError, RecursionError):
             return None
-        return value if isinstance(value, dict) else None
+        return value
 
     @property
     def retry_after(self) -> float | None:

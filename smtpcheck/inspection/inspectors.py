@@ -1,14 +1,23 @@
-"""The inspectors of a configuration, by the credential that they read about; those of one tenant share its pace."""
+"""The inspectors of a configuration, by the credential that they read about.
+
+Rule of this file: the inspectors of one tenant, or of one customer of Google, share its pace.
+"""
 
 import time
 from collections.abc import Callable, Mapping
 
-from smtpcheck.inspection.inspector import Inspector, is_local
+from smtpcheck.inspection.access import Access
+from smtpcheck.inspection.google_access import GoogleAccess, root_of
+from smtpcheck.inspection.google_access import is_local as is_local_google
+from smtpcheck.inspection.inspector import Inspector
+from smtpcheck.inspection.microsoft import MicrosoftAccess, is_local
 from smtpcheck.inspection.pace import SPACING, TenantPace
 from smtpcheck.inspection.plan import InspectionPlan
 from smtpcheck.oauth.broker import TokenBroker
 from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.credential import Credential
+from smtpcheck.oauth.google_service_account import GoogleServiceAccount
+from smtpcheck.oauth.google_user import GoogleUser
 
 
 class Inspectors:
@@ -33,9 +42,9 @@ class Inspectors:
         self._paces: dict[str, TenantPace] = {}
         self._inspectors: dict[str, Inspector] = {}
         for name, plan in plans.items():
-            inspected, by = credentials[name], credentials[plan.by]
-            if isinstance(inspected, CloudCredential) and isinstance(by, CloudCredential):
-                self._inspectors[name] = self._inspector(plan, inspected, by)
+            access = self._access(plan, credentials[name], credentials[plan.by])
+            if access is not None:
+                self._inspectors[name] = Inspector(plan, access, wall=wall)
 
     def get(self, credential: str | None) -> Inspector | None:
         """Return the inspector of a credential, None where it has none."""
@@ -50,8 +59,17 @@ class Inspectors:
         for inspector in self._inspectors.values():
             await inspector.close()
 
-    def _inspector(self, plan: InspectionPlan, inspected: CloudCredential, by: CloudCredential) -> Inspector:
-        tenant = f"{by.graph_url} {by.hints(plan.by).tenant}".lower()
-        spacing = 0.0 if is_local(by) else self._spacing
-        pace = self._paces.setdefault(tenant, TenantPace(spacing, monotonic=self._monotonic))
-        return Inspector(plan, inspected, by, self._tokens, pace=pace, wall=self._wall)
+    def _access(self, plan: InspectionPlan, inspected: Credential, by: Credential) -> Access | None:
+        """Return the way to the provider of a credential, None where it has none."""
+        if isinstance(inspected, CloudCredential) and isinstance(by, CloudCredential):
+            pace = self._pace(f"{by.graph_url} {by.hints(plan.by).tenant}", local=is_local(by))
+            return MicrosoftAccess(plan, inspected, by, self._tokens, pace)
+        if isinstance(inspected, GoogleServiceAccount | GoogleUser) and isinstance(by, GoogleServiceAccount):
+            root = root_of(by)
+            pace = self._pace(f"google {root} {by.identity().address}", local=is_local_google(root))
+            return GoogleAccess(plan, inspected, by, self._tokens, pace)
+        return None
+
+    def _pace(self, tenant: str, *, local: bool) -> TenantPace:
+        spacing = 0.0 if local else self._spacing
+        return self._paces.setdefault(tenant.lower(), TenantPace(spacing, monotonic=self._monotonic))

@@ -23,6 +23,7 @@ _MOST_REDACTED = 20_000
 _SUSPECT = re.compile("eyJ|[:=%]")
 """What every form of a token or password has that is taken out; most texts have none of it."""
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_CONSTANT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _MILLISECONDS = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/")
 
 
@@ -50,6 +51,18 @@ def word(of: Mapping[str, Any], key: str) -> str:
     """Return one word of letters, as enums have them; `other` for any other text, empty where there is none."""
     value = text(of, key, 60)
     return value if not value or (value.isascii() and value.isalpha()) else "other"
+
+
+def constant(of: Mapping[str, Any], key: str) -> str:
+    """Return a word of letters, digits and underscores, as Google's enums have them; empty for any other text."""
+    value = text(of, key, 100)
+    return value if _CONSTANT.fullmatch(value) else ""
+
+
+def digits(of: Mapping[str, Any], key: str) -> str:
+    """Return a long number that is written as a text, empty where there is none."""
+    value = text(of, key, 40)
+    return value if value.isascii() and value.isdigit() else ""
 
 
 def texts(of: Mapping[str, Any], key: str) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ class InspectionPlan:
     """Whether the log of sign-ins is read."""
     mailboxes: tuple[str, ...] = ()
     """The mailboxes of the credential's checks."""
+    credential_type: str = "microsoft"
+    """The type of the credential that is inspected, which decides what can be asked about it."""
 
     def asks(self, option: Option) -> bool:
         """Return whether questions of this option are asked."""

@@ -11,12 +11,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from smtpcheck.inspection.exchange import Cmdlet, ExchangeReader
+from smtpcheck.inspection.google import GooglePath, GoogleReader, TokenRequest
 from smtpcheck.inspection.graph import GraphPath, GraphReader
-from smtpcheck.inspection.plan import Option
+from smtpcheck.inspection.plan import InspectionPlan, Option
 from smtpcheck.model.inspection import Announcement, Fact, FactName, Incident, Inspection, Value
 from smtpcheck.oauth.clouds import Cloud
+from smtpcheck.oauth.google_key_file import AccountIdentity
 
 EVERY_CLOUD = frozenset(Cloud)
+MICROSOFT = frozenset({"microsoft", "microsoft-managed-identity", "microsoft-user"})
+SERVICE_ACCOUNT = frozenset({"google-service-account"})
+GOOGLE = SERVICE_ACCOUNT | {"google-user"}
 
 
 class Api(StrEnum):
@@ -24,6 +29,16 @@ class Api(StrEnum):
 
     GRAPH = "Microsoft Graph"
     EXCHANGE = "Office 365 Exchange Online"
+    DIRECTORY = "Admin SDK API"
+    IAM = "IAM API"
+    GMAIL = "Gmail API"
+    GOOGLE_TOKENS = "Google's token endpoint"
+    GOOGLE_STATUS = "Google Workspace Status Dashboard"
+
+    @property
+    def is_google(self) -> bool:
+        """Return whether it is one of Google's."""
+        return self not in {Api.GRAPH, Api.EXCHANGE}
 
 
 class About(StrEnum):
@@ -42,9 +57,9 @@ class Needs:
 
     api: Api
     permissions: tuple[str, ...]
-    """Application permissions of the inspector, all of them, by value: `Application.Read.All`."""
+    """Application permissions of the inspector, all of them, by value: `Application.Read.All`; scopes at Google."""
     directory_roles: tuple[str, ...] = ()
-    """Roles in Entra besides, any one of which is enough."""
+    """Roles in Entra besides, or at Google, any one of which is enough."""
     licence: str = ""
     """What the tenant must have, in words; empty for nothing."""
     clouds: frozenset[Cloud] = EVERY_CLOUD
@@ -83,24 +98,58 @@ class Subject:
     until: float = 0.0
     correlation_id: str = ""
     """Of the token request whose sign-in is looked for, where it is known."""
+    account: AccountIdentity = field(default_factory=AccountIdentity)
+    """The service account of Google that is inspected, as its key's file says."""
+    scope: str = ""
+    """The scope that its mail needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class MicrosoftReaders:
+    """How Microsoft is asked."""
+
+    graph: GraphReader
+    exchange: ExchangeReader
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a question has at hand."""
 
-    graph: GraphReader
-    exchange: ExchangeReader
+    readers: MicrosoftReaders | GoogleReader
     subject: Subject
     known: Inspection
     """What the questions before it have found."""
     now: float
     """The time (Unix seconds)."""
 
+    @property
+    def graph(self) -> GraphReader:
+        """Return how Microsoft Graph is asked."""
+        return self._microsoft.graph
+
+    @property
+    def exchange(self) -> ExchangeReader:
+        """Return how Exchange Online is asked."""
+        return self._microsoft.exchange
+
+    @property
+    def google(self) -> GoogleReader:
+        """Return how Google is asked."""
+        if not isinstance(self.readers, GoogleReader):
+            raise TypeError("a question to Google is asked at Microsoft")
+        return self.readers
+
+    @property
+    def _microsoft(self) -> MicrosoftReaders:
+        if not isinstance(self.readers, MicrosoftReaders):
+            raise TypeError("a question to Microsoft is asked at Google")
+        return self.readers
+
     def fact(
         self,
         name: FactName,
-        by: GraphPath | Cmdlet,
+        by: GraphPath | Cmdlet | GooglePath | TokenRequest,
         *,
         value: Value,
         item: str = "",
@@ -134,3 +183,9 @@ class Question:
     gives: tuple[FactName, ...]
     """The facts that its answer may hold."""
     option: Option = Option.ALWAYS
+    of: frozenset[str] = MICROSOFT
+    """The types of credentials about which it can be asked."""
+
+    def is_asked(self, plan: InspectionPlan) -> bool:
+        """Return whether it is asked about the credential of a plan."""
+        return plan.credential_type in self.of and plan.asks(self.option)

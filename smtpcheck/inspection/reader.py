@@ -15,6 +15,8 @@ from smtpcheck.inspection.pace import TenantPace
 from smtpcheck.model.inspection import Obstacle
 from smtpcheck.secrets.secret import Secret
 
+TOKEN_SECONDS = 30.0
+"""How long a token is waited for."""
 LIMITS = Limits(seconds=30.0, connect_seconds=10.0, octets=4 * 1024 * 1024)
 MOST_PAGES = 10
 """Pages that are read of one answer; one that has more is not read at all, for what is missing would not be known."""
@@ -47,7 +49,7 @@ class Reader:
         self,
         method: str,
         url: str,
-        token: ReaderToken,
+        token: ReaderToken | None,
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
@@ -55,9 +57,12 @@ class Reader:
     ) -> Response | Fault:
         """Make one request at the tenant's pace; a fault or a throttled answer holds back those that follow.
 
-        Raises NotReadableError while the tenant is left alone, and where the answer asks for that.
+        Without a token it is a request for what is public. Raises NotReadableError while the tenant is left alone, and
+        where the answer asks for that.
         """
-        authorization = {"Authorization": f"Bearer {token.secret.reveal()}", "Accept": "application/json"}
+        authorization = {"Accept": "application/json"}
+        if token is not None:
+            authorization["Authorization"] = f"Bearer {token.secret.reveal()}"
         async with self._pace.slot():
             answer = await self._client.request(
                 method, url, headers={**authorization, **(headers or {})}, body=body, keep=keep
@@ -67,11 +72,15 @@ class Reader:
                 self._pace.failed()
             return answer
         if answer.status in _THROTTLED:
-            self._pace.failed(answer.retry_after)
-            raise NotReadableError(Obstacle.THROTTLED, f"the provider is throttling (HTTP {answer.status})")
+            raise self.throttled(answer)
         if answer.status < 500:
             self._pace.succeeded()
         return answer
+
+    def throttled(self, answer: Response) -> NotReadableError:
+        """Hold back the requests that follow, and return what an answer is that asks for that."""
+        self._pace.failed(answer.retry_after)
+        return NotReadableError(Obstacle.THROTTLED, f"the provider is throttling (HTTP {answer.status})")
 
 
 def unreachable(fault: Fault) -> NotReadableError:

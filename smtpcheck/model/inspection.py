@@ -73,6 +73,19 @@ class FactName(StrEnum):
     QUARANTINE_POLICY = "message.quarantine_policy_type"
     QUARANTINE_RELEASE = "message.release_status"
     QUARANTINE_EXPIRES = "message.quarantine_expires"
+    USER_SUSPENDED = "user.suspended"
+    USER_SUSPENSION_REASON = "user.suspension_reason"
+    USER_ARCHIVED = "user.archived"
+    USER_MAILBOX_CREATED = "user.mailbox_created"
+    DELEGATED = "mailbox.delegated"
+    MAILBOX_IMAP = "mailbox.imap_enabled"
+    UNVERIFIED_SENDERS = "mailbox.unverified_senders"
+    SERVICE_ACCOUNT_EXISTS = "service_account.exists"
+    SERVICE_ACCOUNT_ENABLED = "service_account.enabled"
+    SERVICE_ACCOUNT_CLIENT_ID = "service_account.client_id"
+    SERVICE_ACCOUNT_KEY = "service_account.key"
+    SERVICE_ACCOUNT_KEY_EXPIRES = "service_account.key_expires"
+    LOCAL_KEY = "service_account.local_key"
 
     @property
     def is_of_mailbox(self) -> bool:

@@ -8,7 +8,9 @@ from pydantic import Field
 from smtpcheck.model.credential import CredentialHints
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import Flow
+from smtpcheck.oauth.google_key_file import AccountIdentity, read_identity
 from smtpcheck.oauth.google_user import MAIL_SCOPE
+from smtpcheck.oauth.inspect_keys import Inspect
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.secrets.source import ConfiguredPath
 
@@ -28,6 +30,10 @@ class GoogleServiceAccount(Credential):
         description="The service account's address, if the JSON of a federation does not name it.",
     )
 
+    inspect: Inspect | None = Field(
+        default=None, description="Read-only questions to Google about the service account and its mailboxes."
+    )
+
     @property
     def scope(self) -> str:
         """The scope for mail."""
@@ -36,6 +42,10 @@ class GoogleServiceAccount(Credential):
     def hints(self, name: str) -> CredentialHints:
         """Return what a remedy's text may say of the credential called `name`."""
         return CredentialHints(name=name, type=self.type, client_id=self.service_account or "", scope=self.scope)
+
+    def identity(self) -> AccountIdentity:
+        """Read who the service account is from its key's file."""
+        return read_identity(self.key_file, self.service_account)
 
     def files(self) -> tuple[Path, ...]:
         """Return the key's file."""

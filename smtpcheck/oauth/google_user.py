@@ -18,6 +18,7 @@ from smtpcheck.model.report import TokenError
 from smtpcheck.oauth.answer import TokenResponse
 from smtpcheck.oauth.credential import IssuerUrl
 from smtpcheck.oauth.flow import Flow
+from smtpcheck.oauth.inspect_keys import Inspect
 from smtpcheck.oauth.registration import AuthMethod, Endpoints, Registration
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.oauth.user_credential import Show, UserCredential
@@ -38,6 +39,9 @@ class GoogleUser(UserCredential):
     client_id: str = Field(pattern=r"^[!-~]+$", description="The OAuth client's id, of the kind desktop app.")
     client_secret: SecretSource = Field(description="The OAuth client's secret.")
     issuer: IssuerUrl | None = Field(default=None, description="An issuer that speaks like Google, instead of it.")
+    inspect: Inspect | None = Field(
+        default=None, description="Read-only questions to Google about the user and the mailbox."
+    )
 
     @property
     def scope(self) -> str:

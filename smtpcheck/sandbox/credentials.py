@@ -157,7 +157,7 @@ class _User(Application):
         return {**keys, "type": "microsoft-user", "refresh_token": {"file": self.file}}
 
 
-class _GoogleAccount(Credential):
+class GoogleAccount(Credential):
     """A service account of Google that acts for the mailboxes of its checks; revoked, its key is deleted."""
 
     ending = "json"
@@ -171,14 +171,19 @@ class _GoogleAccount(Credential):
             self.account.delegated |= frozenset(registration.scopes)
 
     def register(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> None:
+        """Make the account and the mailboxes' users known at Google."""
         del tenant, issuer
         google.users |= {address.casefold(): GoogleUser(address) for address in self.addresses}
         google.accounts[self.account.email] = self.account
         self.proof = self.account.key_file(google.token_uri)
+        if self.registration.reads:
+            google.admin.directory_readers.add(self.account.email)
+            google.admin.iam_viewers.add(self.account.email)
         if self.registration.revoked:
             self.account.keys.clear()
 
     def keys(self, tenant: Tenant, issuer: Issuer, google: GoogleIssuer) -> Mapping[str, object]:
+        """Return what the configuration says of it."""
         del tenant, issuer, google
         return {"type": "google-service-account", "key_file": self.file}
 
@@ -279,7 +284,7 @@ CREDENTIAL_KINDS: Mapping[CredentialKind, type[Credential]] = {
     CredentialKind.CERTIFICATE: _Certified,
     CredentialKind.FEDERATED: _Federated,
     CredentialKind.USER: _User,
-    CredentialKind.GOOGLE_ACCOUNT: _GoogleAccount,
+    CredentialKind.GOOGLE_ACCOUNT: GoogleAccount,
     CredentialKind.GOOGLE_USER: _GoogleUser,
     CredentialKind.PASSWORD: _Password,
     CredentialKind.API_KEY: _ApiKey,

@@ -33,6 +33,14 @@ class Flaw(StrEnum):
     """Microsoft has published an incident of Exchange Online, and announced a change."""
     ASSIGNMENT_REQUIRED = "assignment_required"
     """The enterprise application wants an assignment that nobody made."""
+    SUSPENDED = "suspended"
+    """Google has suspended the user."""
+    KEY_DISABLED = "key_disabled"
+    """The service account's key was disabled, for it was found in public."""
+    NO_MAILBOX = "no_mailbox"
+    """The user has no mailbox at Gmail yet."""
+    GMAIL_INCIDENT = "gmail_incident"
+    """Google has published an incident of Gmail."""
 
 
 def _not_registered(exchange: ExchangeDirectory, app: App, _mailbox: MailboxEntry) -> None:

@@ -20,6 +20,7 @@ NOT_AUTHENTICATED = (
     "530 5.7.0  https://support.google.com/mail/?p=WantAuthError"
 )
 STARTTLS_FIRST = "530 5.7.0 Must issue a STARTTLS command first."
+AUTH_TEMPORARY = "454 4.7.0 Cannot authenticate due to temporary system problem. Try again later."
 TOO_MANY_LOGINS = "454 4.7.0 Too many login attempts, please try again later."
 DAILY_LIMIT = (
     "550-5.4.5 Daily user sending limit exceeded. For more information on Gmail\n"

@@ -35,6 +35,7 @@ from smtpcheck.sandbox.google_accounts import (
     GoogleUser,
     ServiceAccount,
 )
+from smtpcheck.sandbox.google_admin import GoogleAdmin
 from smtpcheck.sandbox.mail_store import MailStore
 from smtpcheck.sandbox.tokens import SigningKey
 
@@ -111,6 +112,7 @@ class GoogleIssuer:
         device_scopes: what a device may ask for. Google allows no scope of Gmail there.
         lifetime: seconds that a new access token lives.
         gmail_api: the Gmail API, at the same address; there it is throttled and disabled.
+        admin: what administrators may read, at the same address.
     """
 
     def __init__(
@@ -137,6 +139,7 @@ class GoogleIssuer:
         self._grants: dict[str, _Grant] = {}
         self._access: dict[str, Access] = {}
         self.gmail_api = GmailApi(MailStore(), self._bearer)
+        self.admin = GoogleAdmin(lambda: self.users, lambda: self.accounts, self._bearer)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -159,6 +162,7 @@ class GoogleIssuer:
         app.router.add_post("/revoke", self._revoke)
         app.router.add_get("/tokeninfo", self._tokeninfo)
         self.gmail_api.serve(app)
+        self.admin.serve(app)
         DevicePage(self.approve, self.decline).serve(app)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
@@ -352,9 +356,10 @@ class GoogleIssuer:
         account = self.accounts.get(str(claims.get("iss")))
         if account is None:
             raise GoogleError(Fault.ACCOUNT_UNKNOWN)
-        if account.fault is not None:
-            raise GoogleError(account.fault)
-        self._check_assertion(assertion, account.keys.get(str(header.get("kid"))), claims)
+        if account.fault is not None or account.disabled:
+            raise GoogleError(account.fault or Fault.ACCOUNT_DISABLED)
+        key_id = str(header.get("kid"))
+        self._check_assertion(assertion, None if key_id in account.disabled_keys else account.keys.get(key_id), claims)
         scope = _known(str(claims.get("scope", "")))
         if not scope:
             raise GoogleError(Fault.SCOPE)
@@ -392,6 +397,8 @@ class GoogleIssuer:
             raise GoogleError(Fault.USER_UNKNOWN)
         if user.deleted:
             raise GoogleError(Fault.USER_DELETED)
+        if user.suspended:
+            raise GoogleError(Fault.USER_SUSPENDED)
         return user
 
     def _answer(self, client_id: str, address: str, scope: str) -> dict[str, object]:

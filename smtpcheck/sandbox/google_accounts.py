@@ -19,8 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 MAIL_SCOPE = "https://mail.google.com/"
 API_SCOPES = frozenset({"https://www.googleapis.com/auth/gmail.send", "https://www.googleapis.com/auth/gmail.readonly"})
+DIRECTORY_SCOPE = "https://www.googleapis.com/auth/admin.directory.user.readonly"
+IAM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 SIGN_IN_SCOPES = frozenset({"openid", "email", "profile", "https://www.googleapis.com/auth/userinfo.email"})
-SCOPES = frozenset({MAIL_SCOPE}) | API_SCOPES | SIGN_IN_SCOPES
+SCOPES = frozenset({MAIL_SCOPE, DIRECTORY_SCOPE, IAM_SCOPE}) | API_SCOPES | SIGN_IN_SCOPES
 """The scopes that the issuer knows."""
 
 
@@ -39,6 +41,8 @@ class Fault(StrEnum):
     ACCOUNT_UNKNOWN = "account_unknown"
     USER_UNKNOWN = "user_unknown"
     USER_DELETED = "user_deleted"
+    USER_SUSPENDED = "user_suspended"
+    ACCOUNT_DISABLED = "account_disabled"
     ASSERTION_TIMES = "assertion_times"
     ASSERTION_SIGNATURE = "assertion_signature"
     ASSERTION_AUDIENCE = "assertion_audience"
@@ -81,6 +85,8 @@ ERRORS: Mapping[Fault, tuple[int, str, str]] = {
     Fault.ACCOUNT_UNKNOWN: (400, "invalid_grant", "Invalid grant: account not found"),
     Fault.USER_UNKNOWN: (400, "invalid_grant", "Invalid email or User ID"),
     Fault.USER_DELETED: (400, "invalid_grant", "Account has been deleted"),
+    Fault.USER_SUSPENDED: (400, "invalid_grant", "Account disabled"),
+    Fault.ACCOUNT_DISABLED: (400, "invalid_grant", "Robot is disabled."),
     Fault.ASSERTION_TIMES: (
         400,
         "invalid_grant",
@@ -129,7 +135,17 @@ class GoogleUser:
     address: str
     name: str = ""
     deleted: bool = False
+    suspended: bool = False
+    suspension_reason: str = "ADMIN"
+    archived: bool = False
+    mailbox_created: bool = True
+    aliases: tuple[str, ...] = ()
     id: str = field(default_factory=lambda: str(10**20 + secrets.randbelow(10**20)))
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Return all of its addresses in lower case."""
+        return frozenset(each.casefold() for each in (self.address, *self.aliases))
 
 
 @dataclass(slots=True)
@@ -159,6 +175,11 @@ class ServiceAccount:
     """The scopes of its entry in the domain-wide delegation; None for no entry."""
     keys: dict[str, str] = field(default_factory=dict)
     """Public keys in PEM by their id; taken away, a key is deleted."""
+    disabled_keys: dict[str, str] = field(default_factory=dict)
+    """Why a key is disabled, by its id, in IAM's words."""
+    key_ends: dict[str, float] = field(default_factory=dict)
+    """When a key expires (Unix seconds), by its id; most never do."""
+    disabled: bool = False
     fault: Fault | None = None
     """What every request is refused for."""
 

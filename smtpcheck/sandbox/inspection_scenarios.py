@@ -7,14 +7,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from smtpcheck.model.cause import Cause
-from smtpcheck.sandbox import replies
+from smtpcheck.sandbox import gmail_replies, replies
 from smtpcheck.sandbox.flaws import Flaw
 from smtpcheck.sandbox.mail_store import Delivery
-from smtpcheck.sandbox.scenario import AUDITOR, CONTOSO_MAIL, DOMAIN, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenario import (
+    AUDITOR,
+    CONTOSO_MAIL,
+    DOMAIN,
+    GMAIL,
+    WORKSPACE_AUDITOR,
+    CredentialKind,
+    Registration,
+    Scenario,
+)
 
 _INSPECTED = Registration("contoso-inspected", inspected_by=AUDITOR)
 _BLIND = Registration("auditor-blind", CredentialKind.CERTIFICATE, roles=(), graph_roles=())
 """An inspector that nobody gave a permission."""
+_WORKSPACE = Registration("workspace-inspected", CredentialKind.GOOGLE_ACCOUNT, inspected_by=WORKSPACE_AUDITOR)
 _LOST: Mapping[str, object] = {
     "loopback": {"every": "5m", "warn_after": "2s", "lost_after": "4s", "to": f"probe-mail-quarantined@{DOMAIN}"}
 }
@@ -90,5 +100,39 @@ INSPECTION_SCENARIOS: tuple[Scenario, ...] = (
         check=_LOST,
         registration=replace(CONTOSO_MAIL, name="contoso-mail-inspected", inspected_by=AUDITOR),
         delivery=Delivery(copies=0, trace="quarantined"),
+    ),
+    Scenario(
+        "google-user-suspended",
+        "The user is suspended in Google Workspace.",
+        Cause.ACCOUNT_LOCKED,
+        server=GMAIL,
+        registration=_WORKSPACE,
+        flaw=Flaw.SUSPENDED,
+    ),
+    Scenario(
+        "google-no-mailbox",
+        "The user has no mailbox at Gmail, and the refusal does not say so.",
+        Cause.MAILBOX_MISSING_OR_UNLICENSED,
+        server=GMAIL,
+        registration=_WORKSPACE,
+        refuses={"AUTH": gmail_replies.AUTH_UNSUCCESSFUL},
+        flaw=Flaw.NO_MAILBOX,
+    ),
+    Scenario(
+        "google-key-disabled",
+        "Google has disabled the service account's key, for it was found in public.",
+        Cause.SERVICE_ACCOUNT_KEY_INVALID,
+        server=GMAIL,
+        registration=replace(_WORKSPACE, name="workspace-key-disabled"),
+        flaw=Flaw.KEY_DISABLED,
+    ),
+    Scenario(
+        "google-incident",
+        "Gmail cannot check logins, and Google has published an incident.",
+        Cause.TRANSIENT_SERVER_ERROR,
+        server=GMAIL,
+        registration=_WORKSPACE,
+        refuses={"AUTH": gmail_replies.AUTH_TEMPORARY},
+        flaw=Flaw.GMAIL_INCIDENT,
     ),
 )

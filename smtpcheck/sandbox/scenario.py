@@ -78,6 +78,8 @@ class Registration:
     """How many seconds ago its tokens were issued, as a cache on the way gives them out; the consent came after."""
     scopes: tuple[str, ...] = ()
     """Further scopes for which a service account of Google may act for users."""
+    reads: bool = False
+    """Whether a service account of Google has the roles to read users, service accounts and keys."""
     failure: IssuerFailure | None = None
     keys: Mapping[str, object] = field(default_factory=dict)
     """Further keys of the credential's configuration."""
@@ -109,6 +111,10 @@ AUDITOR = Registration(
     ),
 )
 """An application that may read what the provider says, and nothing else."""
+
+
+WORKSPACE_AUDITOR = Registration("workspace-auditor", CredentialKind.GOOGLE_ACCOUNT, delegated=False, reads=True)
+"""A service account of Google that may read what Google says, and has no delegation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,13 @@ from types import TracebackType
 from typing import Self
 
 from smtpcheck.sandbox.certificates import Authority, Certificate
-from smtpcheck.sandbox.credentials import CREDENTIAL_KINDS, Application, Credential
+from smtpcheck.sandbox.credentials import CREDENTIAL_KINDS, Application, Credential, GoogleAccount
 from smtpcheck.sandbox.directory import Tenant
 from smtpcheck.sandbox.exchange import Exchange, by_permission
 from smtpcheck.sandbox.flaws import FLAWS, Flaw
 from smtpcheck.sandbox.gmail import Gmail
 from smtpcheck.sandbox.google import GoogleIssuer
+from smtpcheck.sandbox.google_flaws import GOOGLE_FLAWS
 from smtpcheck.sandbox.graph_directory import announcement, incident
 from smtpcheck.sandbox.imap import ExchangeAuthenticator, GmailAuthenticator, ImapServer
 from smtpcheck.sandbox.imap_session import GMAIL_IMAP, ImapListener
@@ -193,15 +194,19 @@ class World:
     def _spoil(self) -> None:
         """Give the tenant the flaws of the scenarios."""
         apps = {one.registration.name: one.app for one in self._credentials if isinstance(one, Application)}
+        accounts = {one.registration.name: one.account for one in self._credentials if isinstance(one, GoogleAccount)}
         for scenario in self.scenarios:
-            entry = self.administration.mailbox(_address(scenario))
-            if scenario.flaw is Flaw.NO_LICENCE:
+            entry, flaw = self.administration.mailbox(_address(scenario)), scenario.flaw
+            if flaw is Flaw.NO_LICENCE:
                 self._tenant.premium = False
-            elif scenario.flaw is Flaw.INCIDENT:
+            elif flaw is Flaw.INCIDENT:
                 self.issuer.graph_directory.incidents = [incident()]
                 self.issuer.graph_directory.messages = [announcement()]
-            elif scenario.flaw is not None and entry is not None:
-                FLAWS[scenario.flaw](self.administration, apps[scenario.registration.name], entry)
+            elif flaw is not None and flaw in GOOGLE_FLAWS:
+                user = self.google.users[_address(scenario).casefold()]
+                GOOGLE_FLAWS[flaw](self.google, accounts[scenario.registration.name], user)
+            elif flaw is not None and entry is not None:
+                FLAWS[flaw](self.administration, apps[scenario.registration.name], entry)
 
     def _permits(self, client_id: str, permissions: Collection[str], address: str) -> bool:
         app = self._tenant.apps.get(client_id)
@@ -242,8 +247,7 @@ class World:
     def _credential(self, credential: Credential) -> dict[str, object]:
         keys = credential.keys(self._tenant, self.issuer, self.google)
         inspector = credential.registration.inspected_by
-        inspect = {"inspect": {"by": inspector.name, "exchange": True, "sign_ins": True}} if inspector else {}
-        return {**keys, "ca_file": self.ca_file.name, **inspect, **credential.registration.keys}
+        return {**keys, "ca_file": self.ca_file.name, **_inspect(inspector), **credential.registration.keys}
 
     def _check(self, scenario: Scenario) -> dict[str, object]:
         listener = scenario.server
@@ -288,6 +292,14 @@ class World:
             port = self.gmail_imap_port if reader.kind.google else self.imap_port
             find["server"] = {"host": "localhost", "port": port, "ca_file": self.ca_file.name}
         return {"loopback": {**loopback, "find": find}}
+
+
+def _inspect(inspector: Registration | None) -> dict[str, object]:
+    """Return the key by which a credential is inspected, nothing for one that is not."""
+    if inspector is None:
+        return {}
+    options = {} if inspector.kind.google else {"exchange": True, "sign_ins": True}
+    return {"inspect": {"by": inspector.name, **options}}
 
 
 def _granted(scenario: Scenario) -> dict[str, object]:

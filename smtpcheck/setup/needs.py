@@ -99,7 +99,7 @@ def questions_of(settings: Settings, plan: InspectionPlan) -> tuple[Question, ..
     """Return what the inspector may ask: of lost messages only where a check of the credential has a loopback."""
     sends = any(check.credential == plan.credential and check.name in settings.loopbacks for check in settings.checks)
     questions = (*QUESTIONS, *OF_LOST_MESSAGES) if sends else QUESTIONS
-    return tuple(question for question in questions if plan.asks(question.option))
+    return tuple(question for question in questions if question.is_asked(plan))
 
 
 def _to_inspect(plan: InspectionPlan, questions: Iterable[Question], cloud: Cloud) -> Iterator[Need]:

@@ -14,7 +14,7 @@ from smtpcheck.diagnosis.inspected.view import View
 from smtpcheck.inspection.exchange import Cmdlet, ExchangeReader
 from smtpcheck.inspection.graph import GraphItem, GraphPath, GraphReader, Listing
 from smtpcheck.inspection.not_readable import NotReadableError
-from smtpcheck.inspection.question import Asked, Question, Subject
+from smtpcheck.inspection.question import Asked, MicrosoftReaders, Question, Subject
 from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.inspection.questions.message_trace import TRACES
 from smtpcheck.inspection.questions.quarantine import QUARANTINE
@@ -69,7 +69,7 @@ class Liar:
 def test_any_answer_is_facts_or_not_readable(question: Question, objects: list[Mapping[str, Any]]) -> None:
     liar = Liar(objects)
     subject = Subject(CLIENT_ID, "billing@contoso.example", message_id="<a@b>", since=1e9, until=1e9)
-    asked = Asked(cast(GraphReader, liar), cast(ExchangeReader, liar), subject, KNOWN, 1.8e9)
+    asked = Asked(MicrosoftReaders(cast(GraphReader, liar), cast(ExchangeReader, liar)), subject, KNOWN, 1.8e9)
     try:
         answer = asyncio.run(cast(Any, question.ask(asked)))
     except NotReadableError:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from smtpcheck.diagnosis.explain import CERTAIN
 from smtpcheck.diagnosis.inspected.defects import OF_FAILURES_ALONE, RULES, acts_for_itself, evidence_of
 from smtpcheck.diagnosis.inspected.entra import OF_CODES
+from smtpcheck.diagnosis.inspected.google import google_candidates
 from smtpcheck.diagnosis.inspected.view import PROBABLE, Defect, Rule, View
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check
@@ -68,7 +69,8 @@ def candidates(report: Report) -> tuple[Cause, ...]:
     if (code := _code_of(report)) is not None:
         return _BY_AADSTS.get(code, ())
     reply = report.failed_reply
-    return _BY_REPLY.get((reply.code, reply.enhanced), ()) if reply is not None else ()
+    by_reply = _BY_REPLY.get((reply.code, reply.enhanced), ()) if reply is not None else ()
+    return by_reply or google_candidates(report)
 
 
 def is_certain(report: Report) -> bool:

@@ -1,7 +1,8 @@
 """Everything that cannot work, by all the rules; whether or not anything has failed.
 
 Rules of this file:
-- Pure. The rules are in the order in which the causes of a refused login are separated best.
+- Pure. The rules are in the order in which the causes of a refused login are separated best; those about Google come
+  last, for they look at facts that no other provider gives.
 - The evidence says who said it and when. No name, address or place of the provider's is in it.
 """
 
@@ -9,6 +10,7 @@ from collections.abc import Collection
 
 from smtpcheck.diagnosis.inspected.entra import CREDENTIALS, ENTERPRISE_APPLICATION, POLICIES, REFUSED_SIGN_INS
 from smtpcheck.diagnosis.inspected.exchange import REGISTRATION, RIGHTS, SEND_AS
+from smtpcheck.diagnosis.inspected.google import SERVICE_ACCOUNT, WORKSPACE_USER
 from smtpcheck.diagnosis.inspected.mailbox import BLOCKED, MAILBOX
 from smtpcheck.diagnosis.inspected.view import Defect, Rule, View
 from smtpcheck.model.credential import CredentialHints
@@ -17,7 +19,10 @@ from smtpcheck.model.timestamp import clock_text
 
 _APP_TYPES = frozenset({"microsoft", "microsoft-managed-identity"})
 
-RULES: tuple[Rule, ...] = (*ENTERPRISE_APPLICATION, *REGISTRATION, *MAILBOX, *RIGHTS, *CREDENTIALS, *BLOCKED)
+RULES: tuple[Rule, ...] = (
+    *(*ENTERPRISE_APPLICATION, *REGISTRATION, *MAILBOX, *RIGHTS, *CREDENTIALS, *BLOCKED),
+    *(*SERVICE_ACCOUNT, *WORKSPACE_USER),
+)
 """What cannot work, whether or not anything has failed."""
 OF_FAILURES_ALONE: tuple[Rule, ...] = (*REFUSED_SIGN_INS, *SEND_AS, *POLICIES)
 """States that are no defect by themselves, and explain a failure that fits."""

@@ -8,6 +8,8 @@ from smtpcheck.model.cause import Cause
 from smtpcheck.model.inspection import FactName
 
 _PLANS_THAT_WORK = frozenset({"Enabled", "Warning"})
+_FINDS_BY_ANY_ADDRESS = frozenset({"Google Workspace"})
+"""Directories that find an account by its aliases too, and have no mailbox without one."""
 _KINDS_ON_PREMISES = frozenset({"MailUser", "RemoteUserMailbox"})
 
 
@@ -24,7 +26,8 @@ def _mailbox_missing(view: View) -> Defect | None:
     if gone := view.when(FactName.USER_EXISTS, value=False):
         deleted = view.when(FactName.USER_DELETED, value=True)
         says = "the account of this address is deleted" if deleted else "there is no account of this address"
-        return Defect(cause, (gone,), says, PROVEN if deleted else PROBABLE)
+        is_known = deleted or gone.source in _FINDS_BY_ANY_ADDRESS
+        return Defect(cause, (gone,), says, PROVEN if is_known else PROBABLE)
     licence = view.fact(FactName.USER_LICENCE)
     if licence is None or licence.value in _PLANS_THAT_WORK or view.when(FactName.MAILBOX_PURPOSE, "shared"):
         return None
