@@ -27,11 +27,16 @@ _PLAIN = frozenset(
         *(FactName.MAILBOX_KIND, FactName.MAILBOX_PURPOSE, FactName.USER_LICENCE, FactName.APPLICATION_ROLES),
         *(FactName.DELEGATED_PERMISSIONS, FactName.ROLE_ASSIGNMENTS, FactName.REGISTERED_ID),
         *(FactName.SECRET_EXPIRES, FactName.CERTIFICATE_EXPIRES),
+        *(FactName.SERVICE_ACCOUNT_KEY, FactName.SERVICE_ACCOUNT_KEY_EXPIRES, FactName.LOCAL_KEY),
+        *(FactName.SERVICE_ACCOUNT_CLIENT_ID, FactName.USER_SUSPENSION_REASON),
     }
 )
 """Facts whose values may be kept, besides all that say yes, no or nothing."""
 _LISTED = frozenset(
-    {FactName.SECRET_EXPIRES, FactName.CERTIFICATE_EXPIRES, FactName.POLICY, FactName.FEDERATED_CREDENTIAL}
+    {
+        *(FactName.SECRET_EXPIRES, FactName.CERTIFICATE_EXPIRES, FactName.POLICY, FactName.FEDERATED_CREDENTIAL),
+        FactName.SERVICE_ACCOUNT_KEY,
+    }
 )
 """Facts of which there are several: one more or one less is a change."""
 _HARMFUL_VALUES: Mapping[FactName, Value] = {
@@ -46,12 +51,27 @@ _HARMFUL_VALUES: Mapping[FactName, Value] = {
     FactName.SEND_FROM_ALIAS: False,
     FactName.MAILBOX_FORWARDS: True,
     FactName.REGISTERED: False,
+    FactName.USER_SUSPENDED: True,
+    FactName.USER_ARCHIVED: True,
+    FactName.USER_MAILBOX_CREATED: False,
+    FactName.DELEGATED: False,
+    FactName.MAILBOX_IMAP: False,
+    FactName.SERVICE_ACCOUNT_ENABLED: False,
 }
 """Changes to these values are worth a warning; to another value they are good news."""
 _HARMFUL_CHANGES = frozenset(
-    {FactName.MAILBOX_KIND, FactName.MAILBOX_PURPOSE, FactName.REGISTERED_ID, FactName.PRINCIPAL_ID}
+    {
+        *(FactName.MAILBOX_KIND, FactName.MAILBOX_PURPOSE, FactName.REGISTERED_ID, FactName.PRINCIPAL_ID),
+        FactName.SERVICE_ACCOUNT_CLIENT_ID,
+    }
 )
 """Any change of these is worth a warning."""
+_EXPIRY: Mapping[FactName, Cause] = {
+    FactName.SECRET_EXPIRES: Cause.SECRET_EXPIRING,
+    FactName.CERTIFICATE_EXPIRES: Cause.CLIENT_CERTIFICATE_EXPIRING,
+    FactName.SERVICE_ACCOUNT_KEY_EXPIRES: Cause.SECRET_EXPIRING,
+}
+"""What expires, and the warning of that."""
 _WITHDRAWABLE = frozenset({FactName.APPLICATION_ROLES, FactName.DELEGATED_PERMISSIONS, FactName.ROLE_ASSIGNMENTS})
 """Lists that a change may take something from."""
 
@@ -110,20 +130,24 @@ def causes_of(reading: KeptReading, now: float) -> frozenset[Cause]:
 def expiring(found: Inspection, warn_seconds: float, now: float) -> tuple[Cause, str] | None:
     """Return what expires next of an application's credentials, where none in use lasts longer than `warn_seconds`.
 
-    Where the sign-in log says which key is in use, that one counts; else the one that lasts longest.
+    Where it is known which key is in use, that one counts; else the one that lasts longest.
     """
-    names = {
-        FactName.SECRET_EXPIRES: Cause.SECRET_EXPIRING,
-        FactName.CERTIFICATE_EXPIRES: Cause.CLIENT_CERTIFICATE_EXPIRING,
-    }
-    listed = [fact for name in names for fact in found.all(name)]
-    in_use = found.find(FactName.SIGN_IN_KEY)
-    used = [fact for fact in listed if in_use is not None and fact.item == in_use.value] or listed
+    listed = [fact for name in _EXPIRY for fact in found.all(name)]
+    in_use = _key_in_use(found)
+    used = [fact for fact in listed if fact.item == in_use] or ([] if found.find(FactName.LOCAL_KEY) else listed)
     last = max(used, key=lambda fact: str(fact.value), default=None)
     if last is None or not rfc3339(now) < str(last.value) < rfc3339(now + warn_seconds):
         return None
-    which = "the key in use" if in_use is not None and last.item == in_use.value else f"the last of {len(listed)}"
-    return names[last.name], f"{last.source}: {which} expires on {str(last.value)[:10]} (key {last.item})"
+    which = "the key in use" if last.item == in_use else f"the last of {len(listed)}"
+    return _EXPIRY[last.name], f"{last.source}: {which} expires on {str(last.value)[:10]} (key {last.item})"
+
+
+def _key_in_use(found: Inspection) -> str:
+    """Return the id of the key in use, by the sign-in log or by the local file; empty where neither says it."""
+    if (local := found.find(FactName.LOCAL_KEY)) is not None:
+        return local.item
+    signed_in = found.find(FactName.SIGN_IN_KEY)
+    return str(signed_in.value) if signed_in is not None else ""
 
 
 def _warning(cause: Cause, notes: list[Note], values: Mapping[str, str]) -> Finding:
@@ -172,6 +196,8 @@ def _removed(
 def _is_harmful(fact: Fact, before: KeptFact) -> bool:
     if fact.name in _WITHDRAWABLE and isinstance(fact.value, tuple):
         return bool(set(before.shown.split(", ")) - set(fact.value) - {"none"})
+    if fact.name is FactName.SERVICE_ACCOUNT_KEY:
+        return fact.value != "enabled"
     if fact.name is FactName.USER_LICENCE:
         return fact.value not in {"Enabled", "Warning"}
     if fact.name in _HARMFUL_VALUES:

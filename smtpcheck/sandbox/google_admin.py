@@ -30,6 +30,8 @@ class GoogleAdmin:
         throttled: how many of the next requests are answered with 429.
         incidents: what the status dashboard lists.
         asked: how often each kind of object was asked for so far.
+        lies: what is answered instead of the truth, by the kind of object.
+        tokens_for_the_public: how often a token came with a request for what anybody may read.
     """
 
     def __init__(
@@ -46,6 +48,8 @@ class GoogleAdmin:
         self.throttled = 0
         self.incidents: list[dict[str, Any]] = []
         self.asked: Counter[str] = Counter()
+        self.lies: dict[str, object] = {}
+        self.tokens_for_the_public = 0
 
     def serve(self, app: web.Application) -> None:
         """Add its addresses to an application."""
@@ -73,7 +77,7 @@ class GoogleAdmin:
         if user.suspended:
             content["suspensionReason"] = user.suspension_reason
         wanted = set(request.query.get("fields", ",".join(content)).split(","))
-        return web.json_response({name: value for name, value in content.items() if name in wanted})
+        return self._answer("users", {name: value for name, value in content.items() if name in wanted})
 
     async def _account(self, request: web.Request) -> web.Response:
         found = self._found(request)
@@ -87,7 +91,7 @@ class GoogleAdmin:
             "email": found.email,
             "oauth2ClientId": found.unique_id,
         }
-        return web.json_response({**content, "disabled": True} if found.disabled else content)
+        return self._answer("service accounts", {**content, "disabled": True} if found.disabled else content)
 
     async def _keys(self, request: web.Request) -> web.Response:
         found = self._found(request)
@@ -105,12 +109,15 @@ class GoogleAdmin:
             }
             for key_id in found.keys
         ]
-        return web.json_response({"keys": listed} if listed else {})
+        return self._answer("keys", {"keys": listed} if listed else {})
 
     async def _incidents(self, request: web.Request) -> web.Response:
-        del request
         self.asked["incidents"] += 1
-        return web.json_response(self.incidents)
+        self.tokens_for_the_public += "Authorization" in request.headers
+        return self._answer("incidents", self.incidents)
+
+    def _answer(self, kind: str, content: object) -> web.Response:
+        return web.json_response(self.lies.get(kind, content))
 
     def _found(self, request: web.Request) -> ServiceAccount | web.Response:
         """Return the service account that a request names, or the refusal."""

@@ -9,6 +9,7 @@ from smtpcheck.inspection.inspectors import Inspectors
 from smtpcheck.inspection.question import About, Asked, Question
 from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.inspection.questions.enterprise_application import ENTERPRISE_APPLICATION
+from smtpcheck.inspection.questions.gmail_incidents import GMAIL_INCIDENTS
 from smtpcheck.inspection.questions.message_centre import MESSAGE_CENTRE
 from smtpcheck.inspection.questions.service_health import SERVICE_HEALTH
 from smtpcheck.model.inspection import FactName, Obstacle
@@ -21,9 +22,9 @@ FEDERATED = Registration("contoso", CredentialKind.FEDERATED, inspected_by=AUDIT
 def test_each_question_says_what_it_needs_and_what_it_gives() -> None:
     assert len({question.name for question in QUESTIONS}) == len(QUESTIONS)
     for question in QUESTIONS:
-        assert question.needs.permissions, question.name
+        assert question.needs.permissions or question is GMAIL_INCIDENTS, question.name
         assert question.needs.requests >= 1, question.name
-        assert question.gives or question in (SERVICE_HEALTH, MESSAGE_CENTRE), question.name
+        assert question.gives or question in (SERVICE_HEALTH, MESSAGE_CENTRE, GMAIL_INCIDENTS), question.name
         of_mailbox = question.about is About.MAILBOX
         assert all(name.is_of_mailbox is of_mailbox for name in question.gives), question.name
 
