@@ -67,7 +67,7 @@ _BY_AADSTS: Mapping[int, tuple[Cause, ...]] = {
 def candidates(report: Report) -> tuple[Cause, ...]:
     """Return the causes of a failure that the provider's own word can show, none where it can show none."""
     if (code := _code_of(report)) is not None:
-        return _BY_AADSTS.get(code, ())
+        return _BY_AADSTS.get(code, ()) or google_candidates(report)
     reply = report.failed_reply
     by_reply = _BY_REPLY.get((reply.code, reply.enhanced), ()) if reply is not None else ()
     return by_reply or google_candidates(report)
