@@ -80,7 +80,8 @@ def _invoke(arguments: list[str]) -> int:
     try:
         code = app(args=arguments, prog_name="smtpcheck", standalone_mode=False)
     except typer.TyperException as error:
-        return failure.wrong_use(arguments, _sentence(error))
+        names = {each.name for each in app.registered_commands if each.name}
+        return failure.wrong_use(arguments, _sentence(error), names)
     except failure.NotUsableError as error:
         return failure.not_usable(arguments, error)
     except (typer.Abort, KeyboardInterrupt):

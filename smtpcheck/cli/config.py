@@ -46,7 +46,7 @@ def validate(
     show_problems(loaded)
     if loaded.settings is None:
         count = sum(problem.severity == "error" for problem in loaded.problems)
-        print(f"{count} error{'s' * (count != 1)}: nothing would start", file=sys.stderr)
+        print(f"{_counted(count, 'error')}: nothing would start", file=sys.stderr)
         return 1
     if loaded.settings.sharding.shard != WHOLE:
         show(shards_text(loaded.settings))
@@ -55,7 +55,13 @@ def validate(
         if credential.unknown_expiry:
             print(f"credential {name}: {credential.unknown_expiry}")
     _propose_receivers(loaded.settings)
+    checks, warnings = len(loaded.settings.checks), len(loaded.problems)
+    print(f"\n{_counted(checks, 'check')}, no errors, {_counted(warnings, 'warning')}")
     return 0
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'s' * (number != 1)}"
 
 
 def _propose_receivers(settings: "Settings") -> None:

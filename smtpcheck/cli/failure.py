@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import PurePath
 
 from smtpcheck.model.printable import printable
@@ -33,9 +33,10 @@ class NotUsableError(Exception):
         self.code = code
 
 
-def wrong_use(arguments: Sequence[str], message: str) -> int:
-    """Show what is wrong with the arguments, and return the exit code."""
-    print(f"smtpcheck: {message}\nTry 'smtpcheck --help'.", file=sys.stderr)
+def wrong_use(arguments: Sequence[str], message: str, commands: Collection[str]) -> int:
+    """Show what is wrong with the arguments, and return the exit code; `commands` are those that there are."""
+    command = f" {arguments[0]}" if arguments and arguments[0] in commands else ""
+    print(f"smtpcheck: {message}\nTry 'smtpcheck{command} --help'.", file=sys.stderr)
     return _answered(arguments, message, EX_USAGE)
 
 

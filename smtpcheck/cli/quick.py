@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smtpcheck.cli.options import NOT_USABLE, files_of, settings_or_exit
+from smtpcheck.cli.failure import NotUsableError
+from smtpcheck.cli.options import DEFAULT_FILES, NOT_USABLE, files_of, settings_or_exit
 
 if TYPE_CHECKING:
     from smtpcheck.config import Settings
+
+
+_WITHOUT_FILE = "name a configuration with -c, or describe one check by options: --mailbox, --host and others"
 
 
 def _option(name: str, metavar: str, text: str) -> object:
@@ -82,6 +86,9 @@ def settings_of(config_file: list[Path] | None, options: Mapping[str, object], d
     if config_file and given:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
         raise typer.BadParameter(f"-c and {named} exclude each other: a check comes from a file or from options")
+    if not config_file and not given and not any(path.exists() for path in DEFAULT_FILES):
+        where = " and no ".join(map(str, DEFAULT_FILES))
+        raise NotUsableError([f"there is no {where}\n  hint: {_WITHOUT_FILE}"], NOT_USABLE)
     if given and depth is not None:
         given["depth"] = depth
     return settings_or_exit(from_options(given) if given else load(files_of(config_file)), NOT_USABLE)

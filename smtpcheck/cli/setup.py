@@ -175,5 +175,5 @@ def _written(script: str, output: Path | None) -> int:
     except OSError as error:
         problem = f"smtpcheck: {output} cannot be written: {(error.strerror or 'refused').lower()}"
         raise NotUsableError([problem], REFUSED) from None
-    print(f"{output} has the script: read it, then run it", file=sys.stderr)
+    print(f"{output} has the script: read it, then run it as its first lines say", file=sys.stderr)
     return 0

@@ -63,7 +63,7 @@ class _Options:
     def shown(self, path: KeyPath) -> str:
         """Return the option that gave the value or a part of it, else the one that would."""
         if path[-1:] == ("credential",):
-            return "--tenant, --client-id and --client-secret-file, or --token-file, or --password-file"
+            return "one of --token-file, --password-file, or --tenant with --client-id and --client-secret-file"
         within = (option for at, option in self._options.items() if at[: len(path)] == path)
         around = (option for at, option in self._options.items() if path[: len(at)] == at)
         key = _option(str(path[-1])) if path else ""

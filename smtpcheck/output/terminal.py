@@ -167,7 +167,7 @@ def traffic_tables(traffic: Traffic) -> RenderableType:
     notes = [Text(ASSUMPTIONS)] if traffic.issuers or traffic.hosts else []
     notes += [Text(_inspection_text(each)) for each in traffic.inspections]
     notes += [Text(_GRAPH_SEARCH)] if any(search.via is FindVia.GRAPH for search in traffic.searches) else []
-    return Group(shown[0], *(part for pair in gaps for part in pair), *notes)
+    return Group(shown[0], *(part for pair in gaps for part in pair), *([Text(), *notes] if notes else []))
 
 
 def shards_text(settings: Settings) -> RenderableType:

@@ -262,6 +262,20 @@ def test_validate_says_what_a_configuration_will_cause(config: Path) -> None:
     result = smtpcheck("validate", "-c", config)
     assert (result.returncode, result.stderr) == (0, "")
     assert re.search(r"127\.0\.0\.1:\d+ +1 +60 +1,440 +1 +0", result.stdout)
+    assert result.stdout.endswith("\n1 check, no errors, no warnings\n")
+
+
+def test_without_a_configuration_the_other_way_is_named(tmp_path: Path) -> None:
+    for command in (("check",), ("doctor", "billing")):
+        result = smtpcheck(*command, cwd=tmp_path)
+        assert result.returncode == 3
+        assert "there is no checks.yaml" in result.stderr
+        assert "by options: --mailbox" in result.stderr
+
+
+def test_wrong_use_names_the_help_of_its_command() -> None:
+    assert "Try 'smtpcheck check --help'." in smtpcheck("check", "--hots", "x").stderr
+    assert "Try 'smtpcheck --help'." in smtpcheck("chekc").stderr
 
 
 def test_the_schema_takes_the_example(tmp_path: Path) -> None:

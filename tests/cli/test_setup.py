@@ -40,7 +40,7 @@ def test_the_script_goes_to_a_file(config: Path, tmp_path: Path, capsys: pytest.
     assert main(["setup", "-c", str(config), "--output", str(tmp_path / "setup.ps1")]) == 0
     said = capsys.readouterr()
     assert said.out == ""
-    assert "setup.ps1 has the script: read it, then run it" in said.err
+    assert "setup.ps1 has the script: read it, then run it as its first lines say" in said.err
     assert syntax_errors((tmp_path / "setup.ps1").read_text()) == []
 
 

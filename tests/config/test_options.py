@@ -105,7 +105,7 @@ def test_problems_of_a_whole_check_name_the_option() -> None:
     without = from_options({"mailbox": "a@contoso.com", "host": "mail.example.org"})
     mixed = from_options({**MICROSOFT, "token_file": Path("nowhere"), "host": "mail.example.org"})
     told = [str(problem).partition("\n")[0] for loaded in (exchange, without, mixed) for problem in loaded.problems]
-    credential = "--tenant, --client-id and --client-secret-file, or --token-file, or --password-file"
+    credential = "one of --token-file, --password-file, or --tenant with --client-id and --client-secret-file"
     assert told == [
         "warning: --client-secret-file: the secret cannot be read: file nowhere does not exist",
         "--port: 465: Exchange Online does not offer implicit TLS on port 465",

@@ -14,7 +14,7 @@ from typing import Self
 
 from smtpcheck.sandbox import replies
 from smtpcheck.sandbox.flaws import Flaw
-from smtpcheck.sandbox.scenario import AUDITOR, DOMAIN, RECIPIENT, CredentialKind, Registration, Scenario
+from smtpcheck.sandbox.scenario import AUDITOR, DOMAIN, GMAIL, RECIPIENT, CredentialKind, Registration, Scenario
 from smtpcheck.sandbox.world import World
 from smtpcheck.state.state import State
 from tests.worlds.samples import check, run
@@ -24,6 +24,12 @@ CONTOSO = Registration(
 )
 CHECKS = (
     Scenario("billing", "A mailbox.", registration=CONTOSO, check={"recipient": RECIPIENT}),
+    Scenario(
+        "sales",
+        "A mailbox of a Workspace.",
+        server=GMAIL,
+        registration=Registration("workspace", CredentialKind.GOOGLE_ACCOUNT),
+    ),
     Scenario("anna", "A user's.", registration=Registration("anna", CredentialKind.USER)),
     Scenario(
         "delivery",

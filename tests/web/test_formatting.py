@@ -21,6 +21,8 @@ TYPED = re.compile(r"\b[A-Z][a-z]+-[A-Z]\w+ -\w|\b(?:openssl|curl|nc|getent|prin
             Step("Look: it may be:", "curl -sI https://a.example | grep -i '^date: '"),
         ),
         ("The date: today", Step("The date: today", "")),
+        ("Prove it: smtpcheck check a --depth auth", Step("Prove it:", "smtpcheck check a --depth auth")),
+        ("Who refused it: smtpcheck or the server", Step("Who refused it: smtpcheck or the server", "")),
     ],
 )
 def test_a_command_that_ends_a_step_stands_apart(text: str, expected: Step) -> None:

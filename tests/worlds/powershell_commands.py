@@ -24,6 +24,8 @@ COMMANDS: dict[str, frozenset[str]] = {
         "Where-Object": "FilterScript InputObject",
         "Write-Host": "Object ForegroundColor",
         "Write-Warning": "Message",
+        # PowerShellGet
+        "Install-Module": "Name Scope Force Repository AllowClobber",
         # Microsoft.Graph.Authentication, Microsoft.Graph.Applications
         "Connect-MgGraph": "TenantId Scopes Environment NoWelcome",
         "Get-MgContext": "",
