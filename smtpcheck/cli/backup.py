@@ -25,10 +25,10 @@ def backup(
         Path | None, typer.Option("--output", metavar="FILE", help="Write it here. [default: standard output]")
     ] = None,
 ) -> int:
-    """Back the state folder up, as a tar file.
+    """Back up the state folder to a tar file.
 
-    Also while an agent runs. It holds history, alerts, messages under way and refresh tokens. To restore it, extract it
-    into an empty state folder while no agent runs. Exit codes: 0, 3 there is no backup.
+    Works while an agent runs. The file has history, alerts, messages under way and refresh tokens. To restore it,
+    extract it into an empty state folder while no agent runs. Exit codes: 0 written, 3 there is no backup.
     """
     from smtpcheck.config import load
     from smtpcheck.state.backup import BackupError

@@ -52,7 +52,8 @@ def check(
 ) -> int:
     """Run checks once and show the results.
 
-    Never sends a message without --depth send or --loopback.
+    Never sends a message without --depth send or --loopback. Without a configuration file, --mailbox, --host and the
+    options after it describe one check.
 
     Exit codes: 0 ok, 1 warning, 2 critical, 3 unknown.
     """

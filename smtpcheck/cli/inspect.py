@@ -54,11 +54,10 @@ def inspect(
     ] = False,
     output: Annotated[Format, typer.Option("--format", help="How it is shown.")] = Format.TEXT,
 ) -> int:
-    """Show what the provider itself says, what is wrong first.
+    """Show what the provider itself says of an application and its mailboxes.
 
-    Of a credential's application and of the mailboxes of its checks.
-
-    Only reads, one request a second. Exit codes: 0 nothing is wrong, 1 something is, 3 nothing could be read.
+    What is wrong comes first. It only reads, one request a second. Exit codes: 0 nothing is wrong, 1 something is,
+    3 nothing could be read.
     """
     from smtpcheck.config import load
 

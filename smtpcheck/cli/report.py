@@ -35,9 +35,8 @@ def report(
 ) -> int:
     """Report availability, outages and what was silenced.
 
-    By check, label and credential, with MTTR.
-
-    Reads the state folder of the configuration, also while an agent runs. Exit codes: 0, 3 nothing could be read.
+    By check, label and credential, with MTTR. Reads the state folder of the configuration, also while an agent runs.
+    Exit codes: 0 written, 3 nothing could be read.
     """
     from smtpcheck.config import load
     from smtpcheck.output.availability_csv import as_csv

@@ -39,7 +39,7 @@ To = Annotated[
     Target | None,
     typer.Option("--to", help="What the script is written for. [default: graph-powershell; for Google gcloud]"),
 ]
-HowGranted = Annotated[Grant, typer.Option(help="How mailboxes are granted: each, or by Exchange's RBAC.")]
+HowGranted = Annotated[Grant, typer.Option(help="How mailboxes are granted: FullAccess to each, or Exchange's RBAC.")]
 Group = Annotated[str, typer.Option(metavar="NAME", help="The group of RBAC; it is created.")]
 Unit = Annotated[str, typer.Option(metavar="ID", help="With --grant rbac-au.")]
 MakeKey = Annotated[
@@ -49,12 +49,16 @@ MakeKey = Annotated[
 Identity = Annotated[
     str, typer.Option(metavar="OBJECT_ID", help="A managed identity that proves the application instead.")
 ]
-Issuer = Annotated[str, typer.Option(metavar="URL", help="iss of a client_assertion that cannot be read here.")]
-Subject = Annotated[str, typer.Option(metavar="TEXT", help="sub of it.")]
+Issuer = Annotated[
+    str, typer.Option(metavar="URL", help="The issuer (iss) of a client_assertion whose file is not here.")
+]
+Subject = Annotated[str, typer.Option(metavar="TEXT", help="Its subject (sub).")]
 Undo = Annotated[
     bool,
     typer.Option(
-        "--undo", help="Take back what the record says that is named in place of a CREDENTIAL; without one, list."
+        "--undo",
+        help="Print the script that undoes what a record file says, which is named instead of a CREDENTIAL; without "
+        "one, a script that lists what is there.",
     ),
 ]
 Output = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the script here.")]
@@ -94,7 +98,8 @@ def setup(
 ) -> int:
     """Print the script that grants what the checks need.
 
-    It grants nothing more. Exit codes: 0 printed, 1 there can be no right script, 3 invalid configuration.
+    It grants nothing more. Exit codes: 0 printed, 1 no correct script is possible, 3 invalid
+    configuration.
     """
     from smtpcheck.setup.plan import SetupError
     from smtpcheck.setup.planning import Wishes

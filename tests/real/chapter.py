@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.docs.documents import read
+from tests.real import postfix
 from tests.real.daemon import Daemon, free_port, need_root, real_binary
 from tests.real.mail import Certificates
 from tests.real.openid import OpenIDProvider
@@ -63,41 +64,17 @@ service anvil {{
   }}
 }}
 """
-_MAIN_CF = """
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-mail_owner = postfix
-setgid_group = postdrop
-maillog_file = {folder}/postfix.log
-maillog_file_prefixes = {folder}
-inet_protocols = ipv4
+_MAIN_CF = (
+    postfix.MAIN_CF
+    + """
 myhostname = mail.example.org
-mydestination =
-alias_maps =
-local_recipient_maps =
 relay_domains = example.test
 relay_transport = lmtp:inet:127.0.0.1:{lmtp}
 lmtp_dns_support_level = disabled
-smtpd_peername_lookup = no
 smtpd_tls_cert_file = {certificates.chain}
 smtpd_tls_key_file = {certificates.key}
 """
-_MASTER_CF = """
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-error unix - - n - - error
-retry unix - - n - - error
-lmtp unix - - n - - lmtp
-anvil unix - - n - 1 anvil
-postlog unix-dgram n - n - 1 postlogd
-"""
+)
 
 
 def files() -> dict[str, list[str]]:
@@ -177,7 +154,7 @@ class ChapterPostfix(Daemon):
         config.mkdir()
         (place.folder / "data").mkdir()
         os.chown(place.folder / "data", pwd.getpwnam("postfix").pw_uid, 0)
-        base = {MAIN_CF: place.base(_MAIN_CF), MASTER_CF: _MASTER_CF}
+        base = {MAIN_CF: place.base(_MAIN_CF), MASTER_CF: postfix.MASTER_CF}
         for name, text in _of_postfix(files()).items():
             (config / Path(name).name).write_text(base.get(name, "") + place.here(text))
         super().__init__([*self._postfix, "start-fg"], log=place.folder / "postfix.log", ports=[place.submission])

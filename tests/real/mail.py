@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smtpcheck.model.check import Security, Server
+from tests.real import postfix
 from tests.real.daemon import Daemon, need_root, real_binary
 from tests.real.tokens import AUDIENCE, ISSUER, SCOPE
 
@@ -238,19 +239,10 @@ class PostfixPorts:
     """Where nothing listens."""
 
 
-_MAIN_CF = """
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-mail_owner = postfix
-setgid_group = postdrop
-maillog_file = {folder}/postfix.log
-maillog_file_prefixes = {folder}
-inet_protocols = ipv4
+_MAIN_CF = (
+    postfix.MAIN_CF
+    + """
 myhostname = mail.example.test
-mydestination =
-alias_maps =
-local_recipient_maps =
 mynetworks = 127.0.0.0/8
 relay_domains = example.test
 transport_maps = texthash:{folder}/transport
@@ -262,7 +254,6 @@ maximal_queue_lifetime = 8s
 relay_transport = $default_transport
 default_transport = lmtp:inet:127.0.0.1:{dovecot.ports.lmtp}
 lmtp_dns_support_level = disabled
-smtpd_peername_lookup = no
 smtpd_tls_security_level = may
 smtpd_tls_auth_only = yes
 smtpd_tls_cert_file = {certificates.chain}
@@ -272,8 +263,10 @@ smtpd_sasl_path = {dovecot.auth_socket}
 smtpd_sasl_auth_enable = yes
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
 """
+)
 
-_MASTER_CF = """
+_MASTER_CF = (
+    """
 127.0.0.1:{ports.submission} inet n - n - - smtpd
 127.0.0.1:{ports.submissions} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
 127.0.0.1:{ports.strict} inet n - n - - smtpd
@@ -282,52 +275,28 @@ _MASTER_CF = """
   -o smtpd_sender_login_maps=texthash:{folder}/senders
 127.0.0.1:{ports.relay} inet n - n - - smtpd
   -o smtpd_sasl_auth_enable=no -o smtpd_relay_restrictions=permit_mynetworks,reject
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-error unix - - n - - error
-retry unix - - n - - error
-lmtp unix - - n - - lmtp
-smtp unix - - n - - smtp
-anvil unix - - n - 1 anvil
-postlog unix-dgram n - n - 1 postlogd
 """
+    + postfix.MASTER_CF
+)
 
 
-_REFUSING_MAIN_CF = """
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-mail_owner = postfix
-setgid_group = postdrop
-maillog_file = {folder}/postfix.log
-maillog_file_prefixes = {folder}
-inet_protocols = ipv4
+_REFUSING_MAIN_CF = (
+    postfix.MAIN_CF
+    + """
 myhostname = mx.refusing.test
-mydestination =
-alias_maps =
-local_recipient_maps =
 relay_domains = refusing.test
 relay_recipient_maps = texthash:{folder}/recipients
-smtpd_peername_lookup = no
 smtpd_relay_restrictions = reject_unauth_destination
 smtpd_recipient_restrictions = check_recipient_access texthash:{folder}/access
 """
+)
 
-_REFUSING_MASTER_CF = """
+_REFUSING_MASTER_CF = (
+    """
 127.0.0.1:{port} inet n - n - - smtpd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-proxymap unix - - n - - proxymap
-anvil unix - - n - 1 anvil
-postlog unix-dgram n - n - 1 postlogd
 """
+    + postfix.MASTER_CF
+)
 DMARC = "550 5.7.26 Unauthenticated email from example.test is not accepted due to domain's DMARC policy"
 
 

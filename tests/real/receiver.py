@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.real import postfix
 from tests.real.daemon import Daemon, need_root, real_binary
 from tests.real.name_server import in_namespace
 
@@ -120,19 +121,10 @@ class Rspamd(Daemon):
         super().__init__(command, log=folder / "rspamd.log", ports=[port])
 
 
-_MAIN_CF = """
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-mail_owner = postfix
-setgid_group = postdrop
-maillog_file = {folder}/postfix.log
-maillog_file_prefixes = {folder}
-inet_protocols = ipv4
+_MAIN_CF = (
+    postfix.MAIN_CF
+    + """
 myhostname = out.sender.test
-mydestination =
-alias_maps =
-local_recipient_maps =
 mynetworks = 127.0.0.0/8
 relay_domains = example.test
 relay_transport = $default_transport
@@ -140,32 +132,22 @@ default_transport = lmtp:inet:127.0.0.1:{lmtp}
 lmtp_dns_support_level = disabled
 smtp_dns_support_level = disabled
 smtp_bind_address = 127.0.0.2
-smtpd_peername_lookup = no
 smtpd_relay_restrictions = permit_mynetworks, reject
 policyd-spf_time_limit = 3600
 """
+)
 
-_MASTER_CF = """
+_MASTER_CF = (
+    """
 127.0.0.1:{ports.submission} inet n - n - - smtpd
   -o content_filter=smtp:[127.0.0.1]:{ports.exchanger} -o smtpd_milters=inet:127.0.0.1:{ports.signer}
 127.0.0.1:{ports.exchanger} inet n - n - - smtpd
   -o myhostname=mx.example.test -o smtpd_milters={milters}
   -o smtpd_recipient_restrictions={policy}permit_mynetworks,reject
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-error unix - - n - - error
-retry unix - - n - - error
-smtp unix - - n - - smtp
-lmtp unix - - n - - lmtp
-anvil unix - - n - 1 anvil
-postlog unix-dgram n - n - 1 postlogd
 policyd-spf unix - n n - 0 spawn user=nobody argv={policyd} {folder}/policyd-spf.conf
 """
+    + postfix.MASTER_CF
+)
 
 _POLICYD_CONF = f"""
 debugLevel = 1
