@@ -15,7 +15,10 @@ from smtpcheck.model.timestamp import rfc3339, utc_text_with_seconds
 
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
-_COMMAND = re.compile(r"(?<=: )(?:[A-Z][a-z]+-[A-Z]\w+|openssl|curl|nc|getent|printf|date|smtpcheck (?=[a-z]))\b.*$")
+_COMMAND = re.compile(
+    r"(?<=: )(?:[A-Z][a-z]+-[A-Z]\w+|openssl|curl|nc|getent|printf|date"
+    r"|smtpcheck (?:setup|check|doctor|login|inspect|validate))\b.*$"
+)
 """A cmdlet of PowerShell, or one of the programs that the steps use (smtpcheck too), and what follows."""
 
 _NOT_FINITE = "not a valid time"
