@@ -14,11 +14,13 @@ from smtpcheck.agent.agent import Agent
 from smtpcheck.diagnosis.explain import CERTAIN, LIKELY
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
+from smtpcheck.sandbox import gmail_replies
 from smtpcheck.sandbox.directory import IssuerFailure
 from smtpcheck.sandbox.flaws import Flaw
-from smtpcheck.sandbox.scenario import Registration, Scenario
+from smtpcheck.sandbox.scenario import GMAIL, Registration, Scenario
 from smtpcheck.sandbox.world import World
 from tests.worlds.agents import edit, running, shown, unhurried
+from tests.worlds.google_inspection import INSPECTED as WORKSPACE
 from tests.worlds.inspection import INSPECTED
 from tests.worlds.waiting import until
 
@@ -243,3 +245,48 @@ async def test_a_reload_takes_the_inspector_away(tmp_path: Path) -> None:
         assert await agent.reload() == ()
         await agent.check_now("billing")
         assert not is_proven(agent, "billing")
+
+
+GOOGLE_FLAWS = {
+    Flaw.SUSPENDED: Cause.ACCOUNT_LOCKED,
+    Flaw.NO_MAILBOX: Cause.MAILBOX_MISSING_OR_UNLICENSED,
+}
+
+
+@pytest.mark.parametrize("flaw", GOOGLE_FLAWS)
+async def test_a_refusal_at_google_becomes_one_certain_cause(tmp_path: Path, flaw: Flaw) -> None:
+    refuses = {"AUTH": gmail_replies.AUTH_UNSUCCESSFUL} if flaw is Flaw.NO_MAILBOX else {}
+    only = replace(scenario("billing", flaw, WORKSPACE), server=GMAIL, refuses=refuses)
+    async with agent_in(tmp_path, only) as (_, agent):
+        await until(lambda: is_proven(agent, "billing"))
+        report = report_of(agent, "billing")
+        assert report is not None
+        best = report.findings[0]
+        assert (report.cause, best.certainty >= CERTAIN) == (GOOGLE_FLAWS[flaw], True)
+        assert best.evidence[0].startswith("Google Workspace, ")
+
+
+async def test_a_delegation_that_was_withdrawn_is_a_warning_while_the_token_holds(tmp_path: Path) -> None:
+    only = replace(scenario("billing", None, WORKSPACE), server=GMAIL)
+    async with World(tmp_path, [only]) as world:
+        unhurried(world)
+        async with running(world.config) as agent:
+            await until(lambda: (report := report_of(agent, "billing")) is not None and report.outcome is Outcome.OK)
+            next(each for each in world.google.accounts.values() if each.delegated).delegated = None
+            for progress in agent.inspection.readings._progress.values():
+                progress.due_at = 0.0
+
+            def is_warned() -> bool:
+                report = report_of(agent, "billing")
+                causes = {warning.cause for warning in report.warnings} if report is not None else set()
+                return report is not None and Cause.GOOGLE_DWD_NOT_AUTHORIZED in causes
+
+            await until(is_warned)
+
+
+async def test_an_incident_of_gmail_is_in_the_metrics(tmp_path: Path) -> None:
+    only = replace(scenario("billing", Flaw.GMAIL_INCIDENT, WORKSPACE), server=GMAIL)
+    async with agent_in(tmp_path, only) as (_, agent):
+        await until(lambda: bool(agent.inspection.incidents()))
+        labels = 'id="nRLbNyPEvSuFU6hxqbPJ",provider="google",service="gmail",status="degraded"'
+        assert f"smtpcheck_provider_incident_info{{{labels}}}" in await shown(agent)

@@ -106,3 +106,63 @@ def test_a_shard_inspects_the_mailboxes_of_its_own_checks(tmp_path: Path) -> Non
 
 def test_an_editor_knows_the_key() -> None:
     assert "sign_ins" in str(json_schema())
+
+
+GOOGLE = """
+credentials:
+  workspace: {{type: google-service-account, key_file: sa.json, inspect: {inspect}}}
+  robot: {{type: google-service-account, key_file: auditor.json}}
+  auditor: {{type: microsoft, tenant: contoso.com, client_id: y, client_secret: {{value: abc}}}}
+  anna: {{type: google-user, client_id: x, client_secret: {{value: abc}}, inspect: {{by: robot}}}}
+checks:
+  - {{name: billing, mailbox: billing@contoso.com, credential: workspace}}
+  - {{name: anna, mailbox: anna@contoso.com, credential: anna}}
+"""
+
+
+def loaded_google(folder: Path, inspect: str) -> tuple[Settings | None, list[str]]:
+    config = folder / "checks.yaml"
+    config.write_text(GOOGLE.format(inspect=inspect))
+    found = load([config])
+    return found.settings, [text for text in map(str, found.problems) if "inspect" in text or "by" in text]
+
+
+def test_a_service_account_and_a_user_of_google_can_be_inspected(tmp_path: Path) -> None:
+    settings, problems = loaded_google(tmp_path, "{by: robot}")
+    assert problems == []
+    assert settings
+    types = {name: (plan.by, plan.credential_type, plan.mailboxes) for name, plan in settings.inspections.items()}
+    assert types == {
+        "workspace": ("robot", "google-service-account", ("billing@contoso.com",)),
+        "anna": ("robot", "google-user", ("anna@contoso.com",)),
+    }
+    requests = {each.credential: (each.requests, each.undocumented) for each in traffic_of(settings).inspections}
+    assert requests == {"workspace": (8, 0), "anna": (5, 0)}
+
+
+@pytest.mark.parametrize(
+    ("inspect", "said"),
+    [
+        ("{by: auditor}", "is of type microsoft, which cannot read a directory of Google"),
+        ("{by: anna}", "is of type google-user, which cannot read a directory of Google"),
+        ("{by: robot, every: 10m}", "must be 1h or more, not 600s"),
+    ],
+)
+def test_an_inspector_that_cannot_ask_google_is_an_error(tmp_path: Path, inspect: str, said: str) -> None:
+    settings, problems = loaded_google(tmp_path, inspect)
+    assert settings is None
+    assert any(said in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("inspect", "said"),
+    [
+        ("{by: workspace}", "is the service account that is inspected"),
+        ("{by: robot, exchange: true}", "is asked at Microsoft alone; this has no effect"),
+        ("{by: robot, sign_ins: true}", "is asked at Microsoft alone; this has no effect"),
+    ],
+)
+def test_what_has_no_effect_at_google_is_a_warning(tmp_path: Path, inspect: str, said: str) -> None:
+    settings, problems = loaded_google(tmp_path, inspect)
+    assert settings is not None
+    assert any(said in problem for problem in problems), problems
