@@ -54,7 +54,9 @@ def inspect(
     ] = False,
     output: Annotated[Format, typer.Option("--format", help="How it is shown.")] = Format.TEXT,
 ) -> int:
-    """Show what the provider itself says of an application and its mailboxes.
+    """Show what the provider itself says of a credential.
+
+    That is of its application and of the mailboxes of its checks.
 
     What is wrong comes first. It only reads, one request a second. Exit codes: 0 nothing is wrong, 1 something is,
     3 nothing could be read.
