@@ -22,6 +22,8 @@ from smtpcheck.model.timestamp import rfc3339, utc_text
 CHANGE_SECONDS = 86400.0
 _MOST_NOTES = 2000
 _MOST_SAID = 6
+_LONGEST = 300
+"""Characters of a value in a sentence."""
 _PLAIN = frozenset(
     {
         *(FactName.MAILBOX_KIND, FactName.MAILBOX_PURPOSE, FactName.USER_LICENCE, FactName.APPLICATION_ROLES),
@@ -172,7 +174,8 @@ def _changes(before: KeptReading, found: Inspection, now: float, until: float) -
         old, kept = before.facts.get(_key(fact)), _kept(fact)
         said = ""
         if old is not None and old.digest != kept.digest and _is_harmful(fact, old):
-            said = f"{_words(fact.name)} was {old.shown or 'another'} ({utc_text(old.at)}) and is {_now(kept)}"
+            was = _shortened(old.shown) or "another"
+            said = f"{_words(fact.name)} was {was} ({utc_text(old.at)}) and is {_now(kept)}"
         elif old is None and fact.name in _LISTED and fact.name in before.answered:
             added = f"a new one was added: {_words(fact.name)} {kept.shown}".rstrip()
             said = f"{added}, not there on {utc_text(before.at)}"
@@ -233,7 +236,11 @@ def _kept(fact: Fact) -> KeptFact:
 
 
 def _now(kept: KeptFact) -> str:
-    return kept.shown or "another one now"
+    return _shortened(kept.shown) or "another one now"
+
+
+def _shortened(shown: str) -> str:
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
 
 
 def _in_words(value: Value) -> str:

@@ -106,10 +106,10 @@ class ExchangeReader:
         for _ in range(MOST_PAGES):
             answer = await self._page(cmdlet, url, body, token, now)
             content = answer.json if answer is not None else {"value": []}
-            if content is None or not isinstance(content.get("value"), list):
+            if content is None or (rows := members.rows(content, "value")) is None:
                 raise NotReadableError(Obstacle.UNEXPECTED, f"{cmdlet.shown} was answered by something else")
             offset = (answer.clock_offset or 0.0) if answer is not None else 0.0
-            found += (GraphItem(each, offset) for each in members.objects(content, "value"))
+            found += (GraphItem(each, offset) for each in rows)
             following = content.get("@odata.nextLink")
             if following is None:
                 if not found and answer is not None and cmdlet in _OF_ONE:
@@ -154,6 +154,15 @@ class ExchangeReader:
             "X-AnchorMailbox": f"{_ANCHOR}{token.tenant_id}",
         }
         return await self._reader.exchange("POST", url, token, headers=headers, body=body, keep=("location",))
+
+
+def the_one(found: tuple[GraphItem, ...], address: str) -> GraphItem:
+    """Return the mailbox that was asked for: of several the one of this address. Raises NotReadableError."""
+    key = "PrimarySmtpAddress"
+    same = [each for each in found if members.text(each.members, key, 320).casefold() == address.casefold()]
+    if len(found) > 1 and len(same) != 1:
+        raise NotReadableError(Obstacle.UNEXPECTED, f"the answer names {len(found)} mailboxes")
+    return (same or found)[0]
 
 
 def region_of(location: str) -> str | None:

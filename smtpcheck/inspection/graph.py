@@ -3,7 +3,8 @@
 Rules of this file:
 - `GraphPath` is the allow-list: every request is one of its members, filled in with quoted values, and its method is
   GET. Nothing else can be asked.
-- A further page is read only at the same address and path; an answer that does not end is not used.
+- A further page is read only at the same address and path; an answer that does not end is not used, nor one that is
+  not a list of objects: what is missing would be taken for what is not there.
 """
 
 import re
@@ -163,7 +164,9 @@ class GraphReader:
             if answer is None:
                 return Listing(tuple(found), is_whole=True)
             page = _content(answer)
-            found += (GraphItem(each, answer.clock_offset or 0.0) for each in members.objects(page, "value"))
+            if (items := members.rows(page, "value")) is None:
+                raise NotReadableError(Obstacle.UNEXPECTED, "the answer is not a whole list")
+            found += (GraphItem(each, answer.clock_offset or 0.0) for each in items)
             following = page.get("@odata.nextLink")
             if following is None:
                 return Listing(tuple(found), is_whole=True)

@@ -24,6 +24,8 @@ _SUSPECT = re.compile("eyJ|[:=%]")
 """What every form of a token or password has that is taken out; most texts have none of it."""
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CONSTANT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+_YEAR_10000 = 253402300800
+"""Unix seconds; secrets that were made to last for ever expire in 2299."""
 _MILLISECONDS = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/")
 
 
@@ -80,6 +82,14 @@ def objects(of: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], ...]:
     return tuple(each for each in value[:MOST] if isinstance(each, Mapping)) if isinstance(value, list) else ()
 
 
+def rows(of: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], ...] | None:
+    """Return the objects of a list, None where it is not whole: no list, with anything else in it, or too long."""
+    value = of.get(key)
+    if not isinstance(value, list) or len(value) > MOST or not all(isinstance(each, Mapping) for each in value):
+        return None
+    return tuple(value)
+
+
 def number(of: Mapping[str, Any], key: str) -> int | None:
     """Return a whole number, None where there is none."""
     value = of.get(key)
@@ -99,7 +109,7 @@ def moment(of: Mapping[str, Any], key: str, offset: float = 0.0) -> float | None
             seconds = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
             return None
-    return seconds - offset if 0 < seconds < 4102444800 else None
+    return seconds - offset if 0 < seconds < _YEAR_10000 else None
 
 
 def is_guid(value: str) -> bool:

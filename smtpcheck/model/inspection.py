@@ -14,6 +14,10 @@ Value = bool | str | tuple[str, ...] | None
 """None: the provider says that nothing is set, as for a switch that leaves the decision to the tenant."""
 
 
+UNKNOWN_PERMISSION = "unknown permission"
+"""How the name of a permission begins that the provider's own list does not name."""
+
+
 class FactName(StrEnum):
     """What a fact is about: a closed list."""
 

@@ -24,6 +24,8 @@ from smtpcheck.model.timestamp import clock_text, span_text
 CACHE_SECONDS = 7200.0
 """How long Exchange may act on what was true before a change
 (https://learn.microsoft.com/exchange/permissions-exo/application-rbac)."""
+SIGN_IN_SECONDS = 600.0
+"""How far from the failure a sign-in may be that explains it: the time of its token request, and some of a clock."""
 _EXCHANGE = "Exchange"
 """Whose word may be ahead of what its servers act on."""
 
@@ -123,6 +125,9 @@ def _finding(defect: Defect, since: float, view: View, values: Mapping[str, str]
     if any(fact.read_at < since for fact in defect.facts):
         certainty = min(certainty, PROBABLE)
         evidence.append("it was read before the failure began")
+    if any(_is_of_another_time(fact, since) for fact in defect.facts):
+        certainty = min(certainty, PROBABLE)
+        evidence.append("that sign-in was at another time than the failure")
     ages = [
         view.now - fact.changed_at for fact in defect.facts if fact.changed_at is not None and fact.source == _EXCHANGE
     ]
@@ -130,6 +135,13 @@ def _finding(defect: Defect, since: float, view: View, values: Mapping[str, str]
         certainty = min(certainty, PROBABLE)
         evidence.append(f"it was changed {span_text(max(min(ages), 0.0))} before; Exchange may lag by two hours")
     return Finding(defect.cause, certainty, f"inspection.{defect.cause}", tuple(evidence), values)
+
+
+def _is_of_another_time(fact: Fact, since: float) -> bool:
+    """Return whether a row of the sign-in log is not of the failure: its time is too far away, or not known."""
+    if fact.name is not FactName.SIGN_IN_CODE:
+        return False
+    return fact.changed_at is None or abs(fact.changed_at - since) > SIGN_IN_SECONDS
 
 
 def _recent_change(view: View) -> Fact | None:

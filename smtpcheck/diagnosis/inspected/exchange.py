@@ -15,7 +15,7 @@ from smtpcheck.diagnosis.inspected.view import (
     state,
 )
 from smtpcheck.model.cause import Cause
-from smtpcheck.model.inspection import FactName
+from smtpcheck.model.inspection import UNKNOWN_PERMISSION, FactName
 
 _OF_ROLES = (
     *(FactName.PRINCIPAL_ID, FactName.APPLICATION_ROLES, FactName.REGISTERED_ID),
@@ -40,7 +40,9 @@ def _permission_missing(view: View) -> Defect | None:
     if view.when(FactName.ROLE_IN_SCOPE, value=True) or any(is_smtp_role(each) for each in assigned or ()):
         return None
     says = f"{SMTP_PERMISSION} is not among the permissions that were consented to"
-    certainty = PROVEN if assigned is not None or view.when(FactName.REGISTERED, value=False) else PROBABLE
+    is_known = not any(each.startswith(UNKNOWN_PERMISSION) for each in granted)
+    is_asked = assigned is not None or view.when(FactName.REGISTERED, value=False) is not None
+    certainty = PROVEN if is_known and is_asked else PROBABLE
     return Defect(Cause.MISSING_SMTP_PERMISSION, (fact,), says, certainty)
 
 

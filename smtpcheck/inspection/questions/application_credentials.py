@@ -22,11 +22,14 @@ async def _ask(asked: Asked) -> Answer:
         raise NotReadableError(Obstacle.UNEXPECTED, "the answer is about another application")
     facts = [asked.fact(FactName.APPLICATION_EXISTS, _BY, value=True)]
     for key, name in _LISTS:
-        for each in members.objects(found.members, key):
+        if (listed := members.rows(found.members, key)) is None:
+            raise NotReadableError(Obstacle.UNEXPECTED, f"the answer has no whole list of {key}")
+        for each in listed:
             key_id, expires = members.guid(each, "keyId"), members.moment(each, "endDateTime", found.offset)
-            if key_id and expires is not None:
-                since = members.moment(each, "startDateTime", found.offset)
-                facts.append(asked.fact(name, _BY, value=rfc3339(expires), item=key_id, changed_at=since))
+            if not key_id or expires is None:
+                raise NotReadableError(Obstacle.UNEXPECTED, "the answer does not say when each credential expires")
+            since = members.moment(each, "startDateTime", found.offset)
+            facts.append(asked.fact(name, _BY, value=rfc3339(expires), item=key_id, changed_at=since))
     return tuple(facts)
 
 

@@ -4,11 +4,18 @@ The ids of permissions are read from the tenant's own Exchange Online, never fro
 https://learn.microsoft.com/graph/api/serviceprincipal-list-approleassignments
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from smtpcheck.inspection import members
-from smtpcheck.inspection.graph import GraphPath
+from smtpcheck.inspection.graph import EXCHANGE_ONLINE, GraphPath
 from smtpcheck.inspection.not_readable import NotReadableError
 from smtpcheck.inspection.question import About, Answer, Api, Asked, Needs, Question
-from smtpcheck.model.inspection import FactName, Obstacle
+from smtpcheck.model.inspection import UNKNOWN_PERMISSION, FactName, Obstacle
+
+_MOST = 200
+"""Permissions of one API: Exchange Online has fewer."""
+_LONGEST_SCOPE = 20_000
 
 
 async def _ask(asked: Asked) -> Answer:
@@ -21,25 +28,34 @@ async def _ask(asked: Asked) -> Answer:
     resource = members.guid(exchange.members, "id")
     names = {
         members.guid(role, "id"): members.text(role, "value", 100)
-        for role in members.objects(exchange.members, "appRoles")
+        for role in members.rows(exchange.members, "appRoles") or ()
     }
-    if not resource or "SMTP.SendAsApp" not in names.values():
+    is_exchange = members.guid(exchange.members, "appId") == EXCHANGE_ONLINE
+    if not is_exchange or not resource or "SMTP.SendAsApp" not in names.values():
         raise NotReadableError(Obstacle.UNEXPECTED, "the answer does not name the permissions of Exchange Online")
-    granted = set()
+    granted, delegated = set[str](), set[str]()
     for each in await asked.graph.items(GraphPath.ROLE_ASSIGNMENTS, principal_id=principal.value):
-        is_ours = members.guid(each.members, "principalId") == principal.value
-        if is_ours and members.guid(each.members, "resourceId") == resource:
+        if _resource_of(each.members, "principalId", principal.value) == resource:
             identifier = members.guid(each.members, "appRoleId")
-            granted.add(names.get(identifier) or f"unknown permission {identifier}")
-    delegated = set()
+            granted.add(names.get(identifier) or f"{UNKNOWN_PERMISSION} {identifier}")
     for each in await asked.graph.items(GraphPath.GRANTS, principal_id=principal.value):
-        if members.guid(each.members, "resourceId") == resource:
-            delegated.update(members.text(each.members, "scope", 2000).split())
+        if _resource_of(each.members, "clientId", principal.value) == resource:
+            delegated.update(members.text(each.members, "scope", _LONGEST_SCOPE).split())
+    if max(len(granted), len(delegated)) > _MOST:
+        raise NotReadableError(Obstacle.UNEXPECTED, f"the answer names more than {_MOST} permissions")
     return (
         asked.fact(FactName.EXCHANGE_IN_TENANT, GraphPath.EXCHANGE_PRINCIPAL, value=True),
         asked.fact(FactName.APPLICATION_ROLES, GraphPath.ROLE_ASSIGNMENTS, value=tuple(sorted(granted))),
         asked.fact(FactName.DELEGATED_PERMISSIONS, GraphPath.GRANTS, value=tuple(sorted(delegated))),
     )
+
+
+def _resource_of(row: Mapping[str, Any], key: str, principal: str) -> str:
+    """Return whose permission was consented to. Raises NotReadableError for a row that is not the application's."""
+    resource = members.guid(row, "resourceId")
+    if not resource or members.guid(row, key) != principal:
+        raise NotReadableError(Obstacle.UNEXPECTED, "the answer is about another application")
+    return resource
 
 
 CONSENTS = Question(

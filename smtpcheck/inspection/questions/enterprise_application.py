@@ -10,6 +10,8 @@ from smtpcheck.inspection.question import About, Answer, Api, Asked, Needs, Ques
 from smtpcheck.model.inspection import FactName, Obstacle
 
 _BY = GraphPath.PRINCIPAL
+_DISABLED = {"NotDisabled": False, "DisabledDueToViolationOfServicesAgreement": True}
+"""By `disabledByMicrosoftStatus`; what any other value means is not known."""
 
 
 async def _ask(asked: Asked) -> Answer:
@@ -29,8 +31,8 @@ async def _ask(asked: Asked) -> Answer:
     ):
         if (value := members.flag(principal, key)) is not None:
             facts.append(asked.fact(name, _BY, value=value))
-    if status := members.text(principal, "disabledByMicrosoftStatus", 80):
-        facts.append(asked.fact(FactName.PRINCIPAL_DISABLED_BY_MICROSOFT, _BY, value=status != "NotDisabled"))
+    if (disabled := _DISABLED.get(members.text(principal, "disabledByMicrosoftStatus", 80))) is not None:
+        facts.append(asked.fact(FactName.PRINCIPAL_DISABLED_BY_MICROSOFT, _BY, value=disabled))
     return tuple(facts)
 
 

@@ -1,7 +1,7 @@
 """Is there a mailbox, of which kind, and does it forward its mail?"""
 
 from smtpcheck.inspection import members
-from smtpcheck.inspection.exchange import Cmdlet
+from smtpcheck.inspection.exchange import Cmdlet, the_one
 from smtpcheck.inspection.plan import Option
 from smtpcheck.inspection.question import About, Answer, Asked, Question, exchange_needs
 from smtpcheck.model.inspection import FactName
@@ -18,7 +18,7 @@ async def _ask(asked: Asked) -> Answer:
             asked.fact(FactName.MAILBOX_EXISTS, _BY, value=False),
             asked.fact(FactName.MAILBOX_SOFT_DELETED, _BY, value=bool(deleted)),
         )
-    box = found[0].members
+    box = the_one(found, address).members
     forwards_to = members.text(box, "ForwardingSmtpAddress") or members.text(box, "ForwardingAddress")
     facts = [
         asked.fact(FactName.MAILBOX_EXISTS, _BY, value=True),

@@ -3,12 +3,18 @@
 https://learn.microsoft.com/graph/api/application-list-federatedidentitycredentials
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from smtpcheck.inspection import members
 from smtpcheck.inspection.graph import GraphPath
+from smtpcheck.inspection.not_readable import NotReadableError
 from smtpcheck.inspection.question import About, Answer, Api, Asked, Needs, Question
-from smtpcheck.model.inspection import FactName
+from smtpcheck.model.inspection import FactName, Obstacle
 
 _BY = GraphPath.FEDERATED
+_EXPRESSION = "claimsMatchingExpression"
+"""In place of a subject, where a credential is flexible: what it accepts is then not compared."""
 
 
 async def _ask(asked: Asked) -> Answer:
@@ -16,13 +22,11 @@ async def _ask(asked: Asked) -> Answer:
     facts, names = [], []
     for each in (item.members for item in found):
         name = members.text(each, "name", 120)
-        value = (
-            members.text(each, "issuer", 600),
-            members.text(each, "subject", 600),
-            *members.texts(each, "audiences"),
-        )
+        value, is_flexible = _accepts(each), bool(each.get(_EXPRESSION))
+        if not value[0] or len(value) < 3 or not (value[1] or is_flexible):
+            raise NotReadableError(Obstacle.UNEXPECTED, "the answer does not say what each credential accepts")
         facts.append(asked.fact(FactName.FEDERATED_CREDENTIAL, _BY, value=value, item=name))
-        names.append((name, value, bool(members.text(each, "claimsMatchingExpression"))))
+        names.append((name, value, is_flexible))
     facts.append(asked.fact(FactName.FEDERATED_NAMES, _BY, value=tuple(sorted(name for name, _, _ in names))))
     if ours := asked.subject.assertion:
         issuer, subject, audiences = ours.get("iss"), ours.get("sub"), ours.get("aud")
@@ -31,6 +35,12 @@ async def _ask(asked: Asked) -> Answer:
         if matching or not any(flexible for _, _, flexible in names):
             facts.append(asked.fact(FactName.FEDERATED_MATCH, _BY, value=bool(matching)))
     return tuple(facts)
+
+
+def _accepts(credential: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return issuer, subject and audiences."""
+    issuer, subject = (members.text(credential, key, 600) for key in ("issuer", "subject"))
+    return (issuer, subject, *members.texts(credential, "audiences"))
 
 
 FEDERATED_CREDENTIALS = Question(

@@ -27,6 +27,8 @@ async def _ask(asked: Asked) -> Answer:
     rows = [each.members for each in await asked.exchange.run(by, asked.now, Identity=asked.subject.mailbox)]
     if not any(members.text(row, "User") and members.texts(row, "AccessRights") for row in rows):
         raise NotReadableError(Obstacle.UNEXPECTED, "the answer names no user with a right, not even the owner")
+    if any(_names(row, "User", ours) and not members.texts(row, "AccessRights") for row in rows):
+        raise NotReadableError(Obstacle.UNEXPECTED, "the answer does not say which rights the application has")
     full = [row for row in rows if _names(row, "User", ours) and "FullAccess" in members.texts(row, "AccessRights")]
     denied = any(members.flag(row, "Deny") for row in full)
     sending = Cmdlet.RECIPIENT_PERMISSION

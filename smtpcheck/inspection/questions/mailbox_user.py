@@ -9,8 +9,9 @@ from typing import Any
 
 from smtpcheck.inspection import members
 from smtpcheck.inspection.graph import GraphPath
+from smtpcheck.inspection.not_readable import NotReadableError
 from smtpcheck.inspection.question import About, Answer, Api, Asked, Needs, Question
-from smtpcheck.model.inspection import Fact, FactName
+from smtpcheck.model.inspection import Fact, FactName, Obstacle
 
 _ACTIVE = frozenset({"Enabled", "Warning"})
 """`capabilityStatus` of a plan that works."""
@@ -31,7 +32,11 @@ async def _ask(asked: Asked) -> Answer:
             asked.fact(FactName.USER_EXISTS, path, value=False),
             asked.fact(FactName.USER_DELETED, GraphPath.DELETED_USER, value=is_there),
         )
-    return tuple(_facts(asked, found.members, path))
+    user = found.members
+    names = {members.text(user, key, 320).casefold() for key in ("userPrincipalName", "mail")} | _addresses(user)
+    if address.casefold() not in names:
+        raise NotReadableError(Obstacle.UNEXPECTED, "the answer is about another account")
+    return tuple(_facts(asked, user, path))
 
 
 def _facts(asked: Asked, user: Mapping[str, Any], path: GraphPath) -> Iterable[Fact]:

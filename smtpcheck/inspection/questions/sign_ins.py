@@ -23,8 +23,10 @@ _BY = GraphPath.SIGN_INS
 
 async def _ask(asked: Asked) -> Answer:
     rows: tuple[GraphItem, ...] = ()
-    if members.is_guid(asked.subject.correlation_id):
-        rows = await asked.graph.items(GraphPath.SIGN_INS_BY_CORRELATION, correlation_id=asked.subject.correlation_id)
+    correlation_id = asked.subject.correlation_id.lower()
+    if members.is_guid(correlation_id):
+        found = await asked.graph.items(GraphPath.SIGN_INS_BY_CORRELATION, correlation_id=correlation_id)
+        rows = tuple(row for row in found if members.guid(row.members, "correlationId") == correlation_id)
     if not rows:
         since = asked.subject.since - _AROUND if asked.subject.since else asked.now - _DAY
         until = asked.subject.until + _AROUND if asked.subject.until else asked.now

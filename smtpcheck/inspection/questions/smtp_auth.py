@@ -7,7 +7,7 @@ https://learn.microsoft.com/exchange/clients-and-mobile-in-exchange-online/authe
 from dataclasses import replace
 
 from smtpcheck.inspection import members
-from smtpcheck.inspection.exchange import Cmdlet
+from smtpcheck.inspection.exchange import Cmdlet, the_one
 from smtpcheck.inspection.not_readable import NotReadableError
 from smtpcheck.inspection.plan import Option
 from smtpcheck.inspection.question import EXCHANGE_NEEDS, About, Answer, Asked, Question
@@ -20,9 +20,10 @@ async def _ask_mailbox(asked: Asked) -> Answer:
     found = await asked.exchange.run(Cmdlet.CAS_MAILBOX, asked.now, Identity=asked.subject.mailbox)
     if not found:
         return ()
-    if _KEY not in found[0].members:
+    box = the_one(found, asked.subject.mailbox).members
+    disabled = members.flag(box, _KEY)
+    if _KEY not in box or (disabled is None and box[_KEY] is not None):
         raise NotReadableError(Obstacle.UNEXPECTED, f"the answer has no {_KEY}")
-    disabled = members.flag(found[0].members, _KEY)
     return (asked.fact(FactName.SMTP_AUTH_OFF_MAILBOX, Cmdlet.CAS_MAILBOX, value=disabled),)
 
 
