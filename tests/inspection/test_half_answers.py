@@ -206,7 +206,12 @@ async def test_a_secret_that_lasts_for_ever_has_not_expired(tmp_path: Path) -> N
         listed = [{"keyId": OTHER, "endDateTime": "2299-12-31T05:00:00Z"}]
         old = {"keyId": OTHER[:-1] + "0", "endDateTime": "2020-01-01T00:00:00Z"}
         app = site.app
-        body = {"id": OTHER, "appId": app.client_id, "passwordCredentials": [*listed, old], "keyCredentials": []}
+        body: dict[str, Any] = {
+            "id": OTHER,
+            "appId": app.client_id,
+            "passwordCredentials": [*listed, old],
+            "keyCredentials": [],
+        }
         found = await _with_application(site, body)
         assert certain(found) == set()
         without_day = {**body, "passwordCredentials": [{"keyId": OTHER}, old]}
@@ -215,7 +220,7 @@ async def test_a_secret_that_lasts_for_ever_has_not_expired(tmp_path: Path) -> N
         assert certain(await _with_application(site, {**half, "passwordCredentials": [old]})) == set()
 
 
-async def _with_application(site: Tenant, body: dict[str, object]) -> Inspection:
+async def _with_application(site: Tenant, body: dict[str, Any]) -> Inspection:
     site.world.issuer.graph_directory.answers[f"/v1.0/applications(appId='{site.app.client_id}')"] = body
     return await site.read()
 
