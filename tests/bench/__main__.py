@@ -1,4 +1,4 @@
-"""`make bench`: how much smtpcheck costs, beside others and beside its goals. Linux only; takes some four minutes.
+"""`make bench`: how much smtpcheck costs, beside others and beside its goals. Linux only; takes some fifteen minutes.
 
 make bench ARGS=instructions counts what valgrind sees instead, which is the same on a busy machine.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.bench.agent_run import run_agent
 from tests.bench.comparison import compare
 from tests.bench.diagnosis import diagnosis
+from tests.bench.growth import growth
 from tests.bench.handshake import handshake
 from tests.bench.http_requests import requests
 from tests.bench.instructions import instructions
@@ -23,7 +24,7 @@ from tests.bench.rooms import rooms
 from tests.bench.table import Row, markdown
 from tests.bench.world import World, world
 
-PARTS: dict[str, Callable[[World], Iterable[Row]]] = {
+ROWS: dict[str, Callable[[World], Iterable[Row]]] = {
     "probes": lambda world: chain(compare(world), handshake(world)),
     "rooms": rooms,
     "agent": run_agent,
@@ -32,7 +33,10 @@ PARTS: dict[str, Callable[[World], Iterable[Row]]] = {
     "mail-apis": mail_apis,
     "instructions": instructions,
 }
-DEFAULT = ("probes", "rooms", "agent", "requests", "diagnosis", "mail-apis")
+TABLES: dict[str, Callable[[World], str]] = {"growth": growth}
+"""Parts that are a table of their own."""
+PARTS = (*ROWS, *TABLES)
+DEFAULT = ("probes", "rooms", "agent", "requests", "diagnosis", "mail-apis", "growth")
 
 
 def main() -> None:
@@ -46,7 +50,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder, world(Path(folder)) as server:
         for part in chosen:
-            print(markdown(PARTS[part](server)), end="\n\n", flush=True)
+            print(TABLES[part](server) if part in TABLES else markdown(ROWS[part](server)), end="\n\n", flush=True)
 
 
 if __name__ == "__main__":

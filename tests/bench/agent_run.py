@@ -4,6 +4,7 @@ What single probes did is read from the agent's own metrics: when each check beg
 """
 
 import gzip
+import math
 import os
 import re
 import subprocess
@@ -30,7 +31,7 @@ _SKIPPED = re.compile(r"^smtpcheck_runs_skipped_total\{[^}]*\} (\S+)$", re.MULTI
 
 
 @dataclass(frozen=True)
-class _Agent:
+class RunningAgent:
     """A running agent."""
 
     pid: int
@@ -55,62 +56,64 @@ class _Agent:
 
 def run_agent(world: World) -> Iterator[Row]:
     """Yield what the agent needed, how late its checks began, and what scrapes and a reload did to them."""
-    with _agent(world) as agent:
+    with agent(world, CHECKS) as running:
         time.sleep(SETTLE)
-        before, cpu, begin = agent.scrape(), cpu_of(agent.pid), time.time()
-        waiting, paused = waited_of(agent.pid), len(agent.pauses())
+        before, cpu, begin = running.scrape(), cpu_of(running.pid), time.time()
+        waiting, paused = waited_of(running.pid), len(running.pauses())
         time.sleep(QUIET)
-        used = (cpu_of(agent.pid) - cpu) / (time.time() - begin)
-        waited = (waited_of(agent.pid) - waiting) / (time.time() - begin)
-        after = agent.scrape()
-        runs = _runs(after) - _runs(before)
-        yield Row("agent, 10,000 checks a minute: cores", used * (CHECKS / 60) / (runs / QUIET), "", 0.5)
+        used = (cpu_of(running.pid) - cpu) / (time.time() - begin)
+        waited = (waited_of(running.pid) - waiting) / (time.time() - begin)
+        after = running.scrape()
+        count = runs(after) - runs(before)
+        yield Row("agent, 10,000 checks a minute: cores", used * (CHECKS / 60) / (count / QUIET), "", 0.5)
         yield Row("agent: part of the time that others held its core", 100 * waited, "%")
-        yield from _pauses(agent, paused)
-        yield Row("agent: memory", memory_of(agent.pid, "VmRSS"), "MB", 200)
-        yield Row("agent: schedule lag, p99 at most", _p99(_lags(after, before)), "s", 1.0)
-        agent.scrapes.clear()
+        yield from _pauses(running, paused)
+        yield Row("agent: memory", memory_of(running.pid, "VmRSS"), "MB", 150)
+        yield Row("agent: schedule lag, p99 at most", p99(lags(after, before)), "s", 1.0)
+        running.scrapes.clear()
         scraping = time.time()
         while time.time() < scraping + SCRAPED:
-            agent.scrape()
+            running.scrape()
             time.sleep(SCRAPE_EVERY)
-        yield from _reload(agent, world)
-        yield from _during_scrapes(agent, scraping)
+        yield from _reload(running, world)
+        yield from _during_scrapes(running, scraping)
 
 
-def _pauses(agent: _Agent, before: int) -> Iterator[Row]:
+def _pauses(running: RunningAgent, before: int) -> Iterator[Row]:
     """Yield what the collector did to the event loop since there were so many pauses."""
-    pauses = agent.pauses()[before:]
+    pauses = running.pauses()[before:]
     yield Row("agent: longest pause of the garbage collector, CPU", 1e3 * max(pauses, default=0.0), "ms", 20)
     yield Row("agent: its pauses above 20 ms in a minute", 60 * sum(each > 0.02 for each in pauses) / QUIET, "", 0)
 
 
-def _reload(agent: _Agent, world: World) -> Iterator[Row]:
-    before = agent.scrape()
+def _reload(running: RunningAgent, world: World) -> Iterator[Row]:
+    before, paused = running.scrape(), len(running.pauses())
     world.configuration(CHECKS)
     begin = time.time()
-    with urllib.request.urlopen(urllib.request.Request(f"{agent.url}/-/reload", method="POST")):
+    with urllib.request.urlopen(urllib.request.Request(f"{running.url}/-/reload", method="POST")):
         end = time.time()
     time.sleep(AFTER)
-    after = agent.scrape()
-    starts = sorted(start for start, _ in _last_runs(after).values() if begin - 1 <= start <= end + 1)
+    after = running.scrape()
+    starts = [start for start, _ in _last_runs(after).values() if begin - 1 <= start <= end + 1]
     yield Row("reload: how long it took", end - begin, "s")
     yield Row(
         "reload: longest time without a check's start",
-        max(later - start for start, later in pairwise(starts)),
+        max(later - start for start, later in pairwise(sorted((begin, *starts, end)))),
         "s",
         1.0,
     )
-    yield Row("reload: schedule lag, p99 at most", _p99(_lags(after, before)), "s", 1.0)
+    longest = max(running.pauses()[paused:], default=0.0)
+    yield Row("reload: longest pause of the garbage collector, CPU", 1e3 * longest, "ms", 20)
+    yield Row("reload: schedule lag, p99 at most", p99(lags(after, before)), "s", 1.0)
     yield Row("reload: runs left out", _skipped(after) - _skipped(before), "", 0)
-    yield Row("agent: most memory, reload included", memory_of(agent.pid, "VmHWM"), "MB")
+    yield Row("agent: most memory, reload included", memory_of(running.pid, "VmHWM"), "MB", 200)
 
 
-def _during_scrapes(agent: _Agent, since: float) -> Iterator[Row]:
-    windows = agent.scrapes[:]
+def _during_scrapes(running: RunningAgent, since: float) -> Iterator[Row]:
+    windows = running.scrapes[:]
     scraped: list[float] = []
     quiet: list[float] = []
-    for start, seconds in _last_runs(agent.scrape()).values():
+    for start, seconds in _last_runs(running.scrape()).values():
         if since <= start <= since + SCRAPED:
             met = any(start < end and begin < start + seconds for begin, end in windows)
             (scraped if met else quiet).append(seconds)
@@ -122,12 +125,12 @@ def _during_scrapes(agent: _Agent, since: float) -> Iterator[Row]:
 
 
 @contextmanager
-def _agent(world: World) -> Iterator[_Agent]:
-    """Run an agent on the measured core until the block ends."""
+def agent(world: World, checks: int, program: str = "tests.bench.watched") -> Iterator[RunningAgent]:
+    """Run an agent on the measured core until the block ends; `program` is how `smtpcheck` is begun."""
     log = world.folder / "agent.log"
     pauses = world.folder / "pauses"
-    command = [sys.executable, "-m", "tests.bench.watched", str(pauses)]
-    command += ["run", "-c", str(world.configuration(CHECKS)), "--log.format", "json"]
+    command = [sys.executable, "-m", program, str(pauses)]
+    command += ["run", "-c", str(world.configuration(checks)), "--log.format", "json"]
     with log.open("w") as file:
         process = subprocess.Popen(command, stderr=file)
     os.sched_setaffinity(process.pid, {HERE})
@@ -136,7 +139,7 @@ def _agent(world: World) -> Iterator[_Agent]:
             if process.poll() is not None:
                 raise RuntimeError(log.read_text())
             time.sleep(0.1)
-        yield _Agent(process.pid, f"http://{found[1]}", pauses)
+        yield RunningAgent(process.pid, f"http://{found[1]}", pauses)
     finally:
         process.terminate()
         process.wait()
@@ -152,7 +155,8 @@ def _by_check(metrics: str, name: str) -> dict[str, float]:
     return {check: float(value) for found, check, value in _SAMPLE.findall(metrics) if found == f"smtpcheck_{name}"}
 
 
-def _runs(metrics: str) -> float:
+def runs(metrics: str) -> float:
+    """Return how many runs there have been."""
     return sum(_by_check(metrics, "runs_total").values())
 
 
@@ -160,16 +164,17 @@ def _skipped(metrics: str) -> float:
     return sum(map(float, _SKIPPED.findall(metrics)))
 
 
-def _lags(after: str, before: str) -> dict[float, float]:
+def lags(after: str, before: str) -> dict[float, float]:
     """Return how many runs between two scrapes began at most so late, by the histogram's bounds."""
     earlier = {bound: float(count) for bound, count in _LAG.findall(before)}
     return {float(bound): float(count) - earlier[bound] for bound, count in _LAG.findall(after)}
 
 
-def _p99(counts: dict[float, float]) -> float:
+def p99(counts: dict[float, float]) -> float:
     """Return the bound below which 99 % lie."""
     return next(bound for bound, count in sorted(counts.items()) if count >= 0.99 * max(counts.values()))
 
 
 def _percentile(values: list[float]) -> float:
-    return sorted(values)[int(0.99 * len(values))]
+    """Return the p99; not a number where nothing ran."""
+    return sorted(values)[int(0.99 * len(values))] if values else math.nan

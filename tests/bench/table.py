@@ -1,6 +1,6 @@
 """What came out: rows with a figure and, where there is one, its goal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -25,13 +25,19 @@ def markdown(rows: Iterable[Row]) -> str:
     """Return the rows as a table."""
     cells = [("what", "measured", "goal: at most", ""), ("---", "---:", "---:", "---")]
     for row in rows:
-        goal = "" if row.goal is None else _figure(row.goal, row.unit)
-        cells.append((row.what, _figure(row.value, row.unit), goal, row.verdict))
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        goal = "" if row.goal is None else figure(row.goal, row.unit)
+        cells.append((row.what, figure(row.value, row.unit), goal, row.verdict))
+    return grid(cells)
+
+
+def grid(lines: Sequence[tuple[str, ...]]) -> str:
+    """Return lines of cells as a table; the second one is its rule."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
     )
 
 
-def _figure(value: float, unit: str) -> str:
+def figure(value: float, unit: str) -> str:
+    """Return a figure with three digits."""
     return f"{value:.3g} {unit}".strip() if value < 100 else f"{value:.0f} {unit}".strip()

@@ -47,7 +47,7 @@ class World:
         path = self.folder / f"{checks}.yaml"
         path.write_text(
             f"""
-agent: {{listen: "127.0.0.1:0", state: {self.folder / "state"}}}
+agent: {{listen: "127.0.0.1:0", state: {self.folder / f"state-{checks}"}}}
 credentials:
   ready: {{type: token, from: {{file: token}}}}
 checks:
