@@ -24,8 +24,9 @@ _SUSPECT = re.compile("eyJ|[:=%]")
 """What every form of a token or password has that is taken out; most texts have none of it."""
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CONSTANT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
-_YEAR_10000 = 253402300800
-"""Unix seconds; secrets that were made to last for ever expire in 2299."""
+_YEAR_9999 = 253370764800
+"""Unix seconds. Secrets of Microsoft that were made to last for ever expire in 2299; keys of Google say 9999, and never
+expire."""
 _MILLISECONDS = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/")
 
 
@@ -109,7 +110,7 @@ def moment(of: Mapping[str, Any], key: str, offset: float = 0.0) -> float | None
             seconds = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
             return None
-    return seconds - offset if 0 < seconds < _YEAR_10000 else None
+    return seconds - offset if 0 < seconds < _YEAR_9999 else None
 
 
 def is_guid(value: str) -> bool:
