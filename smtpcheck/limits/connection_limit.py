@@ -5,14 +5,13 @@ Rules of this file:
 - Inside a process an asyncio lock orders the runs of one mailbox; between processes on one machine (an agent, and a
   `check` beside it) `mailbox_lock` does.
 - Waiting for a slot is counted in no phase. Where it has a limit, what was waited for is said.
-- Every run passes here: where nothing is to be waited for, `slot` sets no time limit and keeps no list, which would
-  cost three times as much.
+- Every run passes here: where nothing is to be waited for, no time limit is set and no list kept, and the slot is no
+  generator: each would double the cost.
 """
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 
 from smtpcheck.limits.mailbox_lock import MailboxLocks, offset_of
 
@@ -38,30 +37,35 @@ class ConnectionLimit:
         """Return why other processes are not waited for, as a sentence; empty while they are."""
         return self._locks.error if self._locks is not None else ""
 
-    @asynccontextmanager
-    async def slot(self, mailbox: str, seconds: float = math.inf) -> AsyncIterator[None]:
-        """Hold the mailbox, and then one of the open connections.
+    def slot(self, mailbox: str, seconds: float = math.inf) -> "_Slot":
+        """Return what holds the mailbox, and then one of the open connections, between `async with` and its end.
 
-        Raises NoSlotError after so many seconds, or where another process holds the mailbox for longer than is waited.
+        It raises NoSlotError after so many seconds, or where another process holds the mailbox for longer than is
+        waited.
         """
-        offset = offset_of(mailbox)
+        return _Slot(self, offset_of(mailbox), seconds)
+
+    async def acquire(self, offset: int, seconds: float) -> None:
+        """Acquire all that a connection of a mailbox needs, or nothing."""
         lock, is_alone = self._enter(offset)
         try:
             if is_alone and not self._slots.locked() and (self._locks is None or self._locks.try_acquire(offset)):
-                try:
-                    async with lock, self._slots:  # all of it is free: nothing is waited for
-                        yield
-                finally:
-                    if self._locks is not None:
-                        self._locks.release(offset)
+                await lock.acquire()  # all of it is free: nothing is waited for
+                await self._slots.acquire()
             else:
-                with await self._acquired(offset, lock, seconds):
-                    yield
-        finally:
+                await self._wait(offset, lock, seconds)
+        except BaseException:
             self._leave(offset)
+            raise
 
-    async def _acquired(self, offset: int, lock: asyncio.Lock, seconds: float) -> ExitStack:
-        """Acquire all that a connection needs, or nothing; leaving what is returned releases it."""
+    def release(self, offset: int) -> None:
+        """Release what `acquire` acquired."""
+        self._slots.release()
+        if self._locks is not None:
+            self._locks.release(offset)
+        self._leave(offset).release()
+
+    async def _wait(self, offset: int, lock: asyncio.Lock, seconds: float) -> None:
         missing = "another run of this mailbox has not ended"
         self.waiting += 1
         try:
@@ -75,8 +79,7 @@ class ConnectionLimit:
                         acquired.callback(self._locks.release, offset)
                     missing = f"all {self._most} connections (agent.max_open_connections) are in use"
                     await self._slots.acquire()
-                    acquired.callback(self._slots.release)
-                    return acquired.pop_all()
+                    acquired.pop_all()
         except TimeoutError:
             raise NoSlotError(missing or self._held_elsewhere(offset)) from None
         finally:
@@ -93,12 +96,30 @@ class ConnectionLimit:
         self._mailboxes[key] = (lock, users + 1)
         return lock, not users
 
-    def _leave(self, key: int) -> None:
+    def _leave(self, key: int) -> asyncio.Lock:
         lock, users = self._mailboxes.pop(key)
         if users > 1:
             self._mailboxes[key] = (lock, users - 1)
+        return lock
 
     def close(self) -> None:
         """Release the locks between processes."""
         if self._locks is not None:
             self._locks.close()
+
+
+class _Slot:
+    """The slot of one run."""
+
+    __slots__ = ("_limit", "_offset", "_seconds")
+
+    def __init__(self, limit: ConnectionLimit, offset: int, seconds: float) -> None:
+        self._limit = limit
+        self._offset = offset
+        self._seconds = seconds
+
+    async def __aenter__(self) -> None:
+        await self._limit.acquire(self._offset, self._seconds)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._limit.release(self._offset)
