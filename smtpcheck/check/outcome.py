@@ -30,6 +30,8 @@ from smtpcheck.model.timestamp import utc_text, utc_text_with_seconds
 
 _DAY = 86400.0
 _CONNECTING_PHASES = frozenset({Phase.DNS, Phase.CONNECT})
+_REACHING_PHASES = _CONNECTING_PHASES | {Phase.TOKEN, Phase.REQUEST}
+"""Those that say whether a host was reached."""
 _PHASES_BEFORE_LOGIN = _CONNECTING_PHASES | {Phase.TLS}
 """Without those in which the server may refuse by a reply."""
 _SHORTAGES = frozenset({TokenErrorKind.OUT_OF_RESOURCES, TokenErrorKind.NO_SLOT})
@@ -262,9 +264,9 @@ def _answered(step: Step) -> bool:
 
 def hosts_tried(check: Check, report: Report, issuer: str) -> Iterable[Try]:
     """Yield each try to reach a host; `issuer` is the host of the check's issuer."""
+    error = report.token_error
     for step in report.steps:
-        error = report.token_error
-        if _ran_short(step, error):
+        if step.phase not in _REACHING_PHASES or _ran_short(step, error):
             continue
         if step.phase is Phase.TOKEN and issuer:
             yield Try(issuer, error is None or error.kind not in _OFFLINE_KINDS)

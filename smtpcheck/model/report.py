@@ -346,7 +346,10 @@ class Report:
     @property
     def failed_step(self) -> Step | None:
         """Return the first step with a fault: the token's comes before the connection's."""
-        return next((step for step in self.steps if step.fault is not None), None)
+        for step in self.steps:
+            if step.fault is not None:
+                return step
+        return None
 
     @property
     def failed_reply(self) -> Reply | None:
