@@ -5,8 +5,8 @@ Rules of this file:
 - Inside a process an asyncio lock orders the runs of one mailbox; between processes on one machine (an agent, and a
   `check` beside it) `mailbox_lock` does.
 - Waiting for a slot is counted in no phase. Where it has a limit, what was waited for is said.
-- Every run passes here: where nothing is to be waited for, no time limit is set and no list kept, which would cost three
-  times as much; nor is the slot a generator.
+- Every run passes here: where nothing is to be waited for, no time limit is set and no list kept, which would cost
+  three times as much; nor is the slot a generator.
 """
 
 import asyncio
