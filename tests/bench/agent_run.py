@@ -117,10 +117,11 @@ def _during_scrapes(running: RunningAgent, since: float) -> Iterator[Row]:
         if since <= start <= since + SCRAPED:
             met = any(start < end and begin < start + seconds for begin, end in windows)
             (scraped if met else quiet).append(seconds)
-    ratio = _percentile(scraped) / _percentile(quiet)
+    between = _percentile(quiet)
+    ratio = _percentile(scraped) / between if between else math.nan  # an overloaded agent's runs take no time at all
     yield Row("a scrape by HTTP, gzip, of the busy agent", sorted(e - b for b, e in windows)[len(windows) // 2], "s")
     yield Row("p99 of the probes beside a scrape", 1e3 * _percentile(scraped), "ms")
-    yield Row("p99 of the probes between scrapes", 1e3 * _percentile(quiet), "ms")
+    yield Row("p99 of the probes between scrapes", 1e3 * between, "ms")
     yield Row("probes beside a scrape / between scrapes, p99", ratio, "", 3.0)
 
 
