@@ -13,7 +13,7 @@ from smtpcheck.agent import inspecting
 from smtpcheck.agent.agent import Agent
 from smtpcheck.diagnosis.explain import CERTAIN, LIKELY
 from smtpcheck.model.cause import Cause
-from smtpcheck.model.report import Outcome, Report
+from smtpcheck.model.report import Finding, Outcome, Report
 from smtpcheck.sandbox import gmail_replies
 from smtpcheck.sandbox.directory import IssuerFailure
 from smtpcheck.sandbox.flaws import Flaw
@@ -276,12 +276,16 @@ async def test_a_delegation_that_was_withdrawn_is_a_warning_while_the_token_hold
             for progress in agent.inspection.readings._progress.values():
                 progress.due_at = 0.0
 
-            def is_warned() -> bool:
+            def of_delegation() -> list[Finding]:
                 report = report_of(agent, "billing")
-                causes = {warning.cause for warning in report.warnings} if report is not None else set()
-                return report is not None and Cause.GOOGLE_DWD_NOT_AUTHORIZED in causes
+                warnings = report.warnings if report is not None else ()
+                return [each for each in warnings if each.cause is Cause.GOOGLE_DWD_NOT_AUTHORIZED]
 
-            await until(is_warned)
+            await until(of_delegation)
+            report = report_of(agent, "billing")
+            assert report is not None
+            assert report.outcome is Outcome.WARNING, "mail is still sent with the token in memory"
+            assert "https://mail.google.com/ is not delegated to the client ID" in of_delegation()[0].evidence[0]
 
 
 async def test_an_incident_of_gmail_is_in_the_metrics(tmp_path: Path) -> None:
