@@ -28,3 +28,8 @@ class Access(ABC):
 
     def check(self, question: Question) -> None:  # noqa: B027 - most providers have all of it
         """Raise NotReadableError where the provider has nothing that could answer."""
+
+
+def is_local(url: str) -> bool:
+    """Return whether an address is on this machine."""
+    return url.startswith(("https://localhost:", "https://127.0.0.1:"))

@@ -13,7 +13,7 @@ import asyncio
 
 from smtpcheck.http_client.client import Client
 from smtpcheck.http_client.urls import is_same_origin
-from smtpcheck.inspection.access import Access
+from smtpcheck.inspection.access import Access, is_local
 from smtpcheck.inspection.google import GoogleReader
 from smtpcheck.inspection.not_readable import NotReadableError
 from smtpcheck.inspection.pace import TenantPace
@@ -41,13 +41,15 @@ class GoogleAccess(Access):
         inspected: GoogleServiceAccount | GoogleUser,
         by: GoogleServiceAccount,
         tokens: TokenBroker,
+        *,
         pace: TenantPace,
+        root: str,
     ) -> None:
-        """Ask about `inspected` with the tokens of `by`; nothing is opened yet."""
+        """Ask about `inspected` with the tokens of `by`, whose `root_of` is given; nothing is opened yet."""
         self._plan, self._inspected, self._by = plan, inspected, by
         self._tokens, self._pace = tokens, pace
         self._client = Client(ca_file=by.ca_file, proxy=by.proxy, limits=LIMITS, connections=1)
-        reader, root = Reader(self._client, self._token, pace), root_of(by)
+        reader = Reader(self._client, self._token, pace)
         self.is_local = is_local(root)
         self.readers = GoogleReader(reader, root, self._mailbox_token, self._request_token)
 
@@ -104,8 +106,3 @@ def root_of(credential: GoogleServiceAccount | GoogleUser) -> str:
     if not issuer.startswith("https://") or is_same_origin(issuer, _ISSUER):
         return ""
     return "/".join(issuer.split("/")[:3])
-
-
-def is_local(root: str) -> bool:
-    """Return whether an issuer is on this machine."""
-    return root.startswith(("https://localhost:", "https://127.0.0.1:"))

@@ -6,11 +6,10 @@ Rule of this file: the inspectors of one tenant, or of one customer of Google, s
 import time
 from collections.abc import Callable, Mapping
 
-from smtpcheck.inspection.access import Access
+from smtpcheck.inspection.access import Access, is_local
 from smtpcheck.inspection.google_access import GoogleAccess, root_of
-from smtpcheck.inspection.google_access import is_local as is_local_google
 from smtpcheck.inspection.inspector import Inspector
-from smtpcheck.inspection.microsoft import MicrosoftAccess, is_local
+from smtpcheck.inspection.microsoft import MicrosoftAccess
 from smtpcheck.inspection.pace import SPACING, TenantPace
 from smtpcheck.inspection.plan import InspectionPlan
 from smtpcheck.oauth.broker import TokenBroker
@@ -62,12 +61,12 @@ class Inspectors:
     def _access(self, plan: InspectionPlan, inspected: Credential, by: Credential) -> Access | None:
         """Return the way to the provider of a credential, None where it has none."""
         if isinstance(inspected, CloudCredential) and isinstance(by, CloudCredential):
-            pace = self._pace(f"{by.graph_url} {by.hints(plan.by).tenant}", local=is_local(by))
+            pace = self._pace(f"{by.graph_url} {by.hints(plan.by).tenant}", local=is_local(by.graph_url))
             return MicrosoftAccess(plan, inspected, by, self._tokens, pace)
         if isinstance(inspected, GoogleServiceAccount | GoogleUser) and isinstance(by, GoogleServiceAccount):
             root = root_of(by)
-            pace = self._pace(f"google {root} {by.identity().address}", local=is_local_google(root))
-            return GoogleAccess(plan, inspected, by, self._tokens, pace)
+            pace = self._pace(f"google {root} {by.identity().address}", local=is_local(root))
+            return GoogleAccess(plan, inspected, by, self._tokens, pace=pace, root=root)
         return None
 
     def _pace(self, tenant: str, *, local: bool) -> TenantPace:

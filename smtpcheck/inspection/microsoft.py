@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from smtpcheck.http_client.client import Client
-from smtpcheck.inspection.access import Access
+from smtpcheck.inspection.access import Access, is_local
 from smtpcheck.inspection.exchange import ExchangeReader
 from smtpcheck.inspection.graph import GraphReader
 from smtpcheck.inspection.not_readable import NotReadableError
@@ -34,7 +34,7 @@ class MicrosoftAccess(Access):
         pace: TenantPace,
     ) -> None:
         """Ask about `inspected` with the tokens of `by`; nothing is opened yet."""
-        self.is_local = is_local(by)
+        self.is_local = is_local(by.graph_url)
         self._plan, self._inspected, self._by, self._tokens = plan, inspected, by, tokens
         self._client = Client(ca_file=by.ca_file, proxy=by.proxy, limits=LIMITS, connections=1)
         reader = Reader(self._client, self._token, pace)
@@ -85,8 +85,3 @@ class MicrosoftAccess(Access):
         except SecretUnreadableError:
             return {}
         return token_facts(token, scope="", acquired_at=0.0, expires_at=None).claims
-
-
-def is_local(by: CloudCredential) -> bool:
-    """Return whether a credential's issuer is on this machine."""
-    return by.graph_url.startswith(("https://localhost:", "https://127.0.0.1:"))
