@@ -1,5 +1,6 @@
 """`smtpcheck demo`: the agent on an embedded world, where each check shows one cause."""
 
+import errno
 import shlex
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from smtpcheck.cli.failure import closed_pipe
 from smtpcheck.cli.options import Level, Style
 from smtpcheck.cli.run import address, refuse_windows, run_loop, serve
 from smtpcheck.cli.signals import exit_on_sigterm, stop_event
@@ -84,15 +86,7 @@ async def _stay(folder: Path, listen_address: str) -> int:
             agent.state.inspections.put(credential, reading)
 
         def listening(bound: str) -> None:
-            print(f"{len(settings.checks)} checks run against simulated servers; nothing leaves this machine.")
-            print(f"Page     http://{bound}/\nMetrics  http://{bound}/metrics\nStop     Ctrl-C")
-            config = shlex.quote(str(world.config))
-            print(f"Try      smtpcheck doctor audience-wrong -c {config}")
-            print(f"         smtpcheck check 'certificate-*' -c {config}")
-            print(
-                "         smtpcheck explain '535 5.7.139 SmtpClientAuthentication is disabled for the Tenant'",
-                flush=True,
-            )
+            show_on_terminal(_invitation(len(settings.checks), bound, shlex.quote(str(world.config))))
 
         try:
             await serve(agent, settings.agent.listen, stop, listening=listening)
@@ -100,6 +94,27 @@ async def _stay(folder: Path, listen_address: str) -> int:
             print(f"smtpcheck: {error}", file=sys.stderr)
             return 1
     return 0
+
+
+def _invitation(checks: int, bound: str, config: str) -> str:
+    return f"""\
+{checks} checks run against simulated servers; nothing leaves this machine.
+Page     http://{bound}/
+Metrics  http://{bound}/metrics
+Try      smtpcheck doctor audience-wrong -c {config}
+         smtpcheck check 'certificate-*' -c {config}
+         smtpcheck explain '535 5.7.139 SmtpClientAuthentication is disabled for the Tenant'
+Stop     Ctrl-C"""
+
+
+def show_on_terminal(text: str) -> None:
+    """Print it; a terminal that has gone meanwhile is no fault, for SIGHUP ends the demo then."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        closed_pipe()
 
 
 async def _read_yesterday(world: "World", settings: "Settings") -> "dict[str, KeptReading]":

@@ -343,6 +343,16 @@ def test_a_closed_terminal_ends_what_was_started_on_it(config: Path, command: tu
             os.kill(process, signal.SIGKILL)
 
 
+def test_the_demo_ends_in_order_where_its_terminal_has_gone_before_it_could_say_where_it_is() -> None:
+    """It is shown to a terminal whose other end is closed."""
+    shown_to_nobody = (
+        "import os, pty; ours, its = pty.openpty(); os.close(ours); os.dup2(its, 1)\n"
+        "from smtpcheck.cli.demo import show_on_terminal; show_on_terminal('Stop     Ctrl-C'); print('later')"
+    )
+    ended = subprocess.run([sys.executable, "-c", shown_to_nobody], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def _read_until(terminal: int, text: bytes) -> None:
     seen = b""
     while text not in seen:
