@@ -12,7 +12,7 @@ Rules of this file:
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -175,8 +175,8 @@ class Agent:
         """Return what is known of each credential's life."""
         return self._kit.tokens.states()
 
-    async def exposition(self, *, openmetrics: bool) -> bytes:
-        """Return all metrics in the text format, or in OpenMetrics; they are rendered off the loop."""
+    async def exposition(self, *, openmetrics: bool, join: Callable[[Iterable[bytes]], bytes] = b"".join) -> bytes:
+        """Return all metrics in the text format, or in OpenMetrics; they are rendered and joined off the loop."""
         state = agent_state(
             AgentParts(
                 *(self._runner, self._requests, self._schedule, self._health, self._loopback),
@@ -186,9 +186,8 @@ class Agent:
             unhealthy_reason=self.unhealthy_reason(),
             state_error=self.state.error,
         )
-        return await asyncio.to_thread(
-            self._metrics.expose, openmetrics=openmetrics, credentials=self.credentials(), agent=state
-        )
+        pieces = self._metrics.pieces(openmetrics=openmetrics, credentials=self.credentials(), agent=state)
+        return await asyncio.to_thread(join, pieces)
 
     async def check_now(self, name: str) -> Ran:
         """Run the check at once with a fresh token, whatever its breaker says; the result counts like any other.

@@ -3,7 +3,7 @@
 Rule of this file: protocols only. The agent of `smtpcheck.agent` has this shape, and so have the small worlds of tests.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from smtpcheck.agent.alerting import NotifierState
@@ -109,8 +109,8 @@ class AgentView(Protocol):
     def credentials(self) -> tuple[CredentialState, ...]:
         """Return what is known of every credential."""
 
-    async def exposition(self, *, openmetrics: bool) -> bytes:
-        """Return the metrics as text, in Prometheus' format or as OpenMetrics."""
+    async def exposition(self, *, openmetrics: bool, join: Callable[[Iterable[bytes]], bytes]) -> bytes:
+        """Return the metrics, in Prometheus' format or as OpenMetrics, as `join` makes one of their pieces."""
 
     async def check_now(self, name: str) -> Report | TooSoonView | Busy:
         """Run a check at once with a fresh token; refused when asked for too often, or by an agent that is stopping."""

@@ -13,7 +13,7 @@ from aiohttp import web
 from smtpcheck.agent.on_demand import Busy, can_be_requested
 from smtpcheck.model.check import Check
 from smtpcheck.output.metrics import wants_openmetrics
-from smtpcheck.web.endpoints import exposed
+from smtpcheck.web.endpoints import exposed, gzipped, takes_gzip
 from smtpcheck.web.keys import AGENT
 from smtpcheck.web.pages import named
 from smtpcheck.web.security import refuse_cross_origin
@@ -32,10 +32,11 @@ async def probe(request: web.Request) -> web.Response:
     if isinstance(probed, Busy):
         raise web.HTTPServiceUnavailable(text="busy: not run in time, because of other runs")
     if request.query.get("debug") == "true":
-        metrics = agent.exposition_of(probed, openmetrics=False).decode()
-        return web.Response(text=transcript(probed, agent.catalogue, metrics))
+        text = agent.exposition_of(probed, openmetrics=False).decode()
+        return web.Response(text=transcript(probed, agent.catalogue, text))
     openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
-    return await exposed(request, agent.exposition_of(probed, openmetrics=openmetrics), openmetrics=openmetrics)
+    metrics, is_gzip = agent.exposition_of(probed, openmetrics=openmetrics), takes_gzip(request)
+    return exposed(gzipped([metrics]) if is_gzip else metrics, openmetrics=openmetrics, is_gzip=is_gzip)
 
 
 async def targets(request: web.Request) -> web.Response:

@@ -1,6 +1,6 @@
 """A small world for the pages: an agent that has the shape of the real one and runs nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -116,8 +116,8 @@ class World:
     def credentials(self) -> tuple[CredentialState, ...]:
         return self.states
 
-    async def exposition(self, *, openmetrics: bool) -> bytes:
-        return b"# openmetrics\n# EOF\n" if openmetrics else b"smtpcheck_checks 3\n"
+    async def exposition(self, *, openmetrics: bool, join: Callable[[Iterable[bytes]], bytes]) -> bytes:
+        return join([b"# openmetrics\n", b"# EOF\n"] if openmetrics else [b"smtpcheck_checks 3\n"])
 
     async def check_now(self, name: str) -> Report | TooSoon | Busy:
         self.asked.append(name)

@@ -3,8 +3,9 @@
 Rules of this file:
 - The series of a check are rendered once, when its run ends. A scrape joins them family by family, as both formats want
   all samples of a family together.
-- `Metrics.expose` may run in a thread of its own while the event loop records: it takes one snapshot of the rows, and a
-  row is never mutated. Everything else here belongs to the event loop.
+- `Metrics.pieces` may be run through in a thread of its own while the event loop records: it takes one snapshot of the
+  rows, and a row is never mutated. Everything else here belongs to the event loop.
+- They are pieces, so that a scrape that is compressed never has its whole text in memory.
 - The formats: https://github.com/prometheus/docs/blob/main/docs/instrumenting/exposition_formats.md (text 0.0.4) and
   https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md (1.0).
 """
@@ -106,19 +107,24 @@ class Metrics:
 
     def expose(self, *, openmetrics: bool, credentials: tuple[CredentialState, ...], agent: AgentState) -> bytes:
         """Return all metrics as OpenMetrics 1.0 or as text format 0.0.4."""
-        parts: list[bytes] = []
+        return b"".join(self.pieces(openmetrics=openmetrics, credentials=credentials, agent=agent))
+
+    def pieces(
+        self, *, openmetrics: bool, credentials: tuple[CredentialState, ...], agent: AgentState
+    ) -> Iterator[bytes]:
+        """Yield what `expose` returns, a piece at a time; the snapshot is taken before the first one."""
         configured = [series.row for series in self._series.copy().values()]
         runs, loopbacks = self._rows.copy().values(), self._loopbacks.copy().values()
         for families, rows in ((OF_RUNS, runs), (OF_CONFIGURATION, configured), (PER_LOOPBACK, loopbacks)):
             labels, *fragments = zip(*rows, strict=True) if rows else ((),)
             for family, of_family in zip(families, fragments, strict=False):
                 if any(of_family):
-                    parts += (family.header(openmetrics), *_joined(of_family, labels))
+                    yield family.header(openmetrics)
+                    yield from _joined(of_family, labels)
         for family, samples in self._shards:
-            parts += (family.header(openmetrics), samples)
+            yield family.header(openmetrics) + samples
         encode = openmetrics_format.generate_latest if openmetrics else text_format.generate_latest
-        parts.append(encode(Scrape(self._measurements, credentials, agent)))
-        return b"".join(parts)
+        yield encode(Scrape(self._measurements, credentials, agent))
 
     def expose_probe(
         self,

@@ -330,6 +330,16 @@ def test_promtool_finds_nothing() -> None:
     assert (found.returncode, found.stdout + found.stderr) == (0, b"")
 
 
+def test_a_scrape_of_many_checks_is_made_in_small_pieces() -> None:
+    """The text of all of them need never be in memory; each name is of one length, so that text grows with checks."""
+    many = scraped(
+        *((replace(CHECK, name=f"n{number:04}"), replace(GOOD, check=f"n{number:04}")) for number in range(3000))
+    )
+    pieces = list(many.pieces(openmetrics=False, credentials=CREDENTIALS, agent=AGENT))
+    assert b"".join(pieces) == text(many).encode()
+    assert max(map(len, pieces)) < len(text(many)) / 50
+
+
 def test_an_unknown_outcome_has_no_success_and_no_failure() -> None:
     metrics = scraped((CHECK, GOOD), (CHECK, UNKNOWN))
     labels = 'check="billing",site="north",team="finance"'
