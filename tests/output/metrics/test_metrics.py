@@ -338,7 +338,7 @@ def test_a_scrape_of_many_checks_is_made_in_small_pieces() -> None:
     *of_checks, of_agent = many.pieces(openmetrics=False, credentials=CREDENTIALS, agent=AGENT)
     assert text(many).startswith(b"".join(of_checks).decode())
     assert b"smtpcheck_build_info" in of_agent
-    assert max(map(len, of_checks)) < len(text(many)) / 50
+    assert max(map(len, of_checks)) < len(text(many)) / 20
 
 
 def test_an_unknown_outcome_has_no_success_and_no_failure() -> None:
