@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_cer
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 from pydantic import BaseModel, ConfigDict, Field
 
+from smtpcheck.oauth.kept_key import PARSING
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.secrets.source import ConfiguredPath, SecretSource
 
@@ -115,7 +116,8 @@ def _contents(path: Path, passphrase: Secret | None) -> tuple[object, list[Certi
         raise CertificateUnusableError(f"{path} cannot be read ({(error.strerror or '').lower()})") from None
     secret = passphrase.reveal().encode() if passphrase else None
     try:
-        return _pem(content, secret) if b"-----BEGIN" in content else _pfx(content, secret)
+        with PARSING:
+            return _pem(content, secret) if b"-----BEGIN" in content else _pfx(content, secret)
     except (ValueError, TypeError) as error:
         raise CertificateUnusableError(f"{path} {_reason(error, given=secret is not None)}") from None
     except UnsupportedAlgorithm:

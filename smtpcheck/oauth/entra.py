@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 from smtpcheck.http_client.trust import CaUnusableError
 from smtpcheck.model.report import TokenError, TokenErrorKind
-from smtpcheck.oauth.certificate import CertificateUnusableError, ClientKey, load_client_key
+from smtpcheck.oauth.certificate import CertificateUnusableError, load_client_key
 from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
-from smtpcheck.oauth.msal_client import MsalClient
+from smtpcheck.oauth.kept_key import KeptKey
+from smtpcheck.oauth.msal_client import KeptClient, MsalClient
 from smtpcheck.oauth.secret_expiry import Graph, read_secret_expiry
-from smtpcheck.oauth.session import IssuerSession
-from smtpcheck.secrets.file_state import file_state
+from smtpcheck.oauth.session import IssuerSession, trust_of
 from smtpcheck.secrets.secret import Secret
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
@@ -52,8 +52,8 @@ class EntraFlow(Flow):
     def __init__(self, application: Application) -> None:
         self._application = application
         self._lifetime = CredentialLifetime(client_secret_expires_at=application.secret_expires_at)
-        self._client: MsalClient | None = None
-        self._fingerprint = ""
+        self._client = KeptClient()
+        self._key = KeptKey(application.certificate, load_client_key) if application.certificate else None
         self._assertion: Secret | None = None
         self._accepted: Secret | None = None
         self._looked_up: tuple[Secret | None, float] = (None, 0.0)
@@ -72,19 +72,20 @@ class EntraFlow(Flow):
         """Ask for a token; `subject` has no meaning here."""
         scope = scope or self._application.scope
         try:
-            client = self._ready_client()
+            credential, fingerprint = self._credential()
+            answer = self._client.ask(
+                lambda app: app.acquire_token_for_client([scope]),
+                lambda: self._made_client(credential),
+                made_of=fingerprint,
+                scope=scope,
+            )
         except SecretUnreadableError as error:
             return self._failure(TokenErrorKind.SECRET_UNREADABLE, str(error), scope)
         except CertificateUnusableError as error:
             return self._failure(TokenErrorKind.CERTIFICATE_UNUSABLE, str(error), scope)
         except CaUnusableError as error:
             return self._failure(TokenErrorKind.TLS, str(error), scope)
-        answer = client.ask(lambda app: app.acquire_token_for_client([scope]), scope=scope)
-        if isinstance(answer, TokenError):
-            self._client = None
-            return answer
-        self._client = client
-        return IssuedToken(answer.token, answer.expires_at)
+        return answer if isinstance(answer, TokenError) else IssuedToken(answer.token, answer.expires_at)
 
     @property
     def side_request_due(self) -> bool:
@@ -113,12 +114,7 @@ class EntraFlow(Flow):
         if end is not None:
             self._lifetime = replace(self._lifetime, client_secret_expires_at=end.at, client_secret_name=end.name)
 
-    def _ready_client(self) -> MsalClient:
-        """Return the application object for the secret as it is now."""
-        credential, fingerprint = self._credential()
-        if self._client is not None and self._fingerprint == fingerprint:
-            return self._client
-        self._client, self._fingerprint = None, fingerprint
+    def _made_client(self, credential: str | dict[str, Any]) -> MsalClient:
         return MsalClient(
             authority=self._application.authority,
             client_id=self._application.client_id,
@@ -129,16 +125,16 @@ class EntraFlow(Flow):
     def _credential(self) -> tuple[str | dict[str, Any], str]:
         """Return what MSAL takes as `client_credential`, and what distinguishes it from another."""
         application = self._application
-        trust = str(file_state(application.ca_file)) if application.ca_file else ""
+        trust = trust_of(application.ca_file)
         if application.assertion is not None:
             self._assertion = application.assertion.read()
             return {"client_assertion": self._current_assertion}, trust
-        if application.certificate is None:
+        if self._key is None:
             assert application.secret is not None  # noqa: S101 - the configuration has one of the three
             secret = self._accepted = application.secret.read()
             return secret.reveal(), f"{secret.fingerprint} {trust}"
         passphrase = application.passphrase.read() if application.passphrase else None
-        key: ClientKey = load_client_key(application.certificate, passphrase)
+        key = self._key.read(passphrase)
         self._lifetime = replace(self._lifetime, client_certificate_expires_at=key.not_after)
         return (
             {"private_key": key.private_key, "public_certificate": key.certificate},

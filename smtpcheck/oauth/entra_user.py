@@ -5,16 +5,16 @@ Rule of this file: MSAL asks for offline_access, openid and profile by itself, a
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 from smtpcheck.http_client.trust import CaUnusableError
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse
-from smtpcheck.oauth.msal_client import MsalClient, Question
+from smtpcheck.oauth.msal_client import KeptClient, MsalClient, Question
 from smtpcheck.oauth.refresh import RefreshFlow, Terms
-from smtpcheck.oauth.session import IssuerSession
+from smtpcheck.oauth.session import IssuerSession, trust_of
 from smtpcheck.oauth.token_store import TokenFile
 from smtpcheck.oauth.user_credential import Invitation, Show
 from smtpcheck.secrets.secret import Secret
@@ -34,10 +34,10 @@ class UserApplication:
 
 def entra_user_flow(user: UserApplication, terms: Terms, login: TokenFile | None) -> RefreshFlow:
     """Return the flow that redeems the user's refresh token."""
+    kept = KeptClient()
 
     def redeem(token: Secret, scope: str) -> TokenResponse | TokenError:
-        wanted = replace(user, scope=scope)
-        return _ask(wanted, lambda app: app.acquire_token_by_refresh_token(token.reveal(), [scope]))
+        return _ask(user, lambda app: app.acquire_token_by_refresh_token(token.reveal(), [scope]), scope, kept)
 
     return RefreshFlow(terms, login, redeem)
 
@@ -54,24 +54,21 @@ def sign_in(
             flow, exit_condition=lambda flow: cancelled.is_set() or time.time() > flow["expires_at"]
         )
 
-    return _ask(user, by_device_code)
+    return _ask(user, by_device_code, user.scope, KeptClient())
 
 
-def _ask(user: UserApplication, question: Question) -> TokenResponse | TokenError:
-    try:
+def _ask(user: UserApplication, question: Question, scope: str, kept: KeptClient) -> TokenResponse | TokenError:
+    def client() -> MsalClient:
         session = IssuerSession(ca_file=user.ca_file, proxy=user.proxy)
+        return MsalClient(authority=user.authority, client_id=user.client_id, credential=None, session=session)
+
+    try:
+        return kept.ask(question, client, made_of=trust_of(user.ca_file), scope=scope)
     except CaUnusableError as error:
         return TokenError(
             TokenErrorKind.TLS,
             at=time.time(),
             endpoint=user.authority,
             description=str(error),
-            requested_scope=user.scope,
+            requested_scope=scope,
         )
-    client = MsalClient(
-        authority=user.authority,
-        client_id=user.client_id,
-        credential=None,
-        session=session,
-    )
-    return client.ask(question, scope=user.scope)

@@ -3,7 +3,7 @@
 Rules of this file:
 - A flow is synchronous and blocking; the broker calls it in its own threads, never twice at once for one credential.
 - A flow always asks the issuer, bypassing caches of its libraries, so that an old error or token is never shown as new.
-- A flow reads its secrets at each request, and holds no connection between two of them.
+- A flow uses its secrets as they are at each request, and holds no connection between two of them.
 - The world's failures are values: a flow raises only for our own bugs.
 """
 

@@ -32,7 +32,9 @@ from smtpcheck.model.printable import printable
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import has_token, token_error, token_response
 from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
+from smtpcheck.oauth.kept_key import PARSING, KeptKey
 from smtpcheck.oauth.session import IssuerSession, unanswered
+from smtpcheck.secrets.secret import Secret
 
 _TOKEN_URI = "https://oauth2.googleapis.com/token"
 _AWS = "urn:ietf:params:aws:token-type:aws4_request"
@@ -57,6 +59,7 @@ class DelegationFlow(Flow):
 
     def __init__(self, account: Delegation) -> None:
         self._account = account
+        self._key = KeptKey(account.key_file, _credentials_of)
         self._token_uri = _TOKEN_URI
 
     @property
@@ -111,16 +114,8 @@ class DelegationFlow(Flow):
         return IssuedToken(answer.token, answer.expires_at)
 
     def _credentials(self, info: Mapping[str, Any], transport: "_Transport", subject: str | None, scope: str) -> Any:
-        scopes = [scope]
         if info.get("type") == "service_account":
-            try:
-                return service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
-                    info, scopes=scopes, subject=subject
-                )
-            except (ValueError, GoogleAuthError) as error:
-                raise _KeyUnusableError(
-                    f"{self._account.key_file} has no usable key ({type(error).__name__})"
-                ) from None
+            return self._key.read().with_subject(subject).with_scopes([scope])
         try:
             kind: Any = aws.Credentials if info.get("subject_token_type") == _AWS else identity_pool.Credentials
             source: Any = kind.from_info(info, scopes=[_IAM_SCOPE])
@@ -133,7 +128,7 @@ class DelegationFlow(Flow):
         source.refresh(transport)
         signer = iam.Signer(transport, _Bearer(source.token), email)  # type: ignore[no-untyped-call]
         return service_account.Credentials(  # type: ignore[no-untyped-call]
-            signer, email, self._token_uri, scopes=scopes, subject=subject
+            signer, email, self._token_uri, scopes=[scope], subject=subject
         )
 
     def _refusal(self, transport: "_Transport", scope: str) -> TokenError:
@@ -224,6 +219,16 @@ def is_metadata_address(url: str) -> bool:
     except ValueError:
         return False
     return address.is_link_local or address == _AWS_IPV6_METADATA
+
+
+def _credentials_of(path: Path, _: Secret | None) -> Any:
+    """Return the credentials of the key in a service account's file, for nobody and no scope yet."""
+    info = _read(path)
+    try:
+        with PARSING:
+            return service_account.Credentials.from_service_account_info(info)  # type: ignore[no-untyped-call]
+    except (ValueError, GoogleAuthError) as error:
+        raise _KeyUnusableError(f"{path} has no usable key ({type(error).__name__})") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

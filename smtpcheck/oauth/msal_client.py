@@ -4,8 +4,9 @@ Rules of this file:
 - MSAL decides what is sent; what came back is evaluated by the session's record of it. MSAL's exceptions lose the body
   of a 5xx and of an unknown tenant's refusal.
 - Every request reaches the issuer: MSAL keeps no token, and its memory of errors (60 s for a 400, Retry-After for a
-  429) is emptied before each. The application object, whose making asks for the discovery document, is kept until a
-  request fails.
+  429) is emptied before each.
+- The application object, whose making asks for the discovery document, is kept until a request fails (`KeptClient`), so
+  that a renewal is one request.
 - MSAL never asks a host of its own choosing: no instance discovery, no region from the environment (MSAL_FORCE_REGION).
 """
 
@@ -105,6 +106,26 @@ class MsalClient:
                         description=f"the discovery document names {key} {str(named)[:200]!r}, not one at {home}",
                     )
                 )
+
+
+class KeptClient:
+    """The client of one flow, kept from request to request until one fails; not for two threads at once."""
+
+    def __init__(self) -> None:
+        self._client: MsalClient | None = None
+        self._made_of = ""
+
+    def ask(
+        self, question: Question, make: Callable[[], MsalClient], *, made_of: str, scope: str
+    ) -> TokenResponse | TokenError:
+        """Ask as `MsalClient.ask` does, of a client that `make` returns where `made_of` has changed or none is kept."""
+        client = self._client if self._made_of == made_of else None
+        self._client, self._made_of = None, made_of
+        client = client or make()
+        answer = client.ask(question, scope=scope)
+        if not isinstance(answer, TokenError):
+            self._client = client
+        return answer
 
 
 class _MismatchError(Exception):

@@ -30,11 +30,13 @@ from smtpcheck.http_client.trust import CaUnusableError
 from smtpcheck.http_client.urls import host_of, is_same_origin
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse, has_token, token_error, token_response
-from smtpcheck.oauth.certificate import CertificateUnusableError, load_signing_key
+from smtpcheck.oauth.certificate import CertificateUnusableError, SigningKey, load_signing_key
+from smtpcheck.oauth.kept_key import KeptKey
 from smtpcheck.oauth.session import IssuerSession, unanswered
 from smtpcheck.secrets.source import SecretSource, SecretUnreadableError
 
 _T = TypeVar("_T")
+_Key = KeptKey[tuple[SigningKey, str]]
 _ENCODED = (
     "(the secret has characters that client_secret_basic encodes, RFC 6749 2.3.1, which some issuers do not decode: "
     "try auth_method: client_secret_post)"
@@ -117,6 +119,7 @@ class Client:
     def __init__(self, registration: Registration) -> None:
         self._registration = registration
         self._endpoints: Endpoints | None = None
+        self._key = KeptKey(registration.key, load_signing_key) if registration.key else None
         self._tried_form_with = ""
 
     def tokens(self, form: Mapping[str, str]) -> TokenResponse | TokenError:
@@ -165,7 +168,7 @@ class Client:
         except CaUnusableError as error:
             return _failure(registration, TokenErrorKind.TLS, str(error))
         try:
-            conversation = _Conversation(registration, session, self._endpoints)
+            conversation = _Conversation(registration, session, self._endpoints, self._key)
             self._endpoints = conversation.endpoints
             return question(conversation)
         except SecretUnreadableError as error:
@@ -183,9 +186,12 @@ class Client:
 class _Conversation:
     """The requests that one question takes."""
 
-    def __init__(self, registration: Registration, session: IssuerSession, known: Endpoints | None) -> None:
+    def __init__(
+        self, registration: Registration, session: IssuerSession, known: Endpoints | None, key: _Key | None
+    ) -> None:
         self._registration = registration
         self._session = session
+        self._key = key
         self.endpoints = known or self._discover()
 
     def tokens(self, form: Mapping[str, str]) -> TokenResponse:
@@ -229,9 +235,8 @@ class _Conversation:
         import jwt  # noqa: PLC0415 - only clients with a key need it
 
         registration = self._registration
-        assert registration.key is not None  # noqa: S101 - the configuration has seen to it
-        passphrase = registration.passphrase.read() if registration.passphrase else None
-        key, algorithm = load_signing_key(registration.key, passphrase)
+        assert self._key is not None  # noqa: S101 - the configuration has seen to it
+        key, algorithm = self._key.read(registration.passphrase.read() if registration.passphrase else None)
         now = int(time.time())
         claims = {
             "iss": registration.client_id,

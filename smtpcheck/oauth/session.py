@@ -11,6 +11,7 @@ from pathlib import Path
 from smtpcheck.http_client.blocking import BlockingSession
 from smtpcheck.http_client.exchange import Fault, FaultKind, Limits
 from smtpcheck.model.report import TokenError, TokenErrorKind
+from smtpcheck.secrets.file_state import file_state
 
 LIMITS = Limits(seconds=25.0, connect_seconds=5.0, octets=1024 * 1024)
 
@@ -36,6 +37,11 @@ class IssuerSession(BlockingSession):
     def __init__(self, *, ca_file: Path | None = None, proxy: str | None = None, local: bool = False) -> None:
         """See `BlockingSession`. Raises CaUnusableError."""
         super().__init__(ca_file=ca_file, proxy=proxy, local=local, limits=LIMITS, public_fields=_PUBLIC_FIELDS)
+
+
+def trust_of(ca_file: Path | None) -> str:
+    """Return what distinguishes a session's trust from that of one made earlier. Blocks briefly."""
+    return str(file_state(ca_file)) if ca_file else ""
 
 
 def unanswered(fault: Fault, *, requested_scope: str) -> TokenError:

@@ -88,6 +88,7 @@ class TokenStore:
         self._claims = claims
         self._claimed: dict[str, IO[bytes]] = {}
         self._unwritten: dict[str, Login] = {}
+        self._derived: tuple[Secret, Fernet] | None = None
 
     def file(self, name: str) -> "TokenFile":
         """Return the place of the credential called `name`; nothing is read yet."""
@@ -167,12 +168,13 @@ class TokenStore:
         if self._key is None:
             return None
         try:
-            secret = self._key.read().reveal()
+            secret = self._key.read()
         except SecretUnreadableError as error:
             raise LoginUnusableError(f"agent.token_key: {error}") from None
-        # scrypt (RFC 7914) makes a short key dear to guess from a stolen file.
-        derived = hashlib.scrypt(secret.encode(), salt=b"smtpcheck refresh tokens", n=2**14, r=8, p=1, dklen=32)
-        return Fernet(base64.urlsafe_b64encode(derived))
+        known = self._derived
+        if known is None or known[0] != secret:
+            known = self._derived = (secret, _derived_from(secret))
+        return known[1]
 
 
 class TokenFile:
@@ -268,6 +270,14 @@ class TokenFile:
         with self._store.prepared():
             _replace(self.path, content)
         self._seen = None
+
+
+def _derived_from(key: Secret) -> Fernet:
+    """Return what encrypts by a key of any length. Takes some 50 ms."""
+    # scrypt (RFC 7914) makes a short key dear to guess from a stolen file.
+    salt = b"smtpcheck refresh tokens"
+    derived = hashlib.scrypt(key.reveal().encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
+    return Fernet(base64.urlsafe_b64encode(derived))
 
 
 def _parsed(content: bytes, path: Path) -> Login:

@@ -25,7 +25,8 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 from smtpcheck.http_client.exchange import Limits
 from smtpcheck.model.report import TokenError, TokenErrorKind
-from smtpcheck.oauth import session
+from smtpcheck.oauth import entra, session
+from smtpcheck.oauth.certificate import ClientKey, load_client_key
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import Flow, IssuedToken
 from smtpcheck.oauth.microsoft import Microsoft
@@ -614,6 +615,24 @@ def test_an_exchanged_certificate_is_used_at_the_next_request(issuer: Issuer, ca
     flow.request(None)
     assertion = issuer.forms[1]["client_assertion"]
     assert jwt.decode(assertion, key.public_key(), ["PS256"], options={"verify_aud": False})
+
+
+def test_a_certificate_is_parsed_once(
+    issuer: Issuer, ca_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[Path] = []
+
+    def counted(path: Path, passphrase: Secret | None) -> ClientKey:
+        parsed.append(path)
+        return load_client_key(path, passphrase)
+
+    monkeypatch.setattr(entra, "load_client_key", counted)
+    file = tmp_path / "app.pem"
+    file.write_bytes(_pem() + CERTIFICATE_PEM)
+    flow = _with_certificate(issuer, ca_file, file, None)
+    for _ in range(3):
+        assert isinstance(flow.request(None), IssuedToken)
+    assert parsed == [file]
 
 
 def test_the_end_of_a_secret_is_what_the_configuration_says(issuer: Issuer, ca_file: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import iam
+from google.oauth2 import service_account
 
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth import google_delegation
@@ -79,6 +80,27 @@ def test_each_mailbox_gets_a_token_by_an_assertion_that_names_it(issuer: HttpsIs
         subjects.append(claims["sub"])
     assert subjects == ["a@example.org", "b@example.org"]
     assert flow.issuer == "localhost"
+
+
+def test_the_key_is_parsed_once_for_all_mailboxes_and_again_when_it_is_exchanged(
+    issuer: HttpsIssuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+    parse = service_account.Credentials.from_service_account_info
+
+    def counted(info: dict[str, str]) -> object:
+        parsed.append(info["private_key_id"])
+        return parse(info)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(service_account.Credentials, "from_service_account_info", counted)
+    flow = _account(issuer, tmp_path).flow()
+    for mailbox in ("a@example.org", "b@example.org", "a@example.org"):
+        assert isinstance(flow.request(mailbox), IssuedToken)
+    _account(issuer, tmp_path, private_key_id="key-2")
+    assert isinstance(flow.request("a@example.org"), IssuedToken)
+    assert parsed == ["k1", "key-2"]
+    keys = [jwt.get_unverified_header(form["assertion"])["kid"] for form in issuer.forms]
+    assert keys == ["k1", "k1", "k1", "key-2"]
 
 
 @pytest.mark.parametrize("expires_in", [10**309, 10**20, "9" * 309, "soon", None, [], -1])

@@ -183,6 +183,27 @@ def test_a_refresh_token_of_a_user_is_rotated(issuer: HttpsIssuer, login: TokenF
     assert kept.refresh_token == Secret("r3")
 
 
+def test_a_renewal_is_one_request_and_after_a_failure_the_document_is_asked_again(
+    issuer: HttpsIssuer, login: TokenFile
+) -> None:
+    failure = as_json(400, {"error": "invalid_grant", "error_description": "AADSTS700082: inactive"})
+    issuer.answer("/t/oauth2/v2.0/token", TOKEN, TOKEN, failure, TOKEN)
+    flow = _user(issuer, refresh_token={"value": "r1"}).flow(login)
+    for scope in ("", "https://outlook.office.com/IMAP.AccessAsUser.All", "", ""):
+        flow.request(None, scope)
+    assert [asked.method for asked in issuer.asked] == ["GET", "POST", "POST", "POST", "GET", "POST"]
+    assert ["IMAP" in form["scope"] for form in issuer.forms] == [False, True, False, False]
+
+
+def test_a_user_trusts_the_ca_file_as_it_is_now(issuer: HttpsIssuer, login: TokenFile) -> None:
+    flow = _user(issuer, refresh_token={"value": "r1"}).flow(login)
+    assert isinstance(flow.request(None), IssuedToken)
+    issuer.ca_file.write_text("no certificate")
+    error = flow.request(None)
+    assert isinstance(error, TokenError)
+    assert error.kind is TokenErrorKind.TLS
+
+
 def test_a_dead_refresh_token_is_told_with_its_age(issuer: HttpsIssuer, login: TokenFile) -> None:
     flow = _user(issuer, refresh_token={"value": "r1"}).flow(login)
     flow.request(None)

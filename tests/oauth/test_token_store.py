@@ -1,5 +1,6 @@
 """Refresh tokens on disk: private, whole at every moment, in one pair of hands."""
 
+import hashlib
 import json
 import os
 import random
@@ -13,6 +14,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,6 +85,26 @@ def test_without_the_key_it_is_not_read(tmp_path: Path, key: dict[str, str] | No
     with pytest.raises(LoginUnusableError) as caught:
         TokenStore(tmp_path, key=other).file("anna").read()
     assert str(caught.value).endswith(reason)
+
+
+def test_what_encrypts_is_derived_once_for_each_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To derive it takes 50 ms, and an agent writes a thousand tokens an hour."""
+    derived: list[bytes] = []
+    derive = hashlib.scrypt
+
+    def counted(key: bytes, **parameters: Any) -> bytes:
+        derived.append(key)
+        return derive(key, **parameters)
+
+    monkeypatch.setattr(hashlib, "scrypt", counted)
+    key_file = tmp_path / "key"
+    store = TokenStore(tmp_path / "tokens", key=SecretSource(file=key_file))
+    for key in ("one", "another"):
+        key_file.write_text(key)
+        for name in ("anna", "bertha"):
+            store.file(name).write(LOGIN)
+            assert store.file(name).read() == LOGIN
+    assert derived == [b"one", b"another"]
 
 
 def test_a_plain_file_is_taken_over_and_encrypted_when_it_is_written(tmp_path: Path) -> None:
