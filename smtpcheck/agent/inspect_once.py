@@ -8,7 +8,7 @@ from smtpcheck.agent.inspecting import remedy_values
 from smtpcheck.agent.investigation import investigate, trace
 from smtpcheck.check.kit import Kit
 from smtpcheck.config import Settings
-from smtpcheck.diagnosis.drift import next_reading, warnings_of
+from smtpcheck.diagnosis.drift import Warnings, next_reading
 from smtpcheck.diagnosis.inspected.causes import candidates
 from smtpcheck.diagnosis.inspected.defects import acts_for_itself
 from smtpcheck.diagnosis.inspection_status import InspectionStatus, Proof, merged, signature
@@ -18,7 +18,7 @@ from smtpcheck.inspection.inspectors import Inspectors
 from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.loopback.plan import Loopback
 from smtpcheck.model.check import Check
-from smtpcheck.model.inspection import Inspection
+from smtpcheck.model.inspection import Incident, Inspection
 from smtpcheck.model.inspection_reading import KeptReading
 from smtpcheck.model.report import Finding, Outcome, Report
 
@@ -57,13 +57,16 @@ async def with_inspections(
             name: await inspector.read(QUESTIONS, inspector.plan.mailboxes)
             for name, inspector in inspectors.all().items()
         }
+        warnings = {
+            name: Warnings(_kept(inspector, readings[name], before.get(name), kit, kit.wall()))
+            for name, inspector in inspectors.all().items()
+        }
         for check in settings.checks:
             inspector = inspectors.get(check.credential)
             if inspector is not None and check.name in found:
-                reading = readings[check.credential or ""]
-                plan = settings.loopbacks.get(check.name)
-                seen = _Seen(check, found[check.name], plan, kit, before.get(check.credential or ""))
-                found[check.name] = await _inspected(seen, inspector, reading)
+                credential, plan = check.credential or "", settings.loopbacks.get(check.name)
+                seen = _Seen(check, found[check.name], plan, kit, warnings[credential])
+                found[check.name] = await _inspected(seen, inspector, readings[credential].incidents)
     finally:
         await inspectors.close()
     return found
@@ -76,12 +79,12 @@ class _Seen(NamedTuple):
     report: Report
     plan: Loopback | None
     kit: Kit
-    before: KeptReading | None
-    """What was read before about its credential."""
+    warnings: Warnings
+    """What the reading about its credential warns of."""
 
 
-async def _inspected(seen: _Seen, inspector: Inspector, reading: Inspection) -> Report:
-    check, report, plan, kit, before = seen
+async def _inspected(seen: _Seen, inspector: Inspector, incidents: tuple[Incident, ...]) -> Report:
+    check, report, plan, kit, known = seen
     hints, causes = kit.hints.get(check.credential or ""), tuple[Finding, ...]()
     warnings = tuple[Finding, ...]()
     if lost_message(report) and plan is not None:
@@ -89,10 +92,9 @@ async def _inspected(seen: _Seen, inspector: Inspector, reading: Inspection) -> 
     elif candidates(report):
         _, causes = await investigate(inspector, check, report, hints, Inspection(), began=report.started_at)
     elif report.outcome in (Outcome.OK, Outcome.WARNING) and hints is not None:
-        kept = _kept(inspector, reading, before, kit, kit.wall())
-        warnings = warnings_of(kept, check.mailbox, remedy_values(check, hints), kit.wall())
+        warnings = known.of(check.mailbox, remedy_values(check, hints), kit.wall())
     proof = Proof(signature(report), causes) if causes else None
-    return merged(report, InspectionStatus(proof, warnings, reading.incidents))
+    return merged(report, InspectionStatus(proof, warnings, incidents))
 
 
 def _kept(inspector: Inspector, reading: Inspection, before: KeptReading | None, kit: Kit, now: float) -> KeptReading:

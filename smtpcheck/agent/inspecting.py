@@ -9,6 +9,7 @@ Rules of this file:
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,6 +69,8 @@ class InspectionService:
         self.internal_errors = 0
         self._changed = changed
         self._checks: Mapping[str, Check] = {}
+        self._names: Mapping[str, list[str]] = {}
+        """The names of the checks of each credential."""
         self._kit: Kit | None = None
         self._inspectors: Inspectors | None = None
         self._cases: dict[tuple[str, tuple[Cause, ...]], _Case] = {}
@@ -83,6 +86,9 @@ class InspectionService:
         before = self._inspectors
         self._kit = kit
         self._checks = {check.name: check for check in settings.checks if check.credential in settings.inspections}
+        self._names = names = defaultdict[str, list[str]](list)
+        for check in self._checks.values():
+            names[check.credential or ""].append(check.name)
         self._inspectors = Inspectors(
             settings.inspections,
             settings.credentials,
@@ -222,10 +228,11 @@ class InspectionService:
             _log.info("inspected", check=check.name, cause=str(best.cause), certainty=best.certainty)
         self._changed(check.name)
 
-    def _credential_changed(self, credential: str) -> None:
-        for name, check in self._checks.items():
-            if check.credential == credential:
-                self._changed(name)
+    async def _credential_changed(self, credential: str) -> None:
+        """Publish what is new about each check of a credential; there may be thousands, so others get their turn."""
+        for name in self._names.get(credential, ()):
+            self._changed(name)
+            await asyncio.sleep(0)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name="inspection")

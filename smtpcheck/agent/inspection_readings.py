@@ -8,15 +8,16 @@ Rules of this file:
   about; neither is part of a reading.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 from math import inf
 from typing import Any
 
 from smtpcheck.agent.schedule import hash_fraction
 from smtpcheck.check.kit import Kit
-from smtpcheck.diagnosis.drift import causes_of, next_reading, warnings_of
+from smtpcheck.diagnosis.drift import Warnings, causes_of, next_reading
 from smtpcheck.diagnosis.inspected.defects import acts_for_itself
 from smtpcheck.inspection.inspector import Inspector
 from smtpcheck.inspection.question import Question
@@ -77,11 +78,12 @@ class _Watch:
 class Readings:
     """Reads about each credential when it is due."""
 
-    def __init__(self, rows: InspectionRows, changed: Callable[[str], None]) -> None:
-        """Keep the readings in `rows`; call `changed` with each credential of which something new is known."""
+    def __init__(self, rows: InspectionRows, changed: Callable[[str], Awaitable[None]]) -> None:
+        """Keep the readings in `rows`; await `changed` with each credential of which something new is known."""
         self._rows = rows
         self._changed = changed
         self._progress: dict[str, _Progress] = {}
+        self._warnings: dict[str, Warnings] = {}
         self._incidents = _Watch(_INCIDENTS, INCIDENT_SECONDS)
         self._announcements = _Watch(_ANNOUNCEMENTS, ANNOUNCEMENT_SECONDS)
         self._kit: Kit | None = None
@@ -90,6 +92,7 @@ class Readings:
         """Read by these inspectors from now on."""
         self._kit = kit
         self._rows.only(inspectors)
+        self._warnings.clear()
         known, self._progress = self._progress, {}
         for name, inspector in inspectors.items():
             self._progress[name] = known.get(name) or _Progress(self._first(name, inspector, kit))
@@ -119,8 +122,13 @@ class Readings:
 
     def warnings(self, check: Check, values: Mapping[str, str], now: float) -> tuple[Finding, ...]:
         """Return what the readings warn of for a check."""
-        reading = self._rows.readings.get(check.credential or "")
-        return warnings_of(reading, check.mailbox, values, now) if reading is not None else ()
+        credential = check.credential or ""
+        reading, known = self._rows.readings.get(credential), self._warnings.get(credential)
+        if reading is None:
+            return ()
+        if known is None or known.reading is not reading:
+            known = self._warnings[credential] = Warnings(reading)
+        return known.of(check.mailbox, values, now)
 
     def incidents(self, inspector: Inspector) -> tuple[Incident, ...]:
         """Return the open incidents that an inspector has seen."""
@@ -175,15 +183,18 @@ class Readings:
             if found.facts:
                 before = self._rows.readings.get(name)
                 app_only = acts_for_itself(kit.hints.get(name))
-                after = next_reading(
+                after = await asyncio.to_thread(  # with a thousand mailboxes it takes a while
+                    next_reading,
                     *(before, found, mailboxes),
                     answered=answered,
                     app_only=app_only,
                     now=kit.wall(),
                     every=inspector.plan.every,
                 )
+                if self._progress.get(name) is not progress:
+                    return
                 self._rows.put(name, after)
-            self._changed(name)
+            await self._changed(name)
         finally:
             progress.reading = False
             progress.due_at = kit.monotonic() + inspector.plan.every / 2
@@ -193,15 +204,13 @@ class Readings:
     ) -> tuple[Inspection, frozenset[FactName]]:
         steps = inspector.steps(_READ, mailboxes)
         gap = 0.0 if inspector.is_local else min(inspector.plan.every / 2 / max(len(steps), 1), LONGEST_GAP)
-        found, answered, failed = Inspection(), set[FactName](), set[FactName]()
-        subject = await inspector.subject()
-        for step in steps:
-            answer = await inspector.ask(step.question, replace(subject, mailbox=step.mailbox), found)
+        answers, answered, failed = list[Inspection](), set[FactName](), set[FactName]()
+        async for step, answer in inspector.answers(steps):
             (failed if answer.not_readable else answered).update(step.question.gives)
-            found = found.joined(answer)
+            answers.append(answer)
             if gap:
                 await sleep(gap)
-        return found, frozenset(answered - failed)
+        return Inspection().joined(*answers), frozenset(answered - failed)
 
     def _mailboxes(self, inspector: Inspector, progress: _Progress) -> tuple[str, ...]:
         """Return the mailboxes of this reading: as many as one request a second allows in half of the time."""
@@ -222,5 +231,5 @@ class Readings:
             return
         watch.found[by] = answer
         if {each.id for each in before.incidents} != {each.id for each in answer.incidents}:
-            for name in self._progress:
-                self._changed(name)
+            for name in tuple(self._progress):
+                await self._changed(name)

@@ -8,7 +8,7 @@ Rules of this file:
 - A fact that was not read has not changed.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from hashlib import sha256
 
 from smtpcheck.diagnosis.inspected.defects import defects, evidence_of
@@ -97,31 +97,41 @@ def next_reading(
 
     `answered` are the facts whose questions were answered, whatever they said.
     """
-    new = {_key(fact): _kept(fact) for fact in found.facts}
+    read = [(fact, _key(fact), _kept(fact)) for fact in found.facts]
+    new = {key: kept for _, key, kept in read}
     until = now + max(CHANGE_SECONDS, every)
-    views = [View(found, mailbox, now, app_only=app_only) for mailbox in mailboxes or ("",)]
+    about = found.about_each(mailboxes or ("",)).items()
+    views = [View(each, mailbox, now, app_only=app_only) for mailbox, each in about]
     notes = list(_defects(views, now))
     if before is None:
         return KeptReading(now, new, _bounded(notes), frozenset(answered))
-    notes += _changes(before, found, now, until)
+    notes += _changes(before, read, now, until)
     notes += _removed(before, new.keys(), answered, now, until)
     notes += (note for note in before.notes if note.until is not None and note.until > now)
+    ours = {"", *map(digest, mailboxes)}
     unread = {
-        key: each
-        for key, each in before.facts.items()
-        if _name_of(key) not in answered or _is_of_others(key, mailboxes)
+        key: each for key, each in before.facts.items() if _name_of(key) not in answered or _about(key) not in ours
     }
     return KeptReading(now, {**unread, **new}, _bounded(notes), frozenset(answered))
 
 
-def warnings_of(reading: KeptReading, mailbox: str, values: Mapping[str, str], now: float) -> tuple[Finding, ...]:
-    """Return the warnings that a reading means for the check of a mailbox; each cause once, what cannot work first."""
-    ours = {"", digest(mailbox)}
-    found: dict[Cause, list[Note]] = {}
-    for note in reading.notes:
-        if note.about in ours and (note.until is None or note.until > now):
-            found.setdefault(note.cause, []).append(note)
-    return tuple(_warning(cause, notes, values) for cause, notes in found.items())
+class Warnings:
+    """What a reading warns of. A look for one mailbox costs the same however many have warnings."""
+
+    def __init__(self, reading: KeptReading) -> None:
+        self.reading = reading
+        self._places: dict[str, list[int]] = {}
+        for place, note in enumerate(reading.notes):
+            self._places.setdefault(note.about, []).append(place)
+
+    def of(self, mailbox: str, values: Mapping[str, str], now: float) -> tuple[Finding, ...]:
+        """Return the warnings for the check of a mailbox; each cause once, what cannot work first."""
+        found: dict[Cause, list[Note]] = {}
+        for place in sorted((*self._places.get("", ()), *self._places.get(digest(mailbox), ()))):
+            note = self.reading.notes[place]
+            if note.until is None or note.until > now:
+                found.setdefault(note.cause, []).append(note)
+        return tuple(_warning(cause, notes, values) for cause, notes in found.items())
 
 
 def causes_of(reading: KeptReading, now: float) -> frozenset[Cause]:
@@ -168,11 +178,12 @@ def _defects(views: Collection[View], now: float) -> Iterator[Note]:
             yield Note(ends[0], "", (ends[1],), now)
 
 
-def _changes(before: KeptReading, found: Inspection, now: float, until: float) -> Iterator[Note]:
+def _changes(
+    before: KeptReading, read: Iterable[tuple[Fact, str, KeptFact]], now: float, until: float
+) -> Iterator[Note]:
     """Yield what a reading says otherwise than the last one, where that may harm."""
-    for fact in found.facts:
-        old, kept = before.facts.get(_key(fact)), _kept(fact)
-        said = ""
+    for fact, key, kept in read:
+        old, said = before.facts.get(key), ""
         if old is not None and old.digest != kept.digest and _is_harmful(fact, old):
             was = _shortened(old.shown) or "another"
             said = f"{_words(fact.name)} was {was} ({utc_text(old.at)}) and is {_now(kept)}"
@@ -212,10 +223,9 @@ def _bounded(notes: Collection[Note]) -> tuple[Note, ...]:
     return tuple(dict.fromkeys(notes))[:_MOST_NOTES]
 
 
-def _is_of_others(key: str, mailboxes: Collection[str]) -> bool:
-    """Return whether a kept fact is about a mailbox that this reading did not come to."""
-    about = key.split("|")[1]
-    return about != "" and about not in {digest(mailbox) for mailbox in mailboxes}
+def _about(key: str) -> str:
+    """Return the hash of the mailbox that a kept fact is about, empty for the application and the tenant."""
+    return key.split("|")[1]
 
 
 def _key(fact: Fact) -> str:

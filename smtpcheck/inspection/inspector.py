@@ -1,13 +1,14 @@
 """Asks the questions about one credential, and turns what cannot be answered into a value.
 
 Rules of this file:
-- One question after the other, at the pace of the tenant or customer. Those that follow know what was found before.
+- One question after the other, at the pace of the tenant or customer. Those that follow know what was found before of
+  the application and the tenant; what was found of other mailboxes means nothing to them.
 - Nothing is raised but cancellation: what fails, a fault of our own among it, is a `NotReadable`.
 - A question that is not for the credential, or whose cloud or option is missing, costs no request.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -76,15 +77,19 @@ class Inspector:
             detail = error.detail or self._access.missing(SIGN_INS, error.obstacle)
             raise NotReadableError(error.obstacle, detail) from error
 
-    async def read(
-        self, questions: Sequence[Question], mailboxes: Sequence[str], known: Inspection | None = None
-    ) -> Inspection:
+    async def read(self, questions: Sequence[Question], mailboxes: Sequence[str]) -> Inspection:
         """Ask all of the questions and return what was found."""
-        found = known or Inspection()
-        subject = await self.subject()
-        for step in self.steps(questions, mailboxes):
-            found = found.joined(await self.ask(step.question, replace(subject, mailbox=step.mailbox), found))
-        return found
+        answers = [answer async for _, answer in self.answers(self.steps(questions, mailboxes))]
+        return Inspection().joined(*answers)
+
+    async def answers(self, steps: Iterable[Step]) -> AsyncIterator[tuple[Step, Inspection]]:
+        """Ask one question after the other, each when its answer is wanted, and yield what was found."""
+        subject, known = await self.subject(), Inspection()
+        for step in steps:
+            answer = await self.ask(step.question, replace(subject, mailbox=step.mailbox), known)
+            if not step.mailbox:
+                known = known.joined(answer)
+            yield step, answer
 
     async def ask(self, question: Question, subject: Subject, known: Inspection) -> Inspection:
         """Ask one question and return its answer alone."""

@@ -8,6 +8,7 @@ Rules of this file:
 
 import csv
 import io
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from rich.text import Text
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.diagnosis.explain import meaning
 from smtpcheck.diagnosis.inspected.view import Defect
-from smtpcheck.model.inspection import Announcement, Fact, Incident, Inspection, Value
+from smtpcheck.model.inspection import Announcement, Fact, Incident, Inspection, NotReadable, Value
 from smtpcheck.model.printable import printable
 from smtpcheck.model.timestamp import rfc3339, utc_text
 
@@ -154,10 +155,15 @@ def inspection_text(inspection: Inspection, defects: Sequence[Defect], catalogue
         parts.append(Text("Nothing that was read is wrong.", "green" if inspection.facts else ""))
     parts += [Text(f"incident {each.id}: {each.title} ({each.status})", "yellow") for each in inspection.incidents]
     parts += [Text(_announced(each)) for each in inspection.announcements]
-    subjects = sorted({fact.subject for fact in inspection.facts} | {each.subject for each in inspection.not_readable})
-    for subject in subjects:
+    wrong = {id(fact) for defect in defects for fact in defect.facts[:1]}
+    rows = defaultdict[str, tuple[list[Fact], list[NotReadable]]](lambda: ([], []))
+    for fact in inspection.facts:
+        rows[fact.subject][0].append(fact)
+    for each in inspection.not_readable:
+        rows[each.subject][1].append(each)
+    for subject, (facts, not_readable) in sorted(rows.items()):
         parts += [Text(), Text(subject or "Application and tenant", "bold")]
-        parts.append(_table(subject, inspection, {id(fact) for defect in defects for fact in defect.facts[:1]}))
+        parts.append(_table(facts, not_readable, wrong))
     if inspection.facts:
         first, last = (edge(fact.read_at for fact in inspection.facts) for edge in (min, max))
         parts += [Text(), Text(f"Read from {utc_text(first)} to {utc_text(last)}.", "dim")]
@@ -170,19 +176,17 @@ def _announced(announcement: Announcement) -> str:
     return f"announced {announcement.id}: {announcement.title}{f' ({said})' if said else ''}"
 
 
-def _table(subject: str, inspection: Inspection, wrong: set[int]) -> Table:
+def _table(facts: Iterable[Fact], not_readable: Iterable[NotReadable], wrong: set[int]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("what", overflow="fold", max_width=31)
     table.add_column("value", overflow="fold")
     table.add_column("said by", overflow="fold", max_width=26)
-    facts = [fact for fact in inspection.facts if fact.subject == subject]
     for fact in sorted(facts, key=lambda fact: (id(fact) not in wrong, _section(fact))):
         value = printable(value_text(fact.value), limit=_LONGEST_CELL)
         shown = f"{value} ({fact.item})" if fact.item else value
         table.add_row(fact_words(fact.name.value), Text(shown, "bold red" if id(fact) in wrong else ""), fact.source)
-    for each in inspection.not_readable:
-        if each.subject == subject:
-            table.add_row(fact_words(each.question), Text(f"not readable: {each.detail}", "yellow"), "")
+    for each in not_readable:
+        table.add_row(fact_words(each.question), Text(f"not readable: {each.detail}", "yellow"), "")
     return table
 
 

@@ -1,5 +1,6 @@
 """Regular readings: what changes at the provider is a warning before mail breaks."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -7,12 +8,14 @@ from pathlib import Path
 from structlog.testing import capture_logs
 
 from smtpcheck.agent.agent import Agent
+from smtpcheck.agent.inspecting import InspectionService
 from smtpcheck.alerts.grouping import Subject, issues_of
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
 from smtpcheck.sandbox.graph_directory import announcement, incident
 from smtpcheck.sandbox.scenario import DOMAIN, Scenario
 from smtpcheck.sandbox.world import World
+from smtpcheck.state.inspections import InspectionRows
 from tests.worlds.agents import edit, running, shown, unhurried
 from tests.worlds.inspection import INSPECTED
 from tests.worlds.waiting import until
@@ -214,3 +217,18 @@ async def test_where_the_message_centre_gives_no_answer_it_is_asked_again_within
         now = agent._kit.monotonic()
         await until(lambda: now < watch.due["auditor"] < now + 3700)
         assert "auditor" in watch.found
+
+
+async def test_others_have_their_turn_between_the_news_of_two_checks() -> None:
+    """A reading of a thousand mailboxes has news of a thousand checks."""
+    seen: list[str] = []
+    service = InspectionService(InspectionRows(None), seen.append)
+    service._names = {"contoso": ["a", "b", "c"], "another": ["d"]}
+
+    async def other() -> None:
+        for _ in range(3):
+            seen.append("another task")
+            await asyncio.sleep(0)
+
+    await asyncio.gather(service._credential_changed("contoso"), other())
+    assert seen == ["a", "another task", "b", "another task", "c", "another task"]

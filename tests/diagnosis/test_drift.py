@@ -2,15 +2,16 @@
 
 import json
 from dataclasses import asdict, replace
+from itertools import permutations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpcheck.diagnosis.drift import CHANGE_SECONDS, causes_of, expiring, next_reading, warnings_of
+from smtpcheck.diagnosis.drift import CHANGE_SECONDS, Warnings, causes_of, digest, expiring, next_reading
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.inspection import Fact, FactName, Inspection, Value
-from smtpcheck.model.inspection_reading import KeptReading
+from smtpcheck.model.inspection_reading import KeptReading, Note
 
 NOW = 1_795_748_400.0  # 2026-11-27 03:00 UTC
 DAY = 86400.0
@@ -32,7 +33,7 @@ def read(before: KeptReading | None, *facts: Fact, at: float = NOW, answered: fr
 
 
 def said(reading: KeptReading, mailbox: str = MAILBOX, at: float = NOW + DAY) -> list[tuple[Cause, str]]:
-    return [(each.cause, " ".join(each.evidence)) for each in warnings_of(reading, mailbox, {}, at)]
+    return [(each.cause, " ".join(each.evidence)) for each in Warnings(reading).of(mailbox, {}, at)]
 
 
 HARMFUL = [
@@ -147,7 +148,21 @@ def test_without_a_next_one_the_last_certificate_is_warned_of() -> None:
     assert found[0] is Cause.CLIENT_CERTIFICATE_EXPIRING
 
 
+def test_a_mailbox_is_warned_of_its_own_and_of_the_applications_and_in_one_order() -> None:
+    application, own, of_other = (
+        Note(cause, about, (cause.value,), NOW)
+        for cause, about in (
+            (Cause.SECRET_EXPIRING, ""),
+            (Cause.MAILBOX_PERMISSION_MISSING, digest(MAILBOX)),
+            (Cause.SMTP_AUTH_DISABLED_MAILBOX, digest(OTHER)),
+        )
+    )
+    for notes in permutations((application, own, of_other)):
+        causes = [each.cause for each in Warnings(KeptReading(NOW, notes=notes)).of(MAILBOX.upper(), {}, NOW)]
+        assert causes == [each.cause for each in notes if each is not of_other]
+
+
 def test_what_concerns_the_application_is_told_by_its_rule() -> None:
     """Alerts of it are the credential's, not those of each of its checks."""
-    (warning,) = warnings_of(read(None, fact(FactName.PRINCIPAL_ENABLED, False)), MAILBOX, {}, NOW)
+    (warning,) = Warnings(read(None, fact(FactName.PRINCIPAL_ENABLED, False))).of(MAILBOX, {}, NOW)
     assert warning.rule == "inspection.application.app_disabled"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from smtpcheck.diagnosis.drift import next_reading, warnings_of
+from smtpcheck.diagnosis.drift import Warnings, next_reading
 from smtpcheck.diagnosis.explain import CERTAIN, LIKELY
 from smtpcheck.diagnosis.inspected.causes import candidates, proven, wanted
 from smtpcheck.diagnosis.inspected.defects import defects
@@ -229,13 +229,13 @@ def reading(before: KeptReading | None, found: Inspection, at: float) -> KeptRea
 )
 def test_a_change_that_may_harm_is_a_warning(changes: Mapping[FactName, Value], words: str) -> None:
     first = reading(None, read(), NOW)
-    assert warnings_of(first, MAILBOX, {}, NOW) == ()
+    assert Warnings(first).of(MAILBOX, {}, NOW) == ()
     second = reading(first, read(changes, at=NOW + DAY), NOW + DAY)
-    said = {each.cause: " ".join(each.evidence) for each in warnings_of(second, MAILBOX, {}, NOW + DAY)}
+    said = {each.cause: " ".join(each.evidence) for each in Warnings(second).of(MAILBOX, {}, NOW + DAY)}
     assert words in said[Cause.SETTING_CHANGED]
     third = reading(second, read(at=NOW + 2 * DAY), NOW + 2 * DAY)
     fourth = reading(third, read(at=NOW + 3 * DAY), NOW + 3 * DAY)
-    assert {each.cause for each in warnings_of(fourth, MAILBOX, {}, NOW + 3 * DAY)} <= {Cause.SETTING_CHANGED}
+    assert {each.cause for each in Warnings(fourth).of(MAILBOX, {}, NOW + 3 * DAY)} <= {Cause.SETTING_CHANGED}
 
 
 def test_a_key_that_is_added_or_removed_is_a_warning() -> None:
@@ -245,7 +245,7 @@ def test_a_key_that_is_added_or_removed_is_a_warning() -> None:
     added = reading(reading(None, one, NOW), both, NOW + DAY)
     removed = reading(reading(None, both, NOW), read(at=NOW + DAY), NOW + DAY)
     for kept, word in ((added, "a new one was added"), (removed, "one was removed")):
-        (warning,) = warnings_of(kept, MAILBOX, {}, NOW + DAY)
+        (warning,) = Warnings(kept).of(MAILBOX, {}, NOW + DAY)
         assert (warning.cause, word in warning.evidence[0]) == (Cause.SETTING_CHANGED, True)
 
 
@@ -255,7 +255,7 @@ def test_only_the_expiry_of_the_key_in_use_is_warned_of() -> None:
 
     for item, causes in ((KEY, {Cause.SECRET_EXPIRING}), ("d4e5f6", set[Cause]())):
         kept = reading(None, replace(read(), facts=(*read().facts, expires(item))), NOW)
-        assert {each.cause for each in warnings_of(kept, MAILBOX, {}, NOW)} == causes
+        assert {each.cause for each in Warnings(kept).of(MAILBOX, {}, NOW)} == causes
 
 
 def test_what_cannot_work_is_a_defect_without_any_failure() -> None:

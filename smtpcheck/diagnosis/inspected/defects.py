@@ -43,7 +43,8 @@ def defects_of(
 ) -> tuple[Defect, ...]:
     """Return the defects of an application and of all these mailboxes, each once."""
     app_only = acts_for_itself(hints)
-    views = [View(inspection, mailbox, now, app_only=app_only) for mailbox in mailboxes or ("",)]
+    about = inspection.about_each(mailboxes or ("",)).items()
+    views = [View(each, mailbox, now, app_only=app_only) for mailbox, each in about]
     found = {(each.cause, id(each.facts[0])): each for view in views for each in defects(view)}
     return tuple(found.values())
 
