@@ -14,10 +14,12 @@ from pathlib import Path
 
 from tests.bench.agent_run import run_agent
 from tests.bench.comparison import compare
+from tests.bench.credentials import credentials
 from tests.bench.diagnosis import diagnosis
 from tests.bench.growth import growth
 from tests.bench.handshake import handshake
 from tests.bench.http_requests import requests
+from tests.bench.inspection import inspection
 from tests.bench.instructions import instructions
 from tests.bench.mail_api import mail_apis
 from tests.bench.rooms import rooms
@@ -31,12 +33,14 @@ ROWS: dict[str, Callable[[World], Iterable[Row]]] = {
     "requests": requests,
     "diagnosis": diagnosis,
     "mail-apis": mail_apis,
+    "credentials": credentials,
+    "inspection": inspection,
     "instructions": instructions,
 }
 TABLES: dict[str, Callable[[World], str]] = {"growth": growth}
 """Parts that are a table of their own."""
 PARTS = (*ROWS, *TABLES)
-DEFAULT = ("probes", "rooms", "agent", "requests", "diagnosis", "mail-apis", "growth")
+DEFAULT = (*(part for part in ROWS if part != "instructions"), *TABLES)
 
 
 def main() -> None:

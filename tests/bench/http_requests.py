@@ -1,16 +1,13 @@
 """How long a request holds the event loop with ten thousand checks: the CPU of its longest callback."""
 
 import asyncio
-import time
-from asyncio import events
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from aiohttp.test_utils import TestClient, TestServer
 
 from smtpcheck.diagnosis.catalogue import load
 from smtpcheck.state.state import State
 from smtpcheck.web import create_app
+from tests.bench.event_loop import holds
 from tests.bench.table import Row
 from tests.bench.world import CHECKS
 from tests.bench.world import World as Bench
@@ -46,27 +43,9 @@ async def _measured() -> list[Row]:
     async with TestClient(TestServer(create_app(world, clock=lambda: NOW))) as client:
         for what, path in PATHS.items():
             await (await client.get(path)).read()
-            with _longest() as holds:
+            with holds() as held:
                 answer = await client.get(path)
                 await answer.read()
             assert answer.status == 200, answer.status
-            rows.append(Row(f"request of {what}: longest hold of the loop", 1e3 * max(holds), "ms", GOAL_MS))
+            rows.append(Row(f"request of {what}: longest hold of the loop", 1e3 * max(held), "ms", GOAL_MS))
     return rows
-
-
-@contextmanager
-def _longest() -> Iterator[list[float]]:
-    """Collect the seconds of CPU of every callback of the loop, in its own thread."""
-    holds: list[float] = []
-    run = events.Handle._run
-
-    def timed(handle: events.Handle) -> None:
-        begin = time.thread_time()
-        run(handle)
-        holds.append(time.thread_time() - begin)
-
-    events.Handle._run = timed  # type: ignore[assignment, method-assign]
-    try:
-        yield holds
-    finally:
-        events.Handle._run = run  # type: ignore[method-assign]
