@@ -114,10 +114,11 @@ class Metrics:
     ) -> Iterator[bytes]:
         """Yield what `expose` returns, a piece at a time; the snapshot is taken before the first one."""
         configured = [series.row for series in self._series.copy().values()]
-        runs, loopbacks = self._rows.copy().values(), self._loopbacks.copy().values()
+        runs, loopbacks = list(self._rows.copy().values()), list(self._loopbacks.copy().values())
         for families, rows in ((OF_RUNS, runs), (OF_CONFIGURATION, configured), (PER_LOOPBACK, loopbacks)):
-            labels, *fragments = zip(*rows, strict=True) if rows else ((),)
-            for family, of_family in zip(families, fragments, strict=False):
+            labels = [row[0] for row in rows]
+            for place, family in enumerate(families, 1):
+                of_family = [row[place] for row in rows]
                 if any(of_family):
                     yield family.header(openmetrics)
                     yield from _joined(of_family, labels)
@@ -144,7 +145,7 @@ class Metrics:
         return series_of(check, self._label_names, expose_addresses=self._expose_addresses)
 
 
-def _joined(fragments: tuple[bytes, ...], labels: tuple[bytes, ...]) -> Iterator[bytes]:
+def _joined(fragments: list[bytes], labels: list[bytes]) -> Iterator[bytes]:
     """Yield the samples of a family, those of some checks at a time."""
     for first in range(0, len(fragments), _AT_A_TIME):
         some = slice(first, first + _AT_A_TIME)
