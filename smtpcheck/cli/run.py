@@ -52,10 +52,11 @@ def run(
 
     SIGHUP reloads the configuration; SIGTERM and Ctrl-C end it, and so does closing the terminal it was started on.
     """
-    from smtpcheck.agent import collector
+    from smtpcheck.agent import allocator, collector
     from smtpcheck.config import load
 
     collector.keep_pauses_short()
+    allocator.give_back_large_blocks()
     refuse_windows("use smtpcheck check there, or the container image")
     exit_on_sigterm(0)
     configure(log_level, log_format)
