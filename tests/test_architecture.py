@@ -196,6 +196,8 @@ LIBRARY_USERS = {
     ),
 }
 """Libraries that only these files and rooms may import."""
+STRUCT_NAMES = frozenset({"Struct", "field", "structs"})
+"""What every file may import of `msgspec`, pure ones too: what makes frozen values, as `dataclasses` does."""
 
 METRIC_NAME_ROOMS = ("output/", "agent/", "web/", "cli/")
 """No other room knows what a metric is called."""
@@ -246,6 +248,8 @@ def imports(tree: ast.AST, modules: dict[str, str]) -> Iterator[Import]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
+            if node.module == "msgspec" and STRUCT_NAMES.issuperset(alias.name for alias in node.names):
+                continue
             base = "." * node.level + (node.module or "")
             names = [inner if (inner := f"{base}.{alias.name}") in modules else base for alias in node.names]
         else:
@@ -299,14 +303,16 @@ def call_faults(path: str, tree: ast.AST) -> Iterator[str]:
 
 
 def value_faults(path: str, tree: ast.AST) -> Iterator[str]:
-    """Yield names of metrics below the rooms that render, and dataclasses that can be mutated."""
+    """Yield names of metrics below the rooms that render, and dataclasses and Structs that can be mutated."""
     for node in ast.walk(tree):
         text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
         if text.startswith("smtpcheck_") and not path.startswith(METRIC_NAME_ROOMS):
             yield f"{path}:{getattr(node, 'lineno', 0)} names the metric {text}"
         if isinstance(node, ast.ClassDef) and not path.startswith(MUTABLE_DATACLASS_ROOMS):
-            decorators = [ast.unparse(each) for each in node.decorator_list]
-            if any(each.startswith("dataclass") and "frozen=True" not in each for each in decorators):
+            makers = [ast.unparse(each) for each in node.decorator_list if ast.unparse(each).startswith("dataclass")]
+            if any(ast.unparse(base) == "Struct" for base in node.bases):
+                makers.append(" ".join(ast.unparse(each) for each in node.keywords))
+            if any("frozen=True" not in each for each in makers):
                 yield f"{path}:{node.lineno} {node.name} can be mutated"
 
 
@@ -415,6 +421,12 @@ LONG = "\n".join(["def long():", *["    pass"] * 60])
         ("check/probe.py", "token.reveal()", "reveals a secret"),
         ("check/probe.py", "NAME = 'smtpcheck_success'", "names the metric smtpcheck_success"),
         ("config/models.py", "@dataclass(slots=True)\nclass Settings: ...", "Settings can be mutated"),
+        ("config/models.py", "class Settings(Struct, gc=False): ...", "Settings can be mutated"),
+        (
+            "model/report.py",
+            "from msgspec import Struct, json",
+            "imports msgspec, which only state/seriali",
+        ),
         ("web/utils.py", "", "has a name that says nothing of its purpose"),
         ("check/kit.py", "import os", "has no docstring"),
         ("check/kit.py", "\n" * 501, "has 501 lines, more than 500"),

@@ -9,11 +9,10 @@ Rules of this file:
   or its name service answers nothing.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(Struct, frozen=True, gc=False):
     """One try to reach a host."""
 
     host: str

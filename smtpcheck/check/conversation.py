@@ -7,8 +7,9 @@ Rules of this file:
 - Where an API refuses a token that may be older than the consent, it is asked once more with a fresh one.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
+
+from msgspec import structs
 
 from smtpcheck import __version__
 from smtpcheck.check.kit import Kit
@@ -58,7 +59,7 @@ async def _by_api(
     host, proves = check.server.host, check.depth < Depth.SEND and acquired is not None
     if proves and (known := kit.apis.last_proof(host, check.mailbox, kit.monotonic())) is not None:
         age, made = known
-        return replace(made, steps=_as_remembered(made.steps, kit.monotonic() - origin, age))
+        return structs.replace(made, steps=_as_remembered(made.steps, kit.monotonic() - origin, age))
     renewal = _Renewal(check, kit, acquired)
     task = Task(
         api_of(via),
@@ -87,14 +88,16 @@ def _talk(made: Call, renewal: "_Renewal") -> Talk:
 def _as_remembered(steps: tuple[Step, ...], start: float, age: float) -> tuple[Step, ...]:
     """Return the steps with an answer as they are shown by a run that asks nothing."""
     return tuple(
-        replace(step, start=start, seconds=0.0, exchanges=tuple(_aged(exchange, age) for exchange in step.exchanges))
+        structs.replace(
+            step, start=start, seconds=0.0, exchanges=tuple(_aged(exchange, age) for exchange in step.exchanges)
+        )
         for step in steps
         if any(exchange.answer for exchange in step.exchanges)
     )
 
 
 def _aged(exchange: Exchange, age: float) -> Exchange:
-    return replace(exchange, command=f"{exchange.command} (answered {age:.0f} s before)")
+    return structs.replace(exchange, command=f"{exchange.command} (answered {age:.0f} s before)")
 
 
 def _outgoing(check: Check, kit: Kit, given: OutgoingMessage | None) -> Outgoing:

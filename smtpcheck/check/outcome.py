@@ -8,8 +8,9 @@ Rules of this file:
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec import structs
 
 from smtpcheck.check.connectivity import Try
 from smtpcheck.model import expected_refusal
@@ -68,10 +69,10 @@ def with_outcome(report: Report, findings: tuple[Finding, ...], warnings: tuple[
     if has_failed(report):
         findings = expected_refusal.with_expectation(report, findings)
         outcome = Outcome.UNKNOWN if is_own_shortage(report) else Outcome.CRITICAL
-        return replace(report, outcome=outcome, cause=findings[0].cause, findings=findings)
+        return structs.replace(report, outcome=outcome, cause=findings[0].cause, findings=findings)
     if warnings:
-        return replace(report, outcome=Outcome.WARNING, warnings=warnings)
-    return report if report.outcome is Outcome.OK else replace(report, outcome=Outcome.OK)
+        return structs.replace(report, outcome=Outcome.WARNING, warnings=warnings)
+    return report if report.outcome is Outcome.OK else structs.replace(report, outcome=Outcome.OK)
 
 
 def has_failed(report: Report) -> bool:
@@ -146,10 +147,10 @@ def account_warnings(check: Check, report: Report) -> Iterator[Finding]:
     account, values = report.account, {"server": check.via.api if check.via else ""}
     if account.get("production_access") == 0.0:
         seen = "the account has no production access: it sends to verified recipients alone"
-        yield replace(_warning(Cause.API_ACCOUNT_IN_SANDBOX, seen), values=values)
+        yield structs.replace(_warning(Cause.API_ACCOUNT_IN_SANDBOX, seen), values=values)
     if account.get("enforcement_status") == "PROBATION":
         seen = "the account's enforcement status is PROBATION"
-        yield replace(_warning(Cause.API_ACCOUNT_UNDER_REVIEW, seen), values=values)
+        yield structs.replace(_warning(Cause.API_ACCOUNT_UNDER_REVIEW, seen), values=values)
 
 
 def sent_by_proof(report: Report) -> Finding | None:
@@ -199,7 +200,7 @@ def without_message(report: Report) -> Report:
     if report.outcome not in (Outcome.OK, Outcome.WARNING):
         return report
     finding = _warning(Cause.STATE_NOT_KEPT, "the check went as far as it does without a message, and sent none")
-    return replace(report, outcome=Outcome.WARNING, warnings=(*report.warnings, finding))
+    return structs.replace(report, outcome=Outcome.WARNING, warnings=(*report.warnings, finding))
 
 
 def capped(report: Report, until: float) -> Report:
@@ -207,7 +208,7 @@ def capped(report: Report, until: float) -> Report:
     if report.outcome not in (Outcome.OK, Outcome.WARNING):
         return report
     next_one = f"the next one may be sent at {utc_text_with_seconds(until)}"
-    finding = replace(_warning(Cause.SEND_CAP_REACHED, next_one), values={"check": report.check})
+    finding = structs.replace(_warning(Cause.SEND_CAP_REACHED, next_one), values={"check": report.check})
     return _unknown(report, finding)
 
 
@@ -219,7 +220,7 @@ def uncounted(report: Report, reason: str) -> Report:
 
 
 def _unknown(report: Report, finding: Finding) -> Report:
-    return replace(
+    return structs.replace(
         report, outcome=Outcome.UNKNOWN, cause=finding.cause, findings=(finding, *report.findings), warnings=()
     )
 
@@ -229,7 +230,7 @@ def without_stall(check: Check, report: Report, seconds: float) -> Report:
     if report.outcome is not Outcome.WARNING or report.seconds - seconds > check.warn.duration:
         return report
     warnings = tuple(finding for finding in report.warnings if finding.cause is not Cause.SLOW)
-    return replace(report, outcome=Outcome.WARNING if warnings else Outcome.OK, warnings=warnings)
+    return structs.replace(report, outcome=Outcome.WARNING if warnings else Outcome.OK, warnings=warnings)
 
 
 def failed_to_reach(report: Report) -> bool:

@@ -8,9 +8,10 @@ Rules of this file:
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
+from msgspec import Struct, structs
 
 from smtpcheck.check.conversation import talk
 from smtpcheck.check.kit import Kit
@@ -39,8 +40,7 @@ from smtpcheck.oauth.token_cache import AcquiredToken
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wait:
+class _Wait(Struct, frozen=True, gc=False):
     """How long a run may wait."""
 
     until: float
@@ -49,11 +49,10 @@ class _Wait:
     """How many seconds for its slot."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Connected:
+class _Connected(Struct, frozen=True, gc=False):
     """What came of the connection."""
 
-    talk: Talk = Talk()  # noqa: RUF009 - it is frozen
+    talk: Talk = Talk()
     waited: float = 0.0
     """How many seconds for the slot."""
     seconds: float = 0.0
@@ -182,7 +181,7 @@ def _with_outcome(check: Check, kit: Kit, report: Report, acquired: AcquiredToke
         warnings = (token_was_old(report), *warnings)
     if acquired is not None and acquired.renewal_error is not None:
         step = Step(Phase.TOKEN, 0.0, 0.0, fault=token_fault(acquired.renewal_error))
-        refused = replace(report, token_error=acquired.renewal_error, steps=(step,))
+        refused = structs.replace(report, token_error=acquired.renewal_error, steps=(step,))
         since = acquired.renewal_error.at if acquired.failing_since is None else acquired.failing_since
         warnings = fresh_token_failing(since, _explain(check, kit, refused, (), now)[0]) + warnings
     return with_outcome(report, (), warnings)
@@ -191,5 +190,5 @@ def _with_outcome(check: Check, kit: Kit, report: Report, acquired: AcquiredToke
 def _explain(check: Check, kit: Kit, report: Report, ehlo: tuple[str, ...], now: float) -> tuple[Finding, ...]:
     seen = observe(check, report, kit.hints.get(check.credential or ""), ehlo=ehlo, now=now)
     if passed := unexpected_success(report) or sent_by_proof(report):
-        return (replace(passed, values=values_of(seen)),)
+        return (structs.replace(passed, values=values_of(seen)),)
     return explain(seen, kit.catalogue)

@@ -1,7 +1,9 @@
 """What a run says and hears: the message that it is given, and what came of talking to the server."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from msgspec import Struct, field
 
 from smtpcheck.model.report import Attempt, Step, TlsFacts
 from smtpcheck.oauth.token_cache import AcquiredToken
@@ -19,8 +21,7 @@ class OutgoingMessage:
     """Letters and digits that no other message has, the same whenever this one is sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Talk:
+class Talk(Struct, frozen=True, gc=False):
     """What was said."""
 
     steps: tuple[Step, ...] = ()

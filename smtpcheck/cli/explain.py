@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import structs
 
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Finding
@@ -103,7 +104,7 @@ def _with_nearest(given: str, failure: "Failure") -> "Failure":
     if first.cause is not Cause.UNKNOWN or not nearest:
         return failure
     said = f"{given.strip()[:80]} is no cause; the nearest is {nearest[0]}"
-    return replace(failure, findings=(replace(first, evidence=(said, *first.evidence)),))
+    return replace(failure, findings=(structs.replace(first, evidence=(said, *first.evidence)),))
 
 
 def _observed(file: str) -> "Observation":

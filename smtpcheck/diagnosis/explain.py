@@ -9,7 +9,9 @@ Rules of this file:
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+
+from msgspec import structs
 
 from smtpcheck.diagnosis.masking import mask
 from smtpcheck.diagnosis.matching import Conditions, Exclusion, Rule, Signals, assumes_provider, holds, signals_of
@@ -135,7 +137,7 @@ def describe(finding: Finding, catalogue: Catalogue) -> Explanation:
 
 def of_several(finding: Finding) -> Finding:
     """Return a finding as it holds for all of several checks: the mailbox of one has no place in the commands."""
-    return replace(finding, values={name: text for name, text in finding.values.items() if name not in _OF_ONE})
+    return structs.replace(finding, values={name: text for name, text in finding.values.items() if name not in _OF_ONE})
 
 
 _OF_ONE = frozenset({"mailbox", "sender"})

@@ -7,7 +7,9 @@ Rules of this file:
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import structs
 
 from smtpcheck.diagnosis.inspected.causes import is_certain
 from smtpcheck.diagnosis.traced import lost_message
@@ -65,7 +67,7 @@ def merged(report: Report, status: InspectionStatus) -> Report:
     if report.outcome in (Outcome.OK, Outcome.WARNING) and status.warnings:
         known = {warning.cause for warning in report.warnings}
         warnings = (*report.warnings, *(each for each in status.warnings if each.cause not in known))
-        return replace(report, outcome=Outcome.WARNING, warnings=warnings)
+        return structs.replace(report, outcome=Outcome.WARNING, warnings=warnings)
     return report
 
 
@@ -83,7 +85,7 @@ def _ranked(report: Report, first: Iterable[Finding]) -> Report:
         causes.add(Cause.MAIL_LOST)
     others = (finding for finding in report.findings if finding.cause not in causes)
     findings = tuple(sorted((*first, *others), key=lambda finding: -finding.certainty))
-    return replace(report, cause=findings[0].cause, findings=findings)
+    return structs.replace(report, cause=findings[0].cause, findings=findings)
 
 
 def _with_incidents(report: Report, incidents: tuple[Incident, ...]) -> Report:
@@ -98,14 +100,14 @@ def _with_incidents(report: Report, incidents: tuple[Incident, ...]) -> Report:
     said = tuple(_said(each) for each in open_ones[:2])
     best = report.findings[:1]
     if best and best[0].cause is not cause:
-        first = replace(best[0], evidence=(*best[0].evidence, *said))
-        report = replace(report, findings=(first, *report.findings[1:]))
+        first = structs.replace(best[0], evidence=(*best[0].evidence, *said))
+        report = structs.replace(report, findings=(first, *report.findings[1:]))
     if is_certain(report):
         return report
     known = next((finding for finding in report.findings if finding.cause is cause), None)
     if known is not None:
         certainty = max(known.certainty, min(known.certainty + _RAISED, _HIGHEST))
-        raised = replace(known, certainty=certainty, evidence=(*known.evidence, *said))
+        raised = structs.replace(known, certainty=certainty, evidence=(*known.evidence, *said))
     else:
         values = report.findings[0].values if report.findings else {}
         raised = Finding(cause, _ASSUMED, f"inspection.{cause}", said, values)

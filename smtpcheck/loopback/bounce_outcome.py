@@ -6,7 +6,8 @@ Rules of this file:
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec import structs
 
 from smtpcheck.loopback.message_state import Message
 from smtpcheck.loopback.returned import Returned
@@ -22,7 +23,7 @@ def bounced(report: Report, message: Message, bounce: Returned) -> Report:
     exchanges = (Exchange(f"message {message.sequence}", reply),) if reply is not None else ()
     fault = Fault(FaultKind.REPLY if reply is not None else FaultKind.NOT_DELIVERED, said(bounce))
     step = Step(Phase.DELIVERY, report.seconds, 0.0, exchanges, fault)
-    return replace(
+    return structs.replace(
         report,
         outcome=Outcome.CRITICAL,
         steps=(*report.steps, step),

@@ -10,7 +10,9 @@ Rules of this file:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import structs
 
 from smtpcheck.loopback.bounce_outcome import bounced, delay_evidence, delay_warnings
 from smtpcheck.loopback.finder import FinderError, FinderStep, FolderKind
@@ -102,7 +104,7 @@ def merged(report: Report, loopback_status: LoopbackStatus, now: float) -> Repor
     warnings = tuple(_warnings(loopback_status, now))
     if not warnings:
         return report
-    return replace(report, outcome=Outcome.WARNING, warnings=(*report.warnings, *warnings))
+    return structs.replace(report, outcome=Outcome.WARNING, warnings=(*report.warnings, *warnings))
 
 
 def _refusal(report: Report, record: Record) -> Report | None:
@@ -111,7 +113,7 @@ def _refusal(report: Report, record: Record) -> Report | None:
     step = sending.failed_step if sending is not None else None
     if sending is None or step is None or step.phase in {Phase.TOKEN, *(each.phase for each in report.steps)}:
         return None
-    return replace(
+    return structs.replace(
         report,
         outcome=Outcome.CRITICAL,
         steps=(*report.steps, step),
@@ -141,7 +143,7 @@ def _lost(report: Report, message: Message) -> Report:
         message_id=_known_id(message),
     )
     step = Step(Phase.DELIVERY, report.seconds, 0.0, fault=Fault(FaultKind.NOT_DELIVERED, detail))
-    return replace(
+    return structs.replace(
         report,
         outcome=Outcome.CRITICAL,
         steps=(*report.steps, step),

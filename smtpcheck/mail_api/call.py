@@ -12,7 +12,9 @@ Rules of this file:
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import structs
 
 from smtpcheck.http_client.connection import HttpConnection, HttpRequest, open_connection
 from smtpcheck.http_client.exchange import Limits, Response
@@ -153,7 +155,7 @@ class _Run:
         if again is None or again.ruling is not Ruling.ACCEPTED:
             return False
         self._renewed = newer
-        self._phases.steps[refused] = replace(self._phases.steps[refused], fault=None)
+        self._phases.steps[refused] = structs.replace(self._phases.steps[refused], fault=None)
         return True
 
     async def _is_connected(self) -> bool:

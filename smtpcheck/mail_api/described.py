@@ -6,9 +6,10 @@ Rules of this file:
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from email import message_from_bytes
 from email.policy import SMTPUTF8
+
+from msgspec import structs
 
 from smtpcheck.http_client.connection import HttpRequest
 from smtpcheck.http_client.exchange import Response
@@ -80,7 +81,7 @@ class Described(MailApi):
         answer = Answer(response.status, response.headers, response.body, response.is_whole)
         said = read_answer(self.description, call, answer)
         kept = answer_of(response, error=said.code, text=said.message, message_id=said.message_id)
-        return Reading(_RULINGS[said.meaning], replace(kept, causes=said.causes))
+        return Reading(_RULINGS[said.meaning], structs.replace(kept, causes=said.causes))
 
 
 def _options(description: Description) -> Iterator[str]:

@@ -14,6 +14,8 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from msgspec import structs
+
 from smtpcheck.http_client.connection import HttpRequest
 from smtpcheck.http_client.exchange import Response
 from smtpcheck.mail_api.api import NOTHING, Facts, MailApi, Outgoing, Reading, Ruling, answer_of
@@ -99,7 +101,7 @@ class Ses(MailApi):
             if not is_last or known.get("identity_verified") == 1.0:
                 return Reading(Ruling.ACCEPTED, answer)
             text = f"neither {check.sender} nor its domain is an identity in this region"
-            unverified = replace(answer, text=text, causes=((Cause.SENDER_UNVERIFIED, 0.95),))
+            unverified = structs.replace(answer, text=text, causes=((Cause.SENDER_UNVERIFIED, 0.95),))
             return Reading(Ruling.REFUSED, unverified, {"identity_verified": 0.0})
         return Reading(Ruling.REFUSED, answer)
 
@@ -141,12 +143,12 @@ def _account(body: Mapping[str, Any], reading: Reading) -> Reading:
     }
     if enforcement == "SHUTDOWN" or body.get("SendingEnabled") is not True:
         text = f"sending is disabled for the account (enforcement status {enforcement or 'unknown'})"
-        answer = replace(reading.answer, text=text, causes=((Cause.ACCOUNT_BLOCKED_OUTBOUND_SPAM, 0.95),))
+        answer = structs.replace(reading.answer, text=text, causes=((Cause.ACCOUNT_BLOCKED_OUTBOUND_SPAM, 0.95),))
         return Reading(Ruling.REFUSED, answer, facts)
     sent, most = facts.get("sent_in_24_hours"), facts.get("quota_in_24_hours")
     if isinstance(sent, float) and isinstance(most, float) and 0 <= most <= sent:
         text = f"{sent:g} of {most:g} messages in 24 hours are sent"
-        answer = replace(reading.answer, text=text, causes=((Cause.QUOTA_EXHAUSTED, 0.95),))
+        answer = structs.replace(reading.answer, text=text, causes=((Cause.QUOTA_EXHAUSTED, 0.95),))
         return Reading(Ruling.REFUSED, answer, facts)
     return Reading(Ruling.ACCEPTED, reading.answer, facts)
 
@@ -164,7 +166,9 @@ def _identity(body: Mapping[str, Any], reading: Reading, known: Facts, *, is_las
     if is_verified or not is_last:
         return Reading(Ruling.ACCEPTED, reading.answer, facts)
     text = f"the identity is not verified (status {str(body.get('VerificationStatus', 'unknown'))[:32]})"
-    return Reading(Ruling.REFUSED, replace(reading.answer, text=text, causes=((Cause.SENDER_UNVERIFIED, 0.95),)), facts)
+    return Reading(
+        Ruling.REFUSED, structs.replace(reading.answer, text=text, causes=((Cause.SENDER_UNVERIFIED, 0.95),)), facts
+    )
 
 
 def _number(value: object) -> float | None:

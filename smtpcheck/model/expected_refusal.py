@@ -9,7 +9,8 @@ Rules of this file:
 """
 
 import re
-from dataclasses import replace
+
+from msgspec import structs
 
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Expect, Phase, Provider
@@ -90,7 +91,7 @@ def with_expectation(report: Report, findings: tuple[Finding, ...]) -> tuple[Fin
     if report.expect is None or not findings or findings[0].cause is Cause.UNEXPECTED_SUCCESS:
         return findings
     best = findings[0]
-    return (replace(best, evidence=(*best.evidence, f"{report.expect} was expected")), *findings[1:])
+    return (structs.replace(best, evidence=(*best.evidence, f"{report.expect} was expected")), *findings[1:])
 
 
 def _step(report: Report) -> Step | None:

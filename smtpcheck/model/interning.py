@@ -7,8 +7,9 @@ Rules of this file:
 
 import functools
 from collections.abc import Hashable
-from dataclasses import replace
 from typing import TypeVar, cast
+
+from msgspec import structs
 
 from smtpcheck.model.report import Report, Step
 
@@ -39,7 +40,7 @@ def compact(report: Report, before: Report | None = None) -> Report:
             for step in report.steps
         ]
     )
-    return replace(report, steps=steps, tls=shared(report.tls), attempts=shared(report.attempts))
+    return structs.replace(report, steps=steps, tls=shared(report.tls), attempts=shared(report.attempts))
 
 
 def _shares_all(report: Report, before: Report) -> bool:

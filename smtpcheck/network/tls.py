@@ -10,7 +10,8 @@ Rules of this file:
 import functools
 import ssl
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec import structs
 
 from smtpcheck.model.check import Security, Server
 from smtpcheck.model.report import Fault, FaultKind, TlsFacts
@@ -97,7 +98,7 @@ def tls_facts(session: ssl.SSLObject, *, verified: bool) -> TlsFacts:
     facts = _facts(session.version() or "", cipher[0] if cipher else "", der, verified)
     if der is None or facts.certificate is not None:
         return facts
-    return replace(facts, certificate=facts_by_openssl(der, session.getpeercert() or {}))
+    return structs.replace(facts, certificate=facts_by_openssl(der, session.getpeercert() or {}))
 
 
 @functools.lru_cache(maxsize=512)

@@ -26,6 +26,7 @@ from math import inf
 from typing import Any
 
 import structlog
+from msgspec import structs
 
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import TokenError, TokenErrorKind, TokenFacts
@@ -394,7 +395,9 @@ class TokenBroker:
         slot.refresh_at = slot.asked_at + min(
             lifetime / 2 * (1 + _SPREAD * spread_fraction(source.name, slot.subject)), again, self._fresh_every
         )
-        slot.acquired = AcquiredToken(issued.token, facts and replace(facts, from_cache=True), 0.0, slot.asked_at)
+        slot.acquired = AcquiredToken(
+            issued.token, facts and structs.replace(facts, from_cache=True), 0.0, slot.asked_at
+        )
         slot.used = False
         return AcquiredToken(issued.token, facts, now - slot.asked_at, slot.asked_at)
 

@@ -7,10 +7,10 @@ the environment (App Service, Functions, Service Fabric, Arc, Machine Learning),
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import msal
+from msgspec import structs
 
 from smtpcheck.http_client.blocking import ExchangeError
 from smtpcheck.http_client.parsing import parse_seconds
@@ -73,4 +73,4 @@ class ManagedIdentityFlow(Flow):
         if session.response is None:
             raise RuntimeError("the managed identity endpoint was not asked")
         error = token_error(session.response, requested_scope=scope)
-        return replace(error, kind=TokenErrorKind.HTTP) if error.kind is TokenErrorKind.DISCOVERY else error
+        return structs.replace(error, kind=TokenErrorKind.HTTP) if error.kind is TokenErrorKind.DISCOVERY else error

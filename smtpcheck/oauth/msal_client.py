@@ -12,12 +12,12 @@ Rules of this file:
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import msal
 from msal.authority import WELL_KNOWN_AUTHORITY_HOSTS
+from msgspec import structs
 
 from smtpcheck.http_client.blocking import ExchangeError
 from smtpcheck.http_client.urls import netloc_of
@@ -55,7 +55,7 @@ class MsalClient:
         except ExchangeError as error:
             return unanswered(error.fault, requested_scope=scope)
         except _MismatchError as error:
-            return replace(error.error, requested_scope=scope)
+            return structs.replace(error.error, requested_scope=scope)
         except Exception:
             answer = self._session.response
             discovered = self._msal is not None and answer is not None and answer.method == "GET"
@@ -99,7 +99,7 @@ class MsalClient:
             named = document.get(key)
             if netloc_of(named) != home:
                 raise _MismatchError(
-                    replace(
+                    structs.replace(
                         token_error(answer, requested_scope=""),
                         kind=TokenErrorKind.ISSUER_MISMATCH,
                         body="",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import structlog
+from msgspec import structs
 
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth.answer import TokenResponse
@@ -93,7 +94,7 @@ class RefreshFlow(Flow):
                 login = self._login()
                 answer = self._redeem(login.refresh_token, scope)
                 if isinstance(answer, TokenError):
-                    return replace(answer, refresh_token_age=max(time.time() - login.login_at, 0.0))
+                    return structs.replace(answer, refresh_token_age=max(time.time() - login.login_at, 0.0))
                 self._keep(_renewed(login, answer, time.time()))
         except (LoginUnusableError, SecretUnreadableError) as error:
             return TokenError(

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote_plus, urlsplit, urlunsplit
 
 import structlog
+from msgspec import structs
 
 from smtpcheck.http_client.exchange import Fault, Response
 from smtpcheck.http_client.trust import CaUnusableError
@@ -154,7 +155,7 @@ class Client:
                 return by_form
             self._registration = refused
         elif quote_plus(secret.reveal()) != secret.reveal() and not self._may_use_form():
-            return replace(answer, description=f"{answer.description} {_ENCODED}".strip())
+            return structs.replace(answer, description=f"{answer.description} {_ENCODED}".strip())
         return answer
 
     def _may_use_form(self) -> bool:
@@ -309,7 +310,7 @@ class _Conversation:
     def _mismatch(self, answer: Response, text: str) -> Refusal:
         error = token_error(answer, requested_scope=self._registration.scope)
         text = f"the discovery document names {text}"
-        return Refusal(replace(error, kind=TokenErrorKind.ISSUER_MISMATCH, body="", description=text))
+        return Refusal(structs.replace(error, kind=TokenErrorKind.ISSUER_MISMATCH, body="", description=text))
 
     def _refusal(self, answer: Response) -> Refusal:
         return Refusal(token_error(answer, requested_scope=self._registration.scope))

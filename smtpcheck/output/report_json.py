@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from msgspec import structs
+
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.diagnosis.explain import describe
-from smtpcheck.model.report import Exchange, Finding, Report, Step
+from smtpcheck.model.report import Exchange, Finding, Report, Step, TlsFacts
 
 Json = dict[str, Any]
 
@@ -29,10 +31,10 @@ def report_as_json(report: Report, catalogue: Catalogue) -> Json:
         "steps": [_step(step) for step in report.steps],
         "findings": findings_as_json(report.findings, catalogue),
         "warnings": findings_as_json(report.warnings, catalogue),
-        "token": asdict(report.token) | {"claims": dict(report.token.claims)} if report.token else None,
-        "token_error": asdict(report.token_error) if report.token_error else None,
-        "tls": asdict(report.tls) if report.tls else None,
-        "attempts": [asdict(attempt) for attempt in report.attempts],
+        "token": structs.asdict(report.token) | {"claims": dict(report.token.claims)} if report.token else None,
+        "token_error": structs.asdict(report.token_error) if report.token_error else None,
+        "tls": _tls(report.tls) if report.tls else None,
+        "attempts": [structs.asdict(attempt) for attempt in report.attempts],
         "mechanism": report.mechanism,
         "account": dict(report.account),
         "expect": asdict(report.expect) if report.expect else None,
@@ -47,17 +49,22 @@ def findings_as_json(findings: Iterable[Finding], catalogue: Catalogue) -> list[
     ]
 
 
+def _tls(tls: TlsFacts) -> Json:
+    certificate = structs.asdict(tls.certificate) if tls.certificate else None
+    return structs.asdict(tls) | {"certificate": certificate}
+
+
 def _step(step: Step) -> Json:
     return {
         "phase": step.phase,
         "start": step.start,
         "seconds": step.seconds,
         "exchanges": [_exchange(exchange) for exchange in step.exchanges],
-        "fault": asdict(step.fault) if step.fault else None,
+        "fault": structs.asdict(step.fault) if step.fault else None,
     }
 
 
 def _exchange(exchange: Exchange) -> Json:
-    reply = asdict(exchange.reply) if exchange.reply else None
-    answer = {"answer": asdict(exchange.answer)} if exchange.answer else {}
+    reply = structs.asdict(exchange.reply) if exchange.reply else None
+    answer = {"answer": structs.asdict(exchange.answer)} if exchange.answer else {}
     return {"command": exchange.command, "reply": reply, "challenge": exchange.challenge} | answer

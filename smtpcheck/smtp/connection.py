@@ -14,10 +14,11 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import cast
+
+from msgspec import Struct
 
 from smtpcheck import __version__
 from smtpcheck.mail.message import own_message
@@ -38,8 +39,7 @@ QUIT_SECONDS = 2.0
 """How long the answer to QUIT is waited for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(Struct, frozen=True, gc=False):
     """What happened between connecting and QUIT."""
 
     steps: tuple[Step, ...]

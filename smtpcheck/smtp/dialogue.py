@@ -15,9 +15,10 @@ Rules of this file:
 
 import functools
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from smtpcheck.model.check import Check, Depth, Phase, Security
 from smtpcheck.model.interning import shared
@@ -54,8 +55,7 @@ _Talk = Generator[Action, Reply, Reply]
 _PhaseTalk = Generator[Action, Reply, bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True, gc=False):
     """What one connection is for."""
 
     check: Check

@@ -3,7 +3,7 @@
 Rule of this file: pure. A `CheckState` is never mutated; the next run makes a new one of it.
 """
 
-from dataclasses import dataclass, replace
+from msgspec import Struct, structs
 
 from smtpcheck.model import backoff
 from smtpcheck.model.backoff import Breaker
@@ -11,8 +11,7 @@ from smtpcheck.model.report import Outcome, Report
 from smtpcheck.state.history import Run, day_of, runs, with_hour, with_run
 
 
-@dataclass(frozen=True, slots=True)
-class CheckState:
+class CheckState(Struct, frozen=True, gc=False):
     """What is remembered of one check that has run at least once."""
 
     report: Report
@@ -44,7 +43,7 @@ class CheckState:
 
     def amended(self, report: Report) -> "CheckState":
         """Return the state with another report of the last run: what came out of it is known better now."""
-        return replace(
+        return structs.replace(
             self,
             report=report,
             failure=report if report.outcome is Outcome.CRITICAL else self.failure,

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import structlog
+from msgspec import structs
 
 from smtpcheck.limits.send_limits import MAILBOX, Limits, Shares
 from smtpcheck.model import backoff
@@ -175,7 +176,7 @@ class State:
         if (state := self._checks.get(name)) is None:
             self._uncounted[name] = breaker
             return
-        self._checks[name] = state = replace(state, breaker=breaker)
+        self._checks[name] = state = structs.replace(state, breaker=breaker)
         if self._file is not None:
             _put(self._file, name, state, failure=False, at_once=True)
 

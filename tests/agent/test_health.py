@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.agent import witnesses
 from smtpcheck.agent.health import Health
@@ -89,7 +90,7 @@ async def test_an_issuers_failure_that_is_remembered_from_a_time_without_network
     error = TokenError(TokenErrorKind.CONNECT, NOW - 40.0)
     remembered = failed(FaultKind.TOKEN, Phase.TOKEN, seconds=0.0, token_error=error, started_at=NOW)
     assert result(await own.after_run(CHECK, remembered, ISSUER)) == (Outcome.UNKNOWN, Cause.AGENT_CUT_OFF)
-    again = replace(remembered, token_error=replace(error, at=NOW))
+    again = structs.replace(remembered, token_error=structs.replace(error, at=NOW))
     assert (await own.after_run(CHECK, again, ISSUER)).outcome is Outcome.CRITICAL
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.agent import inspecting
 from smtpcheck.agent.agent import Agent
@@ -119,9 +120,9 @@ async def test_an_issuer_that_varies_its_refusal_opens_no_further_case(tmp_path:
         assert report.token_error is not None
         service, check = agent.inspection, agent.settings.checks[0]
         for code in range(20):
-            error = replace(report.token_error, error_codes=(700016, code))
-            unsure = tuple(replace(finding, certainty=0.5) for finding in report.findings)
-            service.ran(check, replace(report, token_error=error, findings=unsure))
+            error = structs.replace(report.token_error, error_codes=(700016, code))
+            unsure = tuple(structs.replace(finding, certainty=0.5) for finding in report.findings)
+            service.ran(check, structs.replace(report, token_error=error, findings=unsure))
         assert len(service._cases) == 1
         await until(lambda: not service._tasks)
         assert sum("servicePrincipals" in each for each in world.issuer.graph_directory.asked) <= 2

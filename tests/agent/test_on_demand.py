@@ -6,12 +6,12 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from msgspec import structs
 from prometheus_client.parser import text_string_to_metric_families
 
 from smtpcheck.agent import on_demand
@@ -82,7 +82,9 @@ async def test_a_probe_of_a_scheduled_check_changes_none_of_its_values(tmp_path:
     async with World(tmp_path, HEALTHY) as world, asking(world, schedule=True, interval="1h") as (agent, client):
         await until(lambda: "healthy" in agent.state.checks)
         before, metrics = agent.state.checks["healthy"], await shown(agent)
-        agent._requests._state._checks["healthy"] = replace(before, report=replace(before.report, started_at=0.0))
+        agent._requests._state._checks["healthy"] = structs.replace(
+            before, report=structs.replace(before.report, started_at=0.0)
+        )
         assert values((await probe(client, "healthy"))[1])["smtpcheck_success"] == 1.0
         after = agent.state.checks["healthy"]
         assert (after.runs, after.packed_history, after.packed_hours) == (1, before.packed_history, before.packed_hours)
@@ -123,7 +125,7 @@ async def test_a_refusal_opens_the_breaker_and_nothing_is_run_meanwhile(
         assert (world.exchange.connections.total(), world.exchange.logins[address]) == (connections, already + 1)
         assert ((agent.next_run("healthy") or 0.0) > opened.until - 1) is scheduled
         refuse(world, "healthy", None)
-        agent.state._checks["healthy"] = replace(agent.state.checks["healthy"], breaker=Breaker(1, 1.0))
+        agent.state._checks["healthy"] = structs.replace(agent.state.checks["healthy"], breaker=Breaker(1, 1.0))
         assert values((await probe(client, "healthy"))[1])["smtpcheck_success"] == 1.0
         assert agent.state.breaker("healthy") == Breaker()
 
@@ -169,9 +171,9 @@ async def test_a_refusal_that_is_expected_is_provoked_no_more_often_than_its_int
         assert values((await probe(client, "healthy"))[1])["smtpcheck_probe_suppressed"] == 1.0
         assert world.exchange.logins[address] == 1
         last = agent._requests._reports["healthy"]
-        agent._requests._reports["healthy"] = replace(last, started_at=time.time() - 3601)
+        agent._requests._reports["healthy"] = structs.replace(last, started_at=time.time() - 3601)
         known = agent.state.checks["healthy"]
-        agent.state._checks["healthy"] = replace(known, report=replace(known.report, started_at=0.0))
+        agent.state._checks["healthy"] = structs.replace(known, report=structs.replace(known.report, started_at=0.0))
         assert values((await probe(client, "healthy"))[1])["smtpcheck_probe_suppressed"] == 0.0
 
 

@@ -1,13 +1,13 @@
 """One channel for all news of a check: in which order it is taken, and that a loopback's news waits for no run."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.agent.inspecting import InspectionService
 from smtpcheck.agent.publish import Publisher
@@ -26,7 +26,7 @@ from tests.worlds.samples import BILLING, report
 from tests.worlds.waiting import until
 
 GOOD = report()
-FAILED = replace(GOOD, outcome=Outcome.CRITICAL, cause=Cause.MAIL_LOST)
+FAILED = structs.replace(GOOD, outcome=Outcome.CRITICAL, cause=Cause.MAIL_LOST)
 
 
 @pytest.fixture

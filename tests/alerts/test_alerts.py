@@ -1,9 +1,9 @@
 """What becomes an alert, and when: grouping, thresholds and the alerts that fire."""
 
 from collections import defaultdict
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.alerts.alert_state import AlertState
 from smtpcheck.alerts.grouping import Key, Severity, Subject, issues_of
@@ -71,7 +71,7 @@ def test_a_check_that_is_well_shows_nothing() -> None:
 def test_the_reason_of_a_fresh_token_that_fails_is_no_trouble_of_its_own() -> None:
     root = Finding(Cause.SECRET_EXPIRED, 0.99, "entra.7000222")
     report = good("a", Cause.FRESH_TOKEN_FAILING, Cause.SLOW)
-    report = replace(report, warnings=(report.warnings[0], root, report.warnings[1]))
+    report = structs.replace(report, warnings=(report.warnings[0], root, report.warnings[1]))
     found = issues_of(check("a"), report)
     assert {kind: [each.cause for each in issue.findings] for kind, issue in found.items()} == {
         "fresh_token_failing": [Cause.FRESH_TOKEN_FAILING, Cause.SECRET_EXPIRED],

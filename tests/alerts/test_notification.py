@@ -1,7 +1,8 @@
 """How an alert reads."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec import structs
 
 from smtpcheck.alerts.grouping import Key, Severity, Subject
 from smtpcheck.alerts.notification import Notification, Status, notification_of
@@ -29,7 +30,7 @@ def notification(
 
 
 def test_a_dead_credential_is_named_with_its_count_its_cause_and_its_repair() -> None:
-    finding = replace(bad("a").findings[0], evidence=("error: invalid_client AADSTS7000222",))
+    finding = structs.replace(bad("a").findings[0], evidence=("error: invalid_client AADSTS7000222",))
     due = DueNotification(CONTOSO_DEAD, Entry(NOW, (finding,), ("a",)), Reason.NEW)
     told = notification(due, [f"c{number:02}" for number in range(30)], 500, {"team": "finance"})
     assert told.title() == (
@@ -44,7 +45,7 @@ def test_a_dead_credential_is_named_with_its_count_its_cause_and_its_repair() ->
 
 
 def test_the_repair_of_one_mailbox_names_it_and_that_of_many_names_none() -> None:
-    finding = replace(bad("a", Phase.AUTH, Cause.SMTP_AUTH_DISABLED_MAILBOX).findings[0])
+    finding = structs.replace(bad("a", Phase.AUTH, Cause.SMTP_AUTH_DISABLED_MAILBOX).findings[0])
     key = Key(Subject.CHECK, "a", Severity.CRITICAL, None)
     one = notification(DueNotification(key, Entry(NOW, (finding,), ("a",)), Reason.NEW), ["a"], 1)
     assert "a@contoso.com" in one.text()

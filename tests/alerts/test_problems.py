@@ -1,7 +1,8 @@
 """What is wrong now: grouped by root cause, worst and newest first, without what is silenced."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec import structs
 
 from smtpcheck.alerts.problems import CheckNow, problems_of
 from smtpcheck.diagnosis import catalogue
@@ -78,6 +79,6 @@ def test_only_so_many_are_put_into_words() -> None:
 
 
 def test_a_failure_without_a_finding_is_shown_by_its_cause() -> None:
-    [problem] = problems_of([now(replace(refused("a"), findings=()))], RULES).shown
+    [problem] = problems_of([now(structs.replace(refused("a"), findings=()))], RULES).shown
     assert problem.summary == "check a: user mismatch"
     assert (problem.cause, problem.first_step) == (Cause.USER_MISMATCH, "")

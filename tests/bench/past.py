@@ -14,11 +14,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from aiohttp.test_utils import TestClient, TestServer
+from msgspec import structs
 
 from smtpcheck.diagnosis.catalogue import load
 from smtpcheck.state.archive import _FAILED, _OUTAGE, KEPT_FIRST, KEPT_LAST, KEPT_OUTAGES
@@ -39,7 +39,7 @@ def filled(names: list[str], path: Path) -> None:
     hours = b""
     for hour in range(24):
         for run in range(3):
-            hours = with_hour(hours, replace(ok_report("x", at=hour * 3600.0 + run), seconds=0.7 + run / 10))
+            hours = with_hour(hours, structs.replace(ok_report("x", at=hour * 3600.0 + run), seconds=0.7 + run / 10))
     with connection:
         for number in range(KEEP_DAYS):
             day = day_of(NOW) - number

@@ -8,12 +8,12 @@ import statistics
 import time
 import timeit
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
 import uvloop
+from msgspec import structs
 
 from smtpcheck.agent.agent import Agent
 from smtpcheck.check.kit import build_kit
@@ -97,7 +97,7 @@ def scrape(world: World) -> list[Row]:
     metrics, state = Metrics((), expose_addresses=False), State()
     chance = random.Random(0)
     for check in settings.checks:
-        own = _varied(replace(report, check=check.name), chance)
+        own = _varied(structs.replace(report, check=check.name), chance)
         metrics.record(check, own, state.record(check, own))
     agent_state = AgentState("", CHECKS, 0, connectivity_lost=False)
     scrape = partial(metrics.pieces, openmetrics=False, credentials=(), agent=agent_state)
@@ -120,9 +120,9 @@ def scrape(world: World) -> list[Row]:
 
 def _varied(report: Report, chance: random.Random) -> Report:
     """Return the report with times of its own, for equal ones are compressed too well."""
-    steps = tuple(replace(step, seconds=step.seconds * chance.uniform(1, 9)) for step in report.steps)
+    steps = tuple(structs.replace(step, seconds=step.seconds * chance.uniform(1, 9)) for step in report.steps)
     seconds, started_at = sum(step.seconds for step in steps), report.started_at + chance.uniform(0, 60)
-    return replace(report, steps=steps, seconds=seconds, started_at=started_at)
+    return structs.replace(report, steps=steps, seconds=seconds, started_at=started_at)
 
 
 def token_from_memory(world: World) -> list[Row]:

@@ -1,10 +1,10 @@
 """What a mail API says of the account and of its own errors, as warnings and as the cause of a failure."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.check.kit import build_kit
 from smtpcheck.check.outcome import account_warnings
@@ -34,7 +34,7 @@ STATED = ((Cause.QUOTA_EXHAUSTED, 0.9), (Cause.API_KEY_INVALID, 0.3))
     ],
 )
 def test_an_account_that_still_sends_may_be_a_warning(account: dict[str, float | str], causes: list[Cause]) -> None:
-    found = list(account_warnings(BY_SES, replace(report(), account=account)))
+    found = list(account_warnings(BY_SES, structs.replace(report(), account=account)))
     assert [finding.cause for finding in found] == causes
     remedies = [step for finding in found for step in describe(finding, catalogue()).remedy]
     assert not [step for step in remedies if "mailgun" in step.lower()]

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from smtpcheck.check.outcome import failed_to_reach, has_failed, with_outcome, without_connectivity
 from smtpcheck.model import expected_refusal
@@ -65,7 +66,7 @@ def test_a_listed_refusal_in_its_phase_is_ok_and_has_no_cause() -> None:
     report = run(Phase.RCPT, DENIED)
     assert not has_failed(report)
     judged = with_outcome(report, (), ())
-    assert judged == dataclasses.replace(report, outcome=Outcome.OK)
+    assert judged == structs.replace(report, outcome=Outcome.OK)
     assert judged.refused_as_expected == DENIED
 
 
@@ -92,7 +93,7 @@ def test_a_success_in_its_place_is_critical() -> None:
 def test_a_success_counts_although_something_broke_behind_it() -> None:
     report = run(Phase.RCPT, Reply(250, "", ()), None)
     broken = Step(Phase.DATA, 1, 1, fault=Fault(FaultKind.TIMEOUT))
-    judged = judged_by_itself(dataclasses.replace(report, steps=(*report.steps, broken)))
+    judged = judged_by_itself(structs.replace(report, steps=(*report.steps, broken)))
     assert (judged.cause, failed_phase(judged)) == (Cause.UNEXPECTED_SUCCESS, Phase.RCPT)
 
 

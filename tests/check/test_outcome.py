@@ -1,9 +1,9 @@
 """The judgement of a run."""
 
-import dataclasses
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.check.connectivity import Try
 from smtpcheck.check.outcome import (
@@ -51,7 +51,7 @@ REACHED = Report("billing", NOW, 0.3, Outcome.UNKNOWN, steps=(Step(Phase.CONNECT
 
 
 def failed(phase: Phase, kind: FaultKind = FaultKind.TIMEOUT, error: TokenError | None = None) -> Report:
-    return dataclasses.replace(REACHED, steps=(Step(phase, 0, 0.1, fault=Fault(kind)),), token_error=error)
+    return structs.replace(REACHED, steps=(Step(phase, 0, 0.1, fault=Fault(kind)),), token_error=error)
 
 
 def certificate(days: float) -> TlsFacts:
@@ -62,30 +62,28 @@ def certificate(days: float) -> TlsFacts:
 
 
 def test_a_run_without_a_fault_is_ok() -> None:
-    assert with_outcome(REACHED, (), ()) == dataclasses.replace(REACHED, outcome=Outcome.OK)
+    assert with_outcome(REACHED, (), ()) == structs.replace(REACHED, outcome=Outcome.OK)
 
 
 def test_a_fault_is_critical_with_the_best_findings_cause() -> None:
     findings = (Finding(Cause.TIMEOUT, 0.9, "a"), Finding(Cause.PORT_BLOCKED, 0.4, "b"))
     report = failed(Phase.CONNECT)
-    expected = dataclasses.replace(report, outcome=Outcome.CRITICAL, cause=Cause.TIMEOUT, findings=findings)
+    expected = structs.replace(report, outcome=Outcome.CRITICAL, cause=Cause.TIMEOUT, findings=findings)
     assert with_outcome(report, findings, ()) == expected
 
 
 def test_what_will_break_a_run_that_works_is_a_warning() -> None:
     warnings = (Finding(Cause.SLOW, 1.0, "judge.slow"),)
-    assert with_outcome(REACHED, (), warnings) == dataclasses.replace(
-        REACHED, outcome=Outcome.WARNING, warnings=warnings
-    )
+    assert with_outcome(REACHED, (), warnings) == structs.replace(REACHED, outcome=Outcome.WARNING, warnings=warnings)
 
 
 @pytest.mark.parametrize(
     ("report", "credential", "causes"),
     [
         (REACHED, None, []),
-        (dataclasses.replace(REACHED, tls=certificate(15)), None, []),
-        (dataclasses.replace(REACHED, tls=certificate(13)), None, [Cause.CERTIFICATE_EXPIRING]),
-        (dataclasses.replace(REACHED, seconds=10.5), None, [Cause.SLOW]),
+        (structs.replace(REACHED, tls=certificate(15)), None, []),
+        (structs.replace(REACHED, tls=certificate(13)), None, [Cause.CERTIFICATE_EXPIRING]),
+        (structs.replace(REACHED, seconds=10.5), None, [Cause.SLOW]),
         (REACHED, CredentialState("c", "microsoft", client_secret_expires_at=NOW + 31 * DAY), []),
         (
             REACHED,
@@ -125,13 +123,13 @@ def test_a_certificate_that_names_its_host_in_the_common_name_alone_is_a_warning
     """Many clients refuse it though OpenSSL does not; what could not be read is not called missing."""
     tls = certificate(365)
     assert tls.certificate
-    tls = dataclasses.replace(tls, certificate=dataclasses.replace(tls.certificate, **changes))
-    found = [each.cause for each in expiries(CHECK, dataclasses.replace(REACHED, tls=tls), None, NOW)]
+    tls = structs.replace(tls, certificate=structs.replace(tls.certificate, **changes))
+    found = [each.cause for each in expiries(CHECK, structs.replace(REACHED, tls=tls), None, NOW)]
     assert found == ([Cause.CERTIFICATE_NAME_IN_CN_ONLY] if warned else [])
 
 
 def test_an_expiry_says_when_and_how_soon() -> None:
-    (finding,) = expiries(CHECK, dataclasses.replace(REACHED, tls=certificate(3)), None, NOW)
+    (finding,) = expiries(CHECK, structs.replace(REACHED, tls=certificate(3)), None, NOW)
     assert finding.evidence == ("the server's certificate expires 2027-01-18 08:00 UTC, in 3 days",)
 
 
@@ -188,7 +186,7 @@ def test_a_refused_token_stays_critical_though_this_machine_ran_short_afterwards
         Step(Phase.CONNECT, 0.1, 0, fault=Fault(FaultKind.OUT_OF_RESOURCES)),
     )
     refused = TokenError(TokenErrorKind.OAUTH, at=NOW, error="invalid_client")
-    report = dataclasses.replace(REACHED, steps=steps, token_error=refused)
+    report = structs.replace(REACHED, steps=steps, token_error=refused)
     assert with_outcome(report, (Finding(Cause.SECRET_INVALID, 0.9, "a"),), ()).outcome is Outcome.CRITICAL
 
 
@@ -198,7 +196,7 @@ def test_hosts_tried_are_the_issuer_and_the_server() -> None:
         Step(Phase.DNS, 0.1, 0),
         Step(Phase.CONNECT, 0.1, 1, fault=Fault(FaultKind.TIMEOUT)),
     )
-    report = dataclasses.replace(REACHED, steps=steps)
+    report = structs.replace(REACHED, steps=steps)
     tried = [Try("login.example.org", reached=True), Try("smtp.office365.com", reached=False)]
     assert list(hosts_tried(CHECK, report, "login.example.org")) == tried
 
@@ -245,11 +243,11 @@ def test_what_a_standstill_of_the_agent_can_have_done(report: Report, expected: 
 def test_a_server_that_has_waited_too_long_says_421(code: int, expected: bool) -> None:
     exchange = Exchange("EHLO agent", Reply(code, "", ("...",)))
     step = Step(Phase.EHLO, 0, 1, (exchange,), Fault(FaultKind.REPLY))
-    assert kept_waiting(dataclasses.replace(REACHED, steps=(step,))) == expected
+    assert kept_waiting(structs.replace(REACHED, steps=(step,))) == expected
 
 
 def test_a_stalled_run_is_unknown_and_keeps_what_was_found() -> None:
-    found = dataclasses.replace(
+    found = structs.replace(
         failed(Phase.AUTH, FaultKind.TIMEOUT), outcome=Outcome.CRITICAL, findings=(Finding(Cause.TIMEOUT, 0.9, "a"),)
     )
     report = stalled(found, 12.0)
@@ -259,9 +257,7 @@ def test_a_stalled_run_is_unknown_and_keeps_what_was_found() -> None:
 
 @pytest.mark.parametrize(("stood_still", "outcome"), [(1.0, Outcome.WARNING), (6.0, Outcome.OK)])
 def test_a_run_is_not_slow_for_the_time_that_the_agent_stood_still(stood_still: float, outcome: Outcome) -> None:
-    slow = dataclasses.replace(
-        REACHED, seconds=15.0, outcome=Outcome.WARNING, warnings=(Finding(Cause.SLOW, 1.0, "a"),)
-    )
+    slow = structs.replace(REACHED, seconds=15.0, outcome=Outcome.WARNING, warnings=(Finding(Cause.SLOW, 1.0, "a"),))
     assert without_stall(CHECK, slow, stood_still).outcome is outcome
 
 
@@ -287,5 +283,5 @@ UNREACHED = TokenError(TokenErrorKind.CONNECT, NOW)
 )
 def test_a_run_that_no_server_saw_a_login_of_harmed_nobody(report: Report, expected: bool) -> None:
     for outcome in (Outcome.CRITICAL, Outcome.UNKNOWN):
-        assert ended_before_login(dataclasses.replace(report, outcome=outcome)) is expected
-    assert not ended_before_login(dataclasses.replace(report, outcome=Outcome.OK))
+        assert ended_before_login(structs.replace(report, outcome=outcome)) is expected
+    assert not ended_before_login(structs.replace(report, outcome=Outcome.OK))

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from smtpcheck.config import Settings, load, traffic_of
 from smtpcheck.model.check import Check, Depth, Expect, Mechanism, Phase, Provider
@@ -155,7 +155,7 @@ def test_a_refusal_that_came_is_not_sought_again_before_its_time(tmp_path: Path)
     assert daily.expect is not None
     other = Expect(Phase.AUTH, ("535",))
     for check, wait in ((daily, 12 * HOUR), (hourly, HOUR)):
-        as_expected = replace(refused(expect=check.expect), outcome=Outcome.OK)
+        as_expected = structs.replace(refused(expect=check.expect), outcome=Outcome.OK)
         assert cools_down_until(check, as_expected) == NOW + wait
-        assert cools_down_until(check, replace(as_expected, expect=other)) is None
-        assert cools_down_until(check, replace(as_expected, outcome=Outcome.CRITICAL)) is None
+        assert cools_down_until(check, structs.replace(as_expected, expect=other)) is None
+        assert cools_down_until(check, structs.replace(as_expected, outcome=Outcome.CRITICAL)) is None

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.diagnosis.catalogue import load
 from smtpcheck.diagnosis.explain import describe
@@ -80,7 +81,7 @@ def loopback_status(
 def refusal(phase: Phase, code: int = 554, fault: FaultKind = FaultKind.REPLY) -> Report:
     """Return the run of a message that was refused in a phase."""
     exchange = Exchange("<1 octets>", Reply(code, "5.2.0", ("no",)) if fault is FaultKind.REPLY else None)
-    return replace(
+    return structs.replace(
         OK,
         started_at=SENT - 1,
         outcome=Outcome.CRITICAL,
@@ -186,7 +187,7 @@ def test_a_lost_connection_after_the_final_dot_is_no_refusal() -> None:
 
 @pytest.mark.parametrize("outcome", [Outcome.CRITICAL, Outcome.UNKNOWN])
 def test_the_checks_own_failure_goes_before(outcome: Outcome) -> None:
-    report = replace(OK, outcome=outcome, cause=Cause.TIMEOUT)
+    report = structs.replace(OK, outcome=outcome, cause=Cause.TIMEOUT)
     assert merged(report, loopback_status(missed(901), error=LOGIN), SENT + 950) is report
 
 

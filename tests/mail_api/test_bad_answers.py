@@ -2,11 +2,11 @@
 
 import gzip
 import json
-from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.diagnosis.catalogue import load
 from smtpcheck.diagnosis.explain import explain
@@ -53,7 +53,7 @@ async def made(api: str, octets: bytes, folder: Path, depth: Depth = Depth.AUTH)
         finally:
             connections.close()
             network.close()
-    whole = replace(report(), steps=seen.steps)
+    whole = structs.replace(report(), steps=seen.steps)
     cause = explain(observe(asked, whole, None, now=0.0), CATALOGUE)[0].cause
     return seen, raw, cause
 

@@ -1,10 +1,9 @@
 """How long a refused check waits: what counts as a refusal, how the wait grows, and what ends it."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from smtpcheck.model.backoff import (
     DEFERRED,
@@ -81,7 +80,7 @@ def test_an_account_that_the_issuer_has_locked_is_left_alone_at_once(code: int) 
         failed(FaultKind.TLS_UNTRUSTED, Phase.TLS),
         *(failed(kind, Phase.AUTH) for kind in FaultKind if kind is not FaultKind.REPLY),
         report(Outcome.UNKNOWN, cause=Cause.AGENT_CUT_OFF),
-        replace(refused(535), outcome=Outcome.UNKNOWN),
+        structs.replace(refused(535), outcome=Outcome.UNKNOWN),
         report(Outcome.CRITICAL, cause=Cause.UNEXPECTED_SUCCESS),
     ],
 )

@@ -1,6 +1,6 @@
 """What many reports hold is there once, and never too much of it."""
 
-from dataclasses import replace
+from msgspec import structs
 
 from smtpcheck.model.check import Phase
 from smtpcheck.model.interning import MOST, _first, compact, shared
@@ -32,14 +32,18 @@ def test_equal_parts_are_one() -> None:
 
 def test_a_report_that_shares_all_with_the_one_before_stays_what_it_is() -> None:
     before = compact(report(at=1.0))
-    steps = tuple(replace(step, seconds=9.0) for step in before.steps)
-    after = replace(before, steps=steps)
+    steps = tuple(structs.replace(step, seconds=9.0) for step in before.steps)
+    after = structs.replace(before, steps=steps)
     assert compact(after, before) is after
 
 
 def test_a_report_that_differs_from_the_one_before_is_compacted() -> None:
     before = compact(report("yesterday"))
-    for different in (report("today"), replace(before, steps=report().steps), replace(before, steps=before.steps[:1])):
+    for different in (
+        report("today"),
+        structs.replace(before, steps=report().steps),
+        structs.replace(before, steps=before.steps[:1]),
+    ):
         kept = compact(different, before)
         assert kept == different
         assert parts(kept) == parts(compact(different))

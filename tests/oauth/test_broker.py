@@ -3,11 +3,12 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import TokenError, TokenErrorKind
@@ -76,7 +77,7 @@ class Issuer:
         if self.bug:
             raise ZeroDivisionError
         if self.error is not None and self.error_scope in {None, scope}:
-            return replace(self.error, at=self.clock.wall())
+            return structs.replace(self.error, at=self.clock.wall())
         end = None if self.life is None else self.clock.wall() + self.life
         return IssuedToken(Secret(f"token {number} of {subject}"), end, self.refresh_in)
 
@@ -130,7 +131,7 @@ class PerMailbox(Fake):
 
 REFUSED = TokenError(TokenErrorKind.OAUTH, at=0.0, error="invalid_client", http_status=401)
 
-GONE = replace(REFUSED, error="invalid_grant", http_status=400)
+GONE = structs.replace(REFUSED, error="invalid_grant", http_status=400)
 
 
 @pytest.fixture
@@ -195,7 +196,7 @@ async def test_a_run_that_waited_is_told_from_one_that_did_not(broker: TokenBrok
     assert first.facts is not None
     assert second.facts is not None
     assert (first.facts.from_cache, second.facts.from_cache, second.waited) == (False, True, 0.0)
-    assert replace(first.facts, from_cache=True) == second.facts
+    assert structs.replace(first.facts, from_cache=True) == second.facts
     assert broker.peek("a", None) is second
 
 
@@ -300,7 +301,7 @@ async def test_a_refused_renewal_is_trouble_and_the_old_token_serves(
     issuer.error = REFUSED
     clock.now += 2000
     await _settle(broker)
-    refused = replace(REFUSED, at=clock.wall())
+    refused = structs.replace(REFUSED, at=clock.wall())
     held = await _granted(broker)
     assert (held.renewal_error, held.token) == (refused, Secret("token 1 of None"))
     (state,) = broker.states()
@@ -343,7 +344,7 @@ async def test_a_fresh_request_passes_the_memory_but_not_twice_in_a_moment(
     assert (await _granted(broker, fresh=True)).token == Secret("token 2 of None")
     issuer.error = REFUSED
     clock.now += 10
-    assert (await _granted(broker, fresh=True)).renewal_error == replace(REFUSED, at=clock.wall())
+    assert (await _granted(broker, fresh=True)).renewal_error == structs.replace(REFUSED, at=clock.wall())
     issuer.error = None
     clock.now += 10
     assert (await _granted(broker, fresh=True)).renewal_error is None
@@ -353,7 +354,7 @@ async def test_what_the_issuer_asks_to_wait_is_kept_but_for_one_fresh_request(
     broker: TokenBroker, issuer: Issuer, clock: Clock
 ) -> None:
     """A user who has just fixed something need not wait for an hour; clicking again does not help, though."""
-    issuer.error = replace(REFUSED, kind=TokenErrorKind.THROTTLED, retry_after=600.0)
+    issuer.error = structs.replace(REFUSED, kind=TokenErrorKind.THROTTLED, retry_after=600.0)
     await _refused(broker)
     clock.now += 300
     await _refused(broker)
@@ -373,7 +374,7 @@ async def test_what_the_issuer_asks_to_wait_is_kept_but_for_one_fresh_request(
 async def test_after_a_wait_that_was_kept_a_fresh_request_may_pass_the_next_one(
     broker: TokenBroker, issuer: Issuer, clock: Clock
 ) -> None:
-    issuer.error = replace(REFUSED, kind=TokenErrorKind.THROTTLED, retry_after=600.0)
+    issuer.error = structs.replace(REFUSED, kind=TokenErrorKind.THROTTLED, retry_after=600.0)
     for asked in (2, 4):
         await _refused(broker)
         clock.now += 60
@@ -392,7 +393,7 @@ async def test_a_refusal_is_dated_by_the_first_of_the_row(broker: TokenBroker, i
     for _ in range(3):
         clock.now += 300
         held = await _granted(broker, fresh=True)
-        assert (held.renewal_error, held.failing_since) == (replace(REFUSED, at=clock.wall()), began)
+        assert (held.renewal_error, held.failing_since) == (structs.replace(REFUSED, at=clock.wall()), began)
     known = broker.peek("a", None)
     assert known is not None
     assert known.failing_since == began
@@ -472,7 +473,7 @@ async def test_a_dead_key_costs_one_request_and_not_one_for_each_mailbox(clock: 
 
 async def test_a_refusal_of_every_mailbox_is_the_clients(clock: Clock, issuer: Issuer) -> None:
     broker = TokenBroker({"a": PerMailbox()}, wall=clock.wall, monotonic=clock.monotonic)
-    issuer.error = replace(REFUSED, error="unauthorized_client")
+    issuer.error = structs.replace(REFUSED, error="unauthorized_client")
     for number in range(50):
         await _refused(broker, subject=f"{number}@example.org")
     assert issuer.asked == SEVERAL
@@ -482,7 +483,7 @@ async def test_a_refusal_of_every_mailbox_is_the_clients(clock: Clock, issuer: I
 async def test_refused_mailboxes_do_not_hold_up_those_that_have_a_token(clock: Clock, issuer: Issuer) -> None:
     broker = TokenBroker({"a": PerMailbox()}, wall=clock.wall, monotonic=clock.monotonic)
     await _granted(broker, subject="good@example.org")
-    issuer.error = replace(REFUSED, error="unauthorized_client")
+    issuer.error = structs.replace(REFUSED, error="unauthorized_client")
     for number in range(9):
         await _refused(broker, subject=f"{number}@example.org")
     issuer.error = None
@@ -543,7 +544,7 @@ async def test_issuers_that_hang_leave_places_to_those_that_answer(clock: Clock)
     names = [str(number) for number in range(10)]
     credentials = {name: Fake(key="slow") for name in names} | {"good": Fake(key="good")}
     broker = TokenBroker(credentials, threads=4, wall=clock.wall, monotonic=clock.monotonic)
-    slow.error = replace(REFUSED, kind=TokenErrorKind.TIMEOUT)
+    slow.error = structs.replace(REFUSED, kind=TokenErrorKind.TIMEOUT)
     await broker.token("0", None, timeout=5)
     slow.begun.acquire()
     slow.free.clear()
@@ -730,7 +731,7 @@ async def test_each_scope_has_its_own_token_and_the_credentials_own_is_one_of_th
 async def test_a_scope_that_is_refused_is_no_fault_of_the_credential(
     broker: TokenBroker, issuer: Issuer, clock: Clock
 ) -> None:
-    issuer.error, issuer.error_scope = replace(GONE, error="consent_required"), "graph"
+    issuer.error, issuer.error_scope = structs.replace(GONE, error="consent_required"), "graph"
     assert isinstance(await broker.token("a", None, timeout=5, scope="graph"), TokenError)
     await _granted(broker)
     (state,) = broker.states()
@@ -748,7 +749,7 @@ async def test_where_only_another_scope_is_asked_for_it_is_what_the_credential_i
     (state,) = broker.states()
     assert (state.success, state.fresh_success) == (True, True)
     assert state.expires_at is not None
-    issuer.error, issuer.error_scope = replace(GONE, error="consent_required"), "mail.read"
+    issuer.error, issuer.error_scope = structs.replace(GONE, error="consent_required"), "mail.read"
     assert isinstance(await broker.token("a", None, timeout=5, scope="mail.read"), TokenError)
     assert broker.states()[0].success is False
 

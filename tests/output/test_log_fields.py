@@ -1,10 +1,9 @@
 """What a run is known by in the log: cause, phase, codes, time, and the ids of those who were asked."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Expect, Phase
@@ -22,7 +21,7 @@ def said(*replies: tuple[int, str]) -> Report:
     return Report("billing", 1.0, 0.25, Outcome.OK, tuple(steps))
 
 
-REFUSED = replace(
+REFUSED = structs.replace(
     said((220, BANNER + " [08DBB276B7E699C4]"), (535, "Authentication unsuccessful")),
     outcome=Outcome.CRITICAL,
     cause=Cause.USER_MISMATCH,
@@ -67,7 +66,7 @@ def test_a_refusal_has_cause_phase_codes_and_the_servers_id() -> None:
 
 
 def test_an_expected_refusal_is_told_as_one() -> None:
-    facts = facts_of(replace(REFUSED, outcome=Outcome.OK, cause=None, expect=Expect(Phase.AUTH, ("535",))))
+    facts = facts_of(structs.replace(REFUSED, outcome=Outcome.OK, cause=None, expect=Expect(Phase.AUTH, ("535",))))
     assert (facts["outcome"], facts["phase"], facts["refused_as_expected"]) == ("ok", "auth", True)
     assert "cause" not in facts
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.config import from_options
 from smtpcheck.diagnosis import catalogue
@@ -71,7 +72,7 @@ MET = Report(
     ),
     expect=Expect(Phase.RCPT, ("5xx",)),
 )
-PASSED = replace(
+PASSED = structs.replace(
     MET,
     outcome=Outcome.CRITICAL,
     cause=Cause.UNEXPECTED_SUCCESS,
@@ -106,7 +107,7 @@ def test_json_says_what_was_expected_and_whether_it_came() -> None:
 
 
 def test_the_first_line_of_nagios_says_check_cause_and_reply() -> None:
-    refused = replace(REFUSED, steps=MET.steps)
+    refused = structs.replace(REFUSED, steps=MET.steps)
     first, _ = terminal.nagios([refused], RULES).splitlines()
     text, _, data = first.partition(" | ")
     assert text.startswith("CRITICAL - office: Outbound port blocked")
@@ -120,7 +121,7 @@ def test_the_order_of_checks_ends_in_the_inspection_where_there_is_an_inspector(
 ) -> None:
     causes = (Cause.SERVICE_PRINCIPAL_NOT_REGISTERED, Cause.MAILBOX_PERMISSION_MISSING)
     findings = tuple(Finding(cause, 0.6, "exchange.rejected-token-of-app", values=values) for cause in causes)
-    show(terminal.details(replace(REFUSED, cause=causes[0], findings=findings), check, RULES))
+    show(terminal.details(structs.replace(REFUSED, cause=causes[0], findings=findings), check, RULES))
     text = " ".join(capsys.readouterr().out.split())
     assert ("or ask the provider itself: smtpcheck inspect contoso" in text) is named
     assert "or all at once: smtpcheck doctor <check>" in text

@@ -4,12 +4,12 @@ import base64
 import html
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from smtpcheck.http_client.exchange import Response
 from smtpcheck.oauth.answer import token_error
@@ -45,7 +45,7 @@ def test_no_part_of_an_error_holds_what_was_sent(
     text = json.dumps(dict.fromkeys(keys, form(secret))) if as_json else f"<html>{form(secret)}</html>"
     url = f"https://issuer.example/token/{form(secret)}?x={form(secret)}"
     answer = Response("POST", url, status, {}, text.encode(), frozenset({secret}), at=0.0)
-    values = [str(value) for value in asdict(token_error(answer, requested_scope="s")).values()]
+    values = [str(value) for value in structs.asdict(token_error(answer, requested_scope="s")).values()]
     assert [value for value in values if secret in value or form(secret) in value] == []
 
 

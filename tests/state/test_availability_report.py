@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from smtpcheck.alerts.silence import Silence
@@ -37,10 +38,10 @@ async def kept(folder: Path) -> None:
         at = NOW - (10 - hour) * HOUR
         failed = hour in {4, 5}
         report = run(at, Outcome.CRITICAL if failed else Outcome.OK, Cause.TIMEOUT if failed else None)
-        state.record(CHECKS[0], replace(report, check="anna"))
+        state.record(CHECKS[0], structs.replace(report, check="anna"))
         dead = hour == 9
         report = run(at, Outcome.CRITICAL if dead else Outcome.OK, Cause.SECRET_EXPIRED if dead else None)
-        state.record(CHECKS[1], replace(report, check="bert"))
+        state.record(CHECKS[1], structs.replace(report, check="bert"))
     state.silences.put(Silence("0" * 12, NOW - 5 * HOUR, NOW - 4 * HOUR, checks=("anna",), comment="x", author="eve"))
     state.silences.put(Silence("1" * 12, NOW - 900 * HOUR, NOW - 800 * HOUR, checks=("anna",), author="eve"))
     await state.close()

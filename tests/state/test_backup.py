@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.alerts.grouping import Key, Severity, Subject
 from smtpcheck.alerts.notification_log import Entry
@@ -88,7 +89,7 @@ async def test_a_backup_beside_a_running_agent_is_of_one_moment(tmp_path: Path) 
             done = replayed.checks[name].runs if name in replayed.checks else 0
             for run in range(done, known.runs):
                 replayed.record(replace(BILLING, name=name), nth_run(name, run + 1))
-            assert replace(known, packed_hours=b"") == replace(replayed.checks[name], packed_hours=b"")
+            assert structs.replace(known, packed_hours=b"") == structs.replace(replayed.checks[name], packed_hours=b"")
         assert sum(runs) >= before
         before = sum(runs)
         await state.close()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from smtpcheck.alerts.grouping import Key, Severity, Subject
@@ -33,8 +34,8 @@ async def filled(folder: Path) -> bytes:
     state = await State.kept(folder)
     for name, key in zip(NAMES, ALERTS, strict=True):
         check = replace(CHECK, name=name)
-        state.record(check, replace(FAILURE, check=name))
-        state.record(check, replace(run(NOON), check=name))
+        state.record(check, structs.replace(FAILURE, check=name))
+        state.record(check, structs.replace(run(NOON), check=name))
         state.alerts.put_streaks(name, {"failure": Streak(key, key)})
         state.alerts.put_entries("hook", {key: Entry(NOON, FAILURE.findings, (name,), NOON)})
         state.outbox.keep(Message(name, 7, 3, "id@example.org", "a@example.org", NOON), NOON)
@@ -166,6 +167,6 @@ async def test_what_a_row_holds_that_is_nonsense_is_passed_over(tmp_path: Path, 
     assert state.checks["check-7"].history() == ()
     assert "check-8" not in state.checks
     assert [day.day for day in await state.days("check-7")] == [20_000]
-    state.record(replace(CHECK, name="check-7"), replace(run(NOON + 60, cause=Cause.TIMEOUT), check="check-7"))
+    state.record(replace(CHECK, name="check-7"), structs.replace(run(NOON + 60, cause=Cause.TIMEOUT), check="check-7"))
     await state.close()
     assert state.error == ""

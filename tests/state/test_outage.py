@@ -1,12 +1,12 @@
 """Outages: when one begins and ends, what a restart and an upgrade make of it, and what is kept of it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.report import Outcome, Report
@@ -125,7 +125,7 @@ async def _nothing(*_: object) -> None:
     """Be the archive that an earlier version did not have."""
 
 
-FAILURE = replace(full_report("billing"), started_at=NOON + 60)
+FAILURE = structs.replace(full_report("billing"), started_at=NOON + 60)
 
 
 async def test_the_report_of_a_failure_can_be_read_later(tmp_path: Path) -> None:

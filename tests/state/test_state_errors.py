@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from smtpcheck.limits.mailbox_lock import MailboxLocks
@@ -69,13 +70,13 @@ async def test_a_file_that_is_damaged_while_the_agent_runs_loses_nothing_that_is
     names = [f"check-{number}" for number in range(300)]
     async with kept(tmp_path) as state:
         for name in names:
-            state.record(replace(CHECK, name=name), replace(FAILURE, check=name))
-            state.record(replace(CHECK, name=name), replace(run(NOON), check=name))
+            state.record(replace(CHECK, name=name), structs.replace(FAILURE, check=name))
+            state.record(replace(CHECK, name=name), structs.replace(run(NOON), check=name))
         file = state._file
         assert file
         assert await file.read("PRAGMA wal_checkpoint(TRUNCATE)") == [(0, 0, 0)]
         overwrite(tmp_path / FILE_NAME)
-        state.record(replace(CHECK, name="check-7"), replace(run(NOON), check="check-7"))
+        state.record(replace(CHECK, name="check-7"), structs.replace(run(NOON), check="check-7"))
         await until(lambda: damaged(tmp_path) != [])
         expected = dict(state.checks)
     assert damaged(tmp_path)[0] == f"{FILE_NAME}.damaged"
@@ -292,7 +293,7 @@ async def test_a_report_that_cannot_be_read_costs_only_itself(tmp_path: Path) ->
     connection.close()
     outline = Report("billing", FAILURE.started_at, FAILURE.seconds, FAILURE.outcome, cause=FAILURE.cause)
     async with kept(tmp_path) as state:
-        assert dict(state.checks) == {"billing": replace(expected, report=outline, failure=outline)}
+        assert dict(state.checks) == {"billing": structs.replace(expected, report=outline, failure=outline)}
 
 
 async def test_an_earlier_versions_file_becomes_this_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

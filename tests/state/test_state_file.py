@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.model.backoff import LONGEST, Breaker
 from smtpcheck.model.cause import Cause
@@ -80,15 +81,15 @@ def overwrite(path: Path) -> None:
         file.write(b"\xff" * (size - 4096))
 
 
-FAILURE = replace(full_report("billing"), started_at=NOON - 120)
+FAILURE = structs.replace(full_report("billing"), started_at=NOON - 120)
 """With every part that a report can have."""
 HISTORIES = [
     [run(NOON)],
     [FAILURE],
-    [run(NOON - 180), FAILURE, replace(FAILURE, started_at=NOON - 60)],
+    [run(NOON - 180), FAILURE, structs.replace(FAILURE, started_at=NOON - 60)],
     [run(NOON - 180), FAILURE, run(NOON - 60), run(NOON, Outcome.WARNING)],
     [FAILURE, run(NOON - 60, Outcome.UNKNOWN, Cause.AGENT_CUT_OFF), run(NOON)],
-    [FAILURE, *(replace(FAILURE, started_at=NOON - 60 + number) for number in range(5))],
+    [FAILURE, *(structs.replace(FAILURE, started_at=NOON - 60 + number) for number in range(5))],
     [run(NOON - DAY_SECONDS), run(NOON)],
 ]
 
@@ -198,10 +199,10 @@ async def test_what_is_too_old_is_dropped(tmp_path: Path) -> None:
     gone, failing = replace(CHECK, name="gone"), replace(CHECK, name="failing")
     async with kept(tmp_path) as state:
         for check, report in (
-            (gone, replace(FAILURE, check="gone", started_at=old)),
-            (gone, replace(run(old + 1), check="gone")),
-            (failing, replace(FAILURE, check="failing")),
-            (failing, replace(run(NOON), check="failing")),
+            (gone, structs.replace(FAILURE, check="gone", started_at=old)),
+            (gone, structs.replace(run(old + 1), check="gone")),
+            (failing, structs.replace(FAILURE, check="failing")),
+            (failing, structs.replace(run(NOON), check="failing")),
             (CHECK, run(old)),
             (CHECK, run(NOON)),
         ):
@@ -229,17 +230,17 @@ async def test_an_open_breaker_is_written_at_once(tmp_path: Path, monkeypatch: p
         file = state._file
         assert file
         await until(lambda: not file._pending.get(state_module._CHECK))
-        locked = replace(FAILURE, cause=Cause.ACCOUNT_LOCKED)
+        locked = structs.replace(FAILURE, cause=Cause.ACCOUNT_LOCKED)
         assert state.record(CHECK, locked).breaker == Breaker(1, NOON - 118 + 900)
         await until(lambda: not file._pending.get(state_module._CHECK))
-        state.record(CHECK, replace(locked, started_at=NOON, outcome=Outcome.UNKNOWN))
+        state.record(CHECK, structs.replace(locked, started_at=NOON, outcome=Outcome.UNKNOWN))
         await asyncio.sleep(0.1)
         assert file._pending[state_module._CHECK]
 
 
 async def test_a_breaker_that_is_closed_by_hand_stays_closed_over_a_kill(tmp_path: Path) -> None:
     async with kept(tmp_path) as state:
-        state.record(CHECK, replace(FAILURE, cause=Cause.ACCOUNT_LOCKED))
+        state.record(CHECK, structs.replace(FAILURE, cause=Cause.ACCOUNT_LOCKED))
         assert state.breaker("billing").until
         assert state._file
         await until(lambda: not state._file or not state._file._pending.get(state_module._CHECK))
@@ -256,7 +257,7 @@ WRONG = 160 * DAY_SECONDS
 async def test_a_back_off_of_a_wrong_clock_is_bounded_after_a_restart(tmp_path: Path) -> None:
     """Once, and not again with each restart."""
     async with kept(tmp_path) as state:
-        state.record(CHECK, replace(FAILURE, cause=Cause.ACCOUNT_LOCKED, started_at=NOON + WRONG))
+        state.record(CHECK, structs.replace(FAILURE, cause=Cause.ACCOUNT_LOCKED, started_at=NOON + WRONG))
         state.outbox.keep_sending("billing", FAILURE, Breaker(1, NOON + WRONG))
     expected = Breaker(1, NOON + LONGEST)
     for later in (0.0, 3600.0):
@@ -268,7 +269,7 @@ async def test_a_back_off_of_a_wrong_clock_is_bounded_after_a_restart(tmp_path: 
 async def test_a_back_off_is_bounded_when_the_clock_is_set_back() -> None:
     now = [NOON + WRONG]
     state = State(wall=lambda: now[0])
-    state.record(CHECK, replace(FAILURE, cause=Cause.ACCOUNT_LOCKED, started_at=now[0]))
+    state.record(CHECK, structs.replace(FAILURE, cause=Cause.ACCOUNT_LOCKED, started_at=now[0]))
     assert state.breaker("billing") == Breaker(1, NOON + WRONG + FAILURE.seconds + 900)
     now[0] = NOON
     assert state.breaker("billing") == Breaker(1, NOON + LONGEST)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.state.check_state import CheckState
 from smtpcheck.state.state import State
@@ -49,7 +50,7 @@ async def test_a_kill_at_any_moment_leaves_a_whole_state(tmp_path: Path, seed: i
             assert before[name] <= state.runs
             for number in range(before[name], state.runs):
                 replayed.record(replace(CHECK, name=name), nth_run(name, number + 1))
-            assert replace(state, packed_hours=b"") == replace(replayed.checks[name], packed_hours=b"")
+            assert structs.replace(state, packed_hours=b"") == structs.replace(replayed.checks[name], packed_hours=b"")
             assert counted[name] <= state.runs
             before[name] = state.runs
     assert min(before.values()) > KILLS

@@ -9,10 +9,10 @@ import json
 import re
 import sqlite3
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.alerts.grouping import Key, Severity, Subject
 from smtpcheck.alerts.notification_log import Entry
@@ -69,8 +69,8 @@ FAILED = Report(
     cause=Cause.USER_MISMATCH,
     findings=(Finding(Cause.USER_MISMATCH, 0.8, "rule", ("seen",), {"mailbox": "x"}),),
 )
-LOCKED = replace(FAILED, check="orders", cause=Cause.ACCOUNT_LOCKED)
-NO_TOKEN = replace(
+LOCKED = structs.replace(FAILED, check="orders", cause=Cause.ACCOUNT_LOCKED)
+NO_TOKEN = structs.replace(
     FAILED,
     check="sales",
     cause=Cause.SECRET_EXPIRED,

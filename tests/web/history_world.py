@@ -1,8 +1,9 @@
 """A world whose checks have a past of 90 days, in a state file."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec import structs
 
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.model.cause import Cause
@@ -22,14 +23,14 @@ def reports(name: str) -> Iterator[Report]:
         if 50 < days < 52:
             continue
         if 61 <= days < 61.4 or 12 <= days < 12.2 or age < 5:
-            yield replace(refused_report(name, at=at), seconds=seconds)
+            yield structs.replace(refused_report(name, at=at), seconds=seconds)
         elif 40 <= days < 40.5:
-            yield replace(cut_off_report(name), started_at=at)
+            yield structs.replace(cut_off_report(name), started_at=at)
         elif 20 < days < 21:
-            error = replace(refused_report(name, at=at), cause=Cause.THROTTLED_LOGINS, seconds=20.0)
-            yield error if age % 8 == 0 else replace(ok_report(name, at=at), seconds=seconds)
+            error = structs.replace(refused_report(name, at=at), cause=Cause.THROTTLED_LOGINS, seconds=20.0)
+            yield error if age % 8 == 0 else structs.replace(ok_report(name, at=at), seconds=seconds)
         else:
-            yield replace(ok_report(name, at=at), seconds=seconds, outcome=Outcome.OK)
+            yield structs.replace(ok_report(name, at=at), seconds=seconds, outcome=Outcome.OK)
 
 
 async def world_with_a_past(catalogue: Catalogue, folder: Path) -> World:

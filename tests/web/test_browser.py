@@ -5,11 +5,11 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.chrome.service import Service
@@ -217,7 +217,9 @@ def test_a_refresh_brings_what_is_new_and_takes_nothing_away(
     browser.find_element(By.NAME, "q").send_keys("contoso")
     _until(browser, lambda b: b.current_url.endswith("?q=contoso"))
     browser.execute_script("document.getElementById('sort-name').focus()")
-    world.record(replace(ok_report("billing"), started_at=NOW), replace(ok_report("orders"), started_at=NOW))
+    world.record(
+        structs.replace(ok_report("billing"), started_at=NOW), structs.replace(ok_report("orders"), started_at=NOW)
+    )
     title = browser.title
     browser.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
     _until(browser, lambda b: b.title != title)
@@ -247,7 +249,7 @@ def test_the_icon_has_the_colour_of_the_worst(browser: webdriver.Chrome, address
     icon = browser.find_element(By.CSS_SELECTOR, "link[rel=icon]")
     assert "icon-critical.svg" in str(icon.get_attribute("href"))
     for name in ("billing", "orders", "printer-3rd-floor"):
-        world.record(replace(ok_report(name), started_at=NOW))
+        world.record(structs.replace(ok_report(name), started_at=NOW))
     browser.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
     _until(browser, lambda b: "icon-warning.svg" in b.execute_script("return arguments[0].href", icon))
 
@@ -287,7 +289,7 @@ def test_times_are_those_of_the_reader_with_utc_beside(browser: webdriver.Chrome
 def test_what_is_unfolded_stays_unfolded(browser: webdriver.Chrome, address: str, world: World) -> None:
     browser.get(address + "/checks/billing")
     browser.find_element(By.CSS_SELECTOR, "summary").send_keys(Keys.ENTER)
-    world.record(replace(world.state.checks["billing"].report, started_at=NOW))
+    world.record(structs.replace(world.state.checks["billing"].report, started_at=NOW))
     browser.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
     _until(browser, lambda b: "60" in b.find_element(By.ID, "history-head").text)
     assert browser.find_element(By.CSS_SELECTOR, "details").get_attribute("open") is not None

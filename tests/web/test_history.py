@@ -3,11 +3,11 @@
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.model.report import Outcome
@@ -156,7 +156,7 @@ async def test_the_badge_may_be_shown_elsewhere_and_kept_for_a_minute(client: Cl
     assert first.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
     asked = {"If-None-Match": first.headers["ETag"]}
     assert (await client.get("/checks/invoices/badge.svg", headers=asked)).status == 304
-    world.record(replace(refused_report("invoices"), started_at=NOW))
+    world.record(structs.replace(refused_report("invoices"), started_at=NOW))
     changed = await client.get("/checks/invoices/badge.svg", headers=asked)
     assert (changed.status, changed.headers["ETag"] != asked["If-None-Match"]) == (200, True)
     assert (await client.get("/checks/invoices")).headers["Cross-Origin-Resource-Policy"] == "same-origin"
@@ -164,7 +164,7 @@ async def test_the_badge_may_be_shown_elsewhere_and_kept_for_a_minute(client: Cl
 
 async def test_what_happened_a_moment_ago_is_on_the_page(client: Client, world: World) -> None:
     """Before it is in the file: the outage's end, and the runs of today."""
-    world.record(replace(ok_report("billing"), started_at=NOW - 1))
+    world.record(structs.replace(ok_report("billing"), started_at=NOW - 1))
     text = await page(client, "/checks/billing/history")
     assert "2026-10-14 13:45 2026-10-14 17:46 4 h" in text
     assert "13 of 1055 runs failed" in text

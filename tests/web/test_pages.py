@@ -6,6 +6,7 @@ from dataclasses import replace
 from html import unescape
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.model.cause import Cause
@@ -141,8 +142,8 @@ async def test_an_expected_refusal_is_no_failure_on_any_page(
 ) -> None:
     expect = Expect(Phase.AUTH, ("535",), ("5.7.*",))
     world = World(settings(replace(check("a"), expect=expect)), catalogue)
-    refused = replace(refused_report("a"), expect=expect)
-    world.record(replace(refused, outcome=Outcome.OK, cause=None, findings=()))
+    refused = structs.replace(refused_report("a"), expect=expect)
+    world.record(structs.replace(refused, outcome=Outcome.OK, cause=None, findings=()))
     client = await connect(world)
     row, page = await _page(client, "/"), await _page(client, "/checks/a")
     assert "Refused as expected 535 5.7.139 Authentication unsuccessful" in _text(row)
@@ -159,7 +160,9 @@ async def test_an_unexpected_success_marks_the_phase_that_passed(
     expect = Expect(Phase.AUTH, ("535",))
     world = World(settings(replace(check("a"), expect=expect)), catalogue)
     passed = Finding(Cause.UNEXPECTED_SUCCESS, 1.0, "expectation.unexpected_success")
-    report = replace(ok_report("a"), outcome=Outcome.CRITICAL, cause=passed.cause, findings=(passed,), expect=expect)
+    report = structs.replace(
+        ok_report("a"), outcome=Outcome.CRITICAL, cause=passed.cause, findings=(passed,), expect=expect
+    )
     world.record(report)
     page = await _page(await connect(world), "/checks/a")
     assert page.count('class="failed"') == 1
@@ -172,7 +175,7 @@ async def test_times_of_a_token_are_times(client: Client, world: World) -> None:
     report = ok_report("scanner")
     assert report.token
     claims = {"exp": 1_792_003_600, "iat": "soon", "nbf": 1e300}
-    world.record(replace(report, token=replace(report.token, claims=claims)))
+    world.record(structs.replace(report, token=structs.replace(report.token, claims=claims)))
     text = _text(await _page(client, "/checks/scanner"))
     assert "exp 2026-10-14 18:46:40 UTC iat soon nbf 1e+300" in text
 
@@ -183,7 +186,7 @@ async def test_what_an_api_says_of_the_account_is_shown_as_text(client: Client, 
         "quota_in_24_hours": 50000.0,
         "enforcement_status": "<b>HEALTHY",
     }
-    world.record(replace(ok_report("billing", at=NOW), account=account))
+    world.record(structs.replace(ok_report("billing", at=NOW), account=account))
     page = await _page(client, "/checks/billing")
     assert "Account production access no quota in 24 hours 50000 enforcement status <b>HEALTHY" in _text(page)
     assert "<b>HEALTHY" not in page
@@ -255,7 +258,7 @@ def test_ten_thousand_checks_cost_one_page(catalogue: Catalogue) -> None:
     world = World(settings(*checks), catalogue)
     world.next_run = lambda name: NOW  # type: ignore[method-assign]
     for number in range(0, 10_000, 3):
-        world.record(replace(ok_report(f"check-{number:05}"), seconds=number / 1000))
+        world.record(structs.replace(ok_report(f"check-{number:05}"), seconds=number / 1000))
     table = read(world, Query.parse({"sort": "-latency", "page": "2", "outcome": "ok"}), world.credentials())
     assert (table.total, table.found, table.pages, len(table.rows)) == (10_000, 3334, 34, 100)
     assert (table.rows[0].check.name, table.rows[-1].check.name) == ("check-09699", "check-09402")
@@ -300,9 +303,9 @@ async def test_a_lone_surrogate_breaks_no_page(world: World, connect: Callable[[
 def _with_expiry(report: Report, expiry: object) -> Report:
     assert report.token is not None
     assert report.tls is not None and report.tls.certificate is not None
-    facts = replace(report.token, expires_at=expiry, claims={"exp": expiry})  # type: ignore[arg-type]
-    certificate = replace(report.tls.certificate, not_after=expiry)  # type: ignore[arg-type]
-    return replace(report, token=facts, tls=replace(report.tls, certificate=certificate))
+    facts = structs.replace(report.token, expires_at=expiry, claims={"exp": expiry})
+    certificate = structs.replace(report.tls.certificate, not_after=expiry)
+    return structs.replace(report, token=facts, tls=structs.replace(report.tls, certificate=certificate))
 
 
 @pytest.mark.parametrize(("days", "near"), [(10, True), (90, False), (-3, False)])

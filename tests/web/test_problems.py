@@ -1,9 +1,9 @@
 """What is wrong now, on top of the page and in the API."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.agent.alerting import Alerting, NotifierState
 from smtpcheck.alerts.silence import Silence
@@ -31,7 +31,7 @@ async def page_of(client: Client) -> str:
 
 
 async def test_the_page_begins_with_what_is_wrong_and_the_first_step(catalogue: Catalogue, connect: Connect) -> None:
-    refused = replace(bad("c", Phase.AUTH, Cause.USER_MISMATCH), started_at=NOW - 90)
+    refused = structs.replace(bad("c", Phase.AUTH, Cause.USER_MISMATCH), started_at=NOW - 90)
     client = await connect(a_world(catalogue, a=bad("a"), b=bad("b"), c=refused, d=good("d")))
     section = await page_of(client)
     assert "2 problems, 3 of 4 checks affected" in section

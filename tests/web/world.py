@@ -1,8 +1,10 @@
 """A small world for the pages: an agent that has the shape of the real one and runs nothing."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import structs
 
 from smtpcheck.agent.alerting import Alerting
 from smtpcheck.agent.on_demand import Busy, Probed
@@ -121,7 +123,7 @@ class World:
 
     async def check_now(self, name: str) -> Report | TooSoon | Busy:
         self.asked.append(name)
-        answer = self.answer or replace(ok_report(name), started_at=NOW)
+        answer = self.answer or structs.replace(ok_report(name), started_at=NOW)
         if isinstance(answer, Report):
             self.record(answer)
         return answer
@@ -246,8 +248,8 @@ def refused_report(name: str, *, at: float = NOW - 45, text: str = "") -> Report
         evidence=(f"the server answered AUTH with {answer}", "the token's audience and role are right"),
         values={"mailbox": f"{name}@contoso.example", "tenant": "contoso.onmicrosoft.com"},
     )
-    second = replace(finding, cause=Cause.SMTP_AUTH_DISABLED_MAILBOX, certainty=0.2)
-    return replace(
+    second = structs.replace(finding, cause=Cause.SMTP_AUTH_DISABLED_MAILBOX, certainty=0.2)
+    return structs.replace(
         ok_report(name, at=at),
         outcome=Outcome.CRITICAL,
         cause=finding.cause,
@@ -259,7 +261,7 @@ def refused_report(name: str, *, at: float = NOW - 45, text: str = "") -> Report
 def expiring_report(name: str) -> Report:
     ends = NOW + 9 * DAY
     finding = Finding(Cause.CERTIFICATE_EXPIRING, 1.0, "judge.certificate_expiring", ("it ends on 2026-10-23",))
-    return replace(ok_report(name, not_after=ends), outcome=Outcome.WARNING, warnings=(finding,))
+    return structs.replace(ok_report(name, not_after=ends), outcome=Outcome.WARNING, warnings=(finding,))
 
 
 def secret_report(name: str) -> Report:
@@ -337,8 +339,8 @@ def rich_world(catalogue: Catalogue) -> World:
         outcome = {7: Outcome.CRITICAL, 8: Outcome.CRITICAL, 20: Outcome.WARNING, 30: Outcome.UNKNOWN}.get(
             age, past.outcome
         )
-        failed = replace(refused_report("billing"), started_at=past.started_at, seconds=seconds)
-        world.record(failed if outcome is Outcome.CRITICAL else replace(past, seconds=seconds, outcome=outcome))
+        failed = structs.replace(refused_report("billing"), started_at=past.started_at, seconds=seconds)
+        world.record(failed if outcome is Outcome.CRITICAL else structs.replace(past, seconds=seconds, outcome=outcome))
     world.record(
         refused_report("billing"),
         ok_report("invoices"),

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Depth, Phase, Provider, Security, Server, Warn
 from smtpcheck.model.report import (
@@ -58,7 +60,7 @@ def exchange_online(name: str = "billing", **changes: Any) -> Check:
 
 def report(outcome: Outcome = Outcome.OK, *steps: Step, **changes: Any) -> Report:
     """Return a run that came out like this."""
-    return replace(Report("billing", NOW, SECONDS, outcome, steps), **changes)
+    return structs.replace(Report("billing", NOW, SECONDS, outcome, steps), **changes)
 
 
 def failed(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -96,7 +97,7 @@ def test_what_a_mail_api_says_is_bounded_by_pattern_and_list(
 
 
 def test_an_issuers_old_error_is_not_blamed_for_another_phase() -> None:
-    report = replace(refused(535, "5.7.3"), token_error=without_token("invalid_client", 7000215).token_error)
+    report = structs.replace(refused(535, "5.7.3"), token_error=without_token("invalid_client", 7000215).token_error)
     assert failure(report) == NO_CODES | {"smtp_code": "535", "enhanced_code": "5.7.3"}
 
 
@@ -156,7 +157,7 @@ ACCOUNT: dict[str, float | str] = {
 
 
 def test_what_an_api_says_of_the_account_is_from_lists() -> None:
-    found = scrape(CHECK, replace(report(), account=ACCOUNT), openmetrics=True)
+    found = scrape(CHECK, structs.replace(report(), account=ACCOUNT), openmetrics=True)
     facts = [labels["fact"] for labels in found["smtpcheck_api_account_value"]]
     assert facts == ["sending_enabled", "production_access", "quota_in_24_hours"]
     (states,) = found["smtpcheck_api_account_info"]

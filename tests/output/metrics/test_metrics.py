@@ -4,6 +4,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -79,7 +80,7 @@ NO_TOKEN = Report(
     cause=Cause.SECRET_EXPIRED,
     token_error=TokenError(TokenErrorKind.OAUTH, 1.0, error="invalid_client", error_codes=(7000222, 7000215)),
 )
-WARNED = replace(
+WARNED = structs.replace(
     GOOD,
     outcome=Outcome.WARNING,
     warnings=(
@@ -251,7 +252,7 @@ def test_the_headers_of_the_formats_differ() -> None:
 
 def test_a_refused_check_shows_until_when_it_waits() -> None:
     """Fifteen minutes after a login that was refused as locked, and no more after the next success."""
-    locked = replace(REFUSED, check="billing", cause=Cause.ACCOUNT_LOCKED)
+    locked = structs.replace(REFUSED, check="billing", cause=Cause.ACCOUNT_LOCKED)
     name = "smtpcheck_backoff_until_timestamp_seconds"
     labels = '{check="billing",site="north",team="finance"}'
     assert lines(scraped((CHECK, locked)), name) == [f"{labels} {1700000001.5 + 900:.3f}"]
@@ -260,8 +261,8 @@ def test_a_refused_check_shows_until_when_it_waits() -> None:
 
 def everything() -> Metrics:
     """Return metrics with at least one sample of every family of checks."""
-    locked = replace(REFUSED, check="locked", cause=Cause.ACCOUNT_LOCKED)
-    by_api = replace(GOOD, check="by-api", account={"sending_enabled": 1.0, "enforcement_status": "HEALTHY"})
+    locked = structs.replace(REFUSED, check="locked", cause=Cause.ACCOUNT_LOCKED)
+    by_api = structs.replace(GOOD, check="by-api", account={"sending_enabled": 1.0, "enforcement_status": "HEALTHY"})
     dead, waiting, ses = (replace(CHECK, name=name) for name in ("dead", "locked", "by-api"))
     sharding = ShardAssignment(Shard(1, 2), ((), ("billing", "orders")), (ORDERS,))
     metrics = scraped(

@@ -1,9 +1,8 @@
 """A run as spans: when each phase was, what it bears, and what it never bears."""
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from smtpcheck.model.check import Expect, Phase
 from smtpcheck.model.report import Attempt, Fault, FaultKind, Outcome, Report, Step, TlsFacts
@@ -65,7 +64,7 @@ def test_a_refusal_is_an_error_of_its_phase_and_of_the_run() -> None:
 
 
 def test_an_expected_refusal_is_no_error() -> None:
-    report = replace(REFUSED, outcome=Outcome.OK, cause=None, expect=Expect(Phase.AUTH, ("535",)))
+    report = structs.replace(REFUSED, outcome=Outcome.OK, cause=None, expect=Expect(Phase.AUTH, ("535",)))
     root, _, auth = spans_of(CHECK, report)
     assert (root.error, auth.error, auth.attributes["smtpcheck.smtp_code"]) == ("", "", 535)
 
@@ -93,7 +92,7 @@ def test_every_phase_lies_within_its_run(
     steps: list[tuple[Phase, float, float, FaultKind | None]], seconds: float, waited: float, outcome: Outcome
 ) -> None:
     made = tuple(Step(phase, at, long, (), Fault(kind) if kind else None) for phase, at, long, kind in steps)
-    report = replace(GOOD, seconds=seconds, waited=waited, outcome=outcome, steps=made)
+    report = structs.replace(GOOD, seconds=seconds, waited=waited, outcome=outcome, steps=made)
     root, *phases = spans_of(CHECK, report)
     assert [span.name for span in phases] == [step.phase.value for step in made]
     for span in phases:
