@@ -32,7 +32,7 @@ from smtpcheck.network.system_faults import os_fault
 from smtpcheck.network.tls import VERIFICATION_FAILED, handshake_fault
 from smtpcheck.network.tls_session import TlsSession
 from smtpcheck.secrets.secret import Secret
-from smtpcheck.smtp.dialogue import Action, Dialogue, Plan, Then
+from smtpcheck.smtp.dialogue import Action, Dialogue, Plan
 from smtpcheck.system import SYSTEM, System
 
 QUIT_SECONDS = 2.0
@@ -134,7 +134,7 @@ class _Run:
             return
         self._end_connect(link)
         await link.done
-        if self._dialogue.then is Then.ASK and consent is not None:
+        if self._dialogue.then == "ask" and consent is not None:
             await link.go_on(permitted=await consent())
         if link.handshake_fault is not None and link.handshake_fault.kind in VERIFICATION_FAILED:
             await self._read_certificate(peer, alarm)
@@ -248,7 +248,7 @@ class _Link(asyncio.Protocol):
         """Let the dialogue answer."""
         if self._tls is None:
             self._obey(self._dialogue.receive(data, self._now()))
-        elif self._dialogue.then is not Then.CLOSE:
+        elif self._dialogue.then != "close":
             self._receive_secured(data, self._tls)
 
     def _receive_secured(self, data: bytes, tls: TlsSession) -> None:
@@ -278,8 +278,9 @@ class _Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the dialogue, if it did not end before."""
-        fault = os_fault(exc) if isinstance(exc, OSError) else Fault(FaultKind.CLOSED)
-        self._obey(self._dialogue.fail(fault, self._now()))
+        if self._dialogue.then != "close":
+            fault = os_fault(exc) if isinstance(exc, OSError) else Fault(FaultKind.CLOSED)
+            self._obey(self._dialogue.fail(fault, self._now()))
 
     def _obey(self, action: Action) -> None:
         transport, tls = self._transport, self._tls
@@ -289,12 +290,13 @@ class _Link(asyncio.Protocol):
             else:
                 tls.say(action.send)
                 self._flush(transport, tls)
-        if self._dialogue.quitting:
-            self._hurry()
-        if action.then is Then.TLS and transport is not None and self._context is not None:
+        if action.then == "read":
+            if self._dialogue.quitting:
+                self._hurry()
+        elif action.then == "tls" and transport is not None and self._context is not None:
             self._tls = TlsSession(self._context, self._server_name)
             self._flush(transport, self._tls)
-        elif action.then is not Then.READ and not self.done.done():
+        elif not self.done.done():
             self.done.set_result(None)
 
     @staticmethod

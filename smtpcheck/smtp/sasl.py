@@ -35,6 +35,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _RUN = re.compile(r"[A-Za-z0-9+/=._~-]{16,}")
 """What a piece of a token or of a SASL message looks like (RFC 6750 b64token, base64)."""
 
+_SUSPICIOUS = re.compile(rf"{_RUN.pattern}|[%&+=\\\n]")
+"""What is in any text that holds a piece of a token, escaped or not: one search shows that most replies hold none."""
+
 _BLOCK = 8
 _MASK = "***"
 _LONG_PASSWORD = 8
@@ -162,6 +165,8 @@ class Redaction:
         """Return the text without the secret."""
         if self._pattern is not None:
             text = self._pattern.sub(_MASK, text)
+        elif len(text) < len(self._value) and _SUSPICIOUS.search(text) is None:
+            return text
         else:
             for secret in self._forms_in(text):
                 text = text.replace(secret, _MASK)
@@ -179,13 +184,15 @@ class Redaction:
 
     def reply(self, reply: Reply) -> Reply:
         """Return the reply without the secret, also where a 334 hides it in its base64."""
+        if not reply.text:
+            return reply
         if reply.code == 334:
             # Its base64 may look like a piece of a token that names the same issuer, so its meaning decides.
             decoded = decode_challenge(reply.text)
             clean = self.text(decoded) == decoded and not any(secret in reply.text for secret in self._secrets)
             lines = reply.lines if clean else (_MASK,)
         else:
-            lines = tuple(self.text(line) for line in reply.lines)
+            lines = tuple([self.text(line) for line in reply.lines])
         return reply if lines == reply.lines else Reply(reply.code, reply.enhanced, lines)
 
     def _mask_run(self, match: re.Match[str]) -> str:
