@@ -26,6 +26,7 @@ from smtpcheck.output.tracing.tracer import Tracer
 from smtpcheck.state.state import State
 
 _log = structlog.get_logger(__name__)
+_threshold = logging.getLogger(__name__)
 
 
 class Publisher:
@@ -137,7 +138,7 @@ class Publisher:
 
 def log_run(level: int, report: Report, trace_id: str = "") -> None:
     """Log one run; what is not shown is not put together."""
-    if logging.getLogger(__name__).isEnabledFor(level):
+    if _threshold.isEnabledFor(level):
         _log.log(level, "run", check=report.check, **facts_of(report, trace_id))
 
 

@@ -107,7 +107,7 @@ _INTERVAL: Series = (families.INTERVAL, ())
 _BACKOFF_UNTIL: Series = (families.BACKOFF_UNTIL, ())
 _PROBE_SUPPRESSED: Series = (families.PROBE_SUPPRESSED, ())
 
-_WHOSE, _END = "{\n", ";\n"
+_WHOSE, _END = "{\n", b";\n"
 """In a form: where the labels of the check belong, and where a family's fragment ends; no value has a line feed."""
 _WHOSE_BYTES, _END_BYTES = _WHOSE.encode(), _END.encode()
 _HELD = 4096
@@ -182,7 +182,7 @@ def _form(series: tuple[Series, ...], described: tuple[Family, ...]) -> str:
     order = [described.index(family) for family, _ in series]
     if order != sorted(order):
         raise ValueError("samples in another order than their families")
-    return _END.join("".join(_line(*each) for each in series if each[0] is family) for family in described)
+    return _END.decode().join("".join(_line(*each) for each in series if each[0] is family) for family in described)
 
 
 def _line(family: Family, values: tuple[str | None, ...]) -> str:
@@ -242,15 +242,16 @@ def _samples_of_run(report: Report) -> Samples:
     yield from _samples_of_server(report)
 
 
-def _samples_of_outcome(report: Report) -> Samples:
-    """Yield what came of a run, and how long it took."""
-    yield from _OUTCOMES[report.outcome]
-    yield _DURATION, report.seconds
-    yield from _seconds_of_phases(report).items()
+def _samples_of_outcome(report: Report) -> list[Sample]:
+    """Return what came of a run, and how long it took."""
+    samples: list[Sample] = [*_OUTCOMES[report.outcome], (_DURATION, report.seconds)]
+    samples += [(_PHASES[phase], seconds) for phase, seconds in _seconds_of_phases(report).items()]
     if report.outcome is Outcome.CRITICAL:
-        yield (families.FAILURE_INFO, _failure_info(report)), 1
-    for cause in dict.fromkeys([finding.cause for finding in report.warnings]):
-        yield (families.WARNING_INFO, (cause,)), 1
+        samples.append(((families.FAILURE_INFO, _failure_info(report)), 1))
+    samples += [
+        ((families.WARNING_INFO, (cause,)), 1) for cause in dict.fromkeys(each.cause for each in report.warnings)
+    ]
+    return samples
 
 
 def _samples_of_server(report: Report) -> Samples:
@@ -280,12 +281,11 @@ def _state(value: float | str | None, known: Collection[str]) -> str | None:
     return value if value in known else "other"
 
 
-def _seconds_of_phases(report: Report) -> dict[Series, float]:
+def _seconds_of_phases(report: Report) -> dict[Phase, float]:
     """Return the time of each phase; should one have run twice, the sum."""
-    seconds: dict[Series, float] = {}
+    seconds: dict[Phase, float] = {}
     for step in report.steps:
-        series = _PHASES[step.phase]
-        seconds[series] = seconds.get(series, 0.0) + step.seconds
+        seconds[step.phase] = seconds.get(step.phase, 0.0) + step.seconds
     return seconds
 
 
