@@ -14,7 +14,7 @@ from msgspec import structs
 
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.diagnosis.explain import describe
-from smtpcheck.model.report import Exchange, Finding, Report, Step, TlsFacts
+from smtpcheck.model.report import Exchange, Fault, Finding, Report, Step, TlsFacts
 
 Json = dict[str, Any]
 
@@ -34,7 +34,7 @@ def report_as_json(report: Report, catalogue: Catalogue) -> Json:
         "token": structs.asdict(report.token) | {"claims": dict(report.token.claims)} if report.token else None,
         "token_error": structs.asdict(report.token_error) if report.token_error else None,
         "tls": _tls(report.tls) if report.tls else None,
-        "attempts": [structs.asdict(attempt) for attempt in report.attempts],
+        "attempts": [structs.asdict(attempt) | {"fault": _fault(attempt.fault)} for attempt in report.attempts],
         "mechanism": report.mechanism,
         "account": dict(report.account),
         "expect": asdict(report.expect) if report.expect else None,
@@ -60,8 +60,12 @@ def _step(step: Step) -> Json:
         "start": step.start,
         "seconds": step.seconds,
         "exchanges": [_exchange(exchange) for exchange in step.exchanges],
-        "fault": structs.asdict(step.fault) if step.fault else None,
+        "fault": _fault(step.fault),
     }
+
+
+def _fault(fault: Fault | None) -> Json | None:
+    return structs.asdict(fault) if fault else None
 
 
 def _exchange(exchange: Exchange) -> Json:
