@@ -7,8 +7,9 @@ a minute fit on a core, and what grows shows. One check of fifty fails.
 import random
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec import structs
 
 from smtpcheck.agent import runner
 from smtpcheck.check.kit import Kit
@@ -27,10 +28,10 @@ async def made(check: Check, _: Kit, **__: object) -> Report:
     fails = sum(check.name.encode()) % ONE_FAILS_OF == 0
     report = (refused_report if fails else ok_report)("any", at=time.time())
     steps = tuple(
-        replace(step, start=step.start * _CHANCE.random(), seconds=step.seconds * _CHANCE.random())
+        structs.replace(step, start=step.start * _CHANCE.random(), seconds=step.seconds * _CHANCE.random())
         for step in report.steps
     )
-    return replace(report, check=check.name, steps=steps, seconds=sum(step.seconds for step in steps))
+    return structs.replace(report, check=check.name, steps=steps, seconds=sum(step.seconds for step in steps))
 
 
 if __name__ == "__main__":

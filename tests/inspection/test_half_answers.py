@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.diagnosis.explain import CERTAIN
 from smtpcheck.diagnosis.inspected.causes import proven
@@ -49,7 +50,7 @@ def certain(found: Inspection) -> set[Cause]:
         view = View(found, MAILBOX, now, app_only=app_only)
         wrong |= {each.cause for each in defects(view) if each.certainty >= CERTAIN}
         for failure in FAILURES:
-            causes = proven(replace(failure, started_at=now - 60), view, {}, began=now - 60)
+            causes = proven(structs.replace(failure, started_at=now - 60), view, {}, began=now - 60)
             wrong |= {each.cause for each in causes if each.certainty >= CERTAIN}
     return wrong - ({Cause.CONSENT_MISSING} if found.find(FactName.DELEGATED_PERMISSIONS) else set())
 
@@ -231,7 +232,7 @@ def test_a_sign_in_of_another_time_is_not_the_failure(hours: float) -> None:
     now = time.time()
     fact = Fact(FactName.SIGN_IN_CODE, "53003", "Entra sign-in log", "GET", now, changed_at=now + hours * 3600)
     view = View(Inspection((fact,)), MAILBOX, now)
-    failure = replace(no_token(53003), started_at=now - 60)
+    failure = structs.replace(no_token(53003), started_at=now - 60)
     (finding,) = proven(failure, view, {})
     assert finding.certainty < CERTAIN
     assert "that sign-in was at another time than the failure" in finding.evidence

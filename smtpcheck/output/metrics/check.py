@@ -107,7 +107,7 @@ _INTERVAL: Series = (families.INTERVAL, ())
 _BACKOFF_UNTIL: Series = (families.BACKOFF_UNTIL, ())
 _PROBE_SUPPRESSED: Series = (families.PROBE_SUPPRESSED, ())
 
-_WHOSE, _END = "{\n", b";\n"
+_WHOSE, _END = "{\n", ";\n"
 """In a form: where the labels of the check belong, and where a family's fragment ends; no value has a line feed."""
 _WHOSE_BYTES, _END_BYTES = _WHOSE.encode(), _END.encode()
 _HELD = 4096
@@ -182,7 +182,7 @@ def _form(series: tuple[Series, ...], described: tuple[Family, ...]) -> str:
     order = [described.index(family) for family, _ in series]
     if order != sorted(order):
         raise ValueError("samples in another order than their families")
-    return _END.decode().join("".join(_line(*each) for each in series if each[0] is family) for family in described)
+    return _END.join("".join(_line(*each) for each in series if each[0] is family) for family in described)
 
 
 def _line(family: Family, values: tuple[str | None, ...]) -> str:
