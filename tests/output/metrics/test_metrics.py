@@ -334,7 +334,10 @@ def test_promtool_finds_nothing() -> None:
 def test_a_scrape_of_many_checks_is_made_in_small_pieces() -> None:
     """The text of all of them need never be in memory; each name is of one length, so that text grows with checks."""
     many = scraped(
-        *((replace(CHECK, name=f"n{number:04}"), replace(GOOD, check=f"n{number:04}")) for number in range(3000))
+        *(
+            (replace(CHECK, name=f"n{number:04}"), structs.replace(GOOD, check=f"n{number:04}"))
+            for number in range(3000)
+        )
     )
     *of_checks, of_agent = many.pieces(openmetrics=False, credentials=CREDENTIALS, agent=AGENT)
     assert text(many).startswith(b"".join(of_checks).decode())
