@@ -10,6 +10,7 @@ Rules of this file:
 import io
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from smtpcheck.http_client.proxy import proxy_for
 from smtpcheck.http_client.sent import secrets_of
 from smtpcheck.http_client.trust import CaUnusableError, client_context, own_context
 from smtpcheck.http_client.urls import origin_of, user_secrets
-from smtpcheck.http_client.wire import Budget, connection_class
+from smtpcheck.http_client.wire import Budget, bounded_pool_class
 from smtpcheck.log import silence_libraries
 
 _FORM = "application/x-www-form-urlencoded"
@@ -240,15 +241,9 @@ class _Adapter(HTTPAdapter):
 
     def _bound(self, manager: Any) -> None:
         manager.pool_classes_by_scheme = {
-            scheme: _bounded_pool(pool, self._budget) for scheme, pool in manager.pool_classes_by_scheme.items()
+            scheme: made if isinstance(made, partial) else partial(bounded_pool_class(made), budget=self._budget)
+            for scheme, made in manager.pool_classes_by_scheme.items()
         }
-
-
-def _bounded_pool(pool: Any, budget: Budget) -> Any:
-    """Return the class of pools with connections that keep to the budget."""
-    if getattr(pool.ConnectionCls, "budget_of", None) is budget:
-        return pool
-    return type(pool.__name__, (pool,), {"ConnectionCls": connection_class(pool.ConnectionCls, budget)})
 
 
 def _text(value: str | bytes) -> str:

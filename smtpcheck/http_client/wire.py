@@ -10,6 +10,7 @@ import http.client
 import io
 import socket
 import time
+from functools import cache, partial
 from typing import Any
 
 from urllib3.connection import HTTPConnection
@@ -81,23 +82,48 @@ class _Source:
         return io.BufferedReader(self._reader)
 
 
-def connection_class(inner: Any, budget: Budget) -> Any:
-    """Return a class of urllib3's connections that keeps to the budget."""
+class _Response(http.client.HTTPResponse):
+    """A response that is read within the budget."""
 
-    class Response(http.client.HTTPResponse):
-        def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-            self._counted = _CountedReader(sock, budget)
-            super().__init__(_Source(self._counted), *args, **kwargs)  # type: ignore[arg-type]
+    def __init__(self, budget: Budget, sock: Any, *args: Any, **kwargs: Any) -> None:
+        self._counted = _CountedReader(sock, budget)
+        super().__init__(_Source(self._counted), *args, **kwargs)  # type: ignore[arg-type]
 
-        def begin(self) -> None:
-            super().begin()
-            self._counted.allow_body()
+    def begin(self) -> None:
+        super().begin()
+        self._counted.allow_body()
 
-    class Connection(inner):  # type: ignore[misc]
-        response_class = Response
-        budget_of = budget
+
+@cache
+def bounded_pool_class(inner: Any) -> Any:
+    """Return the class of urllib3's pools like `inner` whose connections keep to the `budget` that one is made with."""
+
+    class Pool(inner):  # type: ignore[misc]
+        ConnectionCls = _connection_class(inner.ConnectionCls)
+
+        def __init__(self, *args: Any, budget: Budget, **kwargs: Any) -> None:
+            self._budget = budget
+            super().__init__(*args, **kwargs)
 
         def _new_conn(self) -> Any:
+            made = super()._new_conn()
+            made.budget = self._budget
+            return made
+
+    Pool.__name__ = inner.__name__
+    return Pool
+
+
+def _connection_class(inner: Any) -> Any:
+    class Connection(inner):  # type: ignore[misc]
+        budget: Budget
+
+        @property
+        def response_class(self) -> Any:
+            return partial(_Response, self.budget)
+
+        def _new_conn(self) -> Any:
+            budget = self.budget
             if inner._new_conn is HTTPConnection._new_conn:  # noqa: SLF001 - what urllib3 itself replaces for SOCKS
                 return _connected(self, budget)
             self.timeout = min(budget.limits.connect_seconds, budget.seconds())
@@ -105,7 +131,7 @@ def connection_class(inner: Any, budget: Budget) -> Any:
 
         def send(self, data: Any) -> None:
             if self.sock is not None:
-                self.sock.settimeout(budget.seconds())
+                self.sock.settimeout(self.budget.seconds())
             super().send(data)
 
     return Connection

@@ -51,8 +51,11 @@ class ApiConcurrency(Generic[Seen]):
 
     def keep_proof(self, host: str, mailbox: str, seen: Seen, now: float) -> None:
         """Keep what a proof has seen, answered at `now`."""
-        self._proofs = {key: kept for key, kept in self._proofs.items() if now - kept[0] < PROOF_SPACING}
-        self._proofs[_key(host, mailbox)] = (now, seen)
+        key, proofs = _key(host, mailbox), self._proofs
+        proofs.pop(key, None)
+        proofs[key] = (now, seen)  # the oldest is the first
+        while now - proofs[oldest := next(iter(proofs))][0] >= PROOF_SPACING:
+            del proofs[oldest]
 
     def last_proof(self, host: str, mailbox: str, now: float) -> tuple[float, Seen] | None:
         """Return how many seconds ago the last proof was, and what it saw; None where a new one may be made."""

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from tests.bench.agent_run import run_agent
+from tests.bench.api_checks import api_checks
 from tests.bench.comparison import compare
 from tests.bench.credentials import credentials
 from tests.bench.diagnosis import diagnosis
@@ -33,6 +34,7 @@ ROWS: dict[str, Callable[[World], Iterable[Row]]] = {
     "requests": requests,
     "diagnosis": diagnosis,
     "mail-apis": mail_apis,
+    "api-checks": api_checks,
     "credentials": credentials,
     "inspection": inspection,
     "instructions": instructions,

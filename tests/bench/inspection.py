@@ -28,7 +28,7 @@ from smtpcheck.sandbox.flaws import Flaw
 from smtpcheck.sandbox.scenario import AUDITOR, Registration, Scenario
 from tests.bench.event_loop import delays, holds
 from tests.bench.http_requests import GOAL_MS
-from tests.bench.sandbox import sandbox
+from tests.bench.sandbox import nothing, sandbox
 from tests.bench.table import Row
 from tests.bench.world import World, memory_of, own_process
 from tests.web.world import ok_report
@@ -47,7 +47,7 @@ def inspection(world: World) -> Iterator[Row]:
 
 def measured(folder: Path, mailboxes: int) -> list[Row]:
     """Return the rows for so many mailboxes, against a sandbox in a new folder."""
-    with sandbox(folder, _Scenarios(mailboxes), _nothing):
+    with sandbox(folder, _Scenarios(mailboxes), nothing):
         return asyncio.run(_Reading(folder / "checks.yaml", mailboxes).rows())
 
 
@@ -61,10 +61,6 @@ class _Scenarios:
         for number in range(self.count):
             flaw = Flaw.NO_FULL_ACCESS if number % _ONE_DEFECT_OF == 0 else None
             yield Scenario(f"mailbox-{number:04}", "A mailbox.", registration=_INSPECTED, flaw=flaw)
-
-
-def _nothing(_: object) -> None:
-    return None
 
 
 class _Clock:

@@ -6,9 +6,7 @@ An agent keeps a connection for ten minutes and asks every five: every second of
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from collections.abc import Callable
 from pathlib import Path
 
 import uvloop
@@ -18,10 +16,11 @@ from smtpcheck.check.probe import probe
 from smtpcheck.config import load
 from smtpcheck.model.check import Check
 from smtpcheck.model.report import Outcome
+from smtpcheck.sandbox.scenario import Scenario
 from smtpcheck.sandbox.scenarios import SCENARIOS
-from smtpcheck.sandbox.world import World as Sandbox
+from tests.bench.sandbox import nothing, sandbox
 from tests.bench.table import Row
-from tests.bench.world import HERE, SPAWN, THERE, World
+from tests.bench.world import HERE, World
 
 _RUNS, _ROUNDS = 40, 9
 
@@ -29,9 +28,8 @@ _RUNS, _ROUNDS = 40, 9
 def mail_apis(world: World) -> list[Row]:
     """Return what a check costs by SMTP, by Graph over a new connection, and by Graph over a kept one."""
     folder = world.folder / "sandbox"
-    folder.mkdir()
     os.sched_setaffinity(0, {HERE})
-    with _sandbox(folder), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with sandbox(folder, _scenarios, nothing), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         smtp, new, kept = runner.run(_measured(folder / "checks.yaml"))
     return [
         Row("CPU of a probe by SMTP", 1e3 * smtp, "ms"),
@@ -78,26 +76,5 @@ async def _cpu_of(check: Check, kit: Kit, before: Callable[[], None]) -> float:
     return (time.process_time() - begin) / _RUNS
 
 
-@contextmanager
-def _sandbox(folder: Path) -> Iterator[None]:
-    here, there = SPAWN.Pipe()
-    process = SPAWN.Process(target=_serve, args=(folder, there))
-    process.start()
-    try:
-        here.recv()
-        yield
-    finally:
-        here.send("stop")
-        process.join()
-
-
-def _serve(folder: Path, there: Connection) -> None:
-    os.sched_setaffinity(0, {THERE})
-
-    async def serve() -> None:
-        scenarios = [each for each in SCENARIOS if each.name in {"healthy", "graph-healthy"}]
-        async with Sandbox(folder, scenarios):
-            there.send("ready")
-            await asyncio.to_thread(there.recv)
-
-    asyncio.run(serve())
+def _scenarios() -> list[Scenario]:
+    return [each for each in SCENARIOS if each.name in {"healthy", "graph-healthy"}]

@@ -41,6 +41,10 @@ def sandbox(
         process.join()
 
 
+def nothing(_: Sandbox) -> None:
+    """Count nothing."""
+
+
 def _serve(
     folder: Path, scenarios: Callable[[], Iterable[Scenario]], count: Callable[[Sandbox], object], there: Connection
 ) -> None:
