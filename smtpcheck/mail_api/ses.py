@@ -43,10 +43,11 @@ INSTALL = "install the extra: pip install 'smtpcheck[ses]'"
 
 
 def is_installed() -> bool:
-    """Return whether requests can be signed, and load what signs them: some 80 ms that no run should wait for."""
+    """Return whether requests can be signed, and load what signs them: some 100 ms that no run should wait for."""
     try:
         import botocore.auth  # noqa: PLC0415 - the extra `ses`
-        import botocore.awsrequest  # noqa: F401, PLC0415
+        import botocore.awsrequest  # noqa: PLC0415
+        import botocore.credentials  # noqa: F401, PLC0415
     except ImportError:
         return False
     return True

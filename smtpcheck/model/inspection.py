@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import TypeVar
 
 Value = bool | str | tuple[str, ...] | None
@@ -225,10 +226,10 @@ class Inspection:
         """Return all of them together."""
         every = (self, *others)
         return Inspection(
-            tuple(fact for each in every for fact in each.facts),
-            tuple(missed for each in every for missed in each.not_readable),
-            tuple(incident for each in every for incident in each.incidents),
-            tuple(announcement for each in every for announcement in each.announcements),
+            tuple(chain.from_iterable(each.facts for each in every)),
+            tuple(chain.from_iterable(each.not_readable for each in every)),
+            tuple(chain.from_iterable(each.incidents for each in every)),
+            tuple(chain.from_iterable(each.announcements for each in every)),
         )
 
     def about(self, subjects: Iterable[str]) -> "Inspection":

@@ -61,6 +61,8 @@ SEVERAL = 3
 """After how many refused mailboxes, and none that has a token, the client is held to be refused."""
 
 _SPREAD = 0.1
+_AT_ONCE = 100
+"""Of how many credentials it is looked at once what is due."""
 _NOT_ASKED = frozenset({TokenErrorKind.SECRET_UNREADABLE, TokenErrorKind.CERTIFICATE_UNUSABLE})
 
 _log = structlog.get_logger(__name__)
@@ -143,7 +145,11 @@ class TokenBroker:
                 slot.backoff.reset()
                 slot.refresh_at, slot.used = -inf, True
         now = self._monotonic()
-        for source in self._sources.values():
+        for place, source in enumerate(tuple(self._sources.values()), 1):
+            if place % _AT_ONCE == 0:
+                await asyncio.sleep(0)  # of thousands that are due, the others of the loop get their turn
+            if self._sources.get(source.name) is not source:
+                continue
             self._keep_alive(source, now)
             self._begin_side_request(source)
             for key, slot in tuple(source.slots.items()):

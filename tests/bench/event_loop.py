@@ -41,6 +41,7 @@ async def delays() -> AsyncIterator[list[float]]:
     watching = asyncio.create_task(watch())
     try:
         yield found
+        await asyncio.sleep(2 * _EVERY)  # what held the loop at the end counts too
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)

@@ -143,7 +143,7 @@ def token_from_memory(world: World) -> list[Row]:
 def many_credentials(world: World) -> list[Row]:
     """Start ten thousand checks at once over many credentials, each of a tenant of its own, against an issuer."""
     ours, theirs = SPAWN.Pipe()
-    issuer = SPAWN.Process(target=_issue, args=(str(world.folder / "server.pem"), theirs), daemon=True)
+    issuer = SPAWN.Process(target=_issue, args=(str(world.folder / "server.pem"), THERE, theirs), daemon=True)
     issuer.start()
     try:
         return _run(_ask_for_all(world, ours.recv()))
@@ -185,9 +185,9 @@ async def _ask_for_all(world: World, authority: str) -> list[Row]:
     ]
 
 
-def _issue(certificate: str, ready: Connection) -> None:
-    """Be the issuer, on the other core."""
-    os.sched_setaffinity(0, {THERE})
+def _issue(certificate: str, core: int, ready: Connection) -> None:
+    """Be the issuer, on the other core; the one that starts it is bound to its own."""
+    os.sched_setaffinity(0, {core})
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     names = ("first.example.org", *(f"tenant-{number:03}.example.org" for number in range(CREDENTIALS)))

@@ -25,7 +25,7 @@ def sandbox(
     """
     folder.mkdir()
     here, there = SPAWN.Pipe()
-    process = SPAWN.Process(target=_serve, args=(folder, scenarios, count, there))
+    process = SPAWN.Process(target=_serve, args=(folder, scenarios, count, THERE, there))
     process.start()
 
     def counted() -> _T:
@@ -46,9 +46,13 @@ def nothing(_: Sandbox) -> None:
 
 
 def _serve(
-    folder: Path, scenarios: Callable[[], Iterable[Scenario]], count: Callable[[Sandbox], object], there: Connection
+    folder: Path,
+    scenarios: Callable[[], Iterable[Scenario]],
+    count: Callable[[Sandbox], object],
+    core: int,
+    there: Connection,
 ) -> None:
-    os.sched_setaffinity(0, {THERE})
+    os.sched_setaffinity(0, {core})
 
     async def serve() -> None:
         async with Sandbox(folder, scenarios()) as world:
