@@ -163,6 +163,7 @@ REVEALERS = frozenset(
         "oauth/password.py",
         "oauth/registration.py",
         "oauth/secret_expiry.py",
+        "oauth/secret_hint.py",
         "oauth/static_token.py",
         "oauth/token_store.py",
         "oauth/token_url.py",

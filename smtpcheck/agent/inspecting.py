@@ -1,4 +1,4 @@
-"""The agent's inspections: after a failure whose cause is not certain, the provider is asked which one it is.
+"""The agent's inspections: the provider is asked for the cause of a failure that its reply or code does not explain.
 
 Rules of this file:
 - No run waits for it: a failure begins a task, and what that finds is published as news of the check.
@@ -21,7 +21,7 @@ from smtpcheck.agent.investigation import investigate, is_late, show, trace
 from smtpcheck.check.kit import Kit
 from smtpcheck.config import Settings
 from smtpcheck.diagnosis.explain import CERTAIN
-from smtpcheck.diagnosis.inspected.causes import candidates, is_certain
+from smtpcheck.diagnosis.inspected.causes import candidates, is_worth_asking
 from smtpcheck.diagnosis.inspected.defects import acts_for_itself
 from smtpcheck.diagnosis.inspection_status import InspectionStatus, Proof, merged, signature
 from smtpcheck.diagnosis.traced import lost_message, traced
@@ -150,7 +150,7 @@ class InspectionService:
         return merged(report, status)
 
     def ran(self, check: Check, report: Report) -> None:
-        """Take note of a report; a failure whose cause is not certain is investigated."""
+        """Take note of a report; a failure of which the provider can say more is investigated."""
         inspector = self._inspectors.get(check.credential) if self._inspectors and self.inspects(check) else None
         if inspector is None or self._kit is None:
             return
@@ -164,7 +164,7 @@ class InspectionService:
         if lost_message(report):
             self._trace(check, report, inspector)
             return
-        if not candidates(report) or (is_certain(report) and (proof is None or proof.of != signature(report))):
+        if not is_worth_asking(report) and (proof is None or proof.of != signature(report)):
             return
         case = self._case(check, report)
         mailbox = check.mailbox.casefold()

@@ -78,8 +78,12 @@ def _with_proof(report: Report, proof: Proof | None) -> Report:
 
 
 def _ranked(report: Report, first: Iterable[Finding]) -> Report:
-    """Return the report with these findings among its own, the most certain first."""
-    first = tuple(first)
+    """Return the report with these findings among its own, the most certain first.
+
+    Of a cause that it has already the finding is replaced, and does not become less certain.
+    """
+    known = {finding.cause: finding.certainty for finding in report.findings}
+    first = tuple(replace(each, certainty=max(each.certainty, known.get(each.cause, 0.0))) for each in first)
     causes = {finding.cause for finding in first} | {Cause.UNKNOWN}
     if lost_message(report):  # it is lost by what the trace says, and not besides
         causes.add(Cause.MAIL_LOST)

@@ -19,6 +19,7 @@ from smtpcheck.oauth.cloud_credential import CloudCredential
 from smtpcheck.oauth.clouds import CLOUDS
 from smtpcheck.oauth.microsoft import Microsoft
 from smtpcheck.oauth.token_cache import AcquiredToken
+from smtpcheck.secrets.secret import Secret
 from smtpcheck.secrets.source import SecretUnreadableError
 
 
@@ -48,9 +49,10 @@ class MicrosoftAccess(Access):
         await self._client.close()
 
     async def subject(self) -> Subject:
-        """Return the application, with the claims of the assertion that proves it where one does."""
+        """Return the application, with its secret or the claims of its assertion, whichever proves it."""
         client_id = self._inspected.hints(self._plan.credential).client_id
-        return Subject(client_id, assertion=await asyncio.to_thread(self._assertion))
+        assertion, secret = await asyncio.to_thread(lambda: (self._assertion(), self._secret()))
+        return Subject(client_id, assertion=assertion, secret=secret)
 
     def check(self, question: Question) -> None:
         """Raise NotReadableError where the cloud has no such interface."""
@@ -75,6 +77,13 @@ class MicrosoftAccess(Access):
             raise NotReadableError(Obstacle.NO_TOKEN, f"the credential {self._plan.by} gets no token ({codes})")
         claims: Mapping[str, object] = answer.facts.claims if answer.facts else {}
         return ReaderToken(answer.token, str(claims.get("tid") or "").lower())
+
+    def _secret(self) -> Secret | None:
+        source = self._inspected.client_secret if isinstance(self._inspected, Microsoft) else None
+        try:
+            return source.read() if source is not None else None
+        except SecretUnreadableError:
+            return None
 
     def _assertion(self) -> Mapping[str, object]:
         source = self._inspected.client_assertion if isinstance(self._inspected, Microsoft) else None

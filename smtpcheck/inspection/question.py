@@ -17,6 +17,7 @@ from smtpcheck.inspection.plan import InspectionPlan, Option
 from smtpcheck.model.inspection import Announcement, Fact, FactName, Incident, Inspection, Value
 from smtpcheck.oauth.clouds import Cloud
 from smtpcheck.oauth.google_key_file import AccountIdentity
+from smtpcheck.secrets.secret import Secret
 
 EVERY_CLOUD = frozenset(Cloud)
 MICROSOFT = frozenset({"microsoft", "microsoft-managed-identity", "microsoft-user"})
@@ -92,6 +93,8 @@ class Subject:
     mailbox: str = ""
     assertion: Mapping[str, object] = field(default_factory=dict)
     """The claims `iss`, `sub` and `aud` of the token that proves the application, where it is proven by one."""
+    secret: Secret | None = None
+    """The secret that proves it, where one does and it can be read."""
     message_id: str = ""
     since: float = 0.0
     """From when on sign-ins and messages are looked for (Unix seconds)."""

@@ -20,10 +20,9 @@ from smtpcheck.http_client.exchange import Fault
 from smtpcheck.model.printable import printable
 from smtpcheck.model.report import TokenError
 from smtpcheck.oauth.msal_client import MsalClient
+from smtpcheck.oauth.secret_hint import hint_of
 from smtpcheck.oauth.session import IssuerSession
 from smtpcheck.secrets.secret import Secret
-
-HINT_LENGTH = 3
 
 _log = structlog.get_logger(__name__)
 
@@ -72,7 +71,7 @@ def read_secret_expiry(
 
 
 def _expiry_of(secret: Secret, listed: Any, now: float) -> SecretExpiry | None:
-    hint = secret.reveal()[:HINT_LENGTH]
+    hint = hint_of(secret)
     found = [
         SecretExpiry(end, f"{printable(str(each.get('displayName') or 'without a name'), limit=100)} ({hint}...)")
         for each in (listed if isinstance(listed, list) else [])

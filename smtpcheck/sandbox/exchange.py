@@ -5,7 +5,7 @@ it; the refusal `535 5.7.3` says nothing of which of them failed.
 """
 
 import secrets
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from email import message_from_bytes, policy
 from email.utils import parseaddr
 
@@ -54,11 +54,13 @@ class Exchange(MailService):
         """Return the answer to a login with a token."""
         address = user.casefold()
         self.logins[address] += 1
-        mailbox = self.mailboxes.get(address)
-        if mailbox is None or not self._permits(token, address):
+        mailbox, claims = self.mailboxes.get(address), self._claims(token)
+        if mailbox is None or claims is None:
             return LoginAnswer(replies.AUTH_UNSUCCESSFUL)
         if (refusal := mailbox.refuses.get("AUTH")) is not None:
             return LoginAnswer(refusal)
+        if not self._permits(claims, address):
+            return LoginAnswer(replies.AUTH_UNSUCCESSFUL)
         self._enter(session, address)
         return LoginAnswer(replies.AUTH_OK)
 
@@ -99,10 +101,13 @@ class Exchange(MailService):
         self._keep(session, content)
         return f"{replies.OK} {message_id} [Hostname=AM6PR0001MB0001.eurprd05.prod.outlook.com]"
 
-    def _permits(self, token: str, address: str) -> bool:
+    def _claims(self, token: str) -> Mapping[str, object] | None:
+        """Return the claims of a token that is good here."""
         claims = self._key.verify(token, AUDIENCES)
-        if claims is None or claims.get("tid") not in {self._tenant_id, PERSONAL_TENANT}:
-            return False
+        is_ours = claims is not None and claims.get("tid") in {self._tenant_id, PERSONAL_TENANT}
+        return claims if is_ours else None
+
+    def _permits(self, claims: Mapping[str, object], address: str) -> bool:
         roles, user = claims.get("roles"), str(claims.get("upn", ""))
         permissions = roles if isinstance(roles, list) else []
         is_app = not claims.get("scp")

@@ -173,9 +173,9 @@ def _right(user: str, right: str) -> dict[str, object]:
 
 def _recipient_permission(admin: ExchangeAdmin, parameters: Mapping[str, Any]) -> _Rows:
     entry = admin.mailbox(parameters["Identity"])
-    trusted = [app for app in admin.apps() if app.client_id not in entry.not_sending]
-    registrations = filter(None, map(admin.exchange.registration, trusted))
-    return [{"Trustee": each.sid, "AccessRights": ["SendAs"], "AccessControlType": "Allow"} for each in registrations]
+    registrations = filter(None, map(admin.exchange.registration, admin.apps() if entry.others_send_as else ()))
+    trustees = ["NT AUTHORITY\\SELF", *(each.sid for each in registrations)]
+    return [{"Trustee": each, "AccessRights": ["SendAs"], "AccessControlType": "Allow"} for each in trustees]
 
 
 def _service_principal(admin: ExchangeAdmin, parameters: Mapping[str, Any]) -> _Rows:

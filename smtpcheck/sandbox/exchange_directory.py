@@ -33,8 +33,8 @@ class MailboxEntry:
     """None: as the tenant says."""
     closed_to: set[str] = field(default_factory=set)
     """Client ids of applications without full access."""
-    not_sending: set[str] = field(default_factory=set)
-    """Client ids of applications without Send As."""
+    others_send_as: bool = True
+    """Whether the applications have Send As, besides its owner."""
     forwards_to: str = ""
     blocked: bool = False
     """Whether it is blocked for outbound spam."""

@@ -25,8 +25,17 @@ class Flaw(StrEnum):
     JUST_REGISTERED = "just_registered"
     """All is in order since some minutes, and the mail servers do not know it yet."""
     NO_SEND_AS = "no_send_as"
+    """Nobody but its owner may send as the address that the check sends as."""
     RIGHT_WITHDRAWN = "right_withdrawn"
     """Full access was withdrawn, and the mail servers do not know it yet."""
+    SMTP_AUTH_OFF_TENANT = "smtp_auth_off_tenant"
+    """SMTP AUTH is off for the tenant, and on for every mailbox but this one."""
+    SENDER_BLOCKED = "sender_blocked"
+    """Exchange has put the mailbox on the list of restricted senders."""
+    POLICY = "policy"
+    """A policy of conditional access refuses the application."""
+    CONSENT_WITHDRAWN = "consent_withdrawn"
+    """What users had consented to was withdrawn."""
     NO_LICENCE = "no_licence"
     """The tenant has no Entra ID P1."""
     INCIDENT = "incident"
@@ -62,12 +71,23 @@ def _no_full_access(_exchange: ExchangeDirectory, app: App, mailbox: MailboxEntr
     mailbox.closed_to.add(app.client_id)
 
 
-def _no_send_as(_exchange: ExchangeDirectory, app: App, mailbox: MailboxEntry) -> None:
-    mailbox.not_sending.add(app.client_id)
+def _no_send_as(_exchange: ExchangeDirectory, _app: App, mailbox: MailboxEntry) -> None:
+    mailbox.others_send_as = False
 
 
 def _smtp_auth_off(_exchange: ExchangeDirectory, _app: App, mailbox: MailboxEntry) -> None:
     mailbox.smtp_auth_disabled = True
+
+
+def _smtp_auth_off_tenant(exchange: ExchangeDirectory, _app: App, mailbox: MailboxEntry) -> None:
+    exchange.smtp_auth_disabled = True
+    for other in exchange.mailboxes.values():
+        if other is not mailbox and other.smtp_auth_disabled is None:
+            other.smtp_auth_disabled = False
+
+
+def _sender_blocked(_exchange: ExchangeDirectory, _app: App, mailbox: MailboxEntry) -> None:
+    mailbox.blocked = True
 
 
 def _mailbox_deleted(_exchange: ExchangeDirectory, _app: App, mailbox: MailboxEntry) -> None:
@@ -83,11 +103,18 @@ def _assignment_required(_exchange: ExchangeDirectory, app: App, _mailbox: Mailb
     app.assignment_required = True
 
 
+def _consent_withdrawn(_exchange: ExchangeDirectory, app: App, _mailbox: MailboxEntry) -> None:
+    app.delegated = ()
+
+
 FLAWS: Mapping[Flaw, Callable[[ExchangeDirectory, App, MailboxEntry], None]] = {
     Flaw.NOT_REGISTERED: _not_registered,
     Flaw.WRONG_OBJECT_ID: _wrong_object_id,
     Flaw.NO_FULL_ACCESS: _no_full_access,
     Flaw.SMTP_AUTH_OFF: _smtp_auth_off,
+    Flaw.SMTP_AUTH_OFF_TENANT: _smtp_auth_off_tenant,
+    Flaw.SENDER_BLOCKED: _sender_blocked,
+    Flaw.CONSENT_WITHDRAWN: _consent_withdrawn,
     Flaw.MAILBOX_DELETED: _mailbox_deleted,
     Flaw.JUST_REGISTERED: _just_registered,
     Flaw.NO_SEND_AS: _no_send_as,

@@ -284,6 +284,17 @@ def announcement(
     }
 
 
+def policy() -> dict[str, object]:
+    """Return a policy of conditional access that blocks an application wherever it signs in from."""
+    return {
+        "id": "6a1c5c5e-3a6f-4b59-a1e2-6a0f3c2b9d11",
+        "displayName": "Block workload identities outside of the office",
+        "state": "enabled",
+        "conditions": {"clientAppTypes": ["all"]},
+        "grantControls": {"operator": "OR", "builtInControls": ["block"]},
+    }
+
+
 def _app_of(request: web.Request, tenant: Tenant) -> App | None:
     wanted = request.match_info["id"]
     return next((app for app in tenant.apps.values() if app.principal_id == wanted and app.principal), None)

@@ -1,6 +1,6 @@
-"""The scenarios of the inspection: what looks the same from outside, and is told apart by the provider's own word.
+"""The scenarios of the inspection: what looks the same from outside, and what the provider itself says of it.
 
-Rule of this file: a scenario is one row; the refusals of five of them are the same, word for word.
+Rule of this file: a scenario is one row; the refusals of those whose names begin alike are the same, word for word.
 """
 
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from smtpcheck.model.cause import Cause
 from smtpcheck.sandbox import gmail_replies, replies
+from smtpcheck.sandbox.directory import IssuerFailure
 from smtpcheck.sandbox.flaws import Flaw
 from smtpcheck.sandbox.mail_store import Delivery
 from smtpcheck.sandbox.scenario import (
@@ -15,6 +16,7 @@ from smtpcheck.sandbox.scenario import (
     CONTOSO_MAIL,
     DOMAIN,
     GMAIL,
+    RECIPIENT,
     WORKSPACE_AUDITOR,
     CredentialKind,
     Registration,
@@ -25,6 +27,7 @@ _INSPECTED = Registration("contoso-inspected", inspected_by=AUDITOR)
 _BLIND = Registration("auditor-blind", CredentialKind.CERTIFICATE, roles=(), graph_roles=())
 """An inspector that nobody gave a permission."""
 _WORKSPACE = Registration("workspace-inspected", CredentialKind.GOOGLE_ACCOUNT, inspected_by=WORKSPACE_AUDITOR)
+_SEND: Mapping[str, object] = {"depth": "send", "recipient": RECIPIENT, "interval": "15m"}
 _LOST: Mapping[str, object] = {
     "loopback": {"every": "5m", "warn_after": "2s", "lost_after": "4s", "to": f"probe-mail-quarantined@{DOMAIN}"}
 }
@@ -64,6 +67,80 @@ INSPECTION_SCENARIOS: tuple[Scenario, ...] = (
         Cause.MAILBOX_MISSING_OR_UNLICENSED,
         registration=_INSPECTED,
         flaw=Flaw.MAILBOX_DELETED,
+    ),
+    Scenario(
+        "bare-535-no-permission",
+        "Nobody has consented to the application's permission to send by SMTP.",
+        Cause.MISSING_SMTP_PERMISSION,
+        registration=Registration("contoso-no-permission", roles=(), inspected_by=AUDITOR),
+    ),
+    Scenario(
+        "bare-535-tenant-switch",
+        "SMTP AUTH is off for the tenant, the mailbox has no setting of its own, and the refusal does not say so.",
+        Cause.SMTP_AUTH_DISABLED_TENANT,
+        registration=_INSPECTED,
+        flaw=Flaw.SMTP_AUTH_OFF_TENANT,
+    ),
+    Scenario(
+        "criteria-smtp-auth",
+        "SMTP AUTH is off for the mailbox, and the refusal speaks of criteria that were not met.",
+        Cause.SMTP_AUTH_DISABLED_MAILBOX,
+        registration=_INSPECTED,
+        refuses={"AUTH": replies.CRITERIA_NOT_MET},
+        flaw=Flaw.SMTP_AUTH_OFF,
+    ),
+    Scenario(
+        "mailbox-not-opened",
+        "A right was withdrawn: the login is still accepted, and the message cannot be submitted.",
+        Cause.MAILBOX_PERMISSION_MISSING,
+        check=_SEND,
+        registration=_INSPECTED,
+        refuses={"DATA": replies.MAILBOX_LOGON_FAILURE},
+        flaw=Flaw.RIGHT_WITHDRAWN,
+    ),
+    Scenario(
+        "sender-blocked",
+        "The mailbox has sent spam, and Exchange has blocked it.",
+        Cause.ACCOUNT_BLOCKED_OUTBOUND_SPAM,
+        check=_SEND,
+        registration=_INSPECTED,
+        refuses={"DATA": replies.BAD_SENDER},
+        flaw=Flaw.SENDER_BLOCKED,
+    ),
+    Scenario(
+        "sender-nobody-may",
+        "Nobody but its owner may send as the address that the check sends as.",
+        Cause.SENDER_NOT_ALLOWED,
+        check={**_SEND, "sender": f"press@{DOMAIN}"},
+        registration=_INSPECTED,
+        flaw=Flaw.NO_SEND_AS,
+    ),
+    Scenario(
+        "secret-removed",
+        "The configured secret was removed from the application, which has another one.",
+        Cause.SECRET_INVALID,
+        registration=Registration("contoso-secret-removed", wrong_secret=True, inspected_by=AUDITOR),
+    ),
+    Scenario(
+        "assignment-missing",
+        "The application requires an assignment, and nobody has made one.",
+        Cause.CONSENT_MISSING,
+        registration=Registration("contoso-unassigned", inspected_by=AUDITOR),
+        flaw=Flaw.ASSIGNMENT_REQUIRED,
+    ),
+    Scenario(
+        "policy-refuses",
+        "A policy of conditional access refuses the application.",
+        Cause.CONDITIONAL_ACCESS,
+        registration=Registration("contoso-refused", failure=IssuerFailure(code=53003), inspected_by=AUDITOR),
+        flaw=Flaw.POLICY,
+    ),
+    Scenario(
+        "consent-withdrawn",
+        "What a user had consented to was withdrawn.",
+        Cause.CONSENT_MISSING,
+        registration=Registration("contoso-user-inspected", CredentialKind.USER, inspected_by=AUDITOR),
+        flaw=Flaw.CONSENT_WITHDRAWN,
     ),
     Scenario(
         "inspector-blind",

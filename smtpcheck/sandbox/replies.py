@@ -43,6 +43,7 @@ SEND_AS_DENIED = (
     "STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied; "
     "Failed to process message due to a permanent exception with message Cannot submit message."
 )
+BAD_SENDER = "550 5.1.8 Access denied, bad outbound sender"
 SERVICE_NOT_AVAILABLE = "421 4.3.2 Service not available"
 HELLO_FIRST = "503 5.5.2 Send hello first"
 BAD_SEQUENCE = "503 5.5.1 Bad sequence of commands"

@@ -19,6 +19,7 @@ from smtpcheck.sandbox.inspection_scenarios import INSPECTION_SCENARIOS
 from smtpcheck.sandbox.mail_store import Delivery, Use
 from smtpcheck.sandbox.receiver_headers import GMAIL_ID, OUTBOUND_SPAM, POSTFIX_ID, SPAMASSASSIN, exchange_verdict
 from smtpcheck.sandbox.scenario import (
+    AUDITOR,
     CONTOSO_MAIL,
     DOMAIN,
     NOBODY,
@@ -84,7 +85,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "secret-expired",
         "The client secret has expired.",
         Cause.SECRET_EXPIRED,
-        registration=Registration("contoso-expired", secret_expired=True),
+        registration=Registration("contoso-expired", secret_expired=True, inspected_by=AUDITOR),
     ),
     Scenario(
         "secret-wrong",
@@ -96,13 +97,15 @@ SCENARIOS: tuple[Scenario, ...] = (
         "app-unknown",
         "The tenant does not know the client id.",
         Cause.APP_NOT_IN_TENANT,
-        registration=Registration("contoso-unknown-app", known=False),
+        registration=Registration("contoso-unknown-app", known=False, inspected_by=AUDITOR),
     ),
     Scenario(
         "federated-mismatch",
         "The token of the other issuer has a subject that the application does not know.",
         Cause.FEDERATED_ASSERTION_MISMATCH,
-        registration=Registration("contoso-federated-mismatch", CredentialKind.FEDERATED, wrong_secret=True),
+        registration=Registration(
+            "contoso-federated-mismatch", CredentialKind.FEDERATED, wrong_secret=True, inspected_by=AUDITOR
+        ),
     ),
     Scenario(
         "login-revoked",

@@ -24,7 +24,7 @@ from smtpcheck.sandbox.flaws import FLAWS, Flaw
 from smtpcheck.sandbox.gmail import Gmail
 from smtpcheck.sandbox.google import GoogleIssuer
 from smtpcheck.sandbox.google_flaws import GOOGLE_FLAWS
-from smtpcheck.sandbox.graph_directory import announcement, incident
+from smtpcheck.sandbox.graph_directory import announcement, incident, policy
 from smtpcheck.sandbox.imap import ExchangeAuthenticator, GmailAuthenticator, ImapServer
 from smtpcheck.sandbox.imap_session import GMAIL_IMAP, ImapListener
 from smtpcheck.sandbox.issuer import Issuer
@@ -87,7 +87,8 @@ class World:
         if {scenario.server for scenario in at_google} & {scenario.server for scenario in (*others, *own)}:
             raise ValueError("a listener belongs to one service")
         self.administration = self.issuer.graph_directory.exchange
-        self.administration.add(address for each in others for address in (_address(each), _recipient(each)))
+        own_addresses = (_address, _recipient, _sender)
+        self.administration.add(address_of(each) for each in others for address_of in own_addresses)
         self.exchange = Exchange(
             *(self.issuer.key, self._tenant.id, map(self._mailbox, others), self.store), permits=self._permits
         )
@@ -196,9 +197,12 @@ class World:
         apps = {one.registration.name: one.app for one in self._credentials if isinstance(one, Application)}
         accounts = {one.registration.name: one.account for one in self._credentials if isinstance(one, GoogleAccount)}
         for scenario in self.scenarios:
-            entry, flaw = self.administration.mailbox(_address(scenario)), scenario.flaw
+            flaw = scenario.flaw
+            entry = self.administration.mailbox((_sender if flaw is Flaw.NO_SEND_AS else _address)(scenario))
             if flaw is Flaw.NO_LICENCE:
                 self._tenant.premium = False
+            elif flaw is Flaw.POLICY:
+                self._tenant.policies.append(policy())
             elif flaw is Flaw.INCIDENT:
                 self.issuer.graph_directory.incidents = [incident()]
                 self.issuer.graph_directory.messages = [announcement()]
@@ -311,6 +315,10 @@ def _granted(scenario: Scenario) -> dict[str, object]:
 
 def _address(scenario: Scenario) -> str:
     return f"{scenario.name}@{DOMAIN}"
+
+
+def _sender(scenario: Scenario) -> str:
+    return str(scenario.check.get("sender", _address(scenario)))
 
 
 def _recipient(scenario: Scenario) -> str:

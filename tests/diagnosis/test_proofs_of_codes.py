@@ -1,11 +1,13 @@
 """Each code whose cause the provider's word can show: which fact decides for which cause, as a table without gaps."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from smtpcheck.diagnosis.explain import CERTAIN, LIKELY
 from smtpcheck.diagnosis.inspected.causes import candidates, proven
+from smtpcheck.diagnosis.inspected.defects import defects
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.inspection import Value
@@ -49,7 +51,6 @@ DECIDING: dict[Cause, Facts] = {
     Cause.MISSING_SMTP_PERMISSION: {"APPLICATION_ROLES": ()},
     Cause.MAILBOX_PERMISSION_MISSING: {"FULL_ACCESS": False},
     Cause.CONDITIONAL_ACCESS: {"SIGN_IN_CODE": "53003"},
-    Cause.SECURITY_DEFAULTS: {"SECURITY_DEFAULTS": True},
     Cause.ACCOUNT_BLOCKED_OUTBOUND_SPAM: {"BLOCKED_SENDER": True},
     Cause.APP_NOT_IN_TENANT: {"PRINCIPAL_EXISTS": False},
     Cause.APP_DISABLED: {"PRINCIPAL_ENABLED": False},
@@ -64,8 +65,12 @@ OF_CONSENT: dict[str, tuple[Facts, bool]] = {
     "AADSTS65001": ({"DELEGATED_PERMISSIONS": ()}, False),
 }
 """A missing consent is shown by another fact for each code; and whether the application acts for itself."""
-SHOWN_IN_PART: dict[Cause, Facts] = {Cause.SENDER_NOT_ALLOWED: {"SEND_AS": False}}
-"""Stays likely: how Get-RecipientPermission names a service principal is not documented."""
+SHOWN_IN_PART: dict[Cause, Facts] = {
+    Cause.SENDER_NOT_ALLOWED: {"SEND_AS": False},
+    Cause.SECURITY_DEFAULTS: {"SECURITY_DEFAULTS": True},
+}
+"""Stays likely: how Get-RecipientPermission names a service principal is not documented, and security defaults are on
+in many tenants whose applications send mail."""
 
 PAIRS = [(code, cause) for code, report in CODES.items() for cause in candidates(report)]
 
@@ -84,6 +89,38 @@ def test_each_cause_of_a_code_becomes_certain_by_its_fact(code: str, cause: Caus
     facts, app_only = OF_CONSENT[code] if cause is Cause.CONSENT_MISSING else (DECIDING[cause], True)
     best = proven(CODES[code], view(inspected(facts), app_only=app_only), {})[0]
     assert (best.cause, best.certainty >= CERTAIN) == (cause, True)
+
+
+NOBODY_MAY: Facts = {"SEND_AS": False, "OTHERS_SEND_AS": False}
+
+
+@pytest.mark.parametrize(
+    ("facts", "login", "certain"),
+    [
+        (NOBODY_MAY, "anna@contoso.example", True),
+        (NOBODY_MAY, "", False),  # it sends as itself
+        ({**NOBODY_MAY, "OTHERS_SEND_AS": True}, "anna@contoso.example", False),
+        ({**NOBODY_MAY, "OTHERS_SEND_AS": DROP}, "anna@contoso.example", False),
+        ({**NOBODY_MAY, "USER_ADDRESS_IS_ALIAS": True}, "anna@contoso.example", False),
+        ({**NOBODY_MAY, "USER_ADDRESS_IS_ALIAS": DROP}, "anna@contoso.example", False),
+    ],
+)
+def test_only_where_nobody_has_send_as_is_it_certain(facts: Facts, login: str, *, certain: bool) -> None:
+    known = replace(view(inspected(facts)), login=login)
+    best = proven(CODES["554 5.2.252"], known, {})[0]
+    assert (best.cause, best.certainty >= CERTAIN) == (Cause.SENDER_NOT_ALLOWED, certain)
+
+
+@pytest.mark.parametrize("local", ["is the ID of a secret", "not listed"])
+def test_what_the_refused_secret_is_comes_before_that_all_have_expired(local: str) -> None:
+    facts: Facts = {"LOCAL_SECRET": local, "SECRET_EXPIRES": "2026-11-01T00:00:00Z"}
+    best = proven(CODES["AADSTS7000215"], view(inspected(facts)), {})[0]
+    assert (best.cause, best.certainty >= CERTAIN) == (Cause.SECRET_INVALID, True)
+
+
+def test_that_a_secret_is_not_listed_is_no_defect_while_it_works() -> None:
+    """It may be one of the service principal's own, which is not read."""
+    assert defects(view(inspected({"LOCAL_SECRET": "not listed"}))) == ()
 
 
 def test_no_fact_is_listed_for_a_cause_that_no_code_has() -> None:

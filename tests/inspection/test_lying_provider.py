@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -19,6 +20,7 @@ from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.inspection.questions.message_trace import TRACES
 from smtpcheck.inspection.questions.quarantine import QUARANTINE
 from smtpcheck.model.inspection import Announcement, Fact, FactName, Incident, Inspection
+from smtpcheck.secrets.secret import Secret
 
 CLIENT_ID = "229f932b-7d6c-407a-b4fa-f8380adb6410"
 SID = Fact(FactName.REGISTERED_SID, "S-1-5-21-1-2-3-4", "Exchange", "Get-ServicePrincipal", 0.0)
@@ -31,7 +33,8 @@ KNOWN = Inspection(
 )
 MEMBERS = (
     *("id", "appId", "AppId", "ObjectId", "accountEnabled", "value", "status", "service", "title", "displayName"),
-    *("principalId", "resourceId", "scope", "appRoles", "passwordCredentials", "keyId", "endDateTime", "conditions"),
+    *("principalId", "resourceId", "scope", "appRoles", "passwordCredentials", "keyId", "hint", "endDateTime"),
+    *("Trustee", "AccessControlType", "conditions"),
     *("User", "AccessRights", "Deny", "InScope", "RoleName", "SmtpClientAuthenticationDisabled", "isEnabled"),
     *("MessageId", "RecipientAddress", "QuarantineTypes", "PolicyType", "ReleaseStatus", "Expires"),
     *("lastModifiedDateTime", "actionRequiredByDateTime", "services"),
@@ -71,7 +74,8 @@ OF_MICROSOFT = [question for question in (*QUESTIONS, *TRACES, QUARANTINE) if qu
 @given(objects=st.lists(OBJECTS, max_size=3))
 def test_any_answer_is_facts_or_not_readable(question: Question, objects: list[Mapping[str, Any]]) -> None:
     liar = Liar(objects)
-    subject = Subject(CLIENT_ID, "billing@contoso.example", message_id="<a@b>", since=1e9, until=1e9)
+    about = Subject(CLIENT_ID, "billing@contoso.example", message_id="<a@b>", since=1e9, until=1e9)
+    subject = replace(about, secret=Secret(CLIENT_ID))
     asked = Asked(MicrosoftReaders(cast(GraphReader, liar), cast(ExchangeReader, liar)), subject, KNOWN, 1.8e9)
     try:
         answer = asyncio.run(cast(Any, question.ask(asked)))

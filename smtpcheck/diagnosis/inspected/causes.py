@@ -66,6 +66,10 @@ _BY_AADSTS: Mapping[int, tuple[Cause, ...]] = {
 }
 
 
+_SAYS_LITTLE = frozenset({53003, 65001, 7000215})
+"""Codes that are certain, and do not say which policy refuses, which permission is missing, what the secret is."""
+
+
 def candidates(report: Report) -> tuple[Cause, ...]:
     """Return the causes of a failure that the provider's own word can show, none where it can show none."""
     if (code := _code_of(report)) is not None:
@@ -78,6 +82,11 @@ def candidates(report: Report) -> tuple[Cause, ...]:
 def is_certain(report: Report) -> bool:
     """Return whether the cause of a failure is certain already."""
     return bool(report.findings) and report.findings[0].certainty >= CERTAIN
+
+
+def is_worth_asking(report: Report) -> bool:
+    """Return whether the provider can say more of a failure than is known: the cause, or what is behind a code."""
+    return bool(candidates(report)) and (not is_certain(report) or _code_of(report) in _SAYS_LITTLE)
 
 
 def wanted(report: Report) -> tuple[FactName, ...]:
@@ -104,7 +113,7 @@ def proven(report: Report, view: View, values: Mapping[str, str], *, began: floa
 def _rules(report: Report) -> Iterator[Rule]:
     """Yield the rules that may show a cause of a failure."""
     causes, of_code = set(candidates(report)), OF_CODES.get(_code_of(report) or 0, ())
-    return (rule for rule in (*RULES, *OF_FAILURES_ALONE, *of_code) if rule.causes & causes)
+    return (rule for rule in (*of_code, *RULES, *OF_FAILURES_ALONE) if rule.causes & causes)
 
 
 def _code_of(report: Report) -> int | None:
@@ -116,8 +125,10 @@ def _code_of(report: Report) -> int | None:
 
 def view_of(inspection: Inspection, check: Check, report: Report, hints: CredentialHints | None, now: float) -> View:
     """Return what is known of the mailbox that a check's failure is about."""
-    sender = any(cause is Cause.SENDER_NOT_ALLOWED for cause in candidates(report))
-    return View(inspection, check.sender if sender else check.mailbox, now, app_only=acts_for_itself(hints))
+    is_of_sender = Cause.SENDER_NOT_ALLOWED in candidates(report)
+    about = check.sender if is_of_sender else check.mailbox
+    login = "" if about.casefold() == check.mailbox.casefold() else check.mailbox
+    return View(inspection, about, now, app_only=acts_for_itself(hints), login=login)
 
 
 def _finding(defect: Defect, since: float, view: View, values: Mapping[str, str]) -> Finding:

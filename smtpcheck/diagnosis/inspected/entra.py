@@ -5,13 +5,19 @@ Rule of this file: pure. The evidence names no person, address or place.
 
 from collections.abc import Mapping
 
-from smtpcheck.diagnosis.inspected.view import Defect, Rule, View, state
+from smtpcheck.diagnosis.inspected.view import PROBABLE, Defect, Rule, View, state
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.inspection import FactName
 from smtpcheck.model.timestamp import rfc3339
 
 _BY_SIGN_IN = {"53003": Cause.CONDITIONAL_ACCESS, "530035": Cause.SECURITY_DEFAULTS}
 """What the log of sign-ins says more of than the refusal itself: which policy it was."""
+
+
+_LOCAL_SECRETS: Mapping[str, str] = {
+    "is the ID of a secret": "the configured value is the ID of a secret of the application, not the secret",
+    "not listed": "no secret of the application begins like the configured one",
+}
 
 
 def _credentials_expired(view: View) -> Defect | None:
@@ -36,6 +42,13 @@ def _refused_sign_in(view: View) -> Defect | None:
     policies = [fact.item for fact in view.inspection.all(FactName.SIGN_IN_POLICY) if fact.item]
     named = f"; refused by the policy {', '.join(policies[:3])}" if policies else ""
     return Defect(cause, (code,), f"the sign-in failed with AADSTS{code.value}{named}")
+
+
+def _wrong_secret(view: View) -> Defect | None:
+    """That Entra refuses it is said by the code; what it is instead, by the secrets that the application has."""
+    local = view.fact(FactName.LOCAL_SECRET)
+    says = _LOCAL_SECRETS.get(str(local.value)) if local is not None else None
+    return Defect(Cause.SECRET_INVALID, (local,), says) if local is not None and says else None
 
 
 def _no_consent(view: View) -> Defect | None:
@@ -85,8 +98,16 @@ CREDENTIALS = (
 """Whether what the application proves itself by can work."""
 REFUSED_SIGN_INS = (Rule(frozenset(_BY_SIGN_IN.values()), (FactName.SIGN_IN_CODE,), _refused_sign_in),)
 """What the log of sign-ins says of a refusal."""
-POLICIES = (state(Cause.SECURITY_DEFAULTS, FactName.SECURITY_DEFAULTS, "security defaults are on", value=True),)
-"""What may be as it is, and explains a failure that fits."""
+POLICIES = (
+    state(
+        Cause.SECURITY_DEFAULTS,
+        FactName.SECURITY_DEFAULTS,
+        "security defaults are on",
+        value=True,
+        certainty=PROBABLE,
+    ),
+)
+"""What may be as it is and explains a failure that fits, but is so in many tenants where mail is sent."""
 OF_CODES: Mapping[int, tuple[Rule, ...]] = {
     50105: (
         state(
@@ -96,6 +117,7 @@ OF_CODES: Mapping[int, tuple[Rule, ...]] = {
             value=True,
         ),
     ),
+    7000215: (Rule(frozenset({Cause.SECRET_INVALID}), (FactName.LOCAL_SECRET,), _wrong_secret),),
     65001: (
         Rule(frozenset({Cause.CONSENT_MISSING}), (FactName.PRINCIPAL_ID, FactName.DELEGATED_PERMISSIONS), _no_consent),
     ),

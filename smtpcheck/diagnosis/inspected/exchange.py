@@ -70,9 +70,13 @@ def _no_full_access(view: View) -> Defect | None:
 
 
 def _sender_not_allowed(view: View) -> Defect | None:
-    missing = view.when(FactName.SEND_AS, value=False)
+    """How Exchange names an application among those with Send As is not documented; that there are none is certain."""
+    missing, nobody = view.when(FactName.SEND_AS, value=False), view.when(FactName.OTHERS_SEND_AS, value=False)
     if missing is None:
         return None
+    is_own_address = view.when(FactName.USER_ADDRESS_IS_ALIAS, value=False) is not None
+    if nobody is not None and is_own_address and view.login:
+        return Defect(Cause.SENDER_NOT_ALLOWED, (nobody,), "nobody but its owner has Send As for this address")
     return Defect(Cause.SENDER_NOT_ALLOWED, (missing,), "the application has no Send As for this address", PROBABLE)
 
 
@@ -112,7 +116,7 @@ RIGHTS = (
 SEND_AS = (
     Rule(
         frozenset({Cause.SENDER_NOT_ALLOWED}),
-        (FactName.REGISTERED_SID, FactName.SEND_AS),
+        (FactName.REGISTERED_SID, FactName.SEND_AS, FactName.OTHERS_SEND_AS, FactName.USER_ADDRESS_IS_ALIAS),
         _sender_not_allowed,
         apps_only=True,
     ),

@@ -40,6 +40,8 @@ class View:
     """The time (Unix seconds)."""
     app_only: bool = True
     """Whether the application acts for itself, not for a user."""
+    login: str = ""
+    """The mailbox that logs in; empty where that is the same."""
 
     def fact(self, name: FactName) -> Fact | None:
         """Return the newest fact of this name."""
@@ -76,12 +78,14 @@ class Rule:
         return None if self.apps_only and not view.app_only else self.decide(view)
 
 
-def state(cause: Cause, name: FactName, says: str, *, value: bool, apps_only: bool = False) -> Rule:
+def state(
+    cause: Cause, name: FactName, says: str, *, value: bool, apps_only: bool = False, certainty: float = PROVEN
+) -> Rule:
     """Return the rule that one fact of this value shows the cause."""
 
     def decide(view: View) -> Defect | None:
         fact = view.when(name, value)
-        return Defect(cause, (fact,), says) if fact else None
+        return Defect(cause, (fact,), says, certainty) if fact else None
 
     return Rule(frozenset({cause}), (name,), decide, apps_only)
 

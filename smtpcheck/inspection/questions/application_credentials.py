@@ -1,7 +1,11 @@
-"""Which secrets and certificates has the application, and when do they expire?
+"""Which secrets and certificates has the application, when do they expire, and is the local secret among them?
 
-Only in the application's home tenant. https://learn.microsoft.com/graph/api/application-get
+The local secret is compared by what Entra shows of each: its id and its first three characters. Where one is shown
+without them, that the local one is missing cannot be said. Only in the application's home tenant. https://learn.microsoft.com/graph/api/application-get
 """
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from smtpcheck.inspection import members
 from smtpcheck.inspection.graph import GraphPath
@@ -9,8 +13,11 @@ from smtpcheck.inspection.not_readable import NotReadableError
 from smtpcheck.inspection.question import About, Answer, Api, Asked, Needs, Question
 from smtpcheck.model.inspection import FactName, Obstacle
 from smtpcheck.model.timestamp import rfc3339
+from smtpcheck.oauth.secret_hint import HINT_LENGTH, hint_of, is_id
+from smtpcheck.secrets.secret import Secret
 
 _BY = GraphPath.APPLICATION
+IS_AN_ID, NOT_LISTED = "is the ID of a secret", "not listed"
 _LISTS = (("passwordCredentials", FactName.SECRET_EXPIRES), ("keyCredentials", FactName.CERTIFICATE_EXPIRES))
 
 
@@ -30,14 +37,27 @@ async def _ask(asked: Asked) -> Answer:
                 raise NotReadableError(Obstacle.UNEXPECTED, "the answer does not say when each credential expires")
             since = members.moment(each, "startDateTime", found.offset)
             facts.append(asked.fact(name, _BY, value=rfc3339(expires), item=key_id, changed_at=since))
+    secrets = members.rows(found.members, "passwordCredentials") or ()
+    if asked.subject.secret and (local := _local(asked.subject.secret, secrets)):
+        facts.append(asked.fact(FactName.LOCAL_SECRET, _BY, value=local))
     return tuple(facts)
+
+
+def _local(secret: Secret, listed: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the local secret is among those that are listed, empty where that cannot be said."""
+    if any(is_id(secret, members.guid(each, "keyId")) for each in listed):
+        return IS_AN_ID
+    hints = [members.text(each, "hint", HINT_LENGTH + 1) for each in listed]
+    if hint_of(secret) in hints:
+        return "listed"
+    return NOT_LISTED if all(len(hint) == HINT_LENGTH for hint in hints) else ""
 
 
 APPLICATION_CREDENTIALS = Question(
     "application_credentials",
-    "secrets and certificates of the application, and when they expire",
+    "secrets and certificates of the application: expiry, and whether the local secret is among them",
     About.APPLICATION,
     Needs(Api.GRAPH, ("Application.Read.All",)),
     _ask,
-    (FactName.APPLICATION_EXISTS, FactName.SECRET_EXPIRES, FactName.CERTIFICATE_EXPIRES),
+    (FactName.APPLICATION_EXISTS, FactName.SECRET_EXPIRES, FactName.CERTIFICATE_EXPIRES, FactName.LOCAL_SECRET),
 )

@@ -14,6 +14,9 @@ from smtpcheck.inspection.plan import Option
 from smtpcheck.inspection.question import About, Answer, Asked, Question, exchange_needs
 from smtpcheck.model.inspection import FactName, Obstacle
 
+_OWNER = "nt authority\\self"
+"""The trustee that every mailbox has: where it is not listed, the list is not whole."""
+
 
 async def _ask(asked: Asked) -> Answer:
     ours = {
@@ -41,10 +44,13 @@ async def _ask(asked: Asked) -> Answer:
     )
     if found and not any(members.text(row, "Trustee") for row in found):
         raise NotReadableError(Obstacle.UNEXPECTED, "the answer names no trustee")
+    owner = {members.text(row, "Trustee").casefold() == _OWNER for row in found}
+    others = (asked.fact(FactName.OTHERS_SEND_AS, sending, value=False in owner),) if True in owner else ()
     return (
         asked.fact(FactName.FULL_ACCESS, by, value=bool(full) and not denied),
         asked.fact(FactName.FULL_ACCESS_DENIED, by, value=denied),
         asked.fact(FactName.SEND_AS, sending, value=send_as),
+        *others,
     )
 
 
@@ -58,6 +64,6 @@ MAILBOX_RIGHTS = Question(
     About.MAILBOX,
     exchange_needs(2),
     _ask,
-    (FactName.FULL_ACCESS, FactName.FULL_ACCESS_DENIED, FactName.SEND_AS),
+    (FactName.FULL_ACCESS, FactName.FULL_ACCESS_DENIED, FactName.SEND_AS, FactName.OTHERS_SEND_AS),
     Option.EXCHANGE,
 )
