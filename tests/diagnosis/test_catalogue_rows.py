@@ -374,6 +374,20 @@ GOOGLE = [
     ("invalid_grant", "Token has been expired or revoked.", "refresh_token", "refresh_token_expired_or_revoked"),
     ("invalid_grant", "Bad Request", "refresh_token", "refresh_token_expired_or_revoked"),
     ("invalid_grant", "Account has been deleted", "refresh_token", "account_locked"),
+    ("invalid_grant", "Robot is disabled.", "service_account", "app_disabled"),
+    ("invalid_request", "Invalid impersonation prn email address.", "service_account", "mailbox_missing_or_unlicensed"),
+    (
+        "invalid_request",
+        "Invalid impersonation “sub” field: anna@contoso.com",
+        "service_account",
+        "mailbox_missing_or_unlicensed",
+    ),
+    (
+        "invalid_request",
+        "Invalid impersonation &quot;sub&quot; field: anna@contoso.com",
+        "service_account",
+        "mailbox_missing_or_unlicensed",
+    ),
 ]
 
 
