@@ -3,7 +3,8 @@
 Rules of this file:
 - Pure.
 - Checks that fail for the same reason are one alert: all that get no token of one credential, all that do not reach one
-  host. What concerns a mailbox alone is its check's own alert, whatever its cause: it may change from run to run.
+  host. What concerns a mailbox alone is its check's own alert, whatever its cause: it may change from run to run. That
+  holds for a token that is refused for its mailbox, too, where each has its own.
 - A run whose outcome is unknown says nothing of the check. That the agent has no connectivity, or is at fault, is an
   alert of the agent's own.
 """
@@ -93,6 +94,9 @@ _OF_CREDENTIAL = frozenset(
 )
 """Causes of a refused login or request that concern the application or its tenant, not the mailbox."""
 
+_OF_MAILBOX = frozenset({Cause.ACCOUNT_LOCKED, Cause.MAILBOX_MISSING_OR_UNLICENSED, Cause.USER_MISMATCH})
+"""Causes of a refused token that concern the mailbox that it is for."""
+
 _SHARED = {
     Cause.CERTIFICATE_EXPIRING: Subject.HOST,
     Cause.CERTIFICATE_NAME_IN_CN_ONLY: Subject.HOST,
@@ -135,9 +139,16 @@ def _failure(check: Check, report: Report) -> Issue:
 def _subject(check: Check, report: Report, cause: Cause) -> Subject:
     step = report.failed_step
     phase = step.phase if step else None
+    if _is_of_mailbox(check, cause):
+        return Subject.CHECK
     if check.credential and (phase is Phase.TOKEN or (phase in _LOGIN and cause in _OF_CREDENTIAL)):
         return Subject.CREDENTIAL
     return Subject.HOST if phase in _OF_HOST else Subject.CHECK
+
+
+def _is_of_mailbox(check: Check, cause: Cause) -> bool:
+    """Return whether a token is refused for the mailbox, and others of the credential are given."""
+    return check.token_per_mailbox and cause in _OF_MAILBOX
 
 
 def _name(subject: Subject, check: Check) -> str:
@@ -156,6 +167,7 @@ def _warnings(check: Check, findings: tuple[Finding, ...]) -> dict[str, Issue]:
         # After a failing fresh token comes the reason why it fails; that is no issue of its own.
         both = (finding, rest.pop(0)) if finding.cause is Cause.FRESH_TOKEN_FAILING and rest else (finding,)
         subject = _SHARED.get(finding.cause, _subject_of_warning(check, finding))
+        subject = Subject.CHECK if _is_of_mailbox(check, both[-1].cause) else subject
         key = Key(subject, _name(subject, check), Severity.WARNING, finding.cause)
         found.setdefault(finding.cause.value, Issue(key, both))
     return found

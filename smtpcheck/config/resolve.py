@@ -96,6 +96,7 @@ class Resolver:
             labels=tuple(sorted((self._defaults.labels | section.labels).items())),
             granted_at=section.granted,
             password=credential is not None and not credential.gives_tokens and via is None,
+            token_per_mailbox=credential is not None and credential.uses_subject,
             user=(credential.user if isinstance(credential, Password) else None) or "",
             expect=expect,
             scheduled=self._defaults.schedule if section.schedule is None else section.schedule,

@@ -211,6 +211,8 @@ class Check:
     """When the mailbox's rights were last changed (Unix seconds), if the configuration says so."""
     password: bool = False
     """Whether the credential is a password; else it gives tokens."""
+    token_per_mailbox: bool = False
+    """Whether the credential has a token of its own for each mailbox, as by a delegation at Google."""
     user: str = ""
     """The SASL user where it is not the mailbox."""
     expect: Expect | None = None

@@ -64,6 +64,34 @@ def test_what_is_wrong_belongs_to_whom_it_concerns(report: Report, key: Key) -> 
     assert [issue.key for issue in issues_of(check("a"), report).values()] == [key]
 
 
+@pytest.mark.parametrize("cause", [Cause.ACCOUNT_LOCKED, Cause.MAILBOX_MISSING_OR_UNLICENSED, Cause.USER_MISMATCH])
+def test_a_token_that_is_refused_for_its_mailbox_concerns_the_credential_only_where_all_share_it(cause: Cause) -> None:
+    """A service account of Google has a token for each mailbox, the credential of a user has one for all checks."""
+    refused = bad("a", Phase.TOKEN, cause)
+    per_mailbox = replace(check("a"), token_per_mailbox=True)
+    assert [issue.key for issue in issues_of(per_mailbox, refused).values()] == [
+        Key(Subject.CHECK, "a", Severity.CRITICAL, None)
+    ]
+    assert [issue.key for issue in issues_of(check("a"), refused).values()] == [
+        Key(Subject.CREDENTIAL, "contoso", Severity.CRITICAL, cause)
+    ]
+
+
+def test_what_is_refused_for_every_mailbox_concerns_the_credential() -> None:
+    per_mailbox = replace(check("a"), token_per_mailbox=True)
+    assert [issue.key for issue in issues_of(per_mailbox, bad("a")).values()] == [CONTOSO_DEAD]
+
+
+@pytest.mark.parametrize(
+    ("cause", "subject"), [(Cause.ACCOUNT_LOCKED, Subject.CHECK), (Cause.SECRET_EXPIRED, Subject.CREDENTIAL)]
+)
+def test_a_fresh_token_that_fails_concerns_whom_its_reason_does(cause: Cause, subject: Subject) -> None:
+    report = good("a", Cause.FRESH_TOKEN_FAILING)
+    report = replace(report, warnings=(*report.warnings, Finding(cause, 0.9, "google.account")))
+    (issue,) = issues_of(replace(check("a"), token_per_mailbox=True), report).values()
+    assert issue.key.subject is subject
+
+
 def test_a_check_that_is_well_shows_nothing() -> None:
     assert issues_of(check("a"), good("a")) == {}
 
