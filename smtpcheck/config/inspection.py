@@ -58,7 +58,8 @@ def _plan(
         usable = False
     if not usable:
         return None
-    return InspectionPlan(name, keys.by, keys.every, keys.exchange, keys.sign_ins, credential_type=credential.type)
+    plan = InspectionPlan(name, keys.by, keys.every, keys.exchange, keys.sign_ins, credential_type=credential.type)
+    return replace(plan, asker=by.identity()) if isinstance(by, GoogleServiceAccount) else plan
 
 
 def _by_microsoft(name: str, credential: CloudCredential, by: Credential, place: Place, problems: Problems) -> bool:

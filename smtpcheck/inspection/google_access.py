@@ -45,7 +45,7 @@ class GoogleAccess(Access):
         pace: TenantPace,
         root: str,
     ) -> None:
-        """Ask about `inspected` with the tokens of `by`, whose `root_of` is given; nothing is opened yet."""
+        """Ask about `inspected` with the tokens of `by`, whose `root_of` was `root`; nothing is read or opened yet."""
         self._plan, self._inspected, self._by = plan, inspected, by
         self._tokens, self._pace = tokens, pace
         self._client = Client(ca_file=by.ca_file, proxy=by.proxy, limits=LIMITS, connections=1)
@@ -98,11 +98,14 @@ def _usable(answer: TokenOrError, credential: str) -> ReaderToken:
 
 
 def root_of(credential: GoogleServiceAccount | GoogleUser) -> str:
-    """Return the address of a credential's issuer, which its configuration names; empty where that is Google's own."""
+    """Return the address of a credential's issuer, as `root_at`. Reads the file of a key."""
     if isinstance(credential, GoogleServiceAccount):
-        issuer = credential.identity().token_uri
-    else:
-        issuer = credential.issuer or ""
+        return root_at(credential.identity().token_uri)
+    return root_at(credential.issuer or "")
+
+
+def root_at(issuer: str) -> str:
+    """Return the address of an issuer that a configuration names; empty where that is Google's own."""
     if not issuer.startswith("https://") or is_same_origin(issuer, _ISSUER):
         return ""
     return "/".join(issuer.split("/")[:3])

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from smtpcheck.inspection.access import Access, is_local
-from smtpcheck.inspection.google_access import GoogleAccess, root_of
+from smtpcheck.inspection.google_access import GoogleAccess, root_at
 from smtpcheck.inspection.inspector import Inspector
 from smtpcheck.inspection.microsoft import MicrosoftAccess
 from smtpcheck.inspection.pace import SPACING, TenantPace
@@ -64,8 +64,8 @@ class Inspectors:
             pace = self._pace(f"{by.graph_url} {by.hints(plan.by).tenant}", local=is_local(by.graph_url))
             return MicrosoftAccess(plan, inspected, by, self._tokens, pace)
         if isinstance(inspected, GoogleServiceAccount | GoogleUser) and isinstance(by, GoogleServiceAccount):
-            root = root_of(by)
-            pace = self._pace(f"google {root} {by.identity().address}", local=is_local(root))
+            root = root_at(plan.asker.token_uri)
+            pace = self._pace(f"google {root} {plan.asker.address}", local=is_local(root))
             return GoogleAccess(plan, inspected, by, self._tokens, pace=pace, root=root)
         return None
 

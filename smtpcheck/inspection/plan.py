@@ -1,7 +1,9 @@
 """The plan of an inspection: who reads about which credential, how often, and what besides the directory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from smtpcheck.oauth.google_key_file import AccountIdentity
 
 
 class Option(StrEnum):
@@ -30,6 +32,8 @@ class InspectionPlan:
     """The mailboxes of the credential's checks."""
     credential_type: str = "microsoft"
     """The type of the credential that is inspected, which decides what can be asked about it."""
+    asker: AccountIdentity = field(default_factory=AccountIdentity)
+    """The service account of Google that asks, as its key's file said when the configuration was loaded."""
 
     def asks(self, option: Option) -> bool:
         """Return whether questions of this option are asked."""

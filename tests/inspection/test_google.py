@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from smtpcheck.inspection.google import GooglePath
 from smtpcheck.inspection.google_access import root_of
+from smtpcheck.inspection.inspectors import Inspectors
 from smtpcheck.inspection.questions import QUESTIONS
 from smtpcheck.inspection.questions.service_account import SERVICE_ACCOUNT_KEYS
 from smtpcheck.model.inspection import FactName, IncidentStatus, Obstacle
-from smtpcheck.oauth.google_key_file import read_identity
+from smtpcheck.oauth.google_key_file import AccountIdentity, read_identity
 from smtpcheck.oauth.google_service_account import GoogleServiceAccount
 from smtpcheck.sandbox.gmail_api import MailboxSettings
 from smtpcheck.sandbox.google_admin import gmail_incident
@@ -303,3 +304,20 @@ def test_any_key_file_says_something_printable_or_nothing(content: bytes) -> Non
         assert len(text) <= 300
     assert "/" not in unquote(found.address)
     assert found.project == "-" or found.address.endswith(f"@{found.project}.iam.gserviceaccount.com")
+
+
+async def test_no_key_file_is_read_when_settings_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That happens in the event loop; who asks was read when the configuration was loaded."""
+    async with customer(tmp_path) as site:
+
+        def read(_credential: GoogleServiceAccount) -> AccountIdentity:
+            raise AssertionError("a file is read in the event loop")
+
+        settings = site.settings
+        with monkeypatch.context() as patched:
+            patched.setattr(GoogleServiceAccount, "identity", read)
+            inspectors = Inspectors(settings.inspections, settings.credentials, site.kit.tokens)
+        inspector = inspectors.get(site.inspector.plan.credential)
+        assert inspector is not None
+        assert inspector.is_local
+        await inspectors.close()
