@@ -5,14 +5,16 @@ Rules of this file:
 - A credential's failures of one kind are one case for half an hour. Of its mailboxes three are asked; what is said of
   the application holds for all of them.
 - What was found holds as long as the check fails alike, and is dropped with its first success.
+- A reload ends no case and no question of a check that stays as it is, with the same credential and inspector: what is
+  under way is asked again by the new inspector.
 - A fault in here is logged and counted, and harms no check.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import structlog
 
@@ -27,12 +29,14 @@ from smtpcheck.diagnosis.inspection_status import InspectionStatus, Proof, merge
 from smtpcheck.diagnosis.traced import lost_message, traced
 from smtpcheck.inspection.inspector import Inspector
 from smtpcheck.inspection.inspectors import Inspectors
+from smtpcheck.inspection.plan import InspectionPlan
 from smtpcheck.loopback.plan import Loopback
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialHints
 from smtpcheck.model.inspection import Announcement, Incident, Inspection
 from smtpcheck.model.report import Finding, Outcome, Report
+from smtpcheck.oauth.credential import Credential
 from smtpcheck.state.inspections import InspectionRows
 
 READ_SECONDS = 15.0
@@ -44,6 +48,7 @@ LATE_SECONDS = (300.0, 900.0, 1795.0)
 MOST_MAILBOXES = 3
 """How many of the mailboxes that fail alike are asked about."""
 
+_Answer = TypeVar("_Answer")
 _log = structlog.get_logger(__name__)
 
 
@@ -60,6 +65,10 @@ class _Case:
     known: Inspection = field(default_factory=Inspection)
 
 
+_Basis = tuple[InspectionPlan, Credential, Credential]
+"""What an inspection of a credential depends on: its plan without the mailboxes, itself, and who asks about it."""
+
+
 class InspectionService:
     """Investigates failures, and says what is known of each check. Belongs to one event loop."""
 
@@ -73,6 +82,7 @@ class InspectionService:
         """The names of the checks of each credential."""
         self._kit: Kit | None = None
         self._inspectors: Inspectors | None = None
+        self._bases: dict[str, _Basis] = {}
         self._cases: dict[tuple[str, tuple[Cause, ...]], _Case] = {}
         self._proofs: dict[str, Proof] = {}
         self._failing: set[str] = set()
@@ -82,13 +92,14 @@ class InspectionService:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def replace(self, settings: Settings, kit: Kit) -> None:
-        """Inspect by these settings from now on; what is under way ends by itself and is not published."""
-        before = self._inspectors
+        """Inspect by these settings from now on; what is under way about others ends and is not published."""
+        before, old_bases, old_checks = self._inspectors, self._bases, self._checks
         self._kit = kit
         self._checks = {check.name: check for check in settings.checks if check.credential in settings.inspections}
         self._names = names = defaultdict[str, list[str]](list)
         for check in self._checks.values():
             names[check.credential or ""].append(check.name)
+        self._bases = {name: _basis(name, settings) for name in settings.inspections}
         self._inspectors = Inspectors(
             settings.inspections,
             settings.credentials,
@@ -99,8 +110,13 @@ class InspectionService:
         )
         self.readings.replace(self._inspectors.all(), kit)
         self._loopbacks = settings.loopbacks
-        self._traced = {name: each for name, each in self._traced.items() if name in self._checks}
-        self._cases = {}
+        stays = {name for name, check in self._checks.items() if old_checks.get(name) == check}
+        self._traced = {name: each for name, each in self._traced.items() if name in stays}
+        self._cases = {
+            key: case for key, case in self._cases.items() if old_bases.get(key[0]) == self._bases.get(key[0])
+        }
+        for case in self._cases.values():
+            case.mailboxes &= {self._checks[name].mailbox.casefold() for name in stays}
         self._proofs = {name: proof for name, proof in self._proofs.items() if name in self._checks}
         if before is not None:
             self._start(before.close())
@@ -162,7 +178,7 @@ class InspectionService:
             return
         self._failing.add(check.name)
         if lost_message(report):
-            self._trace(check, report, inspector)
+            self._trace(check, report)
             return
         if not is_worth_asking(report) and (proof is None or proof.of != signature(report)):
             return
@@ -175,19 +191,18 @@ class InspectionService:
             self._conclude(check, report, show(inspector, check, report, hints, case.known, began=case.began))
             return
         case.mailboxes.add(mailbox)
-        self._start(self._investigate(check, report, case, self._inspectors))
+        self._start(self._investigate(check, report, case, self._basis_of(check)))
 
-    def _trace(self, check: Check, report: Report, inspector: Inspector) -> None:
+    def _trace(self, check: Check, report: Report) -> None:
         """Begin to ask where a lost message is, once for each."""
         plan, message = self._loopbacks.get(check.name), lost_message(report)
         if plan is not None and self._traced.get(check.name) != message:
             self._traced[check.name] = message
-            self._start(self._trace_message(check, report, plan, inspector))
+            self._start(self._trace_message(check, report, plan))
 
-    async def _trace_message(self, check: Check, report: Report, plan: Loopback, inspector: Inspector) -> None:
-        inspectors = self._inspectors
-        found = await trace(inspector, report, plan)
-        if self._inspectors is inspectors:
+    async def _trace_message(self, check: Check, report: Report, plan: Loopback) -> None:
+        found = await self._ask(check, self._basis_of(check), lambda inspector: trace(inspector, report, plan))
+        if found is not None:
             self._conclude(check, report, traced(report, found))
 
     def _case(self, check: Check, report: Report) -> _Case:
@@ -198,23 +213,43 @@ class InspectionService:
             self._cases[key] = case = _Case(now, report.started_at)
         return case
 
-    async def _investigate(self, check: Check, report: Report, case: _Case, inspectors: Inspectors | None) -> None:
-        inspector = inspectors.get(check.credential) if inspectors else None
-        if inspector is None or self._kit is None:
-            return
-        hints = self._kit.hints.get(check.credential or "")
-        case.known, causes = await investigate(inspector, check, report, hints, case.known, began=case.began)
-        if self._inspectors is not inspectors:
-            return
-        self._conclude(check, report, causes)
-        for age in LATE_SECONDS if is_late(inspector, report) else ():
-            if causes and causes[0].certainty >= CERTAIN:
-                return
-            await asyncio.sleep(max(case.opened_at + age - self._kit.monotonic(), 0.0))
-            if self._inspectors is not inspectors or check.name not in self._failing:
-                return
+    async def _investigate(self, check: Check, report: Report, case: _Case, basis: _Basis | None) -> None:
+        """Ask until a cause is certain; about what becomes known only later, again then."""
+
+        async def ask(inspector: Inspector) -> tuple[tuple[Finding, ...], bool]:
+            hints = self._kit.hints.get(check.credential or "") if self._kit is not None else None
             case.known, causes = await investigate(inspector, check, report, hints, case.known, began=case.began)
+            return causes, is_late(inspector, report)
+
+        for age in (0.0, *LATE_SECONDS):
+            if age and self._kit is not None:
+                await asyncio.sleep(max(case.opened_at + age - self._kit.monotonic(), 0.0))
+                if check.name not in self._failing:
+                    return
+            answer = await self._ask(check, basis, ask)
+            if answer is None:
+                return
+            causes, is_worth_waiting = answer
             self._conclude(check, report, causes)
+            if not is_worth_waiting or (causes and causes[0].certainty >= CERTAIN):
+                return
+
+    async def _ask(
+        self, check: Check, basis: _Basis | None, ask: Callable[[Inspector], Awaitable[_Answer]]
+    ) -> _Answer | None:
+        """Return what the inspector of a check answers, None where a reload has changed the check or its credential."""
+        while basis is not None and self._basis_of(check) == basis and self._checks.get(check.name) == check:
+            inspectors = self._inspectors
+            inspector = inspectors.get(check.credential) if inspectors else None
+            if inspector is None:
+                return None
+            answer = await ask(inspector)
+            if self._inspectors is inspectors:
+                return answer
+        return None
+
+    def _basis_of(self, check: Check) -> _Basis | None:
+        return self._bases.get(check.credential or "")
 
     def _conclude(self, check: Check, report: Report, causes: tuple[Finding, ...]) -> None:
         """Keep what was found of a failure, and publish it where it is new."""
@@ -244,6 +279,11 @@ class InspectionService:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.internal_errors += 1
             _log.error("internal error", exc_info=error)
+
+
+def _basis(name: str, settings: Settings) -> _Basis:
+    plan, credentials = settings.inspections[name], settings.credentials
+    return replace(plan, mailboxes=()), credentials[name], credentials[plan.by]
 
 
 def remedy_values(check: Check, hints: CredentialHints) -> Mapping[str, str]:

@@ -2,18 +2,23 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
 
-from smtpcheck.agent import inspecting
+from smtpcheck.agent import inspecting, investigation
 from smtpcheck.agent.agent import Agent
-from smtpcheck.diagnosis.explain import CERTAIN, LIKELY
+from smtpcheck.alerts.grouping import Subject, issues_of
+from smtpcheck.diagnosis.explain import CERTAIN, LIKELY, describe
+from smtpcheck.inspection.inspector import Inspector
 from smtpcheck.model.cause import Cause
+from smtpcheck.model.inspection import Inspection
 from smtpcheck.model.report import Finding, Outcome, Report
 from smtpcheck.sandbox import gmail_replies
 from smtpcheck.sandbox.directory import IssuerFailure
@@ -265,6 +270,10 @@ async def test_a_refusal_at_google_becomes_one_certain_cause(tmp_path: Path, fla
         best = report.findings[0]
         assert (report.cause, best.certainty >= CERTAIN) == (GOOGLE_FLAWS[flaw], True)
         assert best.evidence[0].startswith("Google Workspace, ")
+        (issue,) = issues_of(agent.settings.checks[0], report).values()
+        assert issue.key.subject is Subject.CHECK, "other mailboxes of the service account are not concerned"
+        if flaw is Flaw.SUSPENDED:
+            assert "Reactivate" in describe(best, agent.catalogue).remedy[0]
 
 
 async def test_a_delegation_that_was_withdrawn_is_a_warning_while_the_token_holds(tmp_path: Path) -> None:
@@ -295,3 +304,69 @@ async def test_an_incident_of_gmail_is_in_the_metrics(tmp_path: Path) -> None:
         await until(lambda: bool(agent.inspection.incidents()))
         labels = 'id="nRLbNyPEvSuFU6hxqbPJ",provider="google",service="gmail",status="degraded"'
         assert f"smtpcheck_provider_incident_info{{{labels}}}" in await shown(agent)
+
+
+async def test_a_reload_forgets_no_case_of_what_stays(tmp_path: Path) -> None:
+    async with agent_in(tmp_path, scenario("billing", Flaw.NO_FULL_ACCESS)) as (world, agent):
+        await until(lambda: is_proven(agent, "billing"))
+        asked = len(world.issuer.exchange_admin.asked)
+        edit(world.config, lambda document: document["agent"].update(expose_addresses=True))
+        assert await agent.reload() == ()
+        for _ in range(2):
+            await agent.check_now("billing")
+        assert is_proven(agent, "billing")
+        await until(lambda: not agent.inspection._tasks)
+        assert len(world.issuer.exchange_admin.asked) == asked
+
+
+async def test_what_is_under_way_at_a_reload_is_asked_again_and_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking, go_on, real, inspectors = asyncio.Event(), asyncio.Event(), investigation.investigate, set[int]()
+
+    async def slow(inspector: Inspector, *given: Any, **named: Any) -> Any:
+        asking.set()
+        inspectors.add(id(inspector))
+        await go_on.wait()
+        return await real(inspector, *given, **named)
+
+    monkeypatch.setattr(inspecting, "investigate", slow)
+    async with agent_in(tmp_path, scenario("billing", Flaw.NO_FULL_ACCESS)) as (world, agent):
+        await asking.wait()
+        edit(world.config, lambda document: document["agent"].update(expose_addresses=True))
+        assert await agent.reload() == ()
+        go_on.set()
+        await until(lambda: is_proven(agent, "billing"))
+        assert len(inspectors) == 2
+
+
+@pytest.mark.parametrize("changed", ["check", "credential", "inspector"])
+async def test_a_reload_ends_the_case_of_what_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    """Its answer would be about something else; the next failure begins a new one."""
+    asking, go_on, asked = asyncio.Event(), asyncio.Event(), list[float]()
+
+    async def slow(*_given: Any, began: float, **_named: Any) -> Any:
+        asking.set()
+        asked.append(began)
+        await go_on.wait()
+        return Inspection(), ()
+
+    changes: dict[str, Callable[[dict[str, Any]], object]] = {
+        "check": lambda document: document["checks"][0].update(sender="press@contoso.example"),
+        "credential": lambda document: document["credentials"]["contoso"].update(client_id=str(uuid.uuid4())),
+        "inspector": lambda document: document["credentials"]["auditor"].update(client_id=str(uuid.uuid4())),
+    }
+    monkeypatch.setattr(inspecting, "investigate", slow)
+    async with agent_in(tmp_path, scenario("billing", Flaw.NO_FULL_ACCESS)) as (world, agent):
+        await asking.wait()
+        edit(world.config, changes[changed])
+        assert await agent.reload() == ()
+        asking.clear()
+        await agent.check_now("billing")
+        await asking.wait()
+        assert len(asked) == 2
+        go_on.set()
+        await until(lambda: not agent.inspection._tasks)
+        assert len(asked) == 2, "the answer to the first is dropped"
