@@ -1,7 +1,8 @@
 """What an inspection says of its check, merged into the check's own report.
 
 Rules of this file:
-- Pure. What the provider says of a failure holds for that failure alone: the same step, refused in the same way.
+- Pure. What the provider says of a failure holds for that failure alone: the same step, refused in the same way. Where
+  that makes a cause certain, what else the refusal alone might mean is left out.
 - An incident proves nothing: it is named beside a failure, and makes a fault at the provider likelier.
 - A warning is added to a check that works; where it fails already, the failure goes before.
 """
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
+from smtpcheck.diagnosis.explain import CERTAIN
 from smtpcheck.diagnosis.inspected.causes import is_certain
 from smtpcheck.diagnosis.traced import lost_message
 from smtpcheck.model.cause import Cause
@@ -74,7 +76,11 @@ def merged(report: Report, status: InspectionStatus) -> Report:
 def _with_proof(report: Report, proof: Proof | None) -> Report:
     if proof is None or proof.of != signature(report) or not proof.findings:
         return report
-    return _ranked(report, proof.findings)
+    ranked = _ranked(report, proof.findings)
+    if lost_message(report) or proof.findings[0].certainty < CERTAIN:
+        return ranked
+    proven = {finding.rule for finding in proof.findings if finding.certainty >= CERTAIN}
+    return replace(ranked, findings=tuple(finding for finding in ranked.findings if finding.rule in proven))
 
 
 def _ranked(report: Report, first: Iterable[Finding]) -> Report:

@@ -3,8 +3,8 @@
 Rules of this file:
 - Light: it is imported by `explain`, which starts at once. Only `show` writes.
 - What third parties wrote is shown without their control characters.
-- The best finding is shown whole, the others by name; eighty columns suffice. Where the first says only what happened,
-  the one behind it is shown whole too, for it says why.
+- The best finding is shown whole, the others by name, below a certain one only those that are certain too. Eighty
+  columns suffice. Where the first says only what happened, the one behind it is shown whole too, for it says why.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from smtpcheck.diagnosis.catalogue import Catalogue
 from smtpcheck.diagnosis.events import Failure
-from smtpcheck.diagnosis.explain import CERTAIN, LIKELY, certainty_words, describe, reasons_first
+from smtpcheck.diagnosis.explain import CERTAIN, certainty_words, describe, reasons_first
 from smtpcheck.model.cause import WHY_FOLLOWS, Cause
 from smtpcheck.model.printable import printable
 from smtpcheck.model.report import Finding
@@ -49,7 +49,7 @@ def findings_text(findings: Sequence[Finding], catalogue: Catalogue) -> Renderab
     for first in findings[:1]:
         alike = [finding for finding in findings[1:] if finding.rule == first.rule][:_MOST_NAMED]
         _add_whole(grid, first, alike, catalogue)
-        least = LIKELY if first.certainty >= CERTAIN else 0.0
+        least = CERTAIN if first.certainty >= CERTAIN else 0.0
         others = [finding for finding in findings[1:] if finding.rule != first.rule and finding.certainty >= least]
         for number, finding in enumerate(others[: _MOST_NAMED - len(alike)]):
             grid.add_row("" if number else "or", _name(finding, catalogue))

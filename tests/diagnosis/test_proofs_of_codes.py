@@ -8,10 +8,11 @@ import pytest
 from smtpcheck.diagnosis.explain import CERTAIN, LIKELY
 from smtpcheck.diagnosis.inspected.causes import candidates, proven
 from smtpcheck.diagnosis.inspected.defects import defects
+from smtpcheck.diagnosis.inspection_status import InspectionStatus, Proof, merged, signature
 from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Phase
 from smtpcheck.model.inspection import Value
-from smtpcheck.model.report import Report
+from smtpcheck.model.report import Finding, Report
 from tests.diagnosis.test_inspected import DROP, OTHER_ID, inspected, no_token, refused, view
 
 Facts = Mapping[str, Value]
@@ -116,6 +117,40 @@ def test_what_the_refused_secret_is_comes_before_that_all_have_expired(local: st
     facts: Facts = {"LOCAL_SECRET": local, "SECRET_EXPIRES": "2026-11-01T00:00:00Z"}
     best = proven(CODES["AADSTS7000215"], view(inspected(facts)), {})[0]
     assert (best.cause, best.certainty >= CERTAIN) == (Cause.SECRET_INVALID, True)
+
+
+GUESSES = tuple(
+    Finding(cause, certainty, f"exchange.{cause}")
+    for cause, certainty in (
+        (Cause.SERVICE_PRINCIPAL_NOT_REGISTERED, 0.6),
+        (Cause.MAILBOX_PERMISSION_MISSING, 0.55),
+        (Cause.PERMISSION_NOT_PROPAGATED, 0.4),
+    )
+)
+
+
+def explained(code: str, facts: Facts, *, own: tuple[Finding, ...] = GUESSES) -> list[tuple[Cause, float]]:
+    report = replace(CODES[code], findings=own)
+    proof = Proof(signature(report), proven(report, view(inspected(facts)), {}))
+    return [(each.cause, each.certainty) for each in merged(report, InspectionStatus(proof)).findings]
+
+
+def test_where_a_cause_is_proven_no_guess_is_offered_beside_it() -> None:
+    causes = explained("535 5.7.3", {"FULL_ACCESS": False})
+    assert [cause for cause, _ in causes] == [Cause.MAILBOX_PERMISSION_MISSING]
+    both = explained("535 5.7.139", {"SMTP_AUTH_OFF_MAILBOX": True, "SECURITY_DEFAULTS": True})
+    assert [cause for cause, _ in both] == [Cause.SMTP_AUTH_DISABLED_MAILBOX]
+
+
+def test_what_is_only_likely_leaves_the_others() -> None:
+    causes = explained("535 5.7.139", {"SECURITY_DEFAULTS": True})
+    assert causes[0][0] is Cause.SECURITY_DEFAULTS
+    assert len(causes) == 1 + len(GUESSES)
+
+
+def test_no_word_of_the_provider_makes_a_certain_cause_less_certain() -> None:
+    stated = (Finding(Cause.SENDER_NOT_ALLOWED, 0.95, "exchange.sender"),)
+    assert explained("554 5.2.252", {"SEND_AS": False}, own=stated) == [(Cause.SENDER_NOT_ALLOWED, 0.95)]
 
 
 def test_that_a_secret_is_not_listed_is_no_defect_while_it_works() -> None:

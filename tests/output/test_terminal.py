@@ -11,7 +11,7 @@ from smtpcheck.model.cause import Cause
 from smtpcheck.model.check import Check, Expect, Phase
 from smtpcheck.model.report import Exchange, Fault, FaultKind, Finding, Outcome, Reply, Report, Step
 from smtpcheck.output import terminal
-from smtpcheck.output.finding import show
+from smtpcheck.output.finding import findings_text, show
 from smtpcheck.output.report_json import report_as_json
 
 RULES = catalogue.load()
@@ -125,3 +125,15 @@ def test_the_order_of_checks_ends_in_the_inspection_where_there_is_an_inspector(
     text = " ".join(capsys.readouterr().out.split())
     assert ("or ask the provider itself: smtpcheck inspect contoso" in text) is named
     assert "or all at once: smtpcheck doctor <check>" in text
+
+
+@pytest.mark.parametrize(("certainty", "shown"), [(0.98, False), (0.7, True)])
+def test_below_a_certain_cause_no_likely_one_is_offered(
+    capsys: pytest.CaptureFixture[str], certainty: float, *, shown: bool
+) -> None:
+    findings = (
+        Finding(Cause.MAILBOX_PERMISSION_MISSING, certainty, "inspection.mailbox_permission_missing"),
+        Finding(Cause.SERVICE_PRINCIPAL_NOT_REGISTERED, 0.6, "exchange.rejected-token-of-app"),
+    )
+    show(findings_text(findings, RULES))
+    assert ("service_principal_not_registered" in capsys.readouterr().out) is shown
