@@ -147,6 +147,10 @@ class InspectionService:
         """Return what the last reading since the start brought, for those who may see it."""
         return self.readings.found(credential)
 
+    def next_reading_at(self, credential: str) -> float | None:
+        """Return when the next reading of a credential begins, or has begun (Unix seconds)."""
+        return self.readings.next_at(credential)
+
     def inspects(self, check: Check) -> bool:
         """Return whether anything can become known of a check."""
         return check.name in self._checks

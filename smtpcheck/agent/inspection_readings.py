@@ -157,6 +157,11 @@ class Readings:
         progress = self._progress.get(credential)
         return progress.found if progress is not None else Inspection()
 
+    def next_at(self, credential: str) -> float | None:
+        """Return when the next reading begins, or has begun (Unix seconds); None for what has no inspector."""
+        progress, kit = self._progress.get(credential), self._kit
+        return kit.wall() + progress.due_at - kit.monotonic() if progress is not None and kit is not None else None
+
     def _first(self, name: str, inspector: Inspector, kit: Kit) -> float:
         kept = self._rows.readings.get(name)
         soon = 0.0 if inspector.is_local else hash_fraction(name) * min(_FIRST_WITHIN, inspector.plan.every)

@@ -67,6 +67,9 @@ class InspectionView(Protocol):
     def found(self, credential: str) -> Inspection:
         """Return what was read last about a credential and its mailboxes, nothing where nothing was read."""
 
+    def next_reading_at(self, credential: str) -> float | None:
+        """Return when the next reading of a credential begins, or has begun (Unix seconds)."""
+
 
 class AgentView(Protocol):
     """The agent, as far as HTTP is concerned."""

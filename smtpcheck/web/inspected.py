@@ -47,6 +47,8 @@ class Inspected:
     """What is missing for anything to be shown, in words; empty where it is shown."""
     content: Json | None = None
     """What is shown."""
+    next_reading_at: float | None = None
+    """When the next reading begins (Unix seconds); None where one is under way."""
 
 
 async def inspected(request: web.Request, check: Check) -> Inspected | None:
@@ -62,7 +64,9 @@ async def inspected(request: web.Request, check: Check) -> Inspected | None:
         announcements=agent.inspection.announcements(),
     )
     now = request.app[CLOCK]()
-    return Inspected(credential, content=await asyncio.to_thread(_content, agent.settings, check, found, now))
+    content = await asyncio.to_thread(_content, agent.settings, check, found, now)
+    begins = agent.inspection.next_reading_at(credential)
+    return Inspected(credential, content=content, next_reading_at=begins if begins and begins > now else None)
 
 
 def shown_value(value: object) -> str:

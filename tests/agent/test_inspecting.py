@@ -229,9 +229,6 @@ async def test_a_fault_of_the_inspection_is_counted_and_harms_no_check(
 
 
 async def test_a_row_of_the_sign_in_log_may_come_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspecting, "LATE_SECONDS", (0.2, 0.4, 60.0))
-    monkeypatch.setattr(inspecting, "candidates", lambda _report: (Cause.CONDITIONAL_ACCESS,))
-    monkeypatch.setattr(inspecting, "is_certain", lambda _report: False)
     refused = replace(INSPECTED, failure=IssuerFailure(code=53003))
     async with World(tmp_path, [scenario("billing", None, refused)]) as world:
         unhurried(world)

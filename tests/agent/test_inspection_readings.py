@@ -1,6 +1,7 @@
 """Regular readings: what changes at the provider is a warning before mail breaks."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -232,3 +233,18 @@ async def test_others_have_their_turn_between_the_news_of_two_checks() -> None:
 
     await asyncio.gather(service._credential_changed("contoso"), other())
     assert seen == ["a", "another task", "b", "another task", "c", "another task"]
+
+
+async def test_after_a_restart_it_is_known_when_the_next_reading_begins(tmp_path: Path) -> None:
+    """It is due a day after the last one, whose facts did not outlive the agent."""
+    async with world_of(tmp_path) as world:
+        async with running(world.config) as agent:
+            await until(lambda: "billing" in agent.state.checks)
+            await read(agent)
+        async with running(world.config) as agent:
+            await until(lambda: agent.inspection.next_reading_at("contoso") is not None)
+            begins = agent.inspection.next_reading_at("contoso")
+            assert agent.inspection.found("contoso").facts == ()
+            assert begins is not None
+            assert begins > time.time() + 3600
+            assert agent.inspection.next_reading_at("nobody") is None

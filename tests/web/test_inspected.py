@@ -134,11 +134,22 @@ async def test_a_credential_without_an_inspector_has_no_section(serve: Serve) ->
     assert "What the provider says" not in page
 
 
-async def test_before_the_first_reading_the_page_says_so(serve: Serve, world: World) -> None:
+@pytest.mark.parametrize(
+    ("next_at", "said"),
+    [
+        (NOW + 7200, "; the next reading begins in 2 h ."),
+        (NOW - 60, ", a reading is under way."),
+        (None, ", a reading is under way."),
+    ],
+)
+async def test_before_the_first_reading_the_page_says_when_it_comes(
+    serve: Serve, world: World, next_at: float | None, said: str
+) -> None:
     world.read.clear()
+    world.next_reading = next_at
     async with serve() as client:
         page, answer = await _both(client)
-    assert "Nothing has been read since the agent started." in page
+    assert f"Nothing has been read since the agent started{said}" in _text(page)
     assert answer["inspection"]["facts"] == []
 
 

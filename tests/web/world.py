@@ -58,6 +58,7 @@ class _Inspection:
     seen: tuple[Incident, ...]
     announced: tuple[Announcement, ...]
     read: Mapping[str, Inspection]
+    next_reading: float | None
 
     def incidents(self) -> tuple[Incident, ...]:
         return self.seen
@@ -67,6 +68,10 @@ class _Inspection:
 
     def found(self, credential: str) -> Inspection:
         return self.read.get(credential, Inspection())
+
+    def next_reading_at(self, credential: str) -> float | None:
+        del credential
+        return self.next_reading
 
 
 @dataclass
@@ -90,6 +95,8 @@ class World:
     announcements: tuple[Announcement, ...] = ()
     read: dict[str, Inspection] = field(default_factory=dict)
     """What the last reading brought, by credential."""
+    next_reading: float | None = None
+    """When the next one begins."""
 
     def __post_init__(self) -> None:
         self.alerting = Alerting(
@@ -98,7 +105,7 @@ class World:
 
     @property
     def inspection(self) -> InspectionView:
-        return _Inspection(self.incidents, self.announcements, self.read)
+        return _Inspection(self.incidents, self.announcements, self.read, self.next_reading)
 
     def ready(self) -> bool:
         return self.is_ready
