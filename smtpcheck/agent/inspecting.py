@@ -110,14 +110,15 @@ class InspectionService:
         )
         self.readings.replace(self._inspectors.all(), kit)
         self._loopbacks = settings.loopbacks
-        stays = {name for name, check in self._checks.items() if old_checks.get(name) == check}
-        self._traced = {name: each for name, each in self._traced.items() if name in stays}
-        self._cases = {
-            key: case for key, case in self._cases.items() if old_bases.get(key[0]) == self._bases.get(key[0])
+        same = {name for name, basis in self._bases.items() if old_bases.get(name) == basis}
+        stays = {
+            name for name, check in self._checks.items() if check.credential in same and old_checks.get(name) == check
         }
+        self._traced = {name: each for name, each in self._traced.items() if name in stays}
+        self._cases = {key: case for key, case in self._cases.items() if key[0] in same}
         for case in self._cases.values():
             case.mailboxes &= {self._checks[name].mailbox.casefold() for name in stays}
-        self._proofs = {name: proof for name, proof in self._proofs.items() if name in self._checks}
+        self._proofs = {name: proof for name, proof in self._proofs.items() if name in stays}
         if before is not None:
             self._start(before.close())
 
