@@ -80,7 +80,7 @@ def _with_proof(report: Report, proof: Proof | None) -> Report:
     if lost_message(report) or proof.findings[0].certainty < CERTAIN:
         return ranked
     proven = {finding.rule for finding in proof.findings if finding.certainty >= CERTAIN}
-    return replace(ranked, findings=tuple(finding for finding in ranked.findings if finding.rule in proven))
+    return structs.replace(ranked, findings=tuple(finding for finding in ranked.findings if finding.rule in proven))
 
 
 def _ranked(report: Report, first: Iterable[Finding]) -> Report:
@@ -89,7 +89,7 @@ def _ranked(report: Report, first: Iterable[Finding]) -> Report:
     Of a cause that it has already the finding is replaced, and does not become less certain.
     """
     known = {finding.cause: finding.certainty for finding in report.findings}
-    first = tuple(replace(each, certainty=max(each.certainty, known.get(each.cause, 0.0))) for each in first)
+    first = tuple(structs.replace(each, certainty=max(each.certainty, known.get(each.cause, 0.0))) for each in first)
     causes = {finding.cause for finding in first} | {Cause.UNKNOWN}
     if lost_message(report):  # it is lost by what the trace says, and not besides
         causes.add(Cause.MAIL_LOST)

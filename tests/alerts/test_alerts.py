@@ -1,6 +1,7 @@
 """What becomes an alert, and when: grouping, thresholds and the alerts that fire."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from msgspec import structs
@@ -87,7 +88,7 @@ def test_what_is_refused_for_every_mailbox_concerns_the_credential() -> None:
 )
 def test_a_fresh_token_that_fails_concerns_whom_its_reason_does(cause: Cause, subject: Subject) -> None:
     report = good("a", Cause.FRESH_TOKEN_FAILING)
-    report = replace(report, warnings=(*report.warnings, Finding(cause, 0.9, "google.account")))
+    report = structs.replace(report, warnings=(*report.warnings, Finding(cause, 0.9, "google.account")))
     (issue,) = issues_of(replace(check("a"), token_per_mailbox=True), report).values()
     assert issue.key.subject is subject
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from smtpcheck.diagnosis.explain import CERTAIN, LIKELY
 from smtpcheck.diagnosis.inspected.causes import candidates, proven
@@ -130,7 +131,7 @@ GUESSES = tuple(
 
 
 def explained(code: str, facts: Facts, *, own: tuple[Finding, ...] = GUESSES) -> list[tuple[Cause, float]]:
-    report = replace(CODES[code], findings=own)
+    report = structs.replace(CODES[code], findings=own)
     proof = Proof(signature(report), proven(report, view(inspected(facts)), {}))
     return [(each.cause, each.certainty) for each in merged(report, InspectionStatus(proof)).findings]
 
