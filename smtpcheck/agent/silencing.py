@@ -110,8 +110,8 @@ class Silences:
         return (each for each in (*self._configured.values(), *self._made.values()) if each.is_active(now))
 
     def silenced(self) -> frozenset[str]:
-        """Return the names of all checks that are silenced now."""
-        return frozenset().union(*(self._covered[silence.id] for silence in self.active()))
+        """Return the names of all checks that are silenced now; it may be called in a thread."""
+        return frozenset().union(*(self._covered.get(silence.id, ()) for silence in self.active()))
 
     def are_silenced(self, names: Collection[str]) -> bool:
         """Return whether there are names, and each is of a check that is silenced now; no walk through all checks."""

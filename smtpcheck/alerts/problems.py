@@ -9,7 +9,7 @@ Rules of this file:
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from smtpcheck.alerts.grouping import Issue, Key, Severity, Subject, endpoint, issues_of
 from smtpcheck.alerts.notification import path_of, summary_of
@@ -28,8 +28,7 @@ WHO = {
 """Who can repair it, in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckNow:
+class CheckNow(NamedTuple):
     """A check, its last report, and since when it has that report's outcome (Unix seconds)."""
 
     check: Check
@@ -112,7 +111,7 @@ def problems_of(
     }
     began = {key: min(each.since for each, _ in members) for key, members in audible.items()}
     worst = sorted(audible, key=lambda key: (key.severity is not Severity.CRITICAL, -began[key], key.name))[:most]
-    totals = _totals(checks) if worst else Counter()
+    totals = _totals(checks, {key.subject for key in worst})
     return Problems(
         shown=tuple(
             _problem(key, audible[key], began[key], _total(key, totals, len(checks)), catalogue) for key in worst
@@ -145,10 +144,13 @@ def _problem(
     )
 
 
-def _totals(checks: Collection[CheckNow]) -> Counter[tuple[Subject, str]]:
-    """Return how many checks there are of each credential and of each host."""
-    totals = Counter((Subject.CREDENTIAL, each.check.credential) for each in checks if each.check.credential)
-    totals.update((Subject.HOST, endpoint(each.check)) for each in checks)
+def _totals(checks: Collection[CheckNow], subjects: Collection[Subject]) -> Counter[tuple[Subject, str]]:
+    """Return how many checks there are of each credential and of each host, as far as `subjects` are about them."""
+    totals: Counter[tuple[Subject, str]] = Counter()
+    if Subject.CREDENTIAL in subjects:
+        totals.update((Subject.CREDENTIAL, each.check.credential) for each in checks if each.check.credential)
+    if Subject.HOST in subjects:
+        totals.update((Subject.HOST, endpoint(each.check)) for each in checks)
     return totals
 
 

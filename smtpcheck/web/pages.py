@@ -11,7 +11,7 @@ Rules of this file:
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from importlib.resources import files
 
@@ -26,6 +26,7 @@ from smtpcheck.diagnosis.explain import certainty_words, describe
 from smtpcheck.loopback.timeline import timeline
 from smtpcheck.model.cause import WHY_FOLLOWS
 from smtpcheck.model.check import Check
+from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import Finding, Outcome, Report
 from smtpcheck.output.inspection import fact_words
 from smtpcheck.web import drawing, formatting
@@ -89,27 +90,30 @@ async def checks(request: web.Request) -> web.Response:
     agent = request.app[AGENT]
     query = Query.parse(request.query)
     credentials = agent.credentials()
-    table = await asyncio.to_thread(read, agent, query, credentials)
-    return await page(
-        request,
-        "checks.html",
-        table=table,
-        query=query,
-        columns=_COLUMNS,
-        unsorted=_UNSORTED,
-        credentials=credentials,
-        problems=await current(agent, MOST_PROBLEMS),
-        expiry=next_expiry(credentials),
-        incidents=agent.inspection.incidents()[:MOST_INCIDENTS],
-        announcements=agent.inspection.announcements()[:MOST_ANNOUNCEMENTS],
-        alerts_configured=agent.alerting.is_configured,
-        firing=sum(agent.alerting.counts().values()),
-        notifiers=agent.alerting.notifiers(),
-        alerts=agent.alerting.firing(MOST_ALERTS),
-        worst=next((status for status in _STATUSES if table.counts.get(status)), ""),
-        refresh=query.refresh,
-        pause_link=query.link(refresh=not query.refresh),
-    )
+    values = _of_every_page(request) | {
+        "query": query,
+        "columns": _COLUMNS,
+        "unsorted": _UNSORTED,
+        "credentials": credentials,
+        "expiry": next_expiry(credentials),
+        "incidents": agent.inspection.incidents()[:MOST_INCIDENTS],
+        "announcements": agent.inspection.announcements()[:MOST_ANNOUNCEMENTS],
+        "alerts_configured": agent.alerting.is_configured,
+        "firing": sum(agent.alerting.counts().values()),
+        "notifiers": agent.alerting.notifiers(),
+        "alerts": agent.alerting.firing(MOST_ALERTS),
+        "refresh": query.refresh,
+        "pause_link": query.link(refresh=not query.refresh),
+    }
+    return _page_of(await asyncio.to_thread(_list, agent, query, credentials, values))
+
+
+def _list(agent: AgentView, query: Query, credentials: Iterable[CredentialState], values: Mapping[str, object]) -> str:
+    """Return the page of the list; `values` are those that do not grow with the number of checks."""
+    table = read(agent, query, credentials)
+    worst = next((status for status in _STATUSES if table.counts.get(status)), "")
+    problems = current(agent, MOST_PROBLEMS)
+    return template("checks.html").render(**values, table=table, worst=worst, problems=problems)
 
 
 async def check(request: web.Request) -> web.Response:
@@ -179,27 +183,33 @@ async def refusal(
 
 async def page(request: web.Request, template: str, worst: str = "", **values: object) -> web.Response:
     """Return a page by a template and its values, besides those that every page has; `worst` colours its icon."""
-    text = await render(request, template, worst=worst, **values)
+    return _page_of(await render(request, template, worst=worst, **values))
+
+
+async def render(request: web.Request, name: str, /, **values: object) -> str:
+    """Return what a template makes of its values."""
+    return await asyncio.to_thread(template(name).render, **_of_every_page(request), **values)
+
+
+def _page_of(text: str) -> web.Response:
     return web.Response(body=text.encode("utf-8", "replace"), content_type="text/html", charset="utf-8")
 
 
-async def render(request: web.Request, template: str, **values: object) -> str:
-    """Return what a template makes of its values."""
+def _of_every_page(request: web.Request) -> dict[str, object]:
+    """Return the values that every page has."""
     agent, now = request.app[AGENT], request.app[CLOCK]()
-    return await asyncio.to_thread(
-        _environment().get_template(template).render,
-        now=now,
-        version=__version__,
-        unhealthy_reason=agent.unhealthy_reason(),
-        failing_notifiers=[each for each in agent.alerting.notifiers() if each.failure],
-        sharding=agent.settings.sharding,
-        refresh_seconds=REFRESH_SECONDS,
-        distance=partial(formatting.distance, now=now),
-        describe=partial(describe, catalogue=agent.catalogue),
-        certainty=certainty_words,
-        says_why_next=WHY_FOLLOWS.__contains__,
-        **values,
-    )
+    return {
+        "now": now,
+        "version": __version__,
+        "unhealthy_reason": agent.unhealthy_reason(),
+        "failing_notifiers": [each for each in agent.alerting.notifiers() if each.failure],
+        "sharding": agent.settings.sharding,
+        "refresh_seconds": REFRESH_SECONDS,
+        "distance": partial(formatting.distance, now=now),
+        "describe": partial(describe, catalogue=agent.catalogue),
+        "certainty": certainty_words,
+        "says_why_next": WHY_FOLLOWS.__contains__,
+    }
 
 
 def guarded(macro: Callable[..., Markup], fallback: Callable[..., Markup], *values: object) -> Markup:

@@ -7,6 +7,7 @@ Rule of this file: what grows with the number of checks is read off the event lo
 """
 
 import asyncio
+import json
 
 from aiohttp import web
 
@@ -20,24 +21,28 @@ MOST_PROBLEMS = 200
 
 async def problems(request: web.Request) -> web.Response:
     """Answer GET /api/v1/problems."""
-    found = await current(request.app[AGENT], MOST_PROBLEMS)
-    return web.json_response({"problems": [each.as_json() for each in found.shown], "silenced": found.silenced})
+    agent = request.app[AGENT]
+    return web.json_response(text=await asyncio.to_thread(_problems_text, agent))
 
 
-async def current(agent: AgentView, most: int) -> Problems:
-    """Return what is wrong now, at most so many problems in words."""
+def _problems_text(agent: AgentView) -> str:
+    found = current(agent, MOST_PROBLEMS)
+    return json.dumps({"problems": [each.as_json() for each in found.shown], "silenced": found.silenced})
+
+
+def current(agent: AgentView, most: int) -> Problems:
+    """Return what is wrong now, at most so many problems in words; it may be called in a thread."""
     alerts = agent.settings.alerts
     severity = {"agent_severity": alerts.agent_severity} if alerts else {}
     silenced = agent.alerting.silences.silenced()
-    return await asyncio.to_thread(
-        lambda: problems_of(_checks(agent), agent.catalogue, silenced=silenced, most=most, **severity)
-    )
+    return problems_of(_checks(agent), agent.catalogue, silenced=silenced, most=most, **severity)
 
 
 def _checks(agent: AgentView) -> list[CheckNow]:
-    states = agent.state.checks
+    checks = agent.settings.checks
+    states = map(agent.state.checks.get, [check.name for check in checks])
     return [
         CheckNow(check, state.report, state.since)
-        for check in agent.settings.checks
-        if (state := states.get(check.name)) is not None
+        for check, state in zip(checks, states, strict=True)
+        if state is not None
     ]

@@ -4,19 +4,21 @@ Rules of this file:
 - Pure over what the agent holds, of which it reads one value after the other: another thread may change it meanwhile.
 - All of it works by query parameters alone, so that a browser without script can use
   it.
-- Ten thousand checks stay quick: filter and order look at the few fields they need; only the rows of the page that is
-  shown are made whole.
+- Fifty thousand checks stay quick: filter and order look at the few fields that they need, and no more is sorted than
+  is shown.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from itertools import repeat
+from typing import NamedTuple, Self
 from urllib.parse import urlencode
 
 from smtpcheck.model.check import Check
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import Report
+from smtpcheck.state.check_state import CheckState
 from smtpcheck.state.history import Run
 from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.side_by_side import groups_of
@@ -81,42 +83,75 @@ class Query:
         return bool(self.text or self.outcome or self.cause or self.label)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One check as the list shows it; times in Unix seconds, None where nothing is known."""
+class _Known(NamedTuple):
+    """What the rows of one list have in common."""
+
+    agent: AgentView
+    credentials: Mapping[str, CredentialState]
+    silenced: Collection[str]
+    """The names of the checks of which nobody is notified at present."""
+
+
+class Row(NamedTuple):
+    """One check as the list shows it; times in Unix seconds, None where nothing is known.
+
+    Of thousands of rows most are only counted: what a row shows is worked out when it is asked for.
+    """
 
     check: Check
-    report: Report | None
-    """The last one."""
-    next_run: float | None
-    backoff_until: float | None
-    """While the check waits because the server refused it: until when."""
-    credential: CredentialState | None
-    silenced: bool = False
-    """Whether nobody is notified of it at present."""
-    since: float | None = None
-    """Since when the outcome is what it is."""
-    recent: tuple[Run, ...] = ()
-    """The last runs, oldest first; only of the rows of the page that was asked for."""
+    state: CheckState | None
+    """None before the first run."""
+    known: _Known
+
+    @property
+    def report(self) -> Report | None:
+        """Return the last one."""
+        return self.state.report if self.state else None
 
     @property
     def status(self) -> str:
         """Return the outcome of the last run, or `waiting`."""
-        return self.report.outcome.value if self.report else WAITING
+        return self.state.report.outcome if self.state else WAITING
 
     @property
     def causes(self) -> tuple[str, ...]:
         """Return the cause of a failure, or the causes of the warnings."""
-        if self.report is None:
+        report = self.report
+        if report is None or not (report.cause or report.warnings):
             return ()
-        if self.report.cause:
-            return (self.report.cause.value,)
-        return tuple(finding.cause.value for finding in self.report.warnings)
+        if report.cause:
+            return (report.cause.value,)
+        return tuple(finding.cause.value for finding in report.warnings)
+
+    @property
+    def since(self) -> float | None:
+        """Return since when the outcome is what it is."""
+        return self.state.since if self.state else None
+
+    @property
+    def recent(self) -> tuple[Run, ...]:
+        """Return the last runs, oldest first."""
+        return self.state.history() if self.state else ()
 
     @property
     def last_run(self) -> float | None:
         """Return when the last run began."""
         return self.report.started_at if self.report else None
+
+    @property
+    def next_run(self) -> float | None:
+        """Return when the check will run next."""
+        return self.known.agent.next_run(self.check.name)
+
+    @property
+    def backoff_until(self) -> float | None:
+        """Return until when the check waits because the server refused it; None while it does not."""
+        return self.state.breaker.until if self.state else None
+
+    @property
+    def silenced(self) -> bool:
+        """Return whether nobody is notified of it at present."""
+        return self.check.name in self.known.silenced
 
     @property
     def seconds(self) -> float | None:
@@ -131,7 +166,8 @@ class Row:
     @property
     def secret_expires(self) -> float | None:
         """Return when the first of the credential's secret, certificate and refresh token expires."""
-        return secret_expires(self.credential) if self.credential else None
+        credential = self.known.credentials.get(self.check.credential) if self.check.credential else None
+        return secret_expires(credential) if credential else None
 
     @property
     def certificate_expires(self) -> float | None:
@@ -192,25 +228,19 @@ class Table:
 
 
 def read(agent: AgentView, query: Query, credentials: Iterable[CredentialState]) -> Table:
-    """Return the page of checks that `query` asks for, in its order.
-
-    It may be called in a thread, and takes a tenth of a second for ten thousand checks.
-    """
-    known = {state.name: state for state in credentials}
-    silenced = agent.alerting.silences.silenced()
-    rows = [_row(agent, check, known, silenced) for check in agent.settings.checks]
-    found = _ordered([row for row in rows if not query.filtered or _matches(query, row)], query.sort)
+    """Return the page of checks that `query` asks for, in its order; it may be called in a thread."""
+    rows = _rows(agent, agent.settings.checks, credentials)
+    found = [row for row in rows if _matches(query, row)] if query.filtered else rows
     pages = max(1, -(-len(found) // query.per_page))
-    found = [row for group in groups_of(found) for row in group]
     query = replace(query, page=min(query.page, pages))
-    begin = (query.page - 1) * query.per_page
+    end = query.page * query.per_page
     return Table(
         query=query,
-        rows=tuple(_with_runs(agent, row) for row in found[begin : begin + query.per_page]),
+        rows=tuple(_ordered(found, query.sort, end)[end - query.per_page : end]),
         total=len(rows),
         found=len(found),
         pages=pages,
-        counts=Counter(row.status for row in rows),
+        counts=Counter(str(row.status) for row in rows),
         causes=tuple(sorted({cause for row in rows for cause in row.causes})),
         labels=_labels(rows),
     )
@@ -218,38 +248,22 @@ def read(agent: AgentView, query: Query, credentials: Iterable[CredentialState])
 
 def row_of(agent: AgentView, check: Check) -> Row:
     """Return the row of one check."""
-    return _rows(agent, [check])[0]
+    return _rows(agent, (check,), agent.credentials())[0]
 
 
 def rows_beside(agent: AgentView, check: Check) -> tuple[Row, ...]:
     """Return the rows of the checks that go to the mailbox of this one in several ways, its own too; else none."""
-    group = check.side_by_side
-    return _rows(agent, [each for each in agent.settings.checks if group and each.side_by_side == group])
+    if not check.side_by_side:
+        return ()
+    beside = [each for each in agent.settings.checks if each.side_by_side == check.side_by_side]
+    return tuple(_rows(agent, beside, agent.credentials()))
 
 
-def _rows(agent: AgentView, checks: Iterable[Check]) -> tuple[Row, ...]:
-    known = {state.name: state for state in agent.credentials()}
-    silenced = agent.alerting.silences.silenced()
-    return tuple(_row(agent, check, known, silenced) for check in checks)
-
-
-def _row(agent: AgentView, check: Check, credentials: Mapping[str, CredentialState], silenced: Collection[str]) -> Row:
-    state = agent.state.checks.get(check.name)
-    credential = credentials.get(check.credential) if check.credential else None
-    return Row(
-        check=check,
-        report=state.report if state else None,
-        next_run=agent.next_run(check.name),
-        backoff_until=state.breaker.until if state else None,
-        credential=credential,
-        silenced=check.name in silenced,
-        since=state.since if state else None,
-    )
-
-
-def _with_runs(agent: AgentView, row: Row) -> Row:
-    state = agent.state.checks.get(row.check.name)
-    return replace(row, recent=state.history()) if state else row
+def _rows(agent: AgentView, checks: Sequence[Check], credentials: Iterable[CredentialState]) -> list[Row]:
+    credential_by_name = {state.name: state for state in credentials}
+    known = _Known(agent, credential_by_name, agent.alerting.silences.silenced())
+    states = map(agent.state.checks.get, [check.name for check in checks])
+    return list(map(Row, checks, states, repeat(known)))
 
 
 _KEYS: Mapping[str, Callable[[Row], float | str | None]] = {
@@ -266,16 +280,37 @@ _KEYS: Mapping[str, Callable[[Row], float | str | None]] = {
 }
 
 
-def _ordered(rows: list[Row], sort: str) -> list[Row]:
-    """Return the rows by one column, what is not known last in either direction; else the worst and newest first."""
-    rows.sort(key=lambda row: (_BADNESS[row.status], -(row.since or 0.0), row.check.name.casefold()))
+def _ordered(rows: Sequence[Row], sort: str, most: int) -> Sequence[Row]:
+    """Return the first `most` rows at least in their order, and those that are side by side together."""
+    if any(row.check.side_by_side for row in rows):
+        return [row for group in groups_of(_sorted(rows, sort, len(rows))) for row in group]
+    return _sorted(rows, sort, most)
+
+
+def _sorted(rows: Sequence[Row], sort: str, most: int) -> Sequence[Row]:
+    """Return the first `most` rows at least by one column, what is not known last in either direction.
+
+    Without a column the worst and newest come first; those are sorted that are shown.
+    """
     if not sort:
-        return rows
+        return _worst_first(rows, most)
+    rows = _worst_first(rows, len(rows))
     key = _KEYS[sort.removeprefix("-")]
     keyed = [(key(row), row) for row in rows]
     known = [(value, row) for value, row in keyed if value is not None]
     known.sort(key=lambda pair: pair[0], reverse=sort.startswith("-"))
     return [row for _, row in known] + [row for value, row in keyed if value is None]
+
+
+def _worst_first(rows: Sequence[Row], most: int) -> Sequence[Row]:
+    by_status: dict[str, list[Row]] = {status: [] for status in _BADNESS}
+    for row in rows:
+        by_status[row.status].append(row)
+    found: list[Row] = []
+    for alike in by_status.values():
+        if len(found) < most:
+            found += sorted(alike, key=lambda row: (-(row.since or 0.0), row.check.name.casefold()))
+    return found
 
 
 def _matches(query: Query, row: Row) -> bool:
@@ -300,7 +335,7 @@ def _has_label(check: Check, label: str) -> bool:
     return any(name == key and (not equals or value == text) for key, text in check.labels)
 
 
-def _labels(rows: list[Row]) -> tuple[str, ...]:
+def _labels(rows: Iterable[Row]) -> tuple[str, ...]:
     pairs = {pair for row in rows for pair in row.check.labels}
     return tuple(f"{name}={value}" for name, value in sorted(pairs)[:MOST_SUGGESTIONS])
 
