@@ -7,7 +7,7 @@ Rules of this file:
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from smtpcheck.alerts.notification_log import MAX_NAMED
 from smtpcheck.diagnosis.explain import Catalogue, describe, of_several
 from smtpcheck.model.cause import Cause, FixedBy
 from smtpcheck.model.check import Check
-from smtpcheck.model.report import Outcome, Report
+from smtpcheck.model.report import Report
 
 WHO = {
     FixedBy.YOU: "you",
@@ -91,19 +91,22 @@ class Problems:
 
 
 def problems_of(
-    checks: Collection[CheckNow],
+    wrong: Iterable[CheckNow],
+    checks: Collection[Check],
     catalogue: Catalogue,
     *,
     silenced: Collection[str] = (),
     agent_severity: Severity = Severity.CRITICAL,
     most: int | None = None,
 ) -> Problems:
-    """Return what is wrong by the last reports of checks; at most `most` problems are put into words."""
+    """Return what is wrong by the last reports of checks; at most `most` problems are put into words.
+
+    `wrong` are the checks whose last report is not ok, `checks` all that have run.
+    """
     groups: dict[Key, list[tuple[CheckNow, Issue]]] = {}
-    for each in checks:
-        if each.report.outcome is not Outcome.OK:
-            for issue in issues_of(each.check, each.report, agent_severity).values():
-                groups.setdefault(issue.key, []).append((each, issue))
+    for each in wrong:
+        for issue in issues_of(each.check, each.report, agent_severity).values():
+            groups.setdefault(issue.key, []).append((each, issue))
     audible = {
         key: members
         for key, members in groups.items()
@@ -144,13 +147,14 @@ def _problem(
     )
 
 
-def _totals(checks: Collection[CheckNow], subjects: Collection[Subject]) -> Counter[tuple[Subject, str]]:
+def _totals(checks: Iterable[Check], subjects: Collection[Subject]) -> Counter[tuple[Subject, str]]:
     """Return how many checks there are of each credential and of each host, as far as `subjects` are about them."""
     totals: Counter[tuple[Subject, str]] = Counter()
     if Subject.CREDENTIAL in subjects:
-        totals.update((Subject.CREDENTIAL, each.check.credential) for each in checks if each.check.credential)
+        by_credential = Counter(check.credential for check in checks)
+        totals |= {(Subject.CREDENTIAL, name): count for name, count in by_credential.items() if name}
     if Subject.HOST in subjects:
-        totals.update((Subject.HOST, endpoint(each.check)) for each in checks)
+        totals |= {(Subject.HOST, name): count for name, count in Counter(map(endpoint, checks)).items()}
     return totals
 
 

@@ -12,8 +12,10 @@ import json
 from aiohttp import web
 
 from smtpcheck.alerts.problems import CheckNow, Problems, problems_of
+from smtpcheck.model.report import Outcome
 from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.keys import AGENT
+from smtpcheck.web.table import states_of
 
 MOST_PROBLEMS = 200
 """How many the API puts into words."""
@@ -35,14 +37,12 @@ def current(agent: AgentView, most: int) -> Problems:
     alerts = agent.settings.alerts
     severity = {"agent_severity": alerts.agent_severity} if alerts else {}
     silenced = agent.alerting.silences.silenced()
-    return problems_of(_checks(agent), agent.catalogue, silenced=silenced, most=most, **severity)
-
-
-def _checks(agent: AgentView) -> list[CheckNow]:
     checks = agent.settings.checks
-    states = map(agent.state.checks.get, [check.name for check in checks])
-    return [
-        CheckNow(check, state.report, state.since)
-        for check, state in zip(checks, states, strict=True)
-        if state is not None
-    ]
+    wrong, ran = [], []
+    for check, state in zip(checks, states_of(agent, checks), strict=True):
+        if state is None:
+            continue
+        ran.append(check)
+        if state.report.outcome is not Outcome.OK:
+            wrong.append(CheckNow(check, state.report, state.since))
+    return problems_of(wrong, ran, agent.catalogue, silenced=silenced, most=most, **severity)

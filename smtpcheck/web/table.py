@@ -11,7 +11,6 @@ Rules of this file:
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
 from typing import NamedTuple, Self
 from urllib.parse import urlencode
 
@@ -95,7 +94,7 @@ class _Known(NamedTuple):
 class Row(NamedTuple):
     """One check as the list shows it; times in Unix seconds, None where nothing is known.
 
-    Of thousands of rows most are only counted: what a row shows is worked out when it is asked for.
+    What it shows is worked out when it is asked for.
     """
 
     check: Check
@@ -116,12 +115,7 @@ class Row(NamedTuple):
     @property
     def causes(self) -> tuple[str, ...]:
         """Return the cause of a failure, or the causes of the warnings."""
-        report = self.report
-        if report is None or not (report.cause or report.warnings):
-            return ()
-        if report.cause:
-            return (report.cause.value,)
-        return tuple(finding.cause.value for finding in report.warnings)
+        return _causes(self.report) if self.report else ()
 
     @property
     def since(self) -> float | None:
@@ -227,28 +221,49 @@ class Table:
         return max(0, self.first + len(self.rows) - 1)
 
 
+class _Rows:
+    """The rows of some checks, by number; they are thousands, so that each is made when it is asked for."""
+
+    def __init__(self, agent: AgentView, checks: Sequence[Check], credentials: Iterable[CredentialState]) -> None:
+        self.checks = checks
+        self.states = states_of(agent, checks)
+        self.statuses: list[str] = [state.report.outcome if state else WAITING for state in self.states]
+        credential_by_name = {state.name: state for state in credentials}
+        self._known = _Known(agent, credential_by_name, agent.alerting.silences.silenced())
+
+    def __getitem__(self, number: int) -> Row:
+        return Row(self.checks[number], self.states[number], self._known)
+
+    def __len__(self) -> int:
+        return len(self.checks)
+
+
+def states_of(agent: AgentView, checks: Iterable[Check]) -> list[CheckState | None]:
+    """Return what is remembered of each of these checks."""
+    return list(map(agent.state.checks.get, [check.name for check in checks]))
+
+
 def read(agent: AgentView, query: Query, credentials: Iterable[CredentialState]) -> Table:
     """Return the page of checks that `query` asks for, in its order; it may be called in a thread."""
-    rows = _rows(agent, agent.settings.checks, credentials)
-    found = [row for row in rows if _matches(query, row)] if query.filtered else rows
+    rows = _Rows(agent, agent.settings.checks, credentials)
+    found = _found(rows, query)
     pages = max(1, -(-len(found) // query.per_page))
     query = replace(query, page=min(query.page, pages))
-    end = query.page * query.per_page
     return Table(
         query=query,
-        rows=tuple(_ordered(found, query.sort, end)[end - query.per_page : end]),
+        rows=tuple(_shown(rows, found, query)),
         total=len(rows),
         found=len(found),
         pages=pages,
-        counts=Counter(str(row.status) for row in rows),
-        causes=tuple(sorted({cause for row in rows for cause in row.causes})),
-        labels=_labels(rows),
+        counts={str(status): count for status, count in Counter(rows.statuses).items()},
+        causes=tuple(sorted({cause for state in rows.states if state for cause in _causes(state.report)})),
+        labels=_labels(rows.checks),
     )
 
 
 def row_of(agent: AgentView, check: Check) -> Row:
     """Return the row of one check."""
-    return _rows(agent, (check,), agent.credentials())[0]
+    return _Rows(agent, (check,), agent.credentials())[0]
 
 
 def rows_beside(agent: AgentView, check: Check) -> tuple[Row, ...]:
@@ -256,14 +271,14 @@ def rows_beside(agent: AgentView, check: Check) -> tuple[Row, ...]:
     if not check.side_by_side:
         return ()
     beside = [each for each in agent.settings.checks if each.side_by_side == check.side_by_side]
-    return tuple(_rows(agent, beside, agent.credentials()))
+    rows = _Rows(agent, beside, agent.credentials())
+    return tuple(rows[number] for number in range(len(rows)))
 
 
-def _rows(agent: AgentView, checks: Sequence[Check], credentials: Iterable[CredentialState]) -> list[Row]:
-    credential_by_name = {state.name: state for state in credentials}
-    known = _Known(agent, credential_by_name, agent.alerting.silences.silenced())
-    states = map(agent.state.checks.get, [check.name for check in checks])
-    return list(map(Row, checks, states, repeat(known)))
+def _causes(report: Report) -> tuple[str, ...]:
+    if report.cause:
+        return (report.cause.value,)
+    return tuple([finding.cause.value for finding in report.warnings]) if report.warnings else ()
 
 
 _KEYS: Mapping[str, Callable[[Row], float | str | None]] = {
@@ -280,37 +295,44 @@ _KEYS: Mapping[str, Callable[[Row], float | str | None]] = {
 }
 
 
-def _ordered(rows: Sequence[Row], sort: str, most: int) -> Sequence[Row]:
-    """Return the first `most` rows at least in their order, and those that are side by side together."""
-    if any(row.check.side_by_side for row in rows):
-        return [row for group in groups_of(_sorted(rows, sort, len(rows))) for row in group]
-    return _sorted(rows, sort, most)
+def _found(rows: _Rows, query: Query) -> Sequence[int]:
+    """Return the numbers of the rows that the filter lets through."""
+    every = range(len(rows))
+    return [number for number in every if _matches(query, rows[number])] if query.filtered else every
 
 
-def _sorted(rows: Sequence[Row], sort: str, most: int) -> Sequence[Row]:
-    """Return the first `most` rows at least by one column, what is not known last in either direction.
+def _shown(rows: _Rows, found: Sequence[int], query: Query) -> Sequence[Row]:
+    """Return the rows of the page; those that are side by side are together."""
+    end = query.page * query.per_page
+    shown = slice(end - query.per_page, end)
+    if any(rows.checks[number].side_by_side for number in found):
+        ordered = [rows[number] for number in _sorted(rows, found, query.sort, len(found))]
+        return [row for group in groups_of(ordered) for row in group][shown]
+    return [rows[number] for number in _sorted(rows, found, query.sort, end)[shown]]
 
-    Without a column the worst and newest come first; those are sorted that are shown.
-    """
+
+def _sorted(rows: _Rows, found: Sequence[int], sort: str, most: int) -> Sequence[int]:
+    """Return the first `most` at least by one column, what is not known last; else the worst and newest first."""
     if not sort:
-        return _worst_first(rows, most)
-    rows = _worst_first(rows, len(rows))
+        return _worst_first(rows, found, most)
     key = _KEYS[sort.removeprefix("-")]
-    keyed = [(key(row), row) for row in rows]
-    known = [(value, row) for value, row in keyed if value is not None]
-    known.sort(key=lambda pair: pair[0], reverse=sort.startswith("-"))
-    return [row for _, row in known] + [row for value, row in keyed if value is None]
+    values = {number: key(rows[number]) for number in _worst_first(rows, found, len(found))}
+    known = [number for number, value in values.items() if value is not None]
+    known.sort(key=values.__getitem__, reverse=sort.startswith("-"))  # type: ignore[arg-type] # none is None
+    return known + [number for number, value in values.items() if value is None]
 
 
-def _worst_first(rows: Sequence[Row], most: int) -> Sequence[Row]:
-    by_status: dict[str, list[Row]] = {status: [] for status in _BADNESS}
-    for row in rows:
-        by_status[row.status].append(row)
-    found: list[Row] = []
+def _worst_first(rows: _Rows, found: Iterable[int], most: int) -> Sequence[int]:
+    by_status: dict[str, list[int]] = {status: [] for status in _BADNESS}
+    for number in found:
+        by_status[rows.statuses[number]].append(number)
+    ordered: list[int] = []
     for alike in by_status.values():
-        if len(found) < most:
-            found += sorted(alike, key=lambda row: (-(row.since or 0.0), row.check.name.casefold()))
-    return found
+        if len(ordered) < most:
+            alike.sort(key=lambda number: rows.checks[number].name.casefold())
+            alike.sort(key=lambda number: state.since if (state := rows.states[number]) else 0.0, reverse=True)
+            ordered += alike
+    return ordered
 
 
 def _matches(query: Query, row: Row) -> bool:
@@ -335,8 +357,8 @@ def _has_label(check: Check, label: str) -> bool:
     return any(name == key and (not equals or value == text) for key, text in check.labels)
 
 
-def _labels(rows: Iterable[Row]) -> tuple[str, ...]:
-    pairs = {pair for row in rows for pair in row.check.labels}
+def _labels(checks: Iterable[Check]) -> tuple[str, ...]:
+    pairs = {pair for check in checks for pair in check.labels}
     return tuple(f"{name}={value}" for name, value in sorted(pairs)[:MOST_SUGGESTIONS])
 
 
