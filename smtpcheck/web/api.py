@@ -43,7 +43,7 @@ from smtpcheck.web import pages
 from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.inspected import inspected
 from smtpcheck.web.keys import AGENT
-from smtpcheck.web.table import Query, Row, read, row_of
+from smtpcheck.web.table import Query, Row, Rows, read, row_of
 
 _ALERTS_AT_ONCE = 20
 """How many alerts are put into words before the event loop may do something else."""
@@ -57,7 +57,7 @@ async def checks(request: web.Request) -> web.Response:
 
 
 def _checks_text(agent: AgentView, query: Query, credentials: Iterable[CredentialState]) -> str:
-    table = read(agent, query, credentials)
+    table = read(Rows(agent, agent.settings.checks, credentials), query)
     return json.dumps(
         {
             "total": table.total,

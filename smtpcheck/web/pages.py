@@ -35,7 +35,7 @@ from smtpcheck.web.inspected import inspected, shown_value, subjects
 from smtpcheck.web.keys import AGENT, CLOCK
 from smtpcheck.web.problems import current
 from smtpcheck.web.side_by_side import comparison, way_name
-from smtpcheck.web.table import Query, next_expiry, read, row_of, rows_beside, secret_expires
+from smtpcheck.web.table import Query, Rows, next_expiry, read, row_of, rows_beside, secret_expires
 from smtpcheck.web.ticket import ticket
 
 _log = structlog.get_logger(__name__)
@@ -110,9 +110,9 @@ async def checks(request: web.Request) -> web.Response:
 
 def _list(agent: AgentView, query: Query, credentials: Iterable[CredentialState], values: Mapping[str, object]) -> str:
     """Return the page of the list; `values` are those that do not grow with the number of checks."""
-    table = read(agent, query, credentials)
+    rows = Rows(agent, agent.settings.checks, credentials)
+    table, problems = read(rows, query), current(agent, rows, MOST_PROBLEMS)
     worst = next((status for status in _STATUSES if table.counts.get(status)), "")
-    problems = current(agent, MOST_PROBLEMS)
     return template("checks.html").render(**values, table=table, worst=worst, problems=problems)
 
 

@@ -15,7 +15,7 @@ from smtpcheck.alerts.problems import CheckNow, Problems, problems_of
 from smtpcheck.model.report import Outcome
 from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.keys import AGENT
-from smtpcheck.web.table import states_of
+from smtpcheck.web.table import Rows
 
 MOST_PROBLEMS = 200
 """How many the API puts into words."""
@@ -23,26 +23,22 @@ MOST_PROBLEMS = 200
 
 async def problems(request: web.Request) -> web.Response:
     """Answer GET /api/v1/problems."""
-    agent = request.app[AGENT]
-    return web.json_response(text=await asyncio.to_thread(_problems_text, agent))
+    return web.json_response(text=await asyncio.to_thread(_problems_text, request.app[AGENT]))
 
 
 def _problems_text(agent: AgentView) -> str:
-    found = current(agent, MOST_PROBLEMS)
+    found = current(agent, Rows(agent, agent.settings.checks, ()), MOST_PROBLEMS)
     return json.dumps({"problems": [each.as_json() for each in found.shown], "silenced": found.silenced})
 
 
-def current(agent: AgentView, most: int) -> Problems:
-    """Return what is wrong now, at most so many problems in words; it may be called in a thread."""
+def current(agent: AgentView, rows: Rows, most: int) -> Problems:
+    """Return what is wrong by the rows of all checks, at most so many problems in words."""
     alerts = agent.settings.alerts
     severity = {"agent_severity": alerts.agent_severity} if alerts else {}
-    silenced = agent.alerting.silences.silenced()
-    checks = agent.settings.checks
-    wrong, ran = [], []
-    for check, state in zip(checks, states_of(agent, checks), strict=True):
-        if state is None:
-            continue
-        ran.append(check)
-        if state.report.outcome is not Outcome.OK:
-            wrong.append(CheckNow(check, state.report, state.since))
-    return problems_of(wrong, ran, agent.catalogue, silenced=silenced, most=most, **severity)
+    ran = [check for check, state in zip(rows.checks, rows.states, strict=True) if state is not None]
+    wrong = [
+        CheckNow(rows.checks[number], state.report, state.since)
+        for number, status in enumerate(rows.statuses)
+        if status is not Outcome.OK and (state := rows.states[number]) is not None
+    ]
+    return problems_of(wrong, ran, agent.catalogue, silenced=rows.silenced, most=most, **severity)

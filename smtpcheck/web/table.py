@@ -221,15 +221,19 @@ class Table:
         return max(0, self.first + len(self.rows) - 1)
 
 
-class _Rows:
-    """The rows of some checks, by number; they are thousands, so that each is made when it is asked for."""
+class Rows:
+    """The rows of some checks at one moment, by number; they are thousands, so that each is made when it is asked for.
+
+    It may be made and used in a thread.
+    """
 
     def __init__(self, agent: AgentView, checks: Sequence[Check], credentials: Iterable[CredentialState]) -> None:
         self.checks = checks
-        self.states = states_of(agent, checks)
+        self.states: list[CheckState | None] = list(map(agent.state.checks.get, [check.name for check in checks]))
         self.statuses: list[str] = [state.report.outcome if state else WAITING for state in self.states]
         credential_by_name = {state.name: state for state in credentials}
-        self._known = _Known(agent, credential_by_name, agent.alerting.silences.silenced())
+        self.silenced = agent.alerting.silences.silenced()
+        self._known = _Known(agent, credential_by_name, self.silenced)
 
     def __getitem__(self, number: int) -> Row:
         return Row(self.checks[number], self.states[number], self._known)
@@ -238,14 +242,8 @@ class _Rows:
         return len(self.checks)
 
 
-def states_of(agent: AgentView, checks: Iterable[Check]) -> list[CheckState | None]:
-    """Return what is remembered of each of these checks."""
-    return list(map(agent.state.checks.get, [check.name for check in checks]))
-
-
-def read(agent: AgentView, query: Query, credentials: Iterable[CredentialState]) -> Table:
-    """Return the page of checks that `query` asks for, in its order; it may be called in a thread."""
-    rows = _Rows(agent, agent.settings.checks, credentials)
+def read(rows: Rows, query: Query) -> Table:
+    """Return the page that `query` asks for of all checks, in its order."""
     found = _found(rows, query)
     pages = max(1, -(-len(found) // query.per_page))
     query = replace(query, page=min(query.page, pages))
@@ -263,7 +261,7 @@ def read(agent: AgentView, query: Query, credentials: Iterable[CredentialState])
 
 def row_of(agent: AgentView, check: Check) -> Row:
     """Return the row of one check."""
-    return _Rows(agent, (check,), agent.credentials())[0]
+    return Rows(agent, (check,), agent.credentials())[0]
 
 
 def rows_beside(agent: AgentView, check: Check) -> tuple[Row, ...]:
@@ -271,7 +269,7 @@ def rows_beside(agent: AgentView, check: Check) -> tuple[Row, ...]:
     if not check.side_by_side:
         return ()
     beside = [each for each in agent.settings.checks if each.side_by_side == check.side_by_side]
-    rows = _Rows(agent, beside, agent.credentials())
+    rows = Rows(agent, beside, agent.credentials())
     return tuple(rows[number] for number in range(len(rows)))
 
 
@@ -295,13 +293,22 @@ _KEYS: Mapping[str, Callable[[Row], float | str | None]] = {
 }
 
 
-def _found(rows: _Rows, query: Query) -> Sequence[int]:
+def _found(rows: Rows, query: Query) -> Sequence[int]:
     """Return the numbers of the rows that the filter lets through."""
-    every = range(len(rows))
-    return [number for number in every if _matches(query, rows[number])] if query.filtered else every
+    found: Sequence[int] = range(len(rows))
+    if query.outcome:
+        found = [number for number in found if rows.statuses[number] == query.outcome]
+    if query.cause:
+        found = [number for number in found if query.cause in rows[number].causes]
+    if query.label:
+        found = [number for number in found if _has_label(rows.checks[number], query.label)]
+    if query.text:
+        text = query.text.casefold()
+        found = [number for number in found if text in _searched(rows.checks[number], rows.states[number])]
+    return found
 
 
-def _shown(rows: _Rows, found: Sequence[int], query: Query) -> Sequence[Row]:
+def _shown(rows: Rows, found: Sequence[int], query: Query) -> Sequence[Row]:
     """Return the rows of the page; those that are side by side are together."""
     end = query.page * query.per_page
     shown = slice(end - query.per_page, end)
@@ -311,7 +318,7 @@ def _shown(rows: _Rows, found: Sequence[int], query: Query) -> Sequence[Row]:
     return [rows[number] for number in _sorted(rows, found, query.sort, end)[shown]]
 
 
-def _sorted(rows: _Rows, found: Sequence[int], sort: str, most: int) -> Sequence[int]:
+def _sorted(rows: Rows, found: Sequence[int], sort: str, most: int) -> Sequence[int]:
     """Return the first `most` at least by one column, what is not known last; else the worst and newest first."""
     if not sort:
         return _worst_first(rows, found, most)
@@ -322,7 +329,7 @@ def _sorted(rows: _Rows, found: Sequence[int], sort: str, most: int) -> Sequence
     return known + [number for number, value in values.items() if value is None]
 
 
-def _worst_first(rows: _Rows, found: Iterable[int], most: int) -> Sequence[int]:
+def _worst_first(rows: Rows, found: Iterable[int], most: int) -> Sequence[int]:
     by_status: dict[str, list[int]] = {status: [] for status in _BADNESS}
     for number in found:
         by_status[rows.statuses[number]].append(number)
@@ -335,20 +342,10 @@ def _worst_first(rows: _Rows, found: Iterable[int], most: int) -> Sequence[int]:
     return ordered
 
 
-def _matches(query: Query, row: Row) -> bool:
-    if query.outcome and row.status != query.outcome:
-        return False
-    if query.cause and query.cause not in row.causes:
-        return False
-    if query.label and not _has_label(row.check, query.label):
-        return False
-    return not query.text or query.text.casefold() in _searched(row)
-
-
-def _searched(row: Row) -> str:
-    check = row.check
-    parts = (check.name, check.mailbox, check.server.host, check.credential or "", *row.causes)
-    return "\n".join(parts).casefold()
+def _searched(check: Check, state: CheckState | None) -> str:
+    known = f"{check.name}\n{check.mailbox}\n{check.server.host}\n{check.credential or ''}".casefold()
+    causes = _causes(state.report) if state else ()
+    return "\n".join((known, *causes)) if causes else known
 
 
 def _has_label(check: Check, label: str) -> bool:
