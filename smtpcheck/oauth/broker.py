@@ -43,7 +43,7 @@ from smtpcheck.oauth.token_cache import (
     TokenOrError,
     TokenSlot,
     spread_fraction,
-    state_on_disk,
+    states_on_disk,
 )
 from smtpcheck.oauth.token_store import TokenStore
 
@@ -410,7 +410,7 @@ class TokenBroker:
     async def _changed(self) -> list[CredentialTokens]:
         """Return the credentials of which a file has changed since the last look."""
         sources = tuple(self._sources.values())
-        found = await asyncio.to_thread(lambda: [state_on_disk(source) for source in sources])
+        found = await asyncio.to_thread(states_on_disk, sources)
         changed = []
         for source, stamps in zip(sources, found, strict=True):
             if source.stamps is not None and source.stamps != stamps:

@@ -7,7 +7,9 @@ Rules of this file:
 
 import asyncio
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 
 from smtpcheck.model.report import TokenError, TokenFacts
@@ -127,7 +129,11 @@ def spread_fraction(name: str, subject: str | None) -> float:
     return hashlib.sha256(f"{name}\0{subject or ''}".encode()).digest()[0] / 255
 
 
-def state_on_disk(source: CredentialTokens) -> tuple[object, ...]:
-    """Return what changes with a credential's files and its login."""
-    source.flow.reload()
-    return (source.flow.lifetime.login_at, *map(file_state, source.files))
+def states_on_disk(sources: Iterable[CredentialTokens]) -> list[tuple[object, ...]]:
+    """Return for each credential what changes with its files and its login. A file of several is looked at once."""
+    look = cache(file_state)
+    found: list[tuple[object, ...]] = []
+    for source in sources:
+        source.flow.reload()
+        found.append((source.flow.lifetime.login_at, *map(look, source.files)))
+    return found

@@ -1,6 +1,8 @@
-"""`make bench`: how much smtpcheck costs, beside others and beside its goals. Linux only; takes some fifteen minutes.
+"""`make bench`: how much smtpcheck costs, beside others and beside its goals. Linux only; takes some twenty minutes.
 
-make bench ARGS=instructions counts what valgrind sees instead, which is the same on a busy machine.
+make bench ARGS=instructions counts what valgrind sees instead, which is the same on a busy machine. credentials,
+api-checks and inspection are of a thousand: of tokens that are renewed, of checks by mail APIs, of mailboxes about which
+the provider is asked.
 """
 
 import argparse

@@ -129,7 +129,7 @@ async def _follow(settings: Settings, kit: Kit, system: _Ahead) -> _Seen:
         system.ahead += max(due - system.monotonic(), 0.0)
         for name, at in schedule.due(system.monotonic()):
             begin = time.process_time()
-            report = await _run(checks[name], kit)
+            report = await asyncio.create_task(_run(checks[name], kit))  # each run is a task, as in an agent
             phases, api = {step.phase for step in report.steps}, _api_of(checks[name])
             if not _has_asked(report):
                 continue
