@@ -1,8 +1,8 @@
 """`make bench`: how much smtpcheck costs, beside others and beside its goals. Linux only; takes some twenty minutes.
 
 make bench ARGS=instructions counts what valgrind sees instead, which is the same on a busy machine. credentials,
-api-checks and inspection are of a thousand: of tokens that are renewed, of checks by mail APIs, of mailboxes about which
-the provider is asked.
+api-checks and inspection are of a thousand each: tokens that are renewed, checks by mail APIs, mailboxes that a
+provider is asked about.
 """
 
 import argparse

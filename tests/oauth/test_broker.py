@@ -13,11 +13,13 @@ from msgspec import structs
 from smtpcheck.model.credential import CredentialState
 from smtpcheck.model.report import TokenError, TokenErrorKind
 from smtpcheck.oauth import broker as module
+from smtpcheck.oauth import token_cache
 from smtpcheck.oauth.broker import SEVERAL, TokenBroker
 from smtpcheck.oauth.credential import Credential
 from smtpcheck.oauth.flow import CredentialLifetime, Flow, IssuedToken
 from smtpcheck.oauth.token_cache import AcquiredToken
 from smtpcheck.oauth.token_store import TokenFile
+from smtpcheck.secrets.file_state import FileState, file_state
 from smtpcheck.secrets.secret import Secret
 
 Answers = Callable[[str | None], IssuedToken | TokenError]
@@ -443,6 +445,32 @@ async def test_a_changed_file_ends_the_waiting_and_verifies_a_token_at_hand(
     file.write_text("a third")
     await _settle(broker)
     assert issuer.asked == 3
+    await broker.close()
+
+
+async def test_a_file_that_several_credentials_name_is_looked_at_once_and_concerns_all(
+    clock: Clock, issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Path] = []
+
+    def counted(path: Path) -> FileState | None:
+        looked.append(path)
+        return file_state(path)
+
+    monkeypatch.setattr(token_cache, "file_state", counted)
+    file = tmp_path / "ca.pem"
+    file.write_text("one")
+    names = [f"credential-{number}" for number in range(250)]
+    broker = TokenBroker({name: Fake(secret_file=file) for name in names}, wall=clock.wall, monotonic=clock.monotonic)
+    await broker.refresh_due()
+    for name in names:
+        await broker.token(name, None, timeout=5)
+    clock.now += 10
+    file.write_text("another")
+    await broker.refresh_due()
+    await _settle(broker)
+    assert issuer.asked == 2 * len(names)
+    assert len(looked) <= 4
     await broker.close()
 
 
