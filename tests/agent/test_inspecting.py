@@ -3,6 +3,7 @@
 import asyncio
 import re
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -367,3 +368,21 @@ async def test_a_reload_ends_the_case_of_what_has_changed(
         go_on.set()
         await until(lambda: not agent.inspection._tasks)
         assert len(asked) == 2, "the answer to the first is dropped"
+
+
+async def test_a_code_that_is_certain_and_says_little_is_asked_about(tmp_path: Path) -> None:
+    """AADSTS7000215 says that the secret is refused, and the application's own secrets say what it is instead."""
+    async with agent_in(tmp_path, scenario("billing", None, replace(INSPECTED, wrong_secret=True))) as (_, agent):
+        await until(lambda: is_proven(agent, "billing"))
+        report = report_of(agent, "billing")
+        assert report is not None
+        assert report.cause is Cause.SECRET_INVALID
+        assert "no secret of the application begins like the configured one" in report.findings[0].evidence[0]
+
+
+async def test_a_code_that_is_certain_and_says_all_is_not_asked_about(tmp_path: Path) -> None:
+    async with agent_in(tmp_path, scenario("billing", None, replace(INSPECTED, known=False))) as (world, agent):
+        await until(lambda: (state := agent.state.checks.get("billing")) is not None and state.runs > 1)
+        assert not agent.inspection._cases
+        assert not is_proven(agent, "billing")
+        assert world.issuer.exchange_admin.asked == deque()

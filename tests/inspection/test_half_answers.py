@@ -47,7 +47,7 @@ def certain(found: Inspection) -> set[Cause]:
     now = time.time()
     wrong = set[Cause]()
     for app_only in (True, False):
-        view = View(found, MAILBOX, now, app_only=app_only)
+        view = View(found, MAILBOX, now, app_only=app_only, login="anna@contoso.example")
         wrong |= {each.cause for each in defects(view) if each.certainty >= CERTAIN}
         for failure in FAILURES:
             causes = proven(structs.replace(failure, started_at=now - 60), view, {}, began=now - 60)
@@ -151,6 +151,12 @@ EXCHANGE_BODIES: dict[str, tuple[str, Any]] = {
     "no rights": ("Get-MailboxPermission", {"value": []}),
     "rights of others alone": ("Get-MailboxPermission", {"value": [{"User": "NT AUTHORITY\\SELF"}]}),
     "trustees without names": ("Get-RecipientPermission", {"value": [{"AccessRights": ["SendAs"]}]}),
+    "nobody has Send As, not even the owner": ("Get-RecipientPermission", {"value": []}),
+    "an owner without a right": ("Get-RecipientPermission", {"value": [{"Trustee": "NT AUTHORITY\\SELF"}]}),
+    "an owner, and somebody without a name": (
+        "Get-RecipientPermission",
+        {"value": [{"Trustee": "NT AUTHORITY\\SELF", "AccessRights": ["SendAs"]}, {"AccessRights": ["SendAs"]}]},
+    ),
     "an unknown switch": ("Get-CASMailbox", {"value": [{"SmtpClientAuthenticationDisabled": "Sometimes"}]}),
     "a switch that is a number": ("Get-CASMailbox", {"value": [{"SmtpClientAuthenticationDisabled": 1}]}),
     "several mailboxes": (

@@ -44,13 +44,12 @@ async def _ask(asked: Asked) -> Answer:
     )
     if found and not any(members.text(row, "Trustee") for row in found):
         raise NotReadableError(Obstacle.UNEXPECTED, "the answer names no trustee")
-    owner = {members.text(row, "Trustee").casefold() == _OWNER for row in found}
-    others = (asked.fact(FactName.OTHERS_SEND_AS, sending, value=False in owner),) if True in owner else ()
+    owner = sum(_names(row, "Trustee", {_OWNER}) and "SendAs" in members.texts(row, "AccessRights") for row in found)
     return (
         asked.fact(FactName.FULL_ACCESS, by, value=bool(full) and not denied),
         asked.fact(FactName.FULL_ACCESS_DENIED, by, value=denied),
         asked.fact(FactName.SEND_AS, sending, value=send_as),
-        *others,
+        *((asked.fact(FactName.OTHERS_SEND_AS, sending, value=owner < len(found)),) if owner else ()),
     )
 
 
