@@ -7,10 +7,10 @@ Rules of this file:
 
 import functools
 import ipaddress
+import os
 import re
 import ssl
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -141,6 +141,7 @@ def parse_url(value: str) -> str:
     return value.rstrip("/")
 
 
+@functools.lru_cache(maxsize=1024)
 def is_address(host: str) -> bool:
     """Return whether the host is an IP address rather than a name."""
     try:
@@ -297,7 +298,7 @@ NumberAsText = BeforeValidator(_number_as_text)
 def trust_error(file: str) -> str:
     """Return what is wrong with a file of certificates to trust, empty if nothing is."""
     try:
-        _load_trust(file, state_of(Path(file).stat()))
+        _load_trust(file, state_of(os.stat(file)))  # noqa: PTH116 - a Path for each check costs more than the rest
     except ssl.SSLError:
         return "has no certificate in PEM form"
     except (OSError, ValueError):

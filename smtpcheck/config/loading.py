@@ -28,6 +28,7 @@ from smtpcheck.config.resolve import Resolver
 from smtpcheck.config.resolve_via import side_by_side
 from smtpcheck.config.settings import AgentSettings, Loaded, Settings
 from smtpcheck.config.sharding import short_shares, split
+from smtpcheck.config.shared_servers import SharedServers
 from smtpcheck.config.tracing import INSTALL, NOT_INSTALLED, Otlp, is_installed
 from smtpcheck.config.validation import ConfigSection, Model, keys_of, validated
 from smtpcheck.config.variables import expanded
@@ -261,12 +262,13 @@ class Loading:
     def _checks(self, defaults: DefaultsSection) -> tuple[tuple[Check, ...], dict[str, Loopback]]:
         resolver = Resolver(defaults, self._credentials, self._credential_places, self._problems, self._contents)
         sending = LoopbackResolver(self._credentials, self._credential_places, self._problems)
+        servers = SharedServers()
         checks: list[Check] = []
         loopbacks: dict[str, Loopback] = {}
         for entry, folder in self._entries:
             self._check_name(entry, self._check_places)
             resolver.check_reference(entry)
-            section = validated(CheckSection, entry.raw, entry.at, self._problems, folder)
+            section = validated(CheckSection, servers.put_into(entry.raw, folder), entry.at, self._problems, folder)
             check = resolver.check(section, entry) if section else None
             if check is not None:
                 lint_check(check, self._credentials.get(check.credential or ""), entry, self._problems)

@@ -19,7 +19,6 @@ from pydantic import BaseModel
 
 from smtpcheck.config.contents import Contents
 from smtpcheck.config.expect import ExpectSection
-from smtpcheck.config.fields import NAME
 from smtpcheck.config.models import CheckSection, MailboxesFile, ServerSection, WarnSection
 from smtpcheck.config.problems import KeyPath, Place, Problems, nearest
 from smtpcheck.config.validation import validated
@@ -27,6 +26,7 @@ from smtpcheck.config.via import ViaSection
 
 _PART = re.compile(r"\{([^{}]*)\}")
 _PARTS = ("local", "domain", "mailbox")
+_OF_NO_NAME = re.compile(r"[^a-zA-Z0-9_.-]")
 _INNER: dict[str, type[BaseModel]] = {
     "server": ServerSection,
     "via": ViaSection,
@@ -205,4 +205,4 @@ def _with_names(entries: list[Entry], problems: Problems) -> list[Entry]:
 def _filled(name: str, mailbox: str) -> str:
     local, _, domain = mailbox.strip().rpartition("@")
     parts = {"local": local, "domain": domain, "mailbox": mailbox.strip()}
-    return _PART.sub(lambda match: "".join(char if NAME.fullmatch(char) else "_" for char in parts[match[1]]), name)
+    return _PART.sub(lambda match: _OF_NO_NAME.sub("_", parts[match[1]]), name)

@@ -7,6 +7,8 @@ https://learn.microsoft.com/azure/communication-services/quickstarts/email/send-
 https://developers.google.com/workspace/gmail/imap/imap-smtp, https://senders.yahooinc.com/developer/documentation.
 """
 
+import functools
+
 from smtpcheck.model.check import Provider
 
 HVE_HOST = "smtp.hve.mx.microsoft"
@@ -44,6 +46,7 @@ AUTHSERV_IDS = {Provider.MICROSOFT: "", Provider.GOOGLE: "mx.google.com"}
 """By what name the provider gives its results in Authentication-Results (RFC 8601 2.5); Exchange Online gives none."""
 
 
+@functools.lru_cache(maxsize=1024)
 def provider_of_host(host: str) -> Provider | None:
     """Return the provider whose host this is, None if it is nobody's that we know."""
     name = host.lower().rstrip(".")

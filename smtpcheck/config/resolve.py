@@ -36,8 +36,6 @@ _HTTPS_PORT = 443
 _DAY = 86400.0
 _WARN = Warn(certificate=14 * _DAY, secret=30 * _DAY, refresh_token=14 * _DAY, duration=10.0)
 
-_NOTHING_SAID = WarnSection()
-
 
 class Resolver:
     """Fills in the defaults of one configuration."""
@@ -276,7 +274,7 @@ def _provider(host: str, credential: Credential | None) -> Provider:
 
 
 def _warn(section: WarnSection, otherwise: Warn) -> Warn:
-    if section == _NOTHING_SAID:
+    if not section.model_fields_set:
         return otherwise  # one value for the thousands of checks of a list
 
     def of(given: float | None, fallback: float) -> float:

@@ -25,8 +25,7 @@ from smtpcheck.oauth.credential import Credential
 def split(settings: Settings, shard: Shard) -> Settings:
     """Return what `shard` runs of a whole configuration."""
     groups = _groups(settings)
-    keys = {check.name: _key(check, _used(check, settings) & groups.keys(), groups) for check in settings.checks}
-    owners = {name: owner(key, shard.of) for name, key in keys.items()}
+    owners = {check.name: _owner(check, settings, groups, shard) for check in settings.checks}
     following = (shard.number + 1) % shard.of
     sharding = ShardAssignment(
         shard=shard,
@@ -134,8 +133,12 @@ def _groups(settings: Settings) -> dict[str, str]:
     return {name: min(group) for name, group in groups.items()}
 
 
-def _key(check: Check, rotating: Collection[str], groups: Mapping[str, str]) -> str:
-    return _group_key(groups[min(rotating)]) if rotating else f"check {check.name}"
+def _owner(check: Check, settings: Settings, groups: Mapping[str, str], shard: Shard) -> int:
+    """Return which shard runs a check."""
+    if shard == WHOLE:
+        return WHOLE.number
+    rotating = _used(check, settings) & groups.keys()
+    return owner(_group_key(groups[min(rotating)]) if rotating else f"check {check.name}", shard.of)
 
 
 def _group_key(credential: str) -> str:

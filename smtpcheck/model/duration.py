@@ -4,6 +4,7 @@ Rules of this file:
 - Pure. A wrong form is a `ValueError` that says what is wrong in a part of a sentence, and after a line end what to do.
 """
 
+import functools
 import re
 
 _UNITS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -36,9 +37,15 @@ def parse_duration(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         hint = f"write {value}s for seconds, {value}m for minutes"
         raise ValueError(f"a duration needs a unit\n{hint}")  # noqa: TRY004 - pydantic knows no other
-    match = _DURATION.fullmatch(value) if isinstance(value, str) and value.isascii() and len(value) < 64 else None
+    return _seconds(value if isinstance(value, str) else "")
+
+
+@functools.lru_cache(maxsize=256)
+def _seconds(text: str) -> float:
+    """Return the seconds of a duration; thousands of checks have the same few."""
+    match = _DURATION.fullmatch(text) if text.isascii() and len(text) < 64 else None
     if match is None:
-        meant = _meant(value[:64]) if isinstance(value, str) else ""
+        meant = _meant(text[:64])
         raise ValueError(f"is not a valid duration\nwrite {meant or '500ms, 60s, 15m, 1h30m or 7d'}")
     seconds = sum(int(count) * unit for count, unit in zip(match.groups(), _UNITS.values(), strict=True) if count)
     if seconds > _LONGEST:
