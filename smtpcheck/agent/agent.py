@@ -79,7 +79,7 @@ class Agent:
         self._tracer = tracer
         self._settled = settled
         self._first_within = first_within
-        self._checks = {check.name: check for check in settings.checks}
+        self._checks = settings.by_name
         self._schedule = Schedule(first_within)
         self._metrics = Metrics(settings.label_names, expose_addresses=settings.agent.expose_addresses)
         self._health = Health(settings, kit.network, kit.monotonic, tick_seconds=TICK_SECONDS)
@@ -103,7 +103,7 @@ class Agent:
         )
         self._requests = Requests(state, self._runner.run_requested, wall=kit.wall, monotonic=kit.monotonic)
         self._stopping = False
-        self._reloader = Reloader(settings.agent, load, self._swap, kit.wall)
+        self._reloader = Reloader(settings.agent, load, lambda: self.settings, self._swap, kit.wall)
         self._watch: ConfigWatch | None = None
         self._jobs = PeriodicJobs(kit.wall)
         self._clock = ClockFollower(
@@ -280,12 +280,12 @@ class Agent:
     async def _swap(self, settings: Settings) -> bool:
         """Use other settings from now on; False where the agent is stopping."""
         network = await network_of(settings)
-        await self.state.fetch([check.name for check in settings.checks])
+        await self.state.fetch([name for name in settings.by_name if name not in self._checks])
         if self._stopping:
             return False
         # No await until all is swapped, so that nothing sees some settings old and others new.
         self._kit, self.settings = rebuilt(self._kit, settings, network), settings
-        self._checks = {check.name: check for check in settings.checks}
+        self._checks = settings.by_name
         self.state.only(self._checks, sending=self._loopback.sending)
         self._health.replace(settings, network)
         self._plan()
@@ -298,7 +298,7 @@ class Agent:
         self.state.divide(self.settings.sharding.senders, self.settings.sharding.shard)
         self._runner.replace(self.settings, self._kit)
         self.inspection.replace(self.settings, self._kit)
-        self._loopback.replace(self.settings.checks, self.settings.loopbacks, self._kit, self._first_within)
+        self._loopback.replace(self._checks, self.settings.loopbacks, self._kit, self._first_within)
 
     def _show_all(self) -> None:
         self._metrics.relabel(
@@ -308,7 +308,7 @@ class Agent:
             states=self.state.checks,
             sharding=self.settings.sharding,
         )
-        self._publisher.replace(self.settings.checks)
+        self._publisher.replace(self._checks, self.settings.loopbacks)
 
     def _retain(self) -> None:
         self.state.forget_old(self._kit.wall())

@@ -11,7 +11,7 @@ Rules of this file:
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -211,11 +211,7 @@ class Alerting:
         self._address = settings.agent.page
         self._shard = str(settings.sharding.shard) if settings.sharding.shard != WHOLE else ""
         self._checks = {check.name: check for check in settings.checks if check.scheduled}
-        self._scopes: dict[tuple[Subject, str], list[Check]] = {}
-        for check in self._checks.values():
-            self._scopes.setdefault((Subject.HOST, endpoint(check)), []).append(check)
-            if check.credential is not None:
-                self._scopes.setdefault((Subject.CREDENTIAL, check.credential), []).append(check)
+        self._scopes: dict[tuple[Subject, str], list[Check]] | None = None
         self._common: dict[tuple[NotificationLog, Key], tuple[int, dict[str, str]]] = {}
 
     def _apply_settings(self, kept: Mapping[str, Mapping[Key, Entry]]) -> None:
@@ -342,6 +338,8 @@ class Alerting:
             return list(self._checks.values())
         if key.subject is Subject.CHECK:
             return [self._checks[key.name]] if key.name in self._checks else []
+        if self._scopes is None:
+            self._scopes = _scopes(self._checks.values())
         return self._scopes.get((key.subject, key.name), [])
 
     def _in_maintenance(self, check: Check) -> bool:
@@ -401,3 +399,13 @@ class Alerting:
         ended.task.cancel()
         await asyncio.gather(ended.task, return_exceptions=True)
         await ended.heartbeat.close()
+
+
+def _scopes(checks: Iterable[Check]) -> dict[tuple[Subject, str], list[Check]]:
+    """Return which checks could be part of an alert about a host or a credential."""
+    scopes: dict[tuple[Subject, str], list[Check]] = {}
+    for check in checks:
+        scopes.setdefault((Subject.HOST, endpoint(check)), []).append(check)
+        if check.credential is not None:
+            scopes.setdefault((Subject.CREDENTIAL, check.credential), []).append(check)
+    return scopes

@@ -95,7 +95,8 @@ class InspectionService:
         """Inspect by these settings from now on; what is under way about others ends and is not published."""
         before, old_bases, old_checks = self._inspectors, self._bases, self._checks
         self._kit = kit
-        self._checks = {check.name: check for check in settings.checks if check.credential in settings.inspections}
+        checks = settings.checks if settings.inspections else ()
+        self._checks = {check.name: check for check in checks if check.credential in settings.inspections}
         self._names = names = defaultdict[str, list[str]](list)
         for check in self._checks.values():
             names[check.credential or ""].append(check.name)

@@ -11,7 +11,7 @@ Rules of this file:
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -86,16 +86,14 @@ class LoopbackService:
         """The checks whose last message was not sent because its intent could not be written."""
 
     def replace(
-        self, checks: Iterable[Check], loopbacks: Mapping[str, Loopback], kit: Kit, first_within: float
+        self, checks: Mapping[str, Check], loopbacks: Mapping[str, Loopback], kit: Kit, first_within: float
     ) -> None:
         """Use other settings. A check whose slot is not used yet sends within `first_within` seconds."""
         self._kit = kit
         now = kit.wall()
         before = self._senders
         self._senders = {
-            check.name: Sender(as_sender(check, loopbacks[check.name]), loopbacks[check.name])
-            for check in checks
-            if check.name in loopbacks
+            name: Sender(as_sender(checks[name], plan), plan) for name, plan in loopbacks.items() if name in checks
         }
         for name, sender in self._senders.items():
             known = before.get(name)

@@ -62,7 +62,7 @@ async def run_loopback(
 
     service = LoopbackService(state, CorrelationIds(key), kit.finders, changed=changed, arrived=lambda *_: None)
     plan = replace(settings.loopbacks[check.name], every=_NO_SECOND_MESSAGE)
-    service.replace([check], {check.name: plan}, kit, first_within=0.0)
+    service.replace({check.name: check}, {check.name: plan}, kit, first_within=0.0)
     try:
         await _until_it_ends(service, check, kit)
     finally:

@@ -11,7 +11,7 @@ Rules of this file:
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
@@ -111,12 +111,10 @@ class Publisher:
         self._record_trace(check, report, trace_id)
         return trace_id
 
-    def replace(self, checks: Iterable[Check]) -> None:
+    def replace(self, checks: Mapping[str, Check], with_loopback: Iterable[str]) -> None:
         """Publish what a reload has changed in the loopbacks of these checks; what is known of others is dropped."""
-        known, self._own = self._own, {}
-        for check in checks:
-            if check.name in known:
-                self._own[check.name] = known[check.name]
+        self._own = {name: own for name, own in self._own.items() if name in checks}
+        for check in [checks[name] for name in dict.fromkeys((*self._own, *with_loopback))]:
             self.loopback_changed(check)
             if self._loopback_status(check.name) is None and not self._inspection.inspects(check):
                 self._own.pop(check.name, None)

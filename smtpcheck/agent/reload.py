@@ -10,7 +10,7 @@ Rules of this file:
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import structlog
@@ -30,10 +30,14 @@ class Reloader:
         self,
         used: AgentSettings,
         load: Callable[[], Loaded],
+        current: Callable[[], Settings],
         swap: Callable[[Settings], Awaitable[bool]],
         wall: Callable[[], float],
     ) -> None:
-        """Compare with `used`, the settings of the start; `swap` returns whether it was still time to swap."""
+        """Compare with `used`, the settings of the start; `swap` returns whether it was still time to swap.
+
+        `current` returns the settings in force, whose checks are kept where they have not changed.
+        """
         self.successful = True
         """Whether the last reload was."""
         self.is_web_config_usable = True
@@ -44,6 +48,7 @@ class Reloader:
         """A digest of each file that the last reload has read; None before the first."""
         self._used = used
         self._load = load
+        self._current = current
         self._swap = swap
         self._wall = wall
         self._one_at_a_time = asyncio.Lock()
@@ -51,7 +56,7 @@ class Reloader:
     async def reload(self) -> tuple[Problem, ...]:
         """Load the configuration and swap it in when it is whole; return the errors that kept the old one, if any."""
         async with self._one_at_a_time:
-            loaded = await asyncio.to_thread(self._load)
+            loaded = await asyncio.to_thread(self._loaded)
             self.tried = loaded.contents
             if loaded.settings is None:
                 self.successful = False
@@ -65,6 +70,13 @@ class Reloader:
                 _log.warning("these settings take effect at the next start", settings=waiting)
             _log.info("configuration loaded", checks=len(loaded.settings.checks))
             return ()
+
+    def _loaded(self) -> Loaded:
+        """Load the configuration, and keep what has not changed: the rest is seen, and freed, off the loop."""
+        loaded = self._load()
+        if loaded.settings is None:
+            return loaded
+        return replace(loaded, settings=loaded.settings.keeping(self._current()))
 
     async def settle(self, seconds: float) -> None:
         """Wait until no reload is under way, for at most so many seconds."""

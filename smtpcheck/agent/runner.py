@@ -12,6 +12,7 @@ Rules of this file:
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -60,17 +61,20 @@ class Runner:
         self._schedule = schedule
         self._health = health
         self._publisher = publisher
-        self._checks = {check.name: check for check in settings.checks}
+        self._checks = settings.by_name
+        self._planned: Mapping[str, Check] = {}
+        """The checks that are in the schedule, or could be."""
         self._kit = kit
 
     def replace(self, settings: Settings, kit: Kit) -> None:
         """Schedule the checks of these settings; one that was refused before waits on, and what is under way ends."""
-        self._checks = {check.name: check for check in settings.checks}
+        before, self._planned = self._planned, settings.by_name
+        self._checks = settings.by_name
         self._kit = kit
         self._unreached = {name: count for name, count in self._unreached.items() if name in self._checks}
         scheduled = self._scheduled()
         self._schedule.replace(scheduled, kit.monotonic())
-        for check in scheduled:
+        for check in [check for check in scheduled if before.get(check.name) is not check]:
             self.reschedule(check)
 
     def restore_waits(self) -> None:

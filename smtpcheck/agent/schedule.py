@@ -28,7 +28,7 @@ class _Slots:
     anchor: float
     next_at: float
     queued_at: float
-    """The time of its entry in the heap; any other entry of the same check is stale."""
+    """The time of its entry in the heap; any other entry of the same check is stale, and each of one that has left."""
     postponed: bool = False
 
     def first_from(self, earliest: float) -> float:
@@ -49,16 +49,16 @@ class Schedule:
 
     def replace(self, checks: Iterable[Check], now: float) -> None:
         """Schedule exactly these checks. One whose name and interval are unchanged keeps its next due time."""
-        before = self._slots
-        self._slots = {}
+        before, self._slots = self._slots, {}
         for check in checks:
-            known = before.get(check.name)
-            unchanged = known is not None and known.interval == check.interval
-            self._slots[check.name] = known if known and unchanged else self._first(check, now)
-        for slots in self._slots.values():
-            slots.queued_at = slots.next_at
-        self._heap = [(slots.queued_at, name) for name, slots in self._slots.items()]
-        heapq.heapify(self._heap)
+            slots = before.get(check.name)
+            if slots is None or slots.interval != check.interval:
+                slots = self._first(check, now)
+                heapq.heappush(self._heap, (slots.queued_at, check.name))
+            self._slots[check.name] = slots
+        if len(self._heap) > 2 * len(self._slots):
+            self._heap = [(slots.queued_at, name) for name, slots in self._slots.items()]
+            heapq.heapify(self._heap)
 
     def due(self, now: float) -> list[tuple[str, float]]:
         """Return name and due time of every check that is due, earliest first, and set the next of each."""
@@ -66,10 +66,10 @@ class Schedule:
         heap = self._heap
         while heap and heap[0][0] <= now:
             due_at, name = heap[0]
-            slots = self._slots[name]
-            if slots.queued_at != due_at:
+            if self._is_stale(due_at, name):
                 heapq.heappop(heap)
                 continue
+            slots = self._slots[name]
             if slots.next_at > due_at:
                 slots.queued_at = slots.next_at
                 heapq.heapreplace(heap, (slots.next_at, name))
@@ -85,6 +85,8 @@ class Schedule:
 
     def earliest(self) -> float:
         """Return when the check is due that is due next; infinity without any."""
+        while self._heap and self._is_stale(*self._heap[0]):
+            heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else math.inf
 
     def next_at(self, name: str) -> float:
@@ -116,6 +118,10 @@ class Schedule:
         slots = self._slots[name]
         if at < slots.next_at and not slots.postponed:
             self._advance(name, slots, at)
+
+    def _is_stale(self, due_at: float, name: str) -> bool:
+        slots = self._slots.get(name)
+        return slots is None or slots.queued_at != due_at
 
     def _advance(self, name: str, slots: _Slots, at: float) -> None:
         slots.next_at = at

@@ -50,7 +50,7 @@ class Silences:
         """Apply other settings; what people made stays."""
         configured = settings.alerts.silences if settings.alerts else ()
         self._configured = {silence.id: silence for silence in configured}
-        self._checks: Mapping[str, Check] = {check.name: check for check in settings.checks}
+        self._checks: Mapping[str, Check] = settings.by_name
         self._cover()
 
     # -- what people do -----------------------------------------------------------------------------------------------

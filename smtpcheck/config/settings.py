@@ -5,8 +5,9 @@ Rule of this file: settings are never mutated; a reload makes new ones.
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from smtpcheck.config.alerts import AlertSettings
 from smtpcheck.config.problems import Problem
@@ -71,6 +72,22 @@ class Settings:
     """Every file that was read: YAML, and tables of mailboxes; no secrets."""
     sharding: ShardAssignment = ALONE
     """All agents that share the configuration's checks; those above are this one's."""
+    by_name: Mapping[str, Check] = field(init=False, repr=False, compare=False)
+    """The checks by their names."""
+
+    def __post_init__(self) -> None:
+        """Put the checks by their names, once for all who ask."""
+        object.__setattr__(self, "by_name", MappingProxyType({check.name: check for check in self.checks}))
+
+    def keeping(self, before: "Settings") -> "Settings":
+        """Return these settings with the very checks of `before` that are equal: what is new is seen without a look."""
+
+        def kept(check: Check) -> Check:
+            known = before.by_name.get(check.name)
+            return known if known is not None and known == check else check
+
+        following = tuple(map(kept, self.sharding.following))
+        return replace(self, checks=tuple(map(kept, self.checks)), sharding=replace(self.sharding, following=following))
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,8 @@ class Archive:
 
     def only(self, names: Collection[str]) -> None:
         """Drop from memory every check that is not among `names`."""
-        self._latest = {name: outage for name, outage in self._latest.items() if name in names}
+        for name in [name for name in self._latest if name not in names]:
+            del self._latest[name]
 
     def record(self, before: CheckState | None, after: CheckState) -> None:
         """Record a run, by the state of its check before and after it."""

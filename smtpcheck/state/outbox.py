@@ -218,9 +218,9 @@ class Outbox:
                 if self._file is not None:
                     self._file.put((_RECORD, name, partial(_record_row, name, moved)))
 
-    def only(self, names: Collection[str]) -> None:
-        """Drop from memory every check that is not among `names`; the file keeps it."""
-        for name in self._records.keys() - set(names):
+    def only(self, names: Collection[str], sending: Collection[str] = ()) -> None:
+        """Drop from memory every check that is not among `names`, nor `sending`; the file keeps it."""
+        for name in [name for name in self._records if name not in names and name not in sending]:
             del self._records[name]
 
     def put_all(self, file: Database) -> None:

@@ -229,10 +229,10 @@ class State:
 
     def only(self, names: Collection[str], *, sending: Collection[str] = ()) -> None:
         """Drop from memory every check that is not among `names`; of one that is `sending`, its messages stay."""
-        self.outbox.only({*names, *sending})
+        self.outbox.only(names, sending)
         self.archive.only(names)
         for known in (self._checks, self._uncounted):
-            for name in known.keys() - set(names):
+            for name in [name for name in known if name not in names]:
                 del known[name]
 
     async def days(self, name: str) -> tuple[Day, ...]:

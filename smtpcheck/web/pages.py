@@ -149,9 +149,8 @@ async def check(request: web.Request) -> web.Response:
 
 def named(agent: AgentView, name: str) -> Check:
     """Return a check of this agent; HTTPNotFound where there is none, and which agent runs it."""
-    for check in agent.settings.checks:
-        if check.name == name:
-            return check
+    if (check := agent.settings.by_name.get(name)) is not None:
+        return check
     sharding = agent.settings.sharding
     if (number := sharding.other_shards.get(name)) is not None:
         raise web.HTTPNotFound(text=f"the check {name} is run by another agent: shard {number}/{sharding.shard.of}")

@@ -256,10 +256,11 @@ async def test_a_reload_that_drops_the_search_ends_nothing(tmp_path: Path) -> No
     async with mailboxes(tmp_path, REFUSED) as there:
         it = there.it
         await it.settle()
-        it.service.replace([it.check], {it.check.name: replace(it.plan, bounces=None)}, it.kit, first_within=0.0)
+        plans = {it.check.name: replace(it.plan, bounces=None)}
+        it.service.replace({it.check.name: it.check}, plans, it.kit, first_within=0.0)
         await it.passes(2.5)
         assert (it.message.stage, there.searched(PLAN.sender)) == (Stage.ACCEPTED, [])
-        it.service.replace([it.check], {it.check.name: it.plan}, it.kit, first_within=0.0)
+        it.service.replace({it.check.name: it.check}, {it.check.name: it.plan}, it.kit, first_within=0.0)
         await it.passes(2.5)
         assert it.message.stage is Stage.BOUNCED
 

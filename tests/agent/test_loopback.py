@@ -453,7 +453,8 @@ async def test_a_password_of_the_finder_is_not_tried_at_the_sender(
         find = replace(PLAN.find, password=True, credential=credential or it.check.credential or "")
         places = replace(PLAN, find=find).purged_mailboxes(it.check)
         assert [place.mailbox for place in places] == [find.mailbox, it.check.mailbox][: 1 + purged]
-        it.service.replace([it.check], {it.check.name: replace(PLAN, find=find)}, it.kit, first_within=0.0)
+        plans = {it.check.name: replace(PLAN, find=find)}
+        it.service.replace({it.check.name: it.check}, plans, it.kit, first_within=0.0)
         assert {place.mailbox for place in it.service.search.mailboxes} == {place.mailbox for place in places}
 
 
@@ -511,9 +512,9 @@ async def test_a_drain_lets_a_message_be_sent_to_its_end(tmp_path: Path) -> None
 async def test_a_check_that_leaves_the_configuration_is_not_looked_for(tmp_path: Path) -> None:
     async with setting(tmp_path) as it:
         await it.settle()
-        it.service.replace([], {}, it.kit, 0.0)
+        it.service.replace({}, {}, it.kit, 0.0)
         await it.passes(1000)
         assert (it.searcher.requests, it.service.loopback_status(it.check.name)) == ([], None)
-        it.service.replace([it.check], {it.check.name: it.plan}, it.kit, 0.0)
+        it.service.replace({it.check.name: it.check}, {it.check.name: it.plan}, it.kit, 0.0)
         await it.settle()
         assert it.record.messages[0].stage is Stage.DELIVERED

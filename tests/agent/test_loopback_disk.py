@@ -182,8 +182,8 @@ async def test_a_day_has_no_more_messages_than_slots_though_the_first_is_sent_be
     async with setting(tmp_path, plan) as it:
         middle = next_slot(hash_fraction(it.check.name), plan.every, time.time()) + 1800.0
         it.ahead[0] = middle - time.time()
-        it.service.replace([], {}, it.kit, first_within=0.0)
-        it.service.replace([it.check], {it.check.name: plan}, it.kit, first_within=0.0)
+        it.service.replace({}, {}, it.kit, first_within=0.0)
+        it.service.replace({it.check.name: it.check}, {it.check.name: plan}, it.kit, first_within=0.0)
         await it.settle()
         assert len(it.world.exchange.messages) == 1
         await it.passes(1801.0)

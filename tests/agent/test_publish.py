@@ -118,7 +118,7 @@ def test_a_loopbacks_news_replaces_the_report_until_it_says_no_more(monkeypatch:
     said[0] = FAILED
     sinks.publisher.loopback_changed(BILLING)
     sinks.status = None
-    sinks.publisher.replace([BILLING])
+    sinks.publisher.replace({BILLING.name: BILLING}, [BILLING.name])
     assert sinks.took == [
         "metrics.record_loopback",
         *("metrics.record_loopback", "state.amend", "metrics.show", ("alerts", GOOD)),

@@ -207,7 +207,7 @@ async def sending(
         changed=changed.append,
         arrived=lambda _check, seconds, _trace_id: arrived.append(seconds),
     )
-    service.replace([check], {check.name: plan}, kit, first_within=0.0)
+    service.replace({check.name: check}, {check.name: plan}, kit, first_within=0.0)
     try:
         yield Setting(world, service, searcher, state, kit, check, plan, ahead, passed, changed, arrived)
     finally:

@@ -95,7 +95,9 @@ class Metrics:
         rows, self._series, self._rows, self._loopbacks = self._rows, {}, {}, {}
         for check in checks:
             known, name = shown.get(check.name), check.name
-            if known is not None and known.check == check:
+            if known is not None and known.check is check:
+                self._series[name], self._rows[name] = known, rows[name]
+            elif known is not None and known.check == check:
                 self._series[name], self._rows[name] = replace(known, check=check), rows[name]
             else:
                 self._series[name] = series = self._series_of(check)
