@@ -209,3 +209,40 @@ def test_a_check_that_is_held_runs_as_soon_as_it_may_and_not_at_its_next_slot() 
     schedule.replace(named("a", interval=3600.0), START)
     schedule.hold("a", START + 1000.0)
     assert fire(schedule, START + 1010.0) == {"a": [START + 1000.0]}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(st.sampled_from("abcde"), st.sampled_from([10.0, 60.0]), min_size=1),
+            st.floats(0.25, 70.0),
+            st.sampled_from("abcde"),
+        ),
+        max_size=12,
+    )
+)
+def test_after_any_reloads_exactly_the_checks_that_are_there_come_due_at_their_times(
+    reloads: list[tuple[dict[str, float], float, str]],
+) -> None:
+    schedule, now, before = Schedule(), START, dict[str, float]()
+    times: dict[str, float] = {}
+    for checks, seconds, waiting in reloads:
+        schedule.replace([replace(CHECK, name=name, interval=every) for name, every in checks.items()], now)
+        for name, every in checks.items():
+            assert before.get(name) != every or schedule.next_at(name) == times[name]
+        if waiting in checks:
+            schedule.postpone(waiting, now + 30.0)
+        assert schedule.earliest() <= min(schedule.next_at(name) for name in checks)
+        expected = {name: schedule.next_at(name) for name in checks if schedule.next_at(name) <= now + seconds}
+        now += seconds
+        assert dict(schedule.due(now)) == expected
+        before, times = checks, {name: schedule.next_at(name) for name in checks}
+        assert all(at > now for at in times.values())
+        assert len(schedule._heap) <= 2 * len(checks)
+
+
+def test_a_check_that_has_left_is_not_what_is_due_next() -> None:
+    schedule = Schedule()
+    schedule.replace(named("billing", "orders"), START)
+    schedule.replace(named("orders"), START)
+    assert schedule.earliest() == schedule.next_at("orders") > START + 3
