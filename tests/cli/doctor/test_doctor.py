@@ -51,7 +51,10 @@ STAGES = {
 REFUSING = ("password-must-fail", "mailbox-must-fail", "relay-must-fail")
 """Scenarios in which a refusal is what must come."""
 
-SENDING = {"aotsend-no-balance", "mailbox-right-missing", "sender-refused", "connections-throttled", "healthy-send"}
+SENDING = {
+    *("aotsend-no-balance", "mailbox-right-missing", "sender-refused", "connections-throttled", "healthy-send"),
+    *("mailbox-not-opened", "sender-blocked", "sender-nobody-may"),
+}
 
 
 def settings_of(config: Path) -> Settings:
@@ -297,11 +300,12 @@ async def test_the_proof_of_refusal(tmp_path: Path) -> None:
         assert f"a wrong token is refused: {replies.AUTH_UNSUCCESSFUL}" in seen.text(Stage.ERRORS)
         tokens = []
 
-        def take(token: str, *_: object) -> bool:
+        def take(token: str) -> Mapping[str, object]:
             tokens.append(token)
-            return True
+            claims: Mapping[str, object] = jwt.decode(token, options={"verify_signature": False})
+            return claims
 
-        world.exchange._permits = take  # type: ignore[method-assign,assignment]
+        world.exchange._claims = take  # type: ignore[method-assign]
         careless = await examine(settings, "healthy", probe_refusal=True)
     assert (careless.result(Stage.ERRORS), careless.causes(Stage.ERRORS)) == (
         Result.FAILED,
