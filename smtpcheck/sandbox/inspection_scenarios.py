@@ -1,6 +1,8 @@
 """The scenarios of the inspection: what looks the same from outside, and what the provider itself says of it.
 
-Rule of this file: a scenario is one row; the refusals of those whose names begin alike are the same, word for word.
+Rules of this file:
+- A scenario is one row; the refusals of those whose names begin alike are the same, word for word.
+- Of one credential no more than three fail alike: an agent asks about no more of them.
 """
 
 from collections.abc import Mapping
@@ -78,7 +80,7 @@ INSPECTION_SCENARIOS: tuple[Scenario, ...] = (
         "bare-535-tenant-switch",
         "SMTP AUTH is off for the tenant, the mailbox has no setting of its own, and the refusal does not say so.",
         Cause.SMTP_AUTH_DISABLED_TENANT,
-        registration=_INSPECTED,
+        registration=Registration("contoso-tenant-switch", inspected_by=AUDITOR),
         flaw=Flaw.SMTP_AUTH_OFF_TENANT,
     ),
     Scenario(
