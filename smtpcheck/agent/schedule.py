@@ -49,13 +49,14 @@ class Schedule:
 
     def replace(self, checks: Iterable[Check], now: float) -> None:
         """Schedule exactly these checks. One whose name and interval are unchanged keeps its next due time."""
-        before, self._slots = self._slots, {}
+        before, after = self._slots, dict[str, _Slots]()
         for check in checks:
             slots = before.get(check.name)
             if slots is None or slots.interval != check.interval:
                 slots = self._first(check, now)
                 heapq.heappush(self._heap, (slots.queued_at, check.name))
-            self._slots[check.name] = slots
+            after[check.name] = slots
+        self._slots = after
         if len(self._heap) > 2 * len(self._slots):
             self._heap = [(slots.queued_at, name) for name, slots in self._slots.items()]
             heapq.heapify(self._heap)

@@ -151,7 +151,7 @@ def _totals(checks: Iterable[Check], subjects: Collection[Subject]) -> Counter[t
     """Return how many checks there are of each credential and of each host, as far as `subjects` are about them."""
     totals: Counter[tuple[Subject, str]] = Counter()
     if Subject.CREDENTIAL in subjects:
-        by_credential = Counter(check.credential for check in checks)
+        by_credential = Counter([check.credential for check in checks])
         totals |= {(Subject.CREDENTIAL, name): count for name, count in by_credential.items() if name}
     if Subject.HOST in subjects:
         totals |= {(Subject.HOST, name): count for name, count in Counter(map(endpoint, checks)).items()}

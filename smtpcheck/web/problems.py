@@ -8,14 +8,16 @@ Rule of this file: what grows with the number of checks is read off the event lo
 
 import asyncio
 import json
+from collections.abc import Collection
 
 from aiohttp import web
 
 from smtpcheck.alerts.problems import CheckNow, Problems, problems_of
+from smtpcheck.model.check import Check
 from smtpcheck.model.report import Outcome
 from smtpcheck.web.agent_view import AgentView
 from smtpcheck.web.keys import AGENT
-from smtpcheck.web.table import Rows
+from smtpcheck.web.table import WAITING, Rows
 
 MOST_PROBLEMS = 200
 """How many the API puts into words."""
@@ -35,10 +37,14 @@ def current(agent: AgentView, rows: Rows, most: int) -> Problems:
     """Return what is wrong by the rows of all checks, at most so many problems in words."""
     alerts = agent.settings.alerts
     severity = {"agent_severity": alerts.agent_severity} if alerts else {}
-    ran = [check for check, state in zip(rows.checks, rows.states, strict=True) if state is not None]
+    ran: Collection[Check] = rows.checks
+    if WAITING in rows.statuses:
+        ran = [check for check, state in zip(rows.checks, rows.states, strict=True) if state is not None]
+    fine = Outcome.OK
+    numbers = [number for number, status in enumerate(rows.statuses) if status is not fine]
     wrong = [
         CheckNow(rows.checks[number], state.report, state.since)
-        for number, status in enumerate(rows.statuses)
-        if status is not Outcome.OK and (state := rows.states[number]) is not None
+        for number in numbers
+        if (state := rows.states[number]) is not None
     ]
     return problems_of(wrong, ran, agent.catalogue, silenced=rows.silenced, most=most, **severity)

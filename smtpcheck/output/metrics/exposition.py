@@ -92,16 +92,17 @@ class Metrics:
         self._expose_addresses = expose_addresses
         self._shards = render_shards(sharding, self._label_names)
         shown = self._series if before == (self._label_names, expose_addresses) else {}
-        rows, self._series, self._rows, self._loopbacks = self._rows, {}, {}, {}
+        series: dict[str, CheckSeries] = {}
+        rows: dict[str, Row] = {}
         for check in checks:
-            known, name = shown.get(check.name), check.name
-            if known is not None and known.check is check:
-                self._series[name], self._rows[name] = known, rows[name]
-            elif known is not None and known.check == check:
-                self._series[name], self._rows[name] = replace(known, check=check), rows[name]
+            name, known = check.name, shown.get(check.name)
+            if known is None or (known.check is not check and known.check != check):
+                series[name] = new = self._series_of(check)
+                rows[name] = render(new.labels, states.get(name))
             else:
-                self._series[name] = series = self._series_of(check)
-                self._rows[name] = render(series.labels, states.get(name))
+                series[name] = known if known.check is check else replace(known, check=check)
+                rows[name] = self._rows[name]
+        self._series, self._rows, self._loopbacks = series, rows, {}
 
     def observe_lag(self, seconds: float, trace_id: str = "") -> None:
         """Count how long after it was due a scheduled run began; `trace_id` as that of `record`."""
