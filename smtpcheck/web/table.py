@@ -8,7 +8,6 @@ Rules of this file:
   is shown.
 """
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
@@ -231,6 +230,12 @@ class Rows:
         self.checks = checks
         self.states: list[CheckState | None] = list(map(agent.state.checks.get, [check.name for check in checks]))
         self.statuses: list[str] = [state.report.outcome if state else WAITING for state in self.states]
+        self.with_cause: list[int] = [
+            number
+            for number, state in enumerate(self.states)
+            if state is not None and (state.report.cause is not None or state.report.warnings)
+        ]
+        """The numbers of the rows that have a cause, of a failure or of a warning."""
         credential_by_name = {state.name: state for state in credentials}
         self.silenced = agent.alerting.silences.silenced()
         self._known = _Known(agent, credential_by_name, self.silenced)
@@ -253,8 +258,8 @@ def read(rows: Rows, query: Query) -> Table:
         total=len(rows),
         found=len(found),
         pages=pages,
-        counts={str(status): count for status, count in Counter(rows.statuses).items()},
-        causes=tuple(sorted({cause for state in rows.states if state for cause in _causes(state.report)})),
+        counts={status: count for status in _BADNESS if (count := rows.statuses.count(status))},
+        causes=tuple(sorted({cause for number in rows.with_cause for cause in rows[number].causes})),
         labels=_labels(rows.checks),
     )
 
@@ -303,8 +308,7 @@ def _found(rows: Rows, query: Query) -> Sequence[int]:
     if query.label:
         found = [number for number in found if _has_label(rows.checks[number], query.label)]
     if query.text:
-        text = query.text.casefold()
-        found = [number for number in found if text in _searched(rows.checks[number], rows.states[number])]
+        found = _with_text(rows, found, query.text.casefold())
     return found
 
 
@@ -342,10 +346,15 @@ def _worst_first(rows: Rows, found: Iterable[int], most: int) -> Sequence[int]:
     return ordered
 
 
-def _searched(check: Check, state: CheckState | None) -> str:
-    known = f"{check.name}\n{check.mailbox}\n{check.server.host}\n{check.credential or ''}".casefold()
-    causes = _causes(state.report) if state else ()
-    return "\n".join((known, *causes)) if causes else known
+def _with_text(rows: Rows, found: Iterable[int], text: str) -> Sequence[int]:
+    """Return the numbers of the rows that have the text in a name or in a cause."""
+    checks, caused = rows.checks, {number for number in rows.with_cause if text in "\n".join(rows[number].causes)}
+    return [
+        number
+        for number in found
+        if text in f"{(it := checks[number]).name}\n{it.mailbox}\n{it.server.host}\n{it.credential or ''}".casefold()
+        or number in caused
+    ]
 
 
 def _has_label(check: Check, label: str) -> bool:
