@@ -2,8 +2,7 @@
 
 Rules of this file:
 - Pure over what the agent holds, of which it reads one value after the other: another thread may change it meanwhile.
-- All of it works by query parameters alone, so that a browser without script can use
-  it.
+- All of it works by query parameters alone, so that a browser without script can use it.
 - Fifty thousand checks stay quick: filter and order look at the few fields that they need, and no more is sorted than
   is shown.
 """

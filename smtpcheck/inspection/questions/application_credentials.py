@@ -18,7 +18,6 @@ from smtpcheck.secrets.secret import Secret
 
 _BY = GraphPath.APPLICATION
 IS_AN_ID, NOT_LISTED = "is the ID of a secret", "not listed"
-_LISTS = (("passwordCredentials", FactName.SECRET_EXPIRES), ("keyCredentials", FactName.CERTIFICATE_EXPIRES))
 
 
 async def _ask(asked: Asked) -> Answer:
@@ -28,19 +27,24 @@ async def _ask(asked: Asked) -> Answer:
     if members.text(found.members, "appId").lower() != asked.subject.client_id.lower():
         raise NotReadableError(Obstacle.UNEXPECTED, "the answer is about another application")
     facts = [asked.fact(FactName.APPLICATION_EXISTS, _BY, value=True)]
-    for key, name in _LISTS:
-        if (listed := members.rows(found.members, key)) is None:
-            raise NotReadableError(Obstacle.UNEXPECTED, f"the answer has no whole list of {key}")
+    secrets = _listed(found.members, "passwordCredentials")
+    certificates = _listed(found.members, "keyCredentials")
+    for listed, name in ((secrets, FactName.SECRET_EXPIRES), (certificates, FactName.CERTIFICATE_EXPIRES)):
         for each in listed:
             key_id, expires = members.guid(each, "keyId"), members.moment(each, "endDateTime", found.offset)
             if not key_id or expires is None:
                 raise NotReadableError(Obstacle.UNEXPECTED, "the answer does not say when each credential expires")
             since = members.moment(each, "startDateTime", found.offset)
             facts.append(asked.fact(name, _BY, value=rfc3339(expires), item=key_id, changed_at=since))
-    secrets = members.rows(found.members, "passwordCredentials") or ()
     if asked.subject.secret and (local := _local(asked.subject.secret, secrets)):
         facts.append(asked.fact(FactName.LOCAL_SECRET, _BY, value=local))
     return tuple(facts)
+
+
+def _listed(application: Mapping[str, Any], key: str) -> Sequence[Mapping[str, Any]]:
+    if (listed := members.rows(application, key)) is None:
+        raise NotReadableError(Obstacle.UNEXPECTED, f"the answer has no whole list of {key}")
+    return listed
 
 
 def _local(secret: Secret, listed: Sequence[Mapping[str, Any]]) -> str:
