@@ -53,6 +53,13 @@ def test_old_proofs_are_forgotten() -> None:
     assert len(apis._proofs) == 1
 
 
+def test_an_old_proof_is_forgotten_whoever_was_proven_again_after_it() -> None:
+    apis = ApiConcurrency[str]()
+    for mailbox, at in (("anna", 0.0), ("bert", 1.0), ("anna", PROOF_SPACING), ("carl", PROOF_SPACING + 1.0)):
+        apis.keep_proof(GRAPH, f"{mailbox}@example.org", "proven", at)
+    assert [mailbox for _, mailbox in apis._proofs] == ["anna@example.org", "carl@example.org"]
+
+
 def test_after_a_request_the_next_one_waits_and_after_a_failure_before_it_none_does() -> None:
     by_api = check(via=Via("graph", "https://graph.microsoft.com"))
     asked = report(Outcome.CRITICAL, Step(Phase.REQUEST, 0.0, 0.1))

@@ -80,7 +80,7 @@ def reports(name: str) -> st.SearchStrategy[Report]:
 
 queries = st.builds(
     Query,
-    text=st.sampled_from(["", "", "B", "ss", "contoso", "disabled", "nothing\n"]),
+    text=st.sampled_from(["", "", "B", "ss", "contoso", "disabled", "Expir", "nothing\n"]),
     outcome=st.sampled_from(["", "", *WORST_FIRST]),
     cause=st.sampled_from(["", "", "secret_expired", "certificate_expiring"]),
     label=st.sampled_from(["", "", "team", "team=shop", "site="]),
